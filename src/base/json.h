@@ -1,0 +1,55 @@
+/// A bounded JSON pull reader and a writer. One reader serves safetensors headers, norn.json and the
+/// tensors in request bodies (why not a packaged one: the core needs it with libc alone, and the
+/// request path must read numbers straight into batch memory).
+///
+/// Source   RFC 8259. Depth at most 64. Duplicate keys are passed on as they come.
+#ifndef NORN_BASE_JSON_H
+#define NORN_BASE_JSON_H
+
+#include "base/wire.h"
+
+typedef enum norn_json_kind {
+    NORN_JSON_END, ///< of the document
+    NORN_JSON_OBJECT_BEGIN,
+    NORN_JSON_OBJECT_END,
+    NORN_JSON_ARRAY_BEGIN,
+    NORN_JSON_ARRAY_END,
+    NORN_JSON_KEY,
+    NORN_JSON_STRING,
+    NORN_JSON_NUMBER,
+    NORN_JSON_TRUE,
+    NORN_JSON_FALSE,
+    NORN_JSON_NULL,
+} norn_json_kind;
+
+typedef struct norn_json_token {
+    norn_json_kind kind;
+    norn_span text;   ///< KEY, STRING: between the quotes, escapes as they stand; NUMBER: the literal
+    bool escaped;     ///< KEY, STRING hold a backslash: norn_json_unescape
+    size_t offset;    ///< of the token in the document, for messages
+} norn_json_token;
+
+typedef struct norn_json_reader {
+    norn_span text;
+    size_t position;
+    uint32_t depth;
+    uint8_t stack[64]; ///< '{' or '['
+    uint8_t state;
+} norn_json_reader;
+
+void norn_json_init(norn_json_reader *reader, norn_span text);
+/// Errors INVALID_ARGUMENT with the byte offset.
+norn_status norn_json_next(norn_json_reader *reader, norn_json_token *token) NORN_NODISCARD;
+/// Skip the value that begins with `token` (already read), or the value after a KEY.
+norn_status norn_json_skip(norn_json_reader *reader, const norn_json_token *token) NORN_NODISCARD;
+/// Into UTF-8; `out` has room for text.count bytes. Errors INVALID_ARGUMENT: bad escape or surrogate.
+norn_status norn_json_unescape(norn_span text, char *out, size_t *count) NORN_NODISCARD;
+bool norn_json_i64(norn_span number, int64_t *out); ///< false: not an integer, or out of range
+bool norn_json_f64(norn_span number, double *out);  ///< correctly rounded, locale-free
+
+/// Writing: text with escapes and quotes; shortest digits that read back the same.
+void norn_json_put_string(norn_buffer *buffer, const char *bytes, size_t count);
+void norn_json_put_f32(norn_buffer *buffer, float value);
+void norn_json_put_f64(norn_buffer *buffer, double value);
+
+#endif

@@ -1,0 +1,28 @@
+/// Raising and passing on errors. The enum and norn_message() are public: norn/status.h.
+#ifndef NORN_BASE_STATUS_H
+#define NORN_BASE_STATUS_H
+
+#include "norn/status.h"
+
+/// Set this thread's message and return `status`. Never allocates; long text is cut with "…".
+norn_status norn_fail(norn_status status, const char *format, ...) __attribute__((format(printf, 2, 3)))
+NORN_NODISCARD;
+
+/// Put context before this thread's message: "context: message".
+void norn_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/// The function owns nothing: return the error.
+#define NORN_TRY(expr)                                                                             \
+    do {                                                                                           \
+        norn_status norn_try_status_ = (expr);                                                     \
+        if (norn_try_status_ != NORN_OK) return norn_try_status_;                                  \
+    } while (0)
+
+/// Store the result in the function's `status` and go to its single `done:` on an error.
+#define NORN_TRY_DONE(expr)                                                                        \
+    do {                                                                                           \
+        status = (expr);                                                                           \
+        if (status != NORN_OK) goto done;                                                          \
+    } while (0)
+
+#endif

@@ -1,0 +1,27 @@
+/// Safetensors files: an 8-byte header length, a JSON header, then the bytes of the tensors.
+///
+/// Source   https://github.com/huggingface/safetensors (format section)
+#ifndef NORN_TENSOR_SAFETENSORS_H
+#define NORN_TENSOR_SAFETENSORS_H
+
+#include "base/arena.h"
+#include "base/file.h"
+#include "norn/tensor.h"
+
+typedef struct norn_safetensor {
+    const char *name; ///< in the arena
+    norn_view view;   ///< aliases the file's bytes; dense; alignment is that of the dtype or DATA_LOSS
+} norn_safetensor;
+
+typedef struct norn_safetensors {
+    const norn_safetensor *at;
+    size_t count;
+} norn_safetensors;
+
+/// Checks every offset, overlap and size. Errors DATA_LOSS (truncated), INVALID_ARGUMENT; `name` is for messages.
+norn_status norn_safetensors_decode(norn_span bytes, const char *name, norn_arena *arena, norn_safetensors *out) NORN_NODISCARD;
+const norn_view *norn_safetensors_find(const norn_safetensors *all, const char *name); ///< NULL if absent
+/// Atomic write; the data starts 64-byte aligned.
+norn_status norn_safetensors_write(const char *path, const norn_safetensor *tensors, size_t count, norn_alloc alloc) NORN_NODISCARD;
+
+#endif
