@@ -16,16 +16,37 @@ norn_dtype norn_dtype_from_kserve(const char *name);
 /// Bytes of `elems` elements, packed sub-byte types rounded up. False on overflow.
 bool norn_dtype_bytes(norn_dtype dtype, int64_t elems, size_t *bytes);
 
+/// IEEE half precision in bit operations: `_Float16` would need gcc 12. Kernels use F16C instead.
 static inline float norn_f16_to_f32(uint16_t h) {
-    _Float16 v;
-    memcpy(&v, &h, sizeof v);
-    return (float)v;
+    // Exponent and fraction moved into a float that is 2^112 too small; the product is exact, and
+    // normalises subnormals. Infinity and NaN are mended after.
+    uint32_t u = (uint32_t)(h & 0x7fffu) << 13;
+    float f;
+    memcpy(&f, &u, sizeof f);
+    f *= 0x1p112f;
+    memcpy(&u, &f, sizeof u);
+    if ((h & 0x7c00u) == 0x7c00u) u = 0x7f800000u | (uint32_t)(h & 0x3ffu) << 13;
+    u |= (uint32_t)(h & 0x8000u) << 16;
+    memcpy(&f, &u, sizeof f);
+    return f;
 }
+/// Round to nearest even; overflow is infinity; a NaN stays one and becomes quiet.
 static inline uint16_t norn_f32_to_f16(float f) {
-    _Float16 v = (_Float16)f;
-    uint16_t h;
-    memcpy(&h, &v, sizeof h);
-    return h;
+    uint32_t u;
+    memcpy(&u, &f, sizeof u);
+    uint32_t sign = u >> 16 & 0x8000u;
+    u &= 0x7fffffffu;
+    if (u > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | (u >> 13 & 0x3ffu));
+    if (u >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u); // 65520 and above
+    if (u < 0x38800000u) { // below 2^-14: the sum's unit is 2^-24, so the addition rounds for us
+        float magnitude;
+        memcpy(&magnitude, &u, sizeof magnitude);
+        magnitude += 0.5f;
+        memcpy(&u, &magnitude, sizeof u);
+        return (uint16_t)(sign | (u - 0x3f000000u));
+    }
+    u += 0xfffu + (u >> 13 & 1u); // ties to even
+    return (uint16_t)(sign | ((u - 0x38000000u) >> 13));
 }
 static inline float norn_bf16_to_f32(uint16_t h) {
     uint32_t u = (uint32_t)h << 16;

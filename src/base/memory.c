@@ -1,0 +1,65 @@
+#include "base/memory.h"
+#include "base/checked.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void *heap_allocate(void *context, size_t bytes, size_t align_bytes) {
+    (void)context;
+    if (align_bytes <= _Alignof(max_align_t)) return malloc(bytes);
+    void *memory = NULL;
+    return posix_memalign(&memory, align_bytes, bytes) == 0 ? memory : NULL;
+}
+
+static void heap_release(void *context, void *memory) {
+    (void)context;
+    free(memory);
+}
+
+norn_alloc norn_alloc_heap(void) {
+    return (norn_alloc){heap_allocate, heap_release, NULL};
+}
+
+norn_status norn_alloc_bytes(norn_alloc alloc, size_t bytes, void **out) {
+    *out = alloc.allocate(alloc.context, bytes ? bytes : 1, NORN_HOST_ALIGN);
+    if (!*out) return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu bytes", bytes);
+    return NORN_OK;
+}
+
+norn_status norn_alloc_zeroed(norn_alloc alloc, size_t count, size_t size, void **out) {
+    size_t bytes;
+    *out = NULL;
+    if (!norn_size_mul(count, size, &bytes))
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu times %zu bytes", count,
+                         size);
+    NORN_TRY(norn_alloc_bytes(alloc, bytes, out));
+    memset(*out, 0, bytes ? bytes : 1);
+    return NORN_OK;
+}
+
+norn_status norn_alloc_string(norn_alloc alloc, const char *text, char **out) {
+    size_t bytes = strlen(text) + 1;
+    void *memory;
+    *out = NULL;
+    NORN_TRY(norn_alloc_bytes(alloc, bytes, &memory));
+    *out = memcpy(memory, text, bytes);
+    return NORN_OK;
+}
+
+static void *faulty_allocate(void *context, size_t bytes, size_t align_bytes) {
+    norn_alloc_faulty *state = context;
+    if (state->count++ >= state->fail_at) return NULL;
+    void *memory = heap_allocate(NULL, bytes, align_bytes);
+    if (memory) state->live++;
+    return memory;
+}
+
+static void faulty_release(void *context, void *memory) {
+    norn_alloc_faulty *state = context;
+    if (memory) state->live--;
+    free(memory);
+}
+
+norn_alloc norn_alloc_failing(norn_alloc_faulty *state) {
+    return (norn_alloc){faulty_allocate, faulty_release, state};
+}

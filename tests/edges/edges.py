@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Refuse an #include across an undeclared edge between the folders of src/.
+
+usage: edges.py SOURCE_DIR EDGES_FILE
+
+EDGES_FILE has a line `folder: direct depends` for each module (CMake writes it from norn_module).
+Depends are transitive. Every folder may include itself and include/norn; include/norn only itself.
+"""
+import pathlib
+import re
+import sys
+
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', re.M)
+SOURCES = {".c", ".h", ".cu", ".cuh", ".inc"}
+
+
+def read_edges(path):
+    direct = {}
+    for line in pathlib.Path(path).read_text().splitlines():
+        if line.strip():
+            name, _, depends = line.partition(":")
+            direct[name.strip()] = depends.split()
+    return direct
+
+
+def reachable(direct, name, path=()):
+    if name in path:
+        raise ValueError("the declared edges have a cycle: " + " -> ".join((*path, name)))
+    found = {name}
+    for depend in direct.get(name, []):
+        found |= reachable(direct, depend, (*path, name))
+    return found
+
+
+def check_file(path, shown, folder, allowed, folders):
+    problems = []
+    text = path.read_text(errors="replace")
+    for match in INCLUDE.finditer(text):
+        target = match.group(1)
+        line = text.count("\n", 0, match.start()) + 1
+        first = target.split("/")[0]
+        where = f"{shown}:{line}: includes \"{target}\""
+        if ".." in target.split("/"):
+            problems.append(f"{where}: write the path from src/, without '..'")
+        elif first == "norn":
+            continue
+        elif first not in folders:
+            problems.append(f"{where}: not in src/ or include/norn; write \"folder/file.h\"")
+        elif first not in allowed:
+            problems.append(f"{where}: src/{folder}/CMakeLists.txt declares no edge to '{first}'"
+                            if folder else f"{where}: include/norn may include nothing else")
+    return problems
+
+
+def check(source, direct):
+    source = pathlib.Path(source)
+    folders = {p.name for p in (source / "src").iterdir() if p.is_dir()}
+    problems = []
+    trees = [(source / "include", None, set())]
+    for name in sorted(folders):
+        if name not in direct:
+            if not (source / "src" / name / "CMakeLists.txt").exists():
+                continue  # not in the build yet
+            problems.append(f"src/{name}: its CMakeLists.txt calls no norn_module")
+            continue
+        trees.append((source / "src" / name, name, reachable(direct, name)))
+    files = 0
+    for root, folder, allowed in trees:
+        for path in sorted(root.rglob("*")):
+            if path.suffix in SOURCES and path.is_file():
+                files += 1
+                problems += check_file(path, path.relative_to(source), folder, allowed, folders)
+    return files, problems
+
+
+def main():
+    if len(sys.argv) != 3:
+        print(__doc__, file=sys.stderr)
+        return 2
+    files, problems = check(sys.argv[1], read_edges(sys.argv[2]))
+    for problem in problems:
+        print(problem)
+    print(f"{files} files, {len(problems)} includes across undeclared edges")
+    return 1 if problems or not files else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+"""The edge check refuses what it must: run on small trees made here."""
+import pathlib
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import edges  # noqa: E402
+
+DIRECT = {"base": [], "tensor": ["base"], "graph": ["tensor"]}
+
+
+class Edges(unittest.TestCase):
+    def problems(self, files, direct=DIRECT):
+        with tempfile.TemporaryDirectory() as root:
+            tree = {"src/base/a.h": "", "src/tensor/b.h": "", "src/graph/c.h": "",
+                    "include/norn/n.h": ""}
+            for name, text in (tree | files).items():
+                path = pathlib.Path(root, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+            return edges.check(root, direct)[1]
+
+    def test_a_transitive_edge_is_allowed(self):
+        self.assertEqual(self.problems({"src/graph/c.c": '#include "base/a.h"\n#include "norn/n.h"\n'}), [])
+
+    def test_an_upward_include_is_refused_with_its_line(self):
+        found = self.problems({"src/base/a.c": '#include "base/a.h"\n# include "graph/c.h"\n'})
+        self.assertEqual(len(found), 1)
+        self.assertIn("src/base/a.c:2", found[0])
+        self.assertIn("no edge to 'graph'", found[0])
+
+    def test_a_public_header_includes_only_public_headers(self):
+        self.assertEqual(len(self.problems({"include/norn/m.h": '#include "base/a.h"\n'})), 1)
+
+    def test_a_path_without_its_folder_and_a_path_with_dots_are_refused(self):
+        self.assertEqual(len(self.problems({"src/base/a.c": '#include "a.h"\n'})), 1)
+        self.assertEqual(len(self.problems({"src/graph/c.c": '#include "../base/a.h"\n'})), 1)
+
+    def test_a_cycle_of_declared_edges_is_refused(self):
+        with self.assertRaises(ValueError):
+            self.problems({}, {"base": ["graph"], "tensor": ["base"], "graph": ["tensor"]})
+
+
+if __name__ == "__main__":
+    unittest.main()
