@@ -1,0 +1,42 @@
+/// How a kernel reads an embedding table: what a tier (or a stack of tiers) offers to a lookup.
+///
+/// A binding is made by the store for one snapshot and one device; kernels borrow it for a run.
+#ifndef NORN_DEVICE_TABLE_H
+#define NORN_DEVICE_TABLE_H
+
+#include "base/status.h"
+#include "norn/tensor.h"
+
+#include <stdint.h>
+
+typedef enum norn_missing_policy {
+    NORN_MISSING_DEFAULT, ///< the default row (zeros unless the table has one); counted
+    NORN_MISSING_ERROR,   ///< INVALID_ARGUMENT naming table and key: right for dense tables
+} norn_missing_policy;
+
+typedef struct norn_table_binding {
+    const char *name;
+    norn_dtype dtype;      ///< of the elements: F32, F16, BF16, I8 (with scales)
+    int64_t dim;           ///< elements a row
+    int64_t row_bytes;     ///< distance between rows of `rows`
+    int64_t row_count;
+    norn_missing_policy missing;
+
+    /// Dense: key k is row k of `rows` (device memory on CUDA), 0 <= k < row_count. `resolve` is NULL.
+    const void *rows;
+
+    /// Otherwise: points row_out[i] at the row of keys[i], NULL where it is missing. Host memory,
+    /// valid while the snapshot is held. Any thread.
+    norn_status (*resolve)(const struct norn_table_binding *table, const int64_t *keys, int64_t count,
+                           const void **row_out);
+    const void *context;
+
+    /// CUDA, hashed: buckets of eight int64 keys in device memory; row index = bucket * 8 + slot.
+    const void *buckets;
+    uint64_t bucket_mask;
+
+    const void *default_row;      ///< dim elements of dtype; NULL: zeros
+    _Atomic uint64_t *missing_count;
+} norn_table_binding;
+
+#endif

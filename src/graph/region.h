@@ -1,0 +1,141 @@
+/// What fusion makes: payloads of the region operators (domain "norn").
+///
+/// A region is immutable once built, holds no pointers into the graph but to its own parts, and reads
+/// its operands by input index of its node; so it goes into the plan file as it stands.
+#ifndef NORN_GRAPH_REGION_H
+#define NORN_GRAPH_REGION_H
+
+#include "norn/tensor.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// ---- scalar programs: the one description of pointwise work -------------------------------------
+
+/// Operations of a scalar program. CUDA prints them as source; the CPU runs them over tiles.
+typedef enum norn_scalar_op {
+#define NORN_SCALAR(name, arity, c_expression) NORN_SCALAR_##name,
+#include "graph/scalar_table.inc"
+#undef NORN_SCALAR
+    NORN_SCALAR_COUNT
+} norn_scalar_op;
+
+/// How an operand of the program is read at element (row, column) of the [rows, columns] result.
+/// General broadcasts are described by strides over the region's loop dims.
+typedef struct norn_scalar_load {
+    uint32_t input;      ///< input index of the node; NORN_SCALAR_ACC: the accumulator of a GEMM or reduction
+    norn_dtype dtype;
+    bool broadcast[NORN_MAX_RANK]; ///< per loop dim of the region's output: true where the operand repeats
+} norn_scalar_load;
+enum { NORN_SCALAR_ACC = 0xffff };
+
+/// SSA: instruction i defines register i. `a`, `b`, `c` are earlier registers.
+typedef struct norn_scalar_instr {
+    uint16_t op; ///< norn_scalar_op
+    norn_dtype dtype; ///< of the result: F32, F64, I64, I32, BOOL, … ; conversions are CAST
+    uint16_t a, b, c;
+    uint16_t load;   ///< LOAD: index into loads
+    double f64;      ///< CONST of a floating dtype
+    int64_t i64;     ///< CONST of an integer or bool dtype
+} norn_scalar_instr;
+
+enum { NORN_SCALAR_INSTR_MAX = 256, NORN_SCALAR_LOAD_MAX = 32, NORN_SCALAR_STORE_MAX = 8 };
+
+typedef struct norn_scalar_program {
+    uint32_t load_count, instr_count, store_count;
+    const norn_scalar_load *loads;
+    const norn_scalar_instr *instrs;
+    const uint16_t *stores; ///< register written to output i, converted to the output's dtype
+} norn_scalar_program;
+
+// ---- regions ------------------------------------------------------------------------------------
+
+/// Gemm: Y[.., N] = epilogue(A[.., K] * B[K, N]). Inputs: 0 A (leading dims flattened to M), 1 B
+/// (constant: packed panels; else [K, N] or [N, K]), then the operands of the epilogue.
+/// Batched products of two activations stay MatMul.
+typedef struct norn_gemm_region {
+    int64_t k, n;
+    bool b_transposed;             ///< B is [N, K]; never with packed
+    bool b_packed;                 ///< CPU plans: [ceil(n/16)][k][16], zero-padded; any ISA reads it
+    norn_scalar_program epilogue;  ///< instr_count 0: none. Loads broadcast over loop dims {M, N}
+} norn_gemm_region;
+
+/// Pointwise: outputs all of one broadcast shape; inputs and outputs by the program.
+typedef struct norn_pointwise_region {
+    norn_scalar_program program;
+} norn_pointwise_region;
+
+typedef enum norn_reduce_kind {
+    NORN_REDUCE_SUM, NORN_REDUCE_MEAN, NORN_REDUCE_MAX, NORN_REDUCE_MIN, NORN_REDUCE_PROD,
+} norn_reduce_kind;
+
+/// RowReduce: prologue over [rows, columns], reduce columns, epilogue over rows.
+/// Softmax and norms are their own operators; this covers Reduce* with fused neighbours.
+/// `inner` > 1: the reduced dim is followed by `inner` kept ones: [outer, reduced, inner].
+typedef struct norn_row_reduce_region {
+    norn_reduce_kind kind;
+    uint32_t reduced_dims;          ///< how many dims, just before the last `inner_dims`, are reduced
+    uint32_t inner_dims;
+    norn_scalar_program prologue;   ///< loop dims: the input's
+    norn_scalar_program epilogue;   ///< loop dims: the output's without the reduced ones; ACC is the sum
+} norn_row_reduce_region;
+
+typedef enum norn_pool_mode { NORN_POOL_NONE, NORN_POOL_SUM, NORN_POOL_MEAN, NORN_POOL_MAX } norn_pool_mode;
+
+/// How the keys of a column come.
+typedef enum norn_keys_form {
+    NORN_KEYS_ONE,   ///< [B] or [B,1]: one key a row, no pooling
+    NORN_KEYS_FIXED, ///< [B, n]: n keys a row; pooled, or n rows written side by side (NONE)
+    NORN_KEYS_CSR,   ///< values [nnz] and offsets [B+1]
+} norn_keys_form;
+
+typedef struct norn_lookup_column {
+    uint32_t table;        ///< index into the plan's table names
+    int64_t dim;           ///< elements a row
+    norn_keys_form form;
+    norn_pool_mode pool;
+    uint32_t keys_input;   ///< node input index
+    uint32_t offsets_input, weights_input; ///< CSR / per-key weights; NORN_NO_INPUT when absent
+    bool negative_wraps;   ///< ONNX Gather: key < 0 counts from the end
+    int64_t key_offset;    ///< added to the key (fields that share one table)
+    uint32_t output;       ///< node output that the column writes
+    int64_t column;        ///< first element in that output's row (concat elided)
+} norn_lookup_column;
+enum { NORN_NO_INPUT = 0xffffffff };
+
+/// Lookup: all embedding lookups of a model (or of one dependency level) at once.
+/// Outputs: [B, width] each; several columns may write one output side by side.
+typedef struct norn_lookup_region {
+    uint32_t column_count;
+    const norn_lookup_column *columns;
+} norn_lookup_region;
+
+typedef enum norn_interaction_kind {
+    NORN_INTERACTION_DOT, ///< strict lower triangle (or with diagonal) of X X^T, X [B, F, D]
+    NORN_INTERACTION_FM,  ///< 0.5 * ((sum_f x)^2 - sum_f x^2), X [B, F, D] -> [B, D]
+} norn_interaction_kind;
+
+/// Interaction. Inputs: parts of X, in order, each [B, f_i * D] (F is their total). Output: [B, pass + pairs]
+/// with the first `pass_through` elements of a row copied from input `pass_input`.
+typedef struct norn_interaction_region {
+    norn_interaction_kind kind;
+    int64_t features, dim;
+    bool diagonal;
+    bool upper;            ///< order of pairs: by (i<j) row-major; else (i>j) row-major
+    uint32_t pass_input;   ///< NORN_NO_INPUT: none
+    int64_t pass_through;
+    const int32_t *pair_order; ///< NULL: as `upper` says; else [pairs][2] explicit gather order
+    uint32_t pair_count;
+} norn_interaction_region;
+
+typedef struct norn_region {
+    union {
+        norn_gemm_region gemm;
+        norn_pointwise_region pointwise;
+        norn_row_reduce_region row_reduce;
+        norn_lookup_region lookup;
+        norn_interaction_region interaction;
+    };
+} norn_region;
+
+#endif

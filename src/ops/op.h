@@ -1,0 +1,56 @@
+/// The operator table: enum, rows, look-up; and the scalar form of pointwise operators.
+#ifndef NORN_OPS_OP_H
+#define NORN_OPS_OP_H
+
+#include "graph/graph.h"
+
+typedef enum norn_op_id {
+    NORN_OP_NONE = 0,
+#define NORN_OP(name, domain, since, flags, shape, cost, cpu, cuda) NORN_OP_##name,
+#include "ops/op_table.inc"
+#undef NORN_OP
+    NORN_OP_COUNT
+} norn_op_id;
+
+const norn_op_info *norn_op_info_of(norn_op_id op); ///< never NULL for a valid id
+/// NULL if Norn does not have it. Domain "ai.onnx" is "".
+const norn_op_info *norn_op_find(const char *domain, const char *name);
+
+// ---- shape functions: one family a file (shape_*.c), declared here from the table ----------------
+#define NORN_OP(name, domain, since, flags, shape, cost, cpu, cuda)                                \
+    norn_status shape(norn_shape_ctx *ctx);                                                        \
+    void cost(norn_attrs attrs, const void *region, const norn_view *in, uint32_t in_count,        \
+              const norn_view *out, uint32_t out_count, norn_cost *result);
+#include "ops/op_table.inc"
+#undef NORN_OP
+
+// ---- pointwise operators as scalar programs ------------------------------------------------------
+
+/// Builds a scalar program. Arrays grow in `arena`; INVALID_ARGUMENT (not fatal to a caller that
+/// fuses: it stops there) when the maxima of region.h are passed.
+typedef struct norn_scalar_builder {
+    norn_arena *arena;
+    uint32_t load_count, instr_count;
+    norn_scalar_load loads[NORN_SCALAR_LOAD_MAX];
+    norn_scalar_instr instrs[NORN_SCALAR_INSTR_MAX];
+} norn_scalar_builder;
+
+norn_status norn_scalar_emit(norn_scalar_builder *builder, norn_scalar_op op, norn_dtype dtype, uint16_t a,
+                             uint16_t b, uint16_t c, uint16_t *reg) NORN_NODISCARD;
+norn_status norn_scalar_const(norn_scalar_builder *builder, norn_dtype dtype, double f64, int64_t i64, uint16_t *reg) NORN_NODISCARD;
+norn_status norn_scalar_load_of(norn_scalar_builder *builder, const norn_scalar_load *load, uint16_t *reg) NORN_NODISCARD;
+/// Emit ONNX pointwise node `node` (any operator flagged NORN_OP_POINTWISE: Add, Relu, Gelu, Where,
+/// Clip, PRelu, Cast, …) given a register for each of its inputs (0xffff: omitted).
+/// Half types compute in float. UNIMPLEMENTED for dtypes that have no scalar form (strings).
+norn_status norn_scalar_emit_node(norn_scalar_builder *builder, const norn_op_info *op, norn_attrs attrs,
+                                  const norn_dtype *in_dtypes, const uint16_t *in_regs, uint32_t in_count,
+                                  norn_dtype out_dtype, uint16_t *reg) NORN_NODISCARD;
+norn_status norn_scalar_finish(norn_scalar_builder *builder, const uint16_t *stores, uint32_t store_count,
+                               norn_scalar_program *out) NORN_NODISCARD;
+/// Checks a program from a plan file: every index in range, dtypes consistent.
+norn_status norn_scalar_verify(const norn_scalar_program *program, uint32_t input_count, uint32_t output_count) NORN_NODISCARD;
+/// The reference: evaluate one element in double/int64. Slow, obviously right; oracle of tests.
+void norn_scalar_reference(const norn_scalar_program *program, const double *load_f64, const int64_t *load_i64,
+                           double *out_f64, int64_t *out_i64);
+
+#endif
