@@ -1,0 +1,51 @@
+/// The `norn.json` of a model package: what its trainer says of serving it. Everything is optional.
+///
+/// {
+///   "inputs":   {"user_id": {"batch": "user"}, "history": {"batch": "item", "offsets": "history_offsets"}},
+///   "tables":   {"item": {"missing": "default" | "error"}},
+///   "profile":  {"max_batch": 1024, "opt": {"ids": [64, 26]}, "max": {"ids": [1024, 26]}, "min": {}},
+///   "device":   "cpu", "precision": "fp32", "instances": 1, "threads": 0,
+///   "batching": {"max_batch": 256, "max_delay_us": 0, "max_queue": 1024},
+///   "warmup":   true
+/// }
+/// A key that Norn does not know is refused: a misspelt option must not be silently lost.
+#ifndef NORN_PLAN_PACKAGE_H
+#define NORN_PLAN_PACKAGE_H
+
+#include "base/arena.h"
+#include "base/span.h"
+#include "norn/plan.h"
+
+#include <stdbool.h>
+
+typedef struct norn_package_input {
+    const char *name;
+    bool user;           ///< one row a request, repeated for every item
+    const char *offsets; ///< ragged: the input that holds this one's CSR offsets, or NULL
+} norn_package_input;
+
+typedef struct norn_package_table {
+    const char *name;
+    bool missing_is_error;
+} norn_package_table;
+
+typedef struct norn_package_config {
+    norn_package_input *inputs;
+    norn_package_table *tables;
+    uint32_t input_count, table_count;
+    norn_input_shape *min_shapes, *opt_shapes, *max_shapes;
+    uint32_t min_count, opt_count, max_count;
+    const char *device; ///< NULL: not said
+    norn_precision precision;
+    int64_t max_batch; ///< 0: not said
+    int32_t instances, threads;
+    int64_t batch_rows, batch_delay_us, queue_limit; ///< -1: not said
+    bool warmup;
+} norn_package_config;
+
+/// Parse `text` (NULL: an empty object). `name` is for messages. Strings live in `arena`.
+/// Errors   INVALID_ARGUMENT with the key or the byte offset.
+norn_status norn_package_parse(const char *name, norn_span text, norn_arena *arena, norn_package_config *out) NORN_NODISCARD;
+const norn_package_input *norn_package_input_find(const norn_package_config *config, const char *name);
+
+#endif
