@@ -20,12 +20,17 @@ typedef enum norn_scalar_op {
     NORN_SCALAR_COUNT
 } norn_scalar_op;
 
-/// How an operand of the program is read at element (row, column) of the [rows, columns] result.
-/// General broadcasts are described by strides over the region's loop dims.
+/// How an operand of the program is read at one element of the region's loop dims.
+///
+/// The operand is dense over the loop dims where it does not repeat, in their order; so its strides
+/// follow from `broadcast` and the sizes of the loop dims alone (its own rank may differ: a [B, T, N]
+/// operand of a Gemm over loop dims {M, N}).
 typedef struct norn_scalar_load {
     uint32_t input;      ///< input index of the node; NORN_SCALAR_ACC: the accumulator of a GEMM or reduction
     norn_dtype dtype;
-    bool broadcast[NORN_MAX_RANK]; ///< per loop dim of the region's output: true where the operand repeats
+    bool broadcast[NORN_MAX_RANK]; ///< per loop dim of the region: true where the operand repeats
+    bool dynamic; ///< Pointwise only: whether a dim repeats shows when running; go by the operand's dims,
+                  ///< aligned at the last (numpy). A region with such a load is one operator, unfused
 } norn_scalar_load;
 enum { NORN_SCALAR_ACC = 0xffff };
 
@@ -60,7 +65,8 @@ typedef struct norn_gemm_region {
     norn_scalar_program epilogue;  ///< instr_count 0: none. Loads broadcast over loop dims {M, N}
 } norn_gemm_region;
 
-/// Pointwise: outputs all of one broadcast shape; inputs and outputs by the program.
+/// Pointwise: outputs all of one shape, which are the loop dims; inputs and outputs by the program. All
+/// loads may repeat in a dim (an Expand is such a program): the size comes from the outputs.
 typedef struct norn_pointwise_region {
     norn_scalar_program program;
 } norn_pointwise_region;
@@ -71,7 +77,8 @@ typedef enum norn_reduce_kind {
 
 /// RowReduce: prologue over [rows, columns], reduce columns, epilogue over rows.
 /// Softmax and norms are their own operators; this covers Reduce* with fused neighbours.
-/// `inner` > 1: the reduced dim is followed by `inner` kept ones: [outer, reduced, inner].
+/// The last `inner_dims` loop dims are kept: [outer, reduced, inner]. The prologue's loop dims are the
+/// numpy broadcast of its operands' dims. The output may keep its reduced dims as 1.
 typedef struct norn_row_reduce_region {
     norn_reduce_kind kind;
     uint32_t reduced_dims;          ///< how many dims, just before the last `inner_dims`, are reduced
@@ -94,9 +101,14 @@ typedef struct norn_lookup_column {
     int64_t dim;           ///< elements a row
     norn_keys_form form;
     norn_pool_mode pool;
-    uint32_t keys_input;   ///< node input index
+    uint32_t rows_input;   ///< NORN_NO_INPUT: the rows are `table`'s. Else the rows are this input, a small
+                           ///< constant [rows, dim]: dense, a missing key is an error; `table` is unused
+    uint32_t keys_input;   ///< node input index; int32 or int64
     uint32_t offsets_input, weights_input; ///< CSR / per-key weights; NORN_NO_INPUT when absent
-    bool negative_wraps;   ///< ONNX Gather: key < 0 counts from the end
+    /// ONE, FIXED: row b's keys are the `keys_count` elements from keys[b * keys_stride + keys_first]: a
+    /// column of a [B, F] input. keys_stride 0: dense, keys_count = elements / B (1 for ONE).
+    int64_t keys_first, keys_stride, keys_count;
+    bool negative_wraps;   ///< ONNX Gather: key < 0 counts from the end (before key_offset is added)
     int64_t key_offset;    ///< added to the key (fields that share one table)
     uint32_t output;       ///< node output that the column writes
     int64_t column;        ///< first element in that output's row (concat elided)
@@ -104,7 +116,8 @@ typedef struct norn_lookup_column {
 enum { NORN_NO_INPUT = 0xffffffff };
 
 /// Lookup: all embedding lookups of a model (or of one dependency level) at once.
-/// Outputs: [B, width] each; several columns may write one output side by side.
+/// Outputs: [B, width] each; several columns may write one output side by side. Together the columns
+/// of an output cover its row. MEAN divides by the number of keys, weights or not.
 typedef struct norn_lookup_region {
     uint32_t column_count;
     const norn_lookup_column *columns;
@@ -115,11 +128,13 @@ typedef enum norn_interaction_kind {
     NORN_INTERACTION_FM,  ///< 0.5 * ((sum_f x)^2 - sum_f x^2), X [B, F, D] -> [B, D]
 } norn_interaction_kind;
 
-/// Interaction. Inputs: parts of X, in order, each [B, f_i * D] (F is their total). Output: [B, pass + pairs]
-/// with the first `pass_through` elements of a row copied from input `pass_input`.
+/// Interaction. Inputs: parts of X, in order, each [B, f_i * D] or [B, f_i, D] (F is their total); then, if
+/// it is not one of them, the pass-through. Output: DOT [B, pass + pairs] with the first `pass_through`
+/// elements of a row copied from input `pass_input`; FM [B, D].
 typedef struct norn_interaction_region {
     norn_interaction_kind kind;
     int64_t features, dim;
+    uint32_t part_count;           ///< inputs that are parts of X
     bool diagonal;
     bool upper;            ///< order of pairs: by (i<j) row-major; else (i>j) row-major
     uint32_t pass_input;   ///< NORN_NO_INPUT: none
