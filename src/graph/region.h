@@ -113,7 +113,7 @@ typedef struct norn_lookup_column {
     uint32_t output;       ///< node output that the column writes
     int64_t column;        ///< first element in that output's row (concat elided)
 } norn_lookup_column;
-enum { NORN_NO_INPUT = 0xffffffff };
+#define NORN_NO_INPUT UINT32_MAX
 
 /// Lookup: all embedding lookups of a model (or of one dependency level) at once.
 /// Outputs: [B, width] each; several columns may write one output side by side. Together the columns
