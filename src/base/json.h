@@ -47,7 +47,8 @@ norn_status norn_json_unescape(norn_span text, char *out, size_t *count) NORN_NO
 bool norn_json_i64(norn_span number, int64_t *out); ///< false: not an integer, or out of range
 bool norn_json_f64(norn_span number, double *out);  ///< correctly rounded, locale-free
 
-/// Writing: text with escapes and quotes; shortest digits that read back the same.
+/// Writing: text with quotes and escapes, bytes that are not UTF-8 as U+FFFD; the fewest digits that
+/// read back the same, with a point or an exponent ("1.0"). JSON has no NaN or infinity: null.
 void norn_json_put_string(norn_buffer *buffer, const char *bytes, size_t count);
 void norn_json_put_f32(norn_buffer *buffer, float value);
 void norn_json_put_f64(norn_buffer *buffer, double value);

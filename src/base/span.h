@@ -21,7 +21,7 @@ static inline norn_span norn_span_text(const char *text) {
 /// False when [offset, offset + count) is not inside `span`.
 static inline bool norn_span_slice(norn_span span, size_t offset, size_t count, norn_span *out) {
     if (offset > span.count || count > span.count - offset) return false;
-    *out = (norn_span){span.bytes + offset, count};
+    *out = (norn_span){offset ? span.bytes + offset : span.bytes, count}; // bytes may be NULL
     return true;
 }
 static inline bool norn_span_equal(norn_span span, const char *text) {

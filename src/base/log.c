@@ -1,0 +1,60 @@
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LINE_BYTES = 2048, UNSET = -1 };
+
+static _Atomic int current = UNSET;
+
+static const char *const names[] = {"error", "warn", "info", "debug"};
+
+static int level_from_environment(void) {
+    const char *text = getenv("NORN_LOG");
+    for (int i = NORN_LOG_ERROR; text && i <= NORN_LOG_DEBUG; i++)
+        if (strcmp(text, names[i]) == 0) return i;
+    return NORN_LOG_INFO;
+}
+
+norn_log_level norn_log_get_level(void) {
+    int level = atomic_load_explicit(&current, memory_order_relaxed);
+    if (level == UNSET) {
+        // Two threads may both look; a level that was set meanwhile wins.
+        int found = level_from_environment();
+        if (atomic_compare_exchange_strong(&current, &level, found)) level = found;
+    }
+    return (norn_log_level)level;
+}
+
+void norn_log_set_level(norn_log_level level) {
+    atomic_store_explicit(&current, (int)level, memory_order_relaxed);
+}
+
+void norn_log(norn_log_level level, const char *format, ...) {
+    if (level > norn_log_get_level()) return;
+    char line[LINE_BYTES];
+    struct timespec now;
+    struct tm utc;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    size_t used = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &utc);
+    used += (size_t)snprintf(line + used, sizeof line - used, ".%03ldZ %s ", now.tv_nsec / 1000000,
+                             names[level]);
+    size_t begin = used;
+    va_list arguments;
+    va_start(arguments, format);
+    int wanted = vsnprintf(line + used, sizeof line - used, format, arguments);
+    va_end(arguments);
+    if (wanted > 0) used += (size_t)wanted;
+    if (used > sizeof line - 1) used = sizeof line - 1; // cut; the last byte is for the newline
+    // One event is one line, whatever names from a model or request hold.
+    for (size_t i = begin; i < used; i++)
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f) line[i] = ' ';
+    line[used++] = '\n';
+    if (write(STDERR_FILENO, line, used) < 0) return; // nowhere left to say so
+}
