@@ -1,0 +1,1 @@
+"""Models and a trained demo that exercise Norn end to end."""

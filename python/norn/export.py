@@ -1,0 +1,127 @@
+"""Make Norn packages from ONNX files and PyTorch modules, and turn them back.
+
+    from norn import export
+    export.package("model.onnx", "repository/ranker/1")
+    export.from_torch(module, (dense, ids), "repository/ranker/1", input_names=["dense", "ids"])
+    export.to_standard_ops("repository/ranker/1", "oracle.onnx")
+
+Splitting tables out lets a server keep them in tiers, share them and refresh single rows.
+"""
+
+import pathlib
+import tempfile
+
+import onnx
+from onnx import helper, numpy_helper
+
+from . import package as _package
+from .standard_ops import to_standard_ops
+
+__all__ = ["from_torch", "package", "split_tables", "to_standard_ops"]
+
+
+def package(model, out_dir, table_threshold=1 << 20, settings=None):
+    """Write `model` (a path or a ModelProto) as a package; returns the tables' names.
+
+    Every initializer of at least `table_threshold` bytes that only `Gather` on axis 0 reads
+    becomes a table; everything else stays in model.onnx.
+    """
+    if not isinstance(model, onnx.ModelProto):
+        model = onnx.load(model)
+    model, tables = split_tables(model, table_threshold)
+    _package.write(out_dir, model, tables, settings)
+    return list(tables)
+
+
+def split_tables(model, table_threshold=1 << 20):
+    """(a copy of `model` that reads `ai.norn` tables, {table: {"rows": array}})."""
+    chosen, tables = {}, {}
+    for tensor in model.graph.initializer:
+        if _is_table(model.graph, tensor, table_threshold):
+            name = _package.table_name(tensor.name, tables)
+            chosen[tensor.name] = name
+            tables[name] = {"rows": numpy_helper.to_array(tensor)}
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    kept = [tensor for tensor in graph.initializer if tensor.name not in chosen]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    for node in graph.node:
+        if node.op_type == "Gather" and node.input[0] in chosen:
+            _become_embedding(node, chosen[node.input[0]], tables)
+    if chosen and not any(entry.domain == _package.DOMAIN for entry in result.opset_import):
+        result.opset_import.append(helper.make_opsetid(_package.DOMAIN, 1))
+    return result, tables
+
+
+def _is_table(graph, tensor, threshold):
+    if len(tensor.dims) != 2 or tensor.data_type != onnx.TensorProto.FLOAT:
+        return False
+    if 4 * tensor.dims[0] * tensor.dims[1] < threshold:
+        return False
+    if any(tensor.name == output.name for output in graph.output):
+        return False
+    readers = list(_readers(graph, tensor.name))
+    return bool(readers) and all(
+        node.op_type == "Gather" and node.domain == "" and position == 0 and top
+        and _attribute(node, "axis", 0) == 0 for node, position, top in readers)
+
+
+def _readers(graph, name, top=True):
+    """Every (node, input position, whether it is in the main graph) that reads `name`."""
+    for node in graph.node:
+        for position, value in enumerate(node.input):
+            if value == name:
+                yield node, position, top
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _readers(attribute.g, name, top=False)
+
+
+def _attribute(node, name, default):
+    for attribute in node.attribute:
+        if attribute.name == name:
+            return helper.get_attribute_value(attribute)
+    return default
+
+
+def _become_embedding(node, table, tables):
+    keys = node.input[1]
+    node.op_type, node.domain = "Embedding", _package.DOMAIN
+    del node.input[:]
+    node.input.append(keys)
+    del node.attribute[:]
+    dim = tables[table]["rows"].shape[1]
+    node.attribute.extend([helper.make_attribute("table", table),
+                           helper.make_attribute("dim", dim)])
+
+
+def from_torch(module, example_inputs, out_dir, input_names=None, output_names=None,
+               table_threshold=1 << 20, settings=None, dynamo=True, keep_onnx=None):
+    """Export a PyTorch module, every input's first dimension dynamic, and package it.
+
+    `dynamo` picks PyTorch's exporter. `keep_onnx` is a path at which to keep the exporter's own
+    file, which any ONNX runtime can run. Returns the tables' names.
+    """
+    import torch
+
+    module = module.eval()
+    count = len(example_inputs)
+    names = input_names or [f"input_{i}" for i in range(count)]
+    with tempfile.TemporaryDirectory() as scratch:
+        path = pathlib.Path(keep_onnx) if keep_onnx else pathlib.Path(scratch) / "model.onnx"
+        options = {"input_names": names, "output_names": output_names, "dynamo": dynamo}
+        if dynamo:
+            batch = torch.export.Dim("batch")
+            options |= {"dynamic_shapes": tuple({0: batch} for _ in names), "verbose": False,
+                        "external_data": False}
+        else:
+            dynamic = {name: {0: "batch"} for name in [*names, *(output_names or [])]}
+            options |= {"dynamic_axes": dynamic, "opset_version": 17}
+        with torch.no_grad():
+            torch.onnx.export(module, tuple(example_inputs), str(path), **options)
+        model = onnx.load(path)
+    onnx.checker.check_model(model)
+    return package(model, out_dir, table_threshold, settings)
+
