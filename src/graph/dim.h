@@ -63,6 +63,9 @@ static inline bool norn_dim_equal(norn_dim a, norn_dim b) {
 norn_status norn_symbol_input(norn_symbols *symbols, const char *name, int32_t *out) NORN_NODISCARD;
 norn_status norn_symbol_runtime(norn_symbols *symbols, norn_dim *out) NORN_NODISCARD;
 
+/// A new DERIVED symbol exactly as given, neither simplified nor shared: for norn_dim_apply and the plan file.
+norn_status norn_symbol_derived(norn_symbols *symbols, norn_dim_op op, norn_dim a, norn_dim b, int32_t *out) NORN_NODISCARD;
+
 /// *out = op(a, b), simplified. With constants nothing is allocated and `symbols` may be NULL (as when
 /// shape functions run beside the executor). Errors INVALID_ARGUMENT: overflow, division by zero.
 norn_status norn_dim_apply(norn_symbols *symbols, norn_dim_op op, norn_dim a, norn_dim b, norn_dim *out) NORN_NODISCARD;
@@ -74,6 +77,14 @@ int64_t norn_dim_eval(norn_dim dim, const int64_t *symbol_values);
 /// Fill DERIVED values from INPUT and RUNTIME ones, in index order; -1 (unknown) spreads.
 void norn_symbols_eval(const norn_symbols *symbols, int64_t *values);
 
+/// Bounds from the profile: what `dim` can be while every INPUT symbol is in [min, max] and every RUNTIME
+/// symbol is too. The maximum is -1 when it is not bounded.
+int64_t norn_dim_min(const norn_symbols *symbols, norn_dim dim);
+int64_t norn_dim_max(const norn_symbols *symbols, norn_dim dim);
+/// Recompute min, opt and max of DERIVED symbols; call it after changing those of an INPUT symbol.
+void norn_symbols_bound(norn_symbols *symbols);
+
+enum { NORN_SYMBOLS_MAX = 16384 }; ///< of one graph; more is RESOURCE_EXHAUSTED
 enum { NORN_DIM_TEXT = 48 };
 const char *norn_dim_text(const norn_symbols *symbols, norn_dim dim, char text[NORN_DIM_TEXT]);
 

@@ -75,13 +75,17 @@ struct norn_graph {
     norn_value **inputs;
     uint32_t input_count;
     norn_use *outputs; ///< outputs[i].value
+    const char **output_names; ///< as the caller knows them; a value's own name may differ
     uint32_t output_count;
     uint32_t value_count; ///< next value id
     struct norn_graph *parent; ///< owner of a body; NULL at the top. A body has symbols of its own
+    struct norn_graph *bodies, *next_body; ///< bodies that this graph owns; a body's next sibling
 };
 
 norn_status norn_graph_create(const char *name, norn_alloc alloc, norn_graph **out) NORN_NODISCARD;
-void norn_graph_destroy(norn_graph *graph);
+void norn_graph_destroy(norn_graph *graph); ///< and its bodies; takes NULL
+/// A body for a node of `parent`, which owns it: it lives until `parent` is destroyed.
+norn_status norn_graph_create_body(norn_graph *parent, const char *name, norn_graph **out) NORN_NODISCARD;
 
 norn_status norn_graph_value(norn_graph *graph, const char *name, norn_dtype dtype, const norn_shape *shape,
                              norn_value **out) NORN_NODISCARD;
@@ -99,7 +103,8 @@ norn_status norn_node_add_origin(norn_graph *graph, norn_node *node, const norn_
 norn_status norn_node_set_attr(norn_graph *graph, norn_node *node, const norn_attr *attr) NORN_NODISCARD;
 
 void norn_node_set_input(norn_node *node, uint32_t index, norn_value *value); ///< value may be NULL
-/// Every reader of `from`, graph outputs included, reads `to` instead. A graph output keeps its name.
+/// Every reader of `from`, graph outputs included, reads `to` instead. A graph output keeps its name
+/// (output_names[i]); `to` takes the name of `from` as well where it is a computed value.
 void norn_graph_forward(norn_graph *graph, norn_value *from, norn_value *to);
 /// Drops the node's reads and marks it; `next` stays valid until norn_graph_sweep.
 void norn_graph_kill(norn_graph *graph, norn_node *node);
@@ -121,6 +126,12 @@ norn_status norn_node_infer(norn_graph *graph, norn_node *node) NORN_NODISCARD;
 norn_status norn_graph_verify(const norn_graph *graph) NORN_NODISCARD;
 /// One line a node: `%12 float32[B,64] = Gemm(%3, %w1, %b1) {transB=1}  # top/Gemm_3`.
 void norn_graph_print(const norn_graph *graph, norn_buffer *out);
+
+/// A deep copy; what constants and tensor attributes point to stays borrowed from where it was.
+norn_status norn_graph_clone(const norn_graph *graph, norn_alloc alloc, norn_graph **out) NORN_NODISCARD;
+/// Every value that the graph reaches, by id: graph->value_count entries taken in `arena`, NULL for an id
+/// that nothing uses any more.
+norn_status norn_graph_values(const norn_graph *graph, norn_arena *arena, norn_value ***by_id) NORN_NODISCARD;
 
 struct norn_model {
     norn_alloc alloc;

@@ -22,6 +22,7 @@ enum { NORN_CONTENTS_MAX = 64 };
 typedef struct norn_shape_ctx {
     const char *node;      ///< name, for messages
     norn_attrs attrs;
+    const void *region;    ///< norn_region of a node of domain "norn", else NULL
     norn_symbols *symbols; ///< NULL while running
     norn_arena *arena;     ///< for output contents; NULL while running
     norn_shape_io *in;
