@@ -36,6 +36,9 @@ add_compile_definitions(_GNU_SOURCE)
 add_compile_options("$<$<COMPILE_LANGUAGE:C>:${NORN_C_FLAGS}>")
 
 if(NORN_SANITIZE)
+    if(CMAKE_C_COMPILER_ID STREQUAL GNU)
+        add_compile_options(-Wno-maybe-uninitialized) # gcc loses track among the inserted checks
+    endif()
     add_compile_options(-fsanitize=${NORN_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
     add_link_options(-fsanitize=${NORN_SANITIZE})
 endif()

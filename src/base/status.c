@@ -25,7 +25,7 @@ print_cut(char *text, size_t used, size_t capacity, const char *format, va_list 
     return end + sizeof ellipsis - 1;
 }
 
-norn_status norn_fail(norn_status status, const char *format, ...) {
+void norn_set_message(const char *format, ...) {
     // Arguments may point into the old message, so the new one is printed beside it.
     char text[MESSAGE_BYTES];
     va_list arguments;
@@ -33,7 +33,6 @@ norn_status norn_fail(norn_status status, const char *format, ...) {
     size_t count = print_cut(text, 0, sizeof text, format, arguments);
     va_end(arguments);
     memcpy(message, text, count + 1);
-    return status;
 }
 
 void norn_note(const char *format, ...) {

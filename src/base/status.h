@@ -4,9 +4,11 @@
 
 #include "norn/status.h"
 
-/// Set this thread's message and return `status`. Never allocates; long text is cut with "…".
-norn_status norn_fail(norn_status status, const char *format, ...) __attribute__((format(printf, 2, 3)))
-NORN_NODISCARD;
+/// norn_fail(status, format, ...): set this thread's message; its value is `status`. Never allocates;
+/// long text is cut with "…". A macro, so that the compiler sees that `return norn_fail(NORN_X, …)`
+/// does not return NORN_OK, and does not warn of outputs that a failed call left unset.
+#define norn_fail(status, ...) (norn_set_message(__VA_ARGS__), (status))
+void norn_set_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /// Put context before this thread's message: "context: message".
 void norn_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
