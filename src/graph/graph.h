@@ -3,7 +3,8 @@
 /// A graph is used for the model as imported and for the optimised one; region nodes (domain "norn")
 /// carry a `region`. Nodes of If, Loop and Scan hold their bodies as GRAPH attributes; what a body
 /// uses from outside is passed explicitly: such values are extra inputs of the node after its own
-/// ones, and extra inputs of the body after its own.
+/// ones, and extra inputs of the body after its own. The INT attribute `norn_own_inputs` of such a node
+/// says how many inputs are its own (If: 1; Loop: 2 + carried; Scan: states + scanned).
 /// Memory   everything lives in graph->arena; strings and constants may alias the model file.
 /// Threads  one at a time.
 #ifndef NORN_GRAPH_GRAPH_H
