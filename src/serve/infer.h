@@ -1,0 +1,64 @@
+/// One inference request, from the bytes of a protocol to the bytes of its answer. Protocols fill it,
+/// the model admits it, a batcher joins it with others, an instance computes it, the protocol encodes it.
+///
+/// Memory   everything hangs on `arena`; request bytes that views alias are kept by the protocol until
+///          it destroys the request.
+/// Threads  owned by one thread at a time: I/O thread -> compute thread -> I/O thread.
+#ifndef NORN_SERVE_INFER_H
+#define NORN_SERVE_INFER_H
+
+#include "base/arena.h"
+#include "norn/plan.h"
+#include "norn/session.h"
+
+#include <stdbool.h>
+
+typedef struct norn_served norn_served; ///< one version of one model, ready to run: served.h
+typedef struct norn_infer norn_infer;
+
+typedef struct norn_infer_input {
+    const char *name;
+    norn_view view;
+    int64_t bytes; ///< of view.data; -1: view.data is known to fit its shape
+} norn_infer_input;
+
+typedef struct norn_infer_output {
+    const char *name;
+    uint32_t port; ///< output index of the plan
+    norn_view view; ///< filled by the run; data in the request's arena
+    bool binary;    ///< HTTP: as binary data rather than JSON
+} norn_infer_output;
+
+/// Where the time went; what statistics and metrics count.
+typedef struct norn_infer_times {
+    int64_t arrival_ns;  ///< the request was read
+    int64_t dequeue_ns;  ///< a batch took it
+    int64_t input_ns, compute_ns, output_ns; ///< durations of its batch
+    int64_t done_ns;
+} norn_infer_times;
+
+struct norn_infer {
+    norn_arena arena;
+    const char *id; ///< "" when none
+    norn_served *model; ///< retained
+    norn_infer_input *inputs; ///< as the client named them; by plan order after norn_served_admit
+    uint32_t input_count;
+    norn_infer_output *outputs; ///< wanted; all when the client named none (after admission)
+    uint32_t output_count;
+    int64_t rows;        ///< batch rows; 1 when the model has no batch dimension
+    uint64_t join_key;   ///< requests with the same key can be one batch; 0: runs alone
+    int64_t deadline_ns; ///< CLOCK_MONOTONIC; 0: none
+    norn_infer_times times;
+    norn_status status;
+    char message[512];
+    void (*done)(norn_infer *infer); ///< called once, on any thread, after norn_served_submit
+    void *context;                   ///< the protocol's
+    norn_infer *next;                ///< in a queue
+};
+
+norn_status norn_infer_create(norn_alloc alloc, norn_infer **out) NORN_NODISCARD;
+void norn_infer_destroy(norn_infer *infer); ///< releases the model; takes NULL
+/// Record the thread's last failure in the request.
+void norn_infer_fail(norn_infer *infer, norn_status status);
+
+#endif

@@ -1,0 +1,59 @@
+/// One version of one model, being served: its plan, session, queue, compute threads and statistics.
+///
+/// Threads  all calls from any thread. Counted: a request in flight keeps its version alive.
+#ifndef NORN_SERVE_SERVED_H
+#define NORN_SERVE_SERVED_H
+
+#include "plan/package.h"
+#include "serve/batcher.h"
+#include "serve/infer.h"
+#include "serve/stats.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct norn_served {
+    norn_alloc alloc;
+    _Atomic int64_t references;
+    norn_arena arena;
+    const char *name;
+    int64_t version;
+    norn_plan *plan;
+    norn_session *session;
+    norn_package_config config;
+    bool *input_is_user;   ///< by input: one row is repeated for every item
+    bool *input_has_batch; ///< by input: dim 0 is the batch symbol
+    bool *output_has_batch;
+    bool batches;          ///< requests can be joined and split: every output has the batch, no input is ragged
+    int64_t max_rows;      ///< largest batch; larger requests are split
+    norn_batcher *batcher;
+    pthread_t *threads;    ///< one an instance
+    int32_t thread_count;
+    norn_stats stats;
+};
+
+/// What `norn serve` says for every model; norn.json wins where both speak.
+typedef struct norn_served_defaults {
+    const char *device; ///< NULL: cpu
+    int32_t instances, threads;
+    int64_t max_batch, batch_delay_us, queue_limit;
+} norn_served_defaults;
+
+/// Ports of the plan by name; -1 if there is none.
+int32_t norn_served_input_find(const norn_served *served, const char *name);
+int32_t norn_served_output_find(const norn_served *served, const char *name);
+
+/// Load version directory `dir` (model.norn, else model.onnx compiled now), start its instances, warm up.
+norn_status norn_served_create(const char *name, int64_t version, const char *dir, const norn_served_defaults *defaults,
+                               norn_alloc alloc, norn_served **out) NORN_NODISCARD;
+norn_served *norn_served_retain(norn_served *served);
+/// The last release stops the compute threads and frees; not from one of its own compute threads.
+void norn_served_release(norn_served *served);
+
+/// Check a request against the model and bring inputs and outputs into the plan's order.
+/// Errors INVALID_ARGUMENT naming the tensor.
+norn_status norn_served_admit(norn_served *served, norn_infer *infer) NORN_NODISCARD;
+/// Queue an admitted request; its `done` will be called, here already when the queue is full.
+void norn_served_submit(norn_served *served, norn_infer *infer);
+
+#endif
