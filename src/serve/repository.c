@@ -1,0 +1,360 @@
+#include "serve/repository.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct model_entry {
+    char *name;
+    int64_t version; ///< being loaded, live, or last tried
+    norn_model_state state;
+    char reason[512];
+    norn_served *served;
+    struct model_entry *next;
+} model_entry;
+
+typedef struct loader_job {
+    char *name;
+    bool unload;
+    bool initial; ///< found at the start
+    norn_repository_done_fn done;
+    void *context;
+    struct loader_job *next;
+} loader_job;
+
+struct norn_repository {
+    norn_alloc alloc;
+    char *dir;
+    char *device;
+    norn_served_defaults defaults;
+    pthread_mutex_t mutex; ///< entries, jobs; never held while loading
+    pthread_cond_t wake;
+    model_entry *models; ///< sorted by name; entries are never removed
+    loader_job *jobs, *jobs_last;
+    int64_t initial_left;
+    bool closing, started;
+    pthread_t loader;
+};
+
+const char *norn_model_state_name(norn_model_state state) {
+    static const char *const names[] = {"LOADING", "READY", "UNAVAILABLE"};
+    return names[state];
+}
+
+// ---- entries (mutex held) -------------------------------------------------------------------------
+
+static model_entry *find_entry(const norn_repository *repository, const char *name) {
+    model_entry *entry = repository->models;
+    while (entry && strcmp(entry->name, name) != 0) entry = entry->next;
+    return entry;
+}
+
+static norn_status add_entry(norn_repository *repository, const char *name, model_entry **out) {
+    model_entry *entry, **link = &repository->models;
+    *out = NULL;
+    NORN_TRY(NORN_NEW(repository->alloc, &entry));
+    if (norn_alloc_string(repository->alloc, name, &entry->name) != NORN_OK) {
+        norn_free(repository->alloc, entry);
+        return NORN_RESOURCE_EXHAUSTED;
+    }
+    entry->version = -1;
+    while (*link && strcmp((*link)->name, name) < 0) link = &(*link)->next;
+    entry->next = *link;
+    *link = entry;
+    *out = entry;
+    return NORN_OK;
+}
+
+static norn_status entry_of(norn_repository *repository, const char *name, model_entry **out) {
+    *out = find_entry(repository, name);
+    return *out ? NORN_OK : add_entry(repository, name, out);
+}
+
+// ---- the folder -----------------------------------------------------------------------------------
+
+static bool parse_version(const char *text, int64_t *version) {
+    char *end;
+    if (*text < '0' || *text > '9') return false;
+    errno = 0;
+    *version = strtoll(text, &end, 10);
+    return errno == 0 && *end == 0;
+}
+
+/// Names are one path component, so that a request cannot walk out of the repository.
+static bool valid_name(const char *name) {
+    return name[0] && name[0] != '.' && !strchr(name, '/') && strlen(name) < 256;
+}
+
+static norn_status newest_version(const norn_repository *repository, const char *name, int64_t *version,
+                                  char path[4096]) {
+    struct dirent *item;
+    char newest[256] = "";
+    DIR *dir;
+    *version = -1;
+    (void)snprintf(path, 4096, "%s/%s", repository->dir, name);
+    dir = valid_name(name) ? opendir(path) : NULL;
+    if (!dir) return norn_fail(NORN_NOT_FOUND, "model '%s' is not in repository '%s'", name, repository->dir);
+    while ((item = readdir(dir)) != NULL) {
+        int64_t number;
+        if (!parse_version(item->d_name, &number) || number <= *version) continue;
+        *version = number;
+        (void)snprintf(newest, sizeof newest, "%s", item->d_name);
+    }
+    (void)closedir(dir);
+    if (*version < 0)
+        return norn_fail(NORN_NOT_FOUND,
+                         "model '%s': no version in '%s'; put the model in a folder named by a whole number, as 1/",
+                         name, path);
+    (void)snprintf(path, 4096, "%s/%s/%s", repository->dir, name, newest);
+    return NORN_OK;
+}
+
+// ---- the loader thread ------------------------------------------------------------------------------
+
+static norn_status load_newest(norn_repository *repository, const char *name, int64_t *version, norn_served **served) {
+    char path[4096];
+    *served = NULL;
+    NORN_TRY(newest_version(repository, name, version, path));
+    norn_log(NORN_LOG_INFO, "model '%s': loading version %lld", name, (long long)*version);
+    return norn_served_create(name, *version, path, &repository->defaults, repository->alloc, served);
+}
+
+/// Put the outcome of a load into the entry. A failed load leaves the live version serving.
+static void settle(norn_repository *repository, model_entry *entry, int64_t version, norn_served *served,
+                   const char *reason) {
+    norn_served *old = NULL;
+    pthread_mutex_lock(&repository->mutex);
+    if (served || !entry->served) {
+        old = entry->served;
+        entry->served = served;
+        entry->version = version;
+        entry->state = served ? NORN_MODEL_READY : NORN_MODEL_UNAVAILABLE;
+        (void)snprintf(entry->reason, sizeof entry->reason, "%s", reason);
+    } else {
+        entry->state = NORN_MODEL_READY;
+    }
+    pthread_mutex_unlock(&repository->mutex);
+    if (old) norn_served_release(old); // requests in flight keep it until they are answered
+}
+
+static void run_job(norn_repository *repository, const loader_job *job) {
+    norn_status status = NORN_OK;
+    norn_served *served = NULL;
+    model_entry *entry = NULL;
+    int64_t version = -1;
+    pthread_mutex_lock(&repository->mutex);
+    if (!job->unload) {
+        status = entry_of(repository, job->name, &entry);
+    } else if (!(entry = find_entry(repository, job->name)) || !entry->served) {
+        status = norn_fail(NORN_NOT_FOUND, "model '%s' is not loaded", job->name);
+        entry = NULL;
+    }
+    if (entry && !job->unload && !entry->served) entry->state = NORN_MODEL_LOADING;
+    pthread_mutex_unlock(&repository->mutex);
+    if (entry && !job->unload) {
+        status = load_newest(repository, job->name, &version, &served);
+        if (status == NORN_OK) {
+            norn_log(NORN_LOG_INFO, "model '%s': version %lld is ready after %.3f s", job->name, (long long)version,
+                     (double)served->stats.load_ns / 1e9);
+        } else {
+            norn_log(NORN_LOG_ERROR, "model '%s': %s", job->name, norn_message());
+        }
+        settle(repository, entry, version, served, status == NORN_OK ? "" : norn_message());
+    } else if (entry) {
+        norn_served *old;
+        pthread_mutex_lock(&repository->mutex);
+        old = entry->served;
+        entry->served = NULL;
+        entry->state = NORN_MODEL_UNAVAILABLE;
+        (void)snprintf(entry->reason, sizeof entry->reason, "unloaded");
+        pthread_mutex_unlock(&repository->mutex);
+        norn_served_release(old);
+    }
+    if (job->done) job->done(job->context, status, status == NORN_OK ? "" : norn_message());
+}
+
+static void free_job(norn_repository *repository, loader_job *job) {
+    norn_free(repository->alloc, job->name);
+    norn_free(repository->alloc, job);
+}
+
+static void *loader_main(void *context) {
+    norn_repository *repository = context;
+    pthread_mutex_lock(&repository->mutex);
+    for (;;) {
+        loader_job *job = repository->jobs;
+        if (!job) {
+            if (repository->closing) break;
+            pthread_cond_wait(&repository->wake, &repository->mutex);
+            continue;
+        }
+        repository->jobs = job->next;
+        if (!repository->jobs) repository->jobs_last = NULL;
+        const bool closing = repository->closing;
+        pthread_mutex_unlock(&repository->mutex);
+        if (!closing) {
+            run_job(repository, job);
+        } else if (job->done) {
+            job->done(job->context, NORN_UNAVAILABLE, "the server is stopping");
+        }
+        pthread_mutex_lock(&repository->mutex);
+        if (job->initial) --repository->initial_left;
+        free_job(repository, job);
+    }
+    pthread_mutex_unlock(&repository->mutex);
+    return NULL;
+}
+
+static norn_status put_job(norn_repository *repository, const char *name, loader_job like) {
+    loader_job *job;
+    NORN_TRY(NORN_NEW(repository->alloc, &job));
+    *job = like;
+    job->next = NULL;
+    if (norn_alloc_string(repository->alloc, name, &job->name) != NORN_OK) {
+        norn_free(repository->alloc, job);
+        return NORN_RESOURCE_EXHAUSTED;
+    }
+    pthread_mutex_lock(&repository->mutex);
+    if (repository->jobs_last) {
+        repository->jobs_last->next = job;
+    } else {
+        repository->jobs = job;
+    }
+    repository->jobs_last = job;
+    if (job->initial) ++repository->initial_left;
+    pthread_cond_signal(&repository->wake);
+    pthread_mutex_unlock(&repository->mutex);
+    return NORN_OK;
+}
+
+static void ask(norn_repository *repository, const char *name, bool unload, norn_repository_done_fn done,
+                void *context) {
+    const norn_status status =
+        put_job(repository, name, (loader_job){.unload = unload, .done = done, .context = context});
+    if (status != NORN_OK && done) done(context, status, norn_message());
+}
+
+void norn_repository_load(norn_repository *repository, const char *name, norn_repository_done_fn done, void *context) {
+    ask(repository, name, false, done, context);
+}
+
+void norn_repository_unload(norn_repository *repository, const char *name, norn_repository_done_fn done,
+                            void *context) {
+    ask(repository, name, true, done, context);
+}
+
+// ---- life -------------------------------------------------------------------------------------------
+
+static norn_status scan(norn_repository *repository) {
+    struct dirent *item;
+    norn_status status = NORN_OK;
+    DIR *dir = opendir(repository->dir);
+    if (!dir)
+        return norn_fail(NORN_NOT_FOUND, "repository '%s': %s; it is a folder of MODEL/VERSION/model.onnx",
+                         repository->dir, strerror(errno));
+    while (status == NORN_OK && (item = readdir(dir)) != NULL) {
+        char path[4096];
+        model_entry *entry;
+        (void)snprintf(path, sizeof path, "%s/%s", repository->dir, item->d_name);
+        if (!valid_name(item->d_name) || !norn_path_is_dir(path)) continue;
+        pthread_mutex_lock(&repository->mutex);
+        status = entry_of(repository, item->d_name, &entry);
+        pthread_mutex_unlock(&repository->mutex);
+        if (status == NORN_OK) status = put_job(repository, item->d_name, (loader_job){.initial = true});
+    }
+    (void)closedir(dir);
+    return status;
+}
+
+norn_status norn_repository_open(const char *dir, const norn_served_defaults *defaults, norn_alloc alloc,
+                                 norn_repository **out) {
+    norn_repository *repository;
+    norn_status status;
+    *out = NULL;
+    NORN_TRY(NORN_NEW(alloc, &repository));
+    repository->alloc = alloc;
+    repository->defaults = *defaults;
+    pthread_mutex_init(&repository->mutex, NULL);
+    pthread_cond_init(&repository->wake, NULL);
+    NORN_TRY_DONE(norn_alloc_string(alloc, dir, &repository->dir));
+    if (defaults->device) NORN_TRY_DONE(norn_alloc_string(alloc, defaults->device, &repository->device));
+    repository->defaults.device = repository->device;
+    NORN_TRY_DONE(scan(repository));
+    if (pthread_create(&repository->loader, NULL, loader_main, repository) != 0) {
+        status = norn_fail(NORN_RESOURCE_EXHAUSTED, "cannot start the loader thread");
+        goto done;
+    }
+    repository->started = true;
+    *out = repository;
+    return NORN_OK;
+done:
+    norn_repository_close(repository);
+    return status;
+}
+
+void norn_repository_close(norn_repository *repository) {
+    if (!repository) return;
+    pthread_mutex_lock(&repository->mutex);
+    repository->closing = true;
+    pthread_cond_signal(&repository->wake);
+    pthread_mutex_unlock(&repository->mutex);
+    if (repository->started) pthread_join(repository->loader, NULL);
+    while (repository->jobs) {
+        loader_job *job = repository->jobs;
+        repository->jobs = job->next;
+        free_job(repository, job);
+    }
+    while (repository->models) {
+        model_entry *entry = repository->models;
+        repository->models = entry->next;
+        if (entry->served) norn_served_release(entry->served);
+        norn_free(repository->alloc, entry->name);
+        norn_free(repository->alloc, entry);
+    }
+    pthread_cond_destroy(&repository->wake);
+    pthread_mutex_destroy(&repository->mutex);
+    norn_free(repository->alloc, repository->dir);
+    norn_free(repository->alloc, repository->device);
+    norn_free(repository->alloc, repository);
+}
+
+bool norn_repository_settled(norn_repository *repository) {
+    pthread_mutex_lock(&repository->mutex);
+    const bool settled = repository->initial_left == 0;
+    pthread_mutex_unlock(&repository->mutex);
+    return settled;
+}
+
+norn_status norn_repository_get(norn_repository *repository, const char *name, int64_t version, norn_served **out) {
+    norn_status status = NORN_OK;
+    *out = NULL;
+    pthread_mutex_lock(&repository->mutex);
+    const model_entry *entry = find_entry(repository, name);
+    if (!entry) {
+        status = norn_fail(NORN_NOT_FOUND, "model '%s' is not in the repository", name);
+    } else if (!entry->served && entry->state == NORN_MODEL_LOADING) {
+        status = norn_fail(NORN_UNAVAILABLE, "model '%s' is still loading", name);
+    } else if (!entry->served) {
+        status = norn_fail(NORN_UNAVAILABLE, "model '%s' is not available: %s", name, entry->reason);
+    } else if (version >= 0 && entry->served->version != version) {
+        status = norn_fail(NORN_NOT_FOUND, "model '%s': version %lld is not loaded, version %lld is", name,
+                           (long long)version, (long long)entry->served->version);
+    } else {
+        *out = norn_served_retain(entry->served);
+    }
+    pthread_mutex_unlock(&repository->mutex);
+    return status;
+}
+
+void norn_repository_visit(norn_repository *repository, norn_repository_visit_fn visit, void *context) {
+    pthread_mutex_lock(&repository->mutex);
+    for (const model_entry *entry = repository->models; entry; entry = entry->next)
+        visit(context, &(norn_repository_entry){entry->name, entry->version, entry->state, entry->reason, entry->served});
+    pthread_mutex_unlock(&repository->mutex);
+}
