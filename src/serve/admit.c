@@ -96,7 +96,7 @@ static norn_status find_outputs(const norn_served *served, norn_infer *infer) {
         infer->output_count = (uint32_t)norn_plan_output_count(served->plan);
         NORN_TRY(NORN_TAKE_ARRAY(&infer->arena, infer->output_count, &infer->outputs));
         for (uint32_t i = 0; i < infer->output_count; ++i)
-            infer->outputs[i].name = norn_plan_output(served->plan, i)->name;
+            infer->outputs[i] = (norn_infer_output){.name = norn_plan_output(served->plan, i)->name, .binary = infer->binary_outputs};
     }
     for (uint32_t i = 0; i < infer->output_count; ++i) {
         const int32_t port = norn_served_output_find(served, infer->outputs[i].name);

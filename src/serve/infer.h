@@ -43,6 +43,7 @@ struct norn_infer {
     norn_served *model; ///< retained
     norn_infer_input *inputs; ///< as the client named them; by plan order after norn_served_admit
     uint32_t input_count;
+    bool binary_outputs; ///< HTTP: outputs that the client did not name are binary
     norn_infer_output *outputs; ///< wanted; all when the client named none (after admission)
     uint32_t output_count;
     int64_t rows;        ///< batch rows; 1 when the model has no batch dimension

@@ -1,0 +1,33 @@
+/// The Open Inference Protocol's JSON: infer requests in, infer answers and metadata out.
+///
+/// Source   https://github.com/kserve/open-inference-protocol (REST), with the binary tensor data
+///          extension: JSON first, then the bytes of the binary tensors in order.
+#ifndef NORN_SERVE_KSERVE_JSON_H
+#define NORN_SERVE_KSERVE_JSON_H
+
+#include "base/json.h"
+#include "serve/repository.h"
+
+/// Fill id, inputs, outputs and deadline of `infer` from `body`, whose first `json_bytes` are JSON.
+/// Memory   binary tensors alias `body`; JSON tensors go to the request's arena.
+/// Errors   INVALID_ARGUMENT naming the tensor, or the byte offset in the JSON; UNIMPLEMENTED for an extension
+///          that Norn does not have.
+norn_status norn_kserve_parse_infer(norn_span body, size_t json_bytes, norn_infer *infer) NORN_NODISCARD;
+
+/// The answer's JSON into `json`; *json_bytes is its length when binary tensors follow it, else 0.
+/// The bytes of binary outputs are appended after the JSON.
+norn_status norn_kserve_put_infer(const norn_infer *infer, norn_buffer *json, size_t *json_bytes) NORN_NODISCARD;
+
+void norn_kserve_put_error(norn_buffer *json, const char *message); ///< {"error":"..."}
+void norn_kserve_put_server(norn_buffer *json);
+void norn_kserve_put_metadata(const norn_served *served, norn_buffer *json);
+void norn_kserve_put_config(const norn_served *served, norn_buffer *json);
+/// An element of "model_stats".
+void norn_kserve_put_stats(const norn_served *served, norn_buffer *json);
+
+/// The extensions that Norn has, as /v2 lists them; NULL-terminated.
+extern const char *const norn_kserve_extensions[];
+/// Datatype of a port as the protocol names it.
+const char *norn_kserve_datatype(const norn_port *port);
+
+#endif
