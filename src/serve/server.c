@@ -1,0 +1,144 @@
+#include "serve/serve.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/thread.h"
+#include "serve/grpc/grpc.h"
+#include "serve/http/http.h"
+
+#include <event2/thread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+enum { IO_MAX = 64 };
+
+typedef struct server_run {
+    norn_server server;
+    const norn_serve_options *options;
+    norn_io io[IO_MAX];
+    int32_t io_count;
+    int32_t http_port, grpc_port, metrics_port;
+} server_run;
+
+static norn_status open_port(server_run *run, norn_io *io, int32_t *port,
+                             norn_status (*open)(norn_io *io, evutil_socket_t fd)) {
+    evutil_socket_t fd;
+    if (*port < 0) return NORN_OK;
+    NORN_TRY(norn_io_listen(run->options->host ? run->options->host : "0.0.0.0", port, &fd));
+    return open(io, fd);
+}
+
+static norn_status open_ports(server_run *run) {
+    int32_t threads = run->options->io_threads;
+    if (threads <= 0) threads = norn_core_count() / 2;
+    if (threads < 1) threads = 1;
+    if (threads > IO_MAX) threads = IO_MAX;
+    for (; run->io_count < threads; ++run->io_count) {
+        norn_io *io = &run->io[run->io_count];
+        NORN_TRY(norn_io_init(io, &run->server));
+        norn_status status = open_port(run, io, &run->http_port, norn_http_open);
+        if (status == NORN_OK) status = open_port(run, io, &run->grpc_port, norn_grpc_open);
+        if (status == NORN_OK && run->io_count == 0)
+            status = open_port(run, io, &run->metrics_port, norn_http_open_metrics);
+        if (status != NORN_OK) {
+            ++run->io_count; // so that close_all sees it
+            return status;
+        }
+    }
+    return NORN_OK;
+}
+
+/// Another server on the same port would share its connections silently, because of SO_REUSEPORT: try the
+/// port without it first.
+static norn_status check_port_free(const server_run *run, int32_t port) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    const char *host = run->options->host ? run->options->host : "0.0.0.0";
+    const int on = 1;
+    if (port <= 0 || evutil_inet_pton(AF_INET, host, &address.sin_addr) != 1) return NORN_OK; // norn_io_listen says
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return NORN_OK;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    const int result = bind(fd, (const struct sockaddr *)&address, sizeof address);
+    (void)evutil_closesocket(fd);
+    if (result == 0) return NORN_OK;
+    return norn_fail(NORN_UNAVAILABLE, "port %d on %s is in use; choose another with --http-port, --grpc-port or "
+                                       "--metrics-port", (int)port, host);
+}
+
+// ---- stopping -----------------------------------------------------------------------------------------
+
+static void on_stop_accepting(evutil_socket_t fd, short what, void *context) {
+    (void)fd, (void)what;
+    norn_http_stop_accepting(context);
+    norn_grpc_stop_accepting(context);
+}
+
+static void sleep_ms(int64_t ms) {
+    const struct timespec time = {ms / 1000, ms % 1000 * 1000000};
+    (void)nanosleep(&time, NULL);
+}
+
+/// Readiness is false already. Wait for requests in flight, then a moment for their last bytes to leave.
+static void drain(server_run *run) {
+    const int64_t drain_ms = run->options->drain_ms > 0 ? run->options->drain_ms : 30000;
+    const int64_t until_ns = norn_clock_now_ns() + 1000000 * drain_ms;
+    const struct timeval now = {0, 0};
+    for (int32_t i = 0; i < run->io_count; ++i)
+        (void)event_base_once(run->io[i].base, -1, EV_TIMEOUT, on_stop_accepting, &run->io[i], &now);
+    while (atomic_load(&run->server.in_flight) > 0 && norn_clock_now_ns() < until_ns) sleep_ms(2);
+    if (run->server.in_flight > 0)
+        norn_log(NORN_LOG_WARN, "%lld requests were still running after %lld ms", (long long)run->server.in_flight,
+                 (long long)drain_ms);
+    sleep_ms(100);
+}
+
+static void close_all(server_run *run) {
+    for (int32_t i = 0; i < run->io_count; ++i) norn_io_stop(&run->io[i]);
+    norn_repository_close(run->server.repository); // joins compute threads: every exchange has its answer now
+    run->server.repository = NULL;
+    for (int32_t i = 0; i < run->io_count; ++i) {
+        norn_http_close(&run->io[i]);
+        norn_grpc_close(&run->io[i]);
+        norn_io_deinit(&run->io[i]);
+    }
+}
+
+norn_status norn_serve(const norn_serve_options *options, norn_alloc alloc) {
+    server_run *run;
+    sigset_t signals;
+    norn_status status = NORN_OK;
+    int signal_number = 0;
+    NORN_TRY(NORN_NEW(alloc, &run));
+    run->options = options;
+    run->http_port = options->http_port;
+    run->grpc_port = options->grpc_port;
+    run->metrics_port = options->metrics_port;
+    run->server.alloc = alloc;
+    run->server.start_ns = norn_clock_now_ns();
+    run->server.max_request_bytes = options->max_request_bytes > 0 ? options->max_request_bytes : 256 << 20;
+    (void)evthread_use_pthreads();
+    (void)signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL); // before any thread: only this one waits for them
+    NORN_TRY_DONE(check_port_free(run, run->http_port));
+    NORN_TRY_DONE(check_port_free(run, run->grpc_port));
+    NORN_TRY_DONE(check_port_free(run, run->metrics_port));
+    NORN_TRY_DONE(norn_repository_open(options->repository, &options->models, alloc, &run->server.repository));
+    NORN_TRY_DONE(open_ports(run));
+    for (int32_t i = 0; i < run->io_count; ++i) NORN_TRY_DONE(norn_io_start(&run->io[i]));
+    norn_log(NORN_LOG_INFO, "serving '%s': HTTP on port %d, gRPC on %d, metrics on %d", options->repository,
+             (int)run->http_port, (int)run->grpc_port, (int)run->metrics_port);
+    (void)sigwait(&signals, &signal_number);
+    norn_log(NORN_LOG_INFO, "%s: draining", strsignal(signal_number));
+    run->server.draining = true;
+    drain(run);
+    norn_log(NORN_LOG_INFO, "stopped");
+done:
+    close_all(run);
+    norn_free(alloc, run);
+    return status;
+}
