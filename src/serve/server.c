@@ -96,6 +96,7 @@ static void drain(server_run *run) {
 
 static void close_all(server_run *run) {
     for (int32_t i = 0; i < run->io_count; ++i) norn_io_stop(&run->io[i]);
+    if (run->server.in_flight > 0) return; // compute threads still hold these: the process is about to exit
     norn_repository_close(run->server.repository); // joins compute threads: every exchange has its answer now
     run->server.repository = NULL;
     for (int32_t i = 0; i < run->io_count; ++i) {
@@ -139,6 +140,6 @@ norn_status norn_serve(const norn_serve_options *options, norn_alloc alloc) {
     norn_log(NORN_LOG_INFO, "stopped");
 done:
     close_all(run);
-    norn_free(alloc, run);
+    if (run->server.in_flight == 0) norn_free(alloc, run);
     return status;
 }
