@@ -5,6 +5,8 @@
 #ifndef NORN_GRAPH_REGION_H
 #define NORN_GRAPH_REGION_H
 
+#include "base/arena.h"
+#include "base/wire.h"
 #include "norn/tensor.h"
 
 #include <stdbool.h>
@@ -19,6 +21,8 @@ typedef enum norn_scalar_op {
 #undef NORN_SCALAR
     NORN_SCALAR_COUNT
 } norn_scalar_op;
+const char *norn_scalar_name(uint32_t op); ///< "ADD"; "?" outside the enum
+uint32_t norn_scalar_arity(uint32_t op);   ///< registers that it reads
 
 /// How an operand of the program is read at one element of the region's loop dims.
 ///
@@ -152,5 +156,22 @@ typedef struct norn_region {
         norn_interaction_region interaction;
     };
 } norn_region;
+
+typedef enum norn_region_kind {
+    NORN_REGION_NONE,
+    NORN_REGION_GEMM,
+    NORN_REGION_POINTWISE,
+    NORN_REGION_ROW_REDUCE,
+    NORN_REGION_LOOKUP,
+    NORN_REGION_INTERACTION,
+} norn_region_kind;
+
+/// Which member of norn_region a node of domain "norn" carries, by the name of its operator.
+norn_region_kind norn_region_kind_of(const char *op_name);
+/// A deep copy in `arena`.
+norn_status norn_region_clone(norn_region_kind kind, const norn_region *region, norn_arena *arena,
+                              const norn_region **out) NORN_NODISCARD;
+/// Facts on one line, then a line an instruction of its programs, each with two spaces before it.
+void norn_region_print(norn_region_kind kind, const norn_region *region, norn_buffer *out);
 
 #endif
