@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-// Sums and products are flattened, sorted and folded again from the left, so that the order in which
-// a shape function multiplies does not matter: (B*T)*S and S*(T*B) are the same symbol.
+// Sums and products are flattened, sorted and folded again from the left, so that the order in
+// which a shape function multiplies does not matter: (B*T)*S and S*(T*B) are the same symbol.
 enum { PARTS_MAX = 8, VISITS_MAX = 64 };
 
 typedef struct sum {
@@ -57,11 +57,21 @@ static norn_status apply_const(norn_dim_op op, int64_t a, int64_t b, norn_dim *o
     case NORN_DIM_MUL:
         if (!norn_i64_mul(a, b, &r)) return overflow();
         break;
-    case NORN_DIM_FLOORDIV: r = floor_div(a, b); break;
-    case NORN_DIM_CEILDIV: r = ceil_div(a, b); break;
-    case NORN_DIM_MOD: r = a - floor_div(a, b) * b; break;
-    case NORN_DIM_MIN: r = a < b ? a : b; break;
-    case NORN_DIM_MAX: r = a > b ? a : b; break;
+    case NORN_DIM_FLOORDIV:
+        r = floor_div(a, b);
+        break;
+    case NORN_DIM_CEILDIV:
+        r = ceil_div(a, b);
+        break;
+    case NORN_DIM_MOD:
+        r = a - floor_div(a, b) * b;
+        break;
+    case NORN_DIM_MIN:
+        r = a < b ? a : b;
+        break;
+    case NORN_DIM_MAX:
+        r = a > b ? a : b;
+        break;
     }
     *out = norn_dim_const(r);
     return NORN_OK;
@@ -172,8 +182,7 @@ static bool product_mul(const norn_symbols *symbols, product *p, norn_dim dim) {
     if (!norn_i64_mul(p->coef, common, &p->coef)) return false;
     norn_dim factor = {dim.constant / common, dim.coef / common, dim.symbol};
     const norn_symbol *symbol = &symbols->at[dim.symbol];
-    if (factor.constant == 0 && symbol->kind == NORN_SYMBOL_DERIVED &&
-        symbol->op == NORN_DIM_MUL) {
+    if (factor.constant == 0 && symbol->kind == NORN_SYMBOL_DERIVED && symbol->op == NORN_DIM_MUL) {
         return product_mul(symbols, p, symbol->a) && product_mul(symbols, p, symbol->b);
     }
     return insert_sorted(p->factor, &p->count, factor);
@@ -301,8 +310,7 @@ static norn_status extremum(norn_symbols *symbols, norn_dim_op op, norn_dim a, n
         return NORN_OK;
     }
     if (norn_dim_is_const(b)) {
-        bool a_not_negative =
-            a.coef > 0 && a.constant >= 0 && symbols->at[a.symbol].min >= 0;
+        bool a_not_negative = a.coef > 0 && a.constant >= 0 && symbols->at[a.symbol].min >= 0;
         if (is_endless(b) && least) {
             *out = a;
             return NORN_OK;
@@ -322,13 +330,18 @@ norn_status norn_dim_apply(norn_symbols *symbols, norn_dim_op op, norn_dim a, no
     }
     if (!symbols) return norn_fail(NORN_INTERNAL, "a symbolic dimension where none can be");
     switch (op) {
-    case NORN_DIM_ADD: return add(symbols, a, b, 1, out);
-    case NORN_DIM_MUL: return multiply(symbols, a, b, out);
+    case NORN_DIM_ADD:
+        return add(symbols, a, b, 1, out);
+    case NORN_DIM_MUL:
+        return multiply(symbols, a, b, out);
     case NORN_DIM_FLOORDIV:
-    case NORN_DIM_CEILDIV: return divide(symbols, op, a, b, out);
-    case NORN_DIM_MOD: return modulo(symbols, a, b, out);
+    case NORN_DIM_CEILDIV:
+        return divide(symbols, op, a, b, out);
+    case NORN_DIM_MOD:
+        return modulo(symbols, a, b, out);
     case NORN_DIM_MIN:
-    case NORN_DIM_MAX: return extremum(symbols, op, a, b, out);
+    case NORN_DIM_MAX:
+        return extremum(symbols, op, a, b, out);
     }
     return norn_fail(NORN_INTERNAL, "dimension operation %d", (int)op);
 }

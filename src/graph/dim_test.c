@@ -60,9 +60,9 @@ static void constants_need_no_symbols(void **state) {
         norn_dim_op op;
         int64_t a, b, expect;
     } cases[] = {
-        {NORN_DIM_ADD, 2, 3, 5},       {NORN_DIM_MUL, 4, 6, 24},      {NORN_DIM_FLOORDIV, 7, 2, 3},
-        {NORN_DIM_FLOORDIV, -7, 2, -4}, {NORN_DIM_CEILDIV, 7, 2, 4},   {NORN_DIM_CEILDIV, -7, 2, -3},
-        {NORN_DIM_MOD, 7, 3, 1},       {NORN_DIM_MOD, -1, 3, 2},      {NORN_DIM_MIN, 4, 9, 4},
+        {NORN_DIM_ADD, 2, 3, 5},        {NORN_DIM_MUL, 4, 6, 24},    {NORN_DIM_FLOORDIV, 7, 2, 3},
+        {NORN_DIM_FLOORDIV, -7, 2, -4}, {NORN_DIM_CEILDIV, 7, 2, 4}, {NORN_DIM_CEILDIV, -7, 2, -3},
+        {NORN_DIM_MOD, 7, 3, 1},        {NORN_DIM_MOD, -1, 3, 2},    {NORN_DIM_MIN, 4, 9, 4},
         {NORN_DIM_MAX, 4, 9, 9},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -79,7 +79,8 @@ static void overflow_and_division_by_zero_are_refused(void **state) {
     norn_dim out;
     assert_int_equal(norn_dim_apply(NULL, NORN_DIM_MUL, num(INT64_MAX), num(2), &out),
                      NORN_INVALID_ARGUMENT);
-    assert_int_equal(norn_dim_apply(NULL, NORN_DIM_MOD, num(1), num(0), &out), NORN_INVALID_ARGUMENT);
+    assert_int_equal(norn_dim_apply(NULL, NORN_DIM_MOD, num(1), num(0), &out),
+                     NORN_INVALID_ARGUMENT);
     assert_int_equal(norn_dim_apply(NULL, NORN_DIM_FLOORDIV, num(INT64_MIN), num(-1), &out),
                      NORN_INVALID_ARGUMENT);
     assert_int_equal(norn_dim_apply(&f->symbols, NORN_DIM_FLOORDIV, f->b, num(0), &out),
@@ -111,7 +112,8 @@ static void products_do_not_depend_on_their_order(void **state) {
     assert_true(norn_dim_equal(x, y));
     norn_dim scaled = apply(f, NORN_DIM_MUL, apply(f, NORN_DIM_MUL, num(4), f->t),
                             apply(f, NORN_DIM_MUL, f->b, num(2)));
-    assert_true(norn_dim_equal(scaled, apply(f, NORN_DIM_MUL, num(8), apply(f, NORN_DIM_MUL, f->b, f->t))));
+    assert_true(
+        norn_dim_equal(scaled, apply(f, NORN_DIM_MUL, num(8), apply(f, NORN_DIM_MUL, f->b, f->t))));
     assert_string_equal(text(f, scaled), "8*B*T");
 }
 

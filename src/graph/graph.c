@@ -60,8 +60,8 @@ norn_status norn_graph_value(norn_graph *graph, const char *name, norn_dtype dty
         return norn_fail(NORN_RESOURCE_EXHAUSTED, "too many values");
     }
     NORN_TRY(NORN_TAKE(&graph->arena, &value));
-    NORN_TRY(norn_arena_string(&graph->arena, name ? name : "", name ? strlen(name) : 0,
-                               &value->name));
+    NORN_TRY(
+        norn_arena_string(&graph->arena, name ? name : "", name ? strlen(name) : 0, &value->name));
     value->id = graph->value_count++;
     value->dtype = dtype;
     value->shape = shape ? *shape : norn_shape_unknown();

@@ -60,8 +60,10 @@ static norn_status clone_attr(cloner *c, norn_attr *attr) {
     NORN_TRY(copy_text(arena, attr->name, &attr->name));
     switch (attr->kind) {
     case NORN_ATTR_INT:
-    case NORN_ATTR_FLOAT: break;
-    case NORN_ATTR_STRING: return clone_string(arena, &attr->string);
+    case NORN_ATTR_FLOAT:
+        break;
+    case NORN_ATTR_STRING:
+        return clone_string(arena, &attr->string);
     case NORN_ATTR_INTS: {
         int64_t *ints;
         NORN_TRY(NORN_TAKE_ARRAY(arena, attr->count, &ints));

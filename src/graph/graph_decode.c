@@ -20,7 +20,8 @@ static norn_status malformed(const char *what) {
 }
 
 static norn_status take_text(norn_arena *arena, norn_span text, const char **out) {
-    if (text.count && memchr(text.bytes, 0, text.count)) return malformed("a name holds a zero byte");
+    if (text.count && memchr(text.bytes, 0, text.count))
+        return malformed("a name holds a zero byte");
     return norn_arena_string(arena, (const char *)text.bytes, text.count, out);
 }
 
@@ -29,13 +30,18 @@ static norn_status take_text(norn_arena *arena, norn_span text, const char **out
 static norn_status dim_field(void *context, const norn_wire_field *field) {
     norn_dim *dim = context;
     switch (field->number) {
-    case DIM_CONSTANT: dim->constant = (int64_t)field->value; break;
-    case DIM_COEF: dim->coef = (int64_t)field->value; break;
+    case DIM_CONSTANT:
+        dim->constant = (int64_t)field->value;
+        break;
+    case DIM_COEF:
+        dim->coef = (int64_t)field->value;
+        break;
     case DIM_SYMBOL:
         if (field->value >= NORN_SYMBOLS_MAX) return malformed("a dimension of no symbol");
         dim->symbol = (int32_t)field->value;
         break;
-    default: break;
+    default:
+        break;
     }
     return NORN_OK;
 }
@@ -63,17 +69,28 @@ static norn_status symbol_field(void *context, const norn_wire_field *field) {
         if (field->value > NORN_SYMBOL_RUNTIME) return malformed("kind of a symbol");
         m->symbol.kind = (norn_symbol_kind)field->value;
         break;
-    case SYMBOL_NAME: m->name = field->bytes; break;
+    case SYMBOL_NAME:
+        m->name = field->bytes;
+        break;
     case SYMBOL_OP:
         if (field->value > NORN_DIM_MAX) return malformed("operation of a symbol");
         m->symbol.op = (norn_dim_op)field->value;
         break;
-    case SYMBOL_A: return decode_dim(field->bytes, m->count, &m->symbol.a);
-    case SYMBOL_B: return decode_dim(field->bytes, m->count, &m->symbol.b);
-    case SYMBOL_MIN: m->symbol.min = (int64_t)field->value; break;
-    case SYMBOL_OPT: m->symbol.opt = (int64_t)field->value; break;
-    case SYMBOL_MAX: m->symbol.max = (int64_t)field->value; break;
-    default: break;
+    case SYMBOL_A:
+        return decode_dim(field->bytes, m->count, &m->symbol.a);
+    case SYMBOL_B:
+        return decode_dim(field->bytes, m->count, &m->symbol.b);
+    case SYMBOL_MIN:
+        m->symbol.min = (int64_t)field->value;
+        break;
+    case SYMBOL_OPT:
+        m->symbol.opt = (int64_t)field->value;
+        break;
+    case SYMBOL_MAX:
+        m->symbol.max = (int64_t)field->value;
+        break;
+    default:
+        break;
     }
     return NORN_OK;
 }
@@ -119,10 +136,17 @@ static norn_status tensor_field(void *context, const norn_wire_field *field) {
         if (m->view.rank == NORN_MAX_RANK) return malformed("rank of a constant");
         m->view.dims[m->view.rank++] = (int64_t)field->value;
         break;
-    case TENSOR_OFFSET: m->offset = field->value; break;
-    case TENSOR_BYTES: m->bytes = field->value; break;
-    case TENSOR_STRING: m->string_count++; break;
-    default: break;
+    case TENSOR_OFFSET:
+        m->offset = field->value;
+        break;
+    case TENSOR_BYTES:
+        m->bytes = field->value;
+        break;
+    case TENSOR_STRING:
+        m->string_count++;
+        break;
+    default:
+        break;
     }
     return NORN_OK;
 }
@@ -180,7 +204,8 @@ static norn_status value_field(void *context, const norn_wire_field *field) {
     norn_graph *graph = m->d->graph;
     norn_value *value = m->value;
     switch (field->number) {
-    case VALUE_NAME: return take_text(&graph->arena, field->bytes, &value->name);
+    case VALUE_NAME:
+        return take_text(&graph->arena, field->bytes, &value->name);
     case VALUE_DTYPE:
         if (field->value >= NORN_DTYPE_COUNT) return malformed("element type of a value");
         value->dtype = (norn_dtype)field->value;
@@ -196,7 +221,8 @@ static norn_status value_field(void *context, const norn_wire_field *field) {
         if (value->contents_count == NORN_CONTENTS_MAX) return malformed("contents of a value");
         if (!m->contents) NORN_TRY(NORN_TAKE_ARRAY(&graph->arena, NORN_CONTENTS_MAX, &m->contents));
         value->contents = m->contents;
-        return decode_dim(field->bytes, graph->symbols.count, &m->contents[value->contents_count++]);
+        return decode_dim(field->bytes, graph->symbols.count,
+                          &m->contents[value->contents_count++]);
     case VALUE_DATA: {
         norn_view *view;
         NORN_TRY(NORN_TAKE(&graph->arena, &view));
@@ -204,7 +230,8 @@ static norn_status value_field(void *context, const norn_wire_field *field) {
         value->data = view;
         break;
     }
-    default: break;
+    default:
+        break;
     }
     return NORN_OK;
 }
@@ -218,7 +245,8 @@ static norn_status decode_value(decoder *d, norn_span message) {
     value->shape.rank = (int32_t)m.rank;
     if (value->data) {
         norn_shape shape = {.rank = value->data->rank};
-        for (int32_t i = 0; i < shape.rank; i++) shape.dims[i] = norn_dim_const(value->data->dims[i]);
+        for (int32_t i = 0; i < shape.rank; i++)
+            shape.dims[i] = norn_dim_const(value->data->dims[i]);
         if (!norn_shape_equal(&shape, &value->shape) || value->dtype != value->data->dtype) {
             return malformed("a constant does not have its value's shape");
         }
@@ -270,14 +298,15 @@ static norn_status attr_field(void *context, const norn_wire_field *field) {
     norn_arena *arena = &m->d->graph->arena;
     norn_attr *attr = &m->attr;
     static const uint32_t field_of[] = {
-        [NORN_ATTR_INT] = ATTR_I64,         [NORN_ATTR_FLOAT] = ATTR_F32,
-        [NORN_ATTR_STRING] = ATTR_STRING,   [NORN_ATTR_INTS] = ATTR_INTS,
-        [NORN_ATTR_FLOATS] = ATTR_FLOATS,   [NORN_ATTR_STRINGS] = ATTR_STRINGS,
-        [NORN_ATTR_TENSOR] = ATTR_TENSOR,   [NORN_ATTR_GRAPH] = ATTR_GRAPH,
+        [NORN_ATTR_INT] = ATTR_I64,       [NORN_ATTR_FLOAT] = ATTR_F32,
+        [NORN_ATTR_STRING] = ATTR_STRING, [NORN_ATTR_INTS] = ATTR_INTS,
+        [NORN_ATTR_FLOATS] = ATTR_FLOATS, [NORN_ATTR_STRINGS] = ATTR_STRINGS,
+        [NORN_ATTR_TENSOR] = ATTR_TENSOR, [NORN_ATTR_GRAPH] = ATTR_GRAPH,
     };
     if (m->fill && field->number != field_of[attr->kind]) return NORN_OK;
     switch (field->number) {
-    case ATTR_NAME: return take_text(arena, field->bytes, &attr->name);
+    case ATTR_NAME:
+        return take_text(arena, field->bytes, &attr->name);
     case ATTR_KIND:
         if (field->value < NORN_ATTR_INT || field->value > NORN_ATTR_GRAPH) {
             return malformed("kind of an attribute");
@@ -296,7 +325,8 @@ static norn_status attr_field(void *context, const norn_wire_field *field) {
     case ATTR_F32:
         if (m->fill) attr->f32 = norn_wire_float(field);
         break;
-    case ATTR_STRING: return m->fill ? take_string(arena, field->bytes, &attr->string) : NORN_OK;
+    case ATTR_STRING:
+        return m->fill ? take_string(arena, field->bytes, &attr->string) : NORN_OK;
     case ATTR_TENSOR: {
         norn_view *view;
         if (!m->fill) break;
@@ -308,7 +338,8 @@ static norn_status attr_field(void *context, const norn_wire_field *field) {
     case ATTR_GRAPH:
         if (!m->fill) break;
         return attr->graph ? malformed("two bodies in one attribute") : attr_body(m, field->bytes);
-    default: break;
+    default:
+        break;
     }
     return NORN_OK;
 }
@@ -335,7 +366,8 @@ static norn_status decode_attr(decoder *d, norn_span message, norn_attr *out) {
     case NORN_ATTR_FLOAT:
     case NORN_ATTR_STRING:
     case NORN_ATTR_TENSOR:
-    case NORN_ATTR_GRAPH: break;
+    case NORN_ATTR_GRAPH:
+        break;
     }
     m.attr.count = m.count;
     m.count = 0;
@@ -373,10 +405,15 @@ static norn_status node_field(void *context, const norn_wire_field *field) {
     norn_arena *arena = &m->d->graph->arena;
     uint32_t i;
     switch (field->number) {
-    case NODE_DOMAIN: return m->fill ? NORN_OK : take_text(arena, field->bytes, &m->domain);
-    case NODE_OP: return m->fill ? NORN_OK : take_text(arena, field->bytes, &m->op);
-    case NODE_NAME: return m->fill ? NORN_OK : take_text(arena, field->bytes, &m->name);
-    case NODE_IN: i = m->in_count++; return m->fill ? node_value(m, field->value, &m->in[i]) : NORN_OK;
+    case NODE_DOMAIN:
+        return m->fill ? NORN_OK : take_text(arena, field->bytes, &m->domain);
+    case NODE_OP:
+        return m->fill ? NORN_OK : take_text(arena, field->bytes, &m->op);
+    case NODE_NAME:
+        return m->fill ? NORN_OK : take_text(arena, field->bytes, &m->name);
+    case NODE_IN:
+        i = m->in_count++;
+        return m->fill ? node_value(m, field->value, &m->in[i]) : NORN_OK;
     case NODE_OUT:
         i = m->out_count++;
         return m->fill ? node_value(m, field->value, &m->out[i]) : NORN_OK;
@@ -390,7 +427,8 @@ static norn_status node_field(void *context, const norn_wire_field *field) {
         m->region = field->bytes;
         m->has_region = true;
         break;
-    default: break;
+    default:
+        break;
     }
     return NORN_OK;
 }
@@ -409,16 +447,17 @@ static norn_status decode_node(decoder *d, norn_span message) {
     NORN_TRY(norn_graph_fields(message, node_field, &m));
     const norn_op_info *op = d->source->find_op(m.domain, m.op);
     if (!op) {
-        return norn_fail(NORN_FAILED_PRECONDITION,
-                         "the plan uses operator '%s%s%s', which this build does not have; compile again",
-                         m.domain, *m.domain ? "." : "", m.op);
+        return norn_fail(
+            NORN_FAILED_PRECONDITION,
+            "the plan uses operator '%s%s%s', which this build does not have; compile again",
+            m.domain, *m.domain ? "." : "", m.op);
     }
     NORN_TRY(norn_graph_node(d->graph, NULL, op, m.name, m.in, m.in_count, m.out, m.out_count,
                              (norn_attrs){m.attrs, m.attr_count}, NULL, &node));
     node->origin = (norn_origin){m.origin, m.origin_count};
     if (!m.has_region) return NORN_OK;
-    return norn_region_decode(norn_region_kind_of(op->name), m.region, arena, m.in_count, m.out_count,
-                              &node->region);
+    return norn_region_decode(norn_region_kind_of(op->name), m.region, arena, m.in_count,
+                              m.out_count, &node->region);
 }
 
 // ---- graphs -------------------------------------------------------------------------------------
@@ -430,11 +469,17 @@ static norn_status first_pass(void *context, const norn_wire_field *field) {
     decoder *d = context;
     norn_graph *graph = d->graph;
     switch (field->number) {
-    case GRAPH_NAME: return take_text(&graph->arena, field->bytes, &graph->name);
-    case GRAPH_PATH: return take_text(&graph->arena, field->bytes, &graph->path);
-    case GRAPH_SYMBOL: return decode_symbol(d, field->bytes);
-    case GRAPH_VALUE: d->value_count++; break;
-    default: break;
+    case GRAPH_NAME:
+        return take_text(&graph->arena, field->bytes, &graph->name);
+    case GRAPH_PATH:
+        return take_text(&graph->arena, field->bytes, &graph->path);
+    case GRAPH_SYMBOL:
+        return decode_symbol(d, field->bytes);
+    case GRAPH_VALUE:
+        d->value_count++;
+        break;
+    default:
+        break;
     }
     return NORN_OK;
 }
@@ -447,15 +492,19 @@ static norn_status second_pass(void *context, const norn_wire_field *field) {
     decoder *d = context;
     switch (field->number) {
     case GRAPH_BATCH:
-        if (field->value >= (uint64_t)d->graph->symbols.count) return malformed("symbol of the batch");
+        if (field->value >= (uint64_t)d->graph->symbols.count)
+            return malformed("symbol of the batch");
         d->graph->batch = (int32_t)field->value;
         break;
     case GRAPH_INPUT:
         if (field->value >= d->value_count) return malformed("an input of no value");
         return norn_graph_add_input(d->graph, d->values[field->value]);
-    case GRAPH_NODE: return decode_node(d, field->bytes);
-    case GRAPH_OUTPUT: return decode_output(d, field->bytes);
-    default: break;
+    case GRAPH_NODE:
+        return decode_node(d, field->bytes);
+    case GRAPH_OUTPUT:
+        return decode_output(d, field->bytes);
+    default:
+        break;
     }
     return NORN_OK;
 }

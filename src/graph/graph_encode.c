@@ -85,13 +85,18 @@ static norn_status encode_attr(const encoder *e, const norn_attr *attr) {
     norn_wire_put_text(out, ATTR_NAME, attr->name);
     norn_wire_put_varint(out, ATTR_KIND, (uint64_t)attr->kind);
     switch (attr->kind) {
-    case NORN_ATTR_INT: norn_wire_put_signed(out, ATTR_I64, attr->i64); break;
-    case NORN_ATTR_FLOAT: norn_wire_put_float(out, ATTR_F32, attr->f32); break;
+    case NORN_ATTR_INT:
+        norn_wire_put_signed(out, ATTR_I64, attr->i64);
+        break;
+    case NORN_ATTR_FLOAT:
+        norn_wire_put_float(out, ATTR_F32, attr->f32);
+        break;
     case NORN_ATTR_STRING:
         norn_wire_put_bytes(out, ATTR_STRING, attr->string.bytes, attr->string.count);
         break;
     case NORN_ATTR_INTS:
-        for (uint32_t i = 0; i < attr->count; i++) norn_wire_put_signed(out, ATTR_INTS, attr->ints[i]);
+        for (uint32_t i = 0; i < attr->count; i++)
+            norn_wire_put_signed(out, ATTR_INTS, attr->ints[i]);
         break;
     case NORN_ATTR_FLOATS:
         for (uint32_t i = 0; i < attr->count; i++) {
@@ -103,7 +108,9 @@ static norn_status encode_attr(const encoder *e, const norn_attr *attr) {
             norn_wire_put_bytes(out, ATTR_STRINGS, attr->strings[i].bytes, attr->strings[i].count);
         }
         break;
-    case NORN_ATTR_TENSOR: NORN_TRY(encode_tensor(e, ATTR_TENSOR, attr->tensor)); break;
+    case NORN_ATTR_TENSOR:
+        NORN_TRY(encode_tensor(e, ATTR_TENSOR, attr->tensor));
+        break;
     case NORN_ATTR_GRAPH: {
         size_t body = norn_wire_begin(out, ATTR_GRAPH);
         NORN_TRY(encode_graph(e, attr->graph));

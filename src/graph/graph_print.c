@@ -68,8 +68,12 @@ static void print_attr(const norn_attr *attr, norn_buffer *out) {
     char text[NORN_VIEW_TEXT];
     norn_buffer_format(out, "%s=", attr->name);
     switch (attr->kind) {
-    case NORN_ATTR_INT: norn_buffer_format(out, "%lld", (long long)attr->i64); break;
-    case NORN_ATTR_FLOAT: norn_buffer_format(out, "%.9g", (double)attr->f32); break;
+    case NORN_ATTR_INT:
+        norn_buffer_format(out, "%lld", (long long)attr->i64);
+        break;
+    case NORN_ATTR_FLOAT:
+        norn_buffer_format(out, "%.9g", (double)attr->f32);
+        break;
     case NORN_ATTR_STRING:
         norn_buffer_text(out, "\"");
         norn_buffer_append(out, attr->string.bytes, attr->string.count);
@@ -89,9 +93,15 @@ static void print_attr(const norn_attr *attr, norn_buffer *out) {
         }
         norn_buffer_text(out, "]");
         break;
-    case NORN_ATTR_STRINGS: norn_buffer_format(out, "%u strings", attr->count); break;
-    case NORN_ATTR_TENSOR: norn_buffer_text(out, norn_view_text(attr->tensor, text)); break;
-    case NORN_ATTR_GRAPH: norn_buffer_format(out, "body '%s'", attr->graph->name); break;
+    case NORN_ATTR_STRINGS:
+        norn_buffer_format(out, "%u strings", attr->count);
+        break;
+    case NORN_ATTR_TENSOR:
+        norn_buffer_text(out, norn_view_text(attr->tensor, text));
+        break;
+    case NORN_ATTR_GRAPH:
+        norn_buffer_format(out, "body '%s'", attr->graph->name);
+        break;
     }
 }
 

@@ -38,17 +38,19 @@ static norn_status check_use(verifier *v, const norn_node *node, const norn_use 
         return breach(v->graph, node, "a use does not point back to its reader");
     }
     if (!value) return node ? NORN_OK : breach(v->graph, node, "an output has no value");
-    if (value->id >= v->graph->value_count) return breach(v->graph, node, "a value id is out of range");
+    if (value->id >= v->graph->value_count)
+        return breach(v->graph, node, "a value id is out of range");
     if (use->prev ? use->prev->next != use : value->uses != use) {
         return breach(v->graph, node, "a use is not in its value's list");
     }
     if (use->next && use->next->prev != use) return breach(v->graph, node, "a use list is broken");
-    if (value->dtype == NORN_DTYPE_NONE) return breach(v->graph, node, "a value has no element type");
+    if (value->dtype == NORN_DTYPE_NONE)
+        return breach(v->graph, node, "a value has no element type");
     if (!v->defined[value->id]) {
         if (value->producer || !value->data) {
-            return breach(v->graph, node, value->producer
-                                              ? "reads a value before the node that makes it"
-                                              : "reads a value that nothing makes");
+            return breach(v->graph, node,
+                          value->producer ? "reads a value before the node that makes it"
+                                          : "reads a value that nothing makes");
         }
         v->defined[value->id] = 1; // a constant, seen for the first time
         NORN_TRY(check_dims(v, node, value));
@@ -118,8 +120,8 @@ static norn_status check_output_names(const norn_graph *graph) {
     for (uint32_t i = 0; i < graph->output_count; i++) {
         for (uint32_t j = 0; j < i; j++) {
             if (strcmp(graph->output_names[i], graph->output_names[j]) == 0) {
-                return norn_fail(NORN_INTERNAL, "graph '%s': two outputs are named '%s'", graph->name,
-                                 graph->output_names[i]);
+                return norn_fail(NORN_INTERNAL, "graph '%s': two outputs are named '%s'",
+                                 graph->name, graph->output_names[i]);
             }
         }
     }

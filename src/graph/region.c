@@ -48,7 +48,7 @@ static norn_status copy_array(norn_arena *arena, const void *from, size_t count,
     *to = copy;
     return NORN_OK;
 }
-#define COPY_ARRAY(arena, field, count)                                                            \
+#define COPY_ARRAY(arena, field, count) \
     copy_array((arena), (field), (count), sizeof *(field), (const void **)&(field))
 
 static norn_status clone_program(norn_scalar_program *program, norn_arena *arena) {
@@ -64,9 +64,14 @@ norn_status norn_region_clone(norn_region_kind kind, const norn_region *region, 
     NORN_TRY(NORN_TAKE(arena, &copy));
     *copy = *region;
     switch (kind) {
-    case NORN_REGION_NONE: break;
-    case NORN_REGION_GEMM: NORN_TRY(clone_program(&copy->gemm.epilogue, arena)); break;
-    case NORN_REGION_POINTWISE: NORN_TRY(clone_program(&copy->pointwise.program, arena)); break;
+    case NORN_REGION_NONE:
+        break;
+    case NORN_REGION_GEMM:
+        NORN_TRY(clone_program(&copy->gemm.epilogue, arena));
+        break;
+    case NORN_REGION_POINTWISE:
+        NORN_TRY(clone_program(&copy->pointwise.program, arena));
+        break;
     case NORN_REGION_ROW_REDUCE:
         NORN_TRY(clone_program(&copy->row_reduce.prologue, arena));
         NORN_TRY(clone_program(&copy->row_reduce.epilogue, arena));
@@ -157,23 +162,28 @@ static void print_lookup(const norn_lookup_region *lookup, norn_buffer *out) {
 void norn_region_print(norn_region_kind kind, const norn_region *region, norn_buffer *out) {
     static const char *const reduces[] = {"sum", "mean", "max", "min", "prod"};
     switch (kind) {
-    case NORN_REGION_NONE: break;
+    case NORN_REGION_NONE:
+        break;
     case NORN_REGION_GEMM:
         norn_buffer_format(out, "  k=%lld n=%lld%s%s\n", (long long)region->gemm.k,
                            (long long)region->gemm.n, region->gemm.b_transposed ? " transB" : "",
                            region->gemm.b_packed ? " packed" : "");
         print_program("epilogue", &region->gemm.epilogue, out);
         break;
-    case NORN_REGION_POINTWISE: print_program("program", &region->pointwise.program, out); break;
+    case NORN_REGION_POINTWISE:
+        print_program("program", &region->pointwise.program, out);
+        break;
     case NORN_REGION_ROW_REDUCE:
-        norn_buffer_format(
-            out, "  %s over %u dims, inner=%u\n",
-            (uint32_t)region->row_reduce.kind < 5 ? reduces[region->row_reduce.kind] : "?",
-            region->row_reduce.reduced_dims, region->row_reduce.inner_dims);
+        norn_buffer_format(out, "  %s over %u dims, inner=%u\n",
+                           (uint32_t)region->row_reduce.kind < 5 ? reduces[region->row_reduce.kind]
+                                                                 : "?",
+                           region->row_reduce.reduced_dims, region->row_reduce.inner_dims);
         print_program("prologue", &region->row_reduce.prologue, out);
         print_program("epilogue", &region->row_reduce.epilogue, out);
         break;
-    case NORN_REGION_LOOKUP: print_lookup(&region->lookup, out); break;
+    case NORN_REGION_LOOKUP:
+        print_lookup(&region->lookup, out);
+        break;
     case NORN_REGION_INTERACTION:
         norn_buffer_format(
             out, "  %s features=%lld dim=%lld parts=%u%s%s pass=%lld\n",

@@ -41,7 +41,9 @@ static norn_status count_program(void *context, const norn_wire_field *field) {
 static norn_status load_field(void *context, const norn_wire_field *field) {
     norn_scalar_load *load = context;
     switch (field->number) {
-    case LOAD_INPUT: load->input = field->value > UINT32_MAX ? UINT32_MAX : (uint32_t)field->value; break;
+    case LOAD_INPUT:
+        load->input = field->value > UINT32_MAX ? UINT32_MAX : (uint32_t)field->value;
+        break;
     case LOAD_DTYPE:
         if (!is_dtype(field->value)) return malformed("element type of a load");
         load->dtype = (norn_dtype)field->value;
@@ -49,16 +51,22 @@ static norn_status load_field(void *context, const norn_wire_field *field) {
     case LOAD_BROADCAST:
         for (uint32_t d = 0; d < NORN_MAX_RANK; d++) load->broadcast[d] = field->value >> d & 1;
         break;
-    case LOAD_DYNAMIC: load->dynamic = field->value != 0; break;
-    default: break;
+    case LOAD_DYNAMIC:
+        load->dynamic = field->value != 0;
+        break;
+    default:
+        break;
     }
     return NORN_OK;
 }
 
 static norn_status instr_field(void *context, const norn_wire_field *field) {
     norn_scalar_instr *instr = context;
-    uint16_t *const small[] = {[INSTR_OP] = &instr->op, [INSTR_A] = &instr->a, [INSTR_B] = &instr->b,
-                               [INSTR_C] = &instr->c,   [INSTR_LOAD] = &instr->load};
+    uint16_t *const small[] = {[INSTR_OP] = &instr->op,
+                               [INSTR_A] = &instr->a,
+                               [INSTR_B] = &instr->b,
+                               [INSTR_C] = &instr->c,
+                               [INSTR_LOAD] = &instr->load};
     switch (field->number) {
     case INSTR_OP:
     case INSTR_A:
@@ -72,9 +80,14 @@ static norn_status instr_field(void *context, const norn_wire_field *field) {
         if (!is_dtype(field->value)) return malformed("element type of an instruction");
         instr->dtype = (norn_dtype)field->value;
         break;
-    case INSTR_F64: instr->f64 = norn_wire_double(field); break;
-    case INSTR_I64: instr->i64 = (int64_t)field->value; break;
-    default: break;
+    case INSTR_F64:
+        instr->f64 = norn_wire_double(field);
+        break;
+    case INSTR_I64:
+        instr->i64 = (int64_t)field->value;
+        break;
+    default:
+        break;
     }
     return NORN_OK;
 }
@@ -134,12 +147,22 @@ static norn_status gemm_field(void *context, const norn_wire_field *field) {
     decoder *d = context;
     norn_gemm_region *gemm = &d->region->gemm;
     switch (field->number) {
-    case GEMM_K: gemm->k = (int64_t)field->value; break;
-    case GEMM_N: gemm->n = (int64_t)field->value; break;
-    case GEMM_B_TRANSPOSED: gemm->b_transposed = field->value != 0; break;
-    case GEMM_B_PACKED: gemm->b_packed = field->value != 0; break;
-    case GEMM_EPILOGUE: return decode_program(d, field->bytes, &gemm->epilogue);
-    default: break;
+    case GEMM_K:
+        gemm->k = (int64_t)field->value;
+        break;
+    case GEMM_N:
+        gemm->n = (int64_t)field->value;
+        break;
+    case GEMM_B_TRANSPOSED:
+        gemm->b_transposed = field->value != 0;
+        break;
+    case GEMM_B_PACKED:
+        gemm->b_packed = field->value != 0;
+        break;
+    case GEMM_EPILOGUE:
+        return decode_program(d, field->bytes, &gemm->epilogue);
+    default:
+        break;
     }
     return gemm->k < 0 || gemm->n < 0 ? malformed("size of a product") : NORN_OK;
 }
@@ -164,21 +187,22 @@ static norn_status row_reduce_field(void *context, const norn_wire_field *field)
         *(field->number == REDUCE_DIMS ? &reduce->reduced_dims : &reduce->inner_dims) =
             (uint32_t)field->value;
         break;
-    case REDUCE_PROLOGUE: return decode_program(d, field->bytes, &reduce->prologue);
-    case REDUCE_EPILOGUE: return decode_program(d, field->bytes, &reduce->epilogue);
-    default: break;
+    case REDUCE_PROLOGUE:
+        return decode_program(d, field->bytes, &reduce->prologue);
+    case REDUCE_EPILOGUE:
+        return decode_program(d, field->bytes, &reduce->epilogue);
+    default:
+        break;
     }
     return NORN_OK;
 }
 
 static norn_status column_field(void *context, const norn_wire_field *field) {
     norn_lookup_column *column = context;
-    uint32_t *const indices[] = {[COLUMN_TABLE] = &column->table,
-                                 [COLUMN_ROWS] = &column->rows_input,
-                                 [COLUMN_KEYS] = &column->keys_input,
-                                 [COLUMN_OFFSETS] = &column->offsets_input,
-                                 [COLUMN_WEIGHTS] = &column->weights_input,
-                                 [COLUMN_OUTPUT] = &column->output};
+    uint32_t *const indices[] = {
+        [COLUMN_TABLE] = &column->table,           [COLUMN_ROWS] = &column->rows_input,
+        [COLUMN_KEYS] = &column->keys_input,       [COLUMN_OFFSETS] = &column->offsets_input,
+        [COLUMN_WEIGHTS] = &column->weights_input, [COLUMN_OUTPUT] = &column->output};
     int64_t *const numbers[] = {[COLUMN_DIM] = &column->dim,
                                 [COLUMN_FIRST] = &column->keys_first,
                                 [COLUMN_STRIDE] = &column->keys_stride,
@@ -255,21 +279,31 @@ static norn_status interaction_field(void *context, const norn_wire_field *field
         if (value > NORN_INTERACTION_FM) return malformed("kind of interaction");
         region->kind = (norn_interaction_kind)value;
         break;
-    case INTERACTION_FEATURES: region->features = (int64_t)value; break;
-    case INTERACTION_DIM: region->dim = (int64_t)value; break;
+    case INTERACTION_FEATURES:
+        region->features = (int64_t)value;
+        break;
+    case INTERACTION_DIM:
+        region->dim = (int64_t)value;
+        break;
     case INTERACTION_PARTS:
         if (value > d->in_count) return malformed("parts of an interaction");
         region->part_count = (uint32_t)value;
         break;
-    case INTERACTION_DIAGONAL: region->diagonal = value != 0; break;
-    case INTERACTION_UPPER: region->upper = value != 0; break;
+    case INTERACTION_DIAGONAL:
+        region->diagonal = value != 0;
+        break;
+    case INTERACTION_UPPER:
+        region->upper = value != 0;
+        break;
     case INTERACTION_PASS_INPUT:
         if (value != NORN_NO_INPUT && value >= d->in_count) {
             return malformed("pass-through of an interaction");
         }
         region->pass_input = (uint32_t)value;
         break;
-    case INTERACTION_PASS_THROUGH: region->pass_through = (int64_t)value; break;
+    case INTERACTION_PASS_THROUGH:
+        region->pass_through = (int64_t)value;
+        break;
     case INTERACTION_PAIR_COUNT:
         if (value > UINT32_MAX / 2) return malformed("pairs of an interaction");
         region->pair_count = (uint32_t)value;
@@ -278,7 +312,8 @@ static norn_status interaction_field(void *context, const norn_wire_field *field
         if (d->pairs) d->pairs[d->pair_values] = value > INT32_MAX ? INT32_MAX : (int32_t)value;
         d->pair_values++;
         break;
-    default: break;
+    default:
+        break;
     }
     return NORN_OK;
 }
@@ -309,12 +344,23 @@ norn_status norn_region_decode(norn_region_kind kind, norn_span message, norn_ar
     *out = NULL;
     NORN_TRY(NORN_TAKE(arena, &d.region));
     switch (kind) {
-    case NORN_REGION_NONE: return malformed("unknown kind");
-    case NORN_REGION_GEMM: NORN_TRY(norn_graph_fields(message, gemm_field, &d)); break;
-    case NORN_REGION_POINTWISE: NORN_TRY(norn_graph_fields(message, pointwise_field, &d)); break;
-    case NORN_REGION_ROW_REDUCE: NORN_TRY(norn_graph_fields(message, row_reduce_field, &d)); break;
-    case NORN_REGION_LOOKUP: NORN_TRY(decode_lookup(&d, message)); break;
-    case NORN_REGION_INTERACTION: NORN_TRY(decode_interaction(&d, message)); break;
+    case NORN_REGION_NONE:
+        return malformed("unknown kind");
+    case NORN_REGION_GEMM:
+        NORN_TRY(norn_graph_fields(message, gemm_field, &d));
+        break;
+    case NORN_REGION_POINTWISE:
+        NORN_TRY(norn_graph_fields(message, pointwise_field, &d));
+        break;
+    case NORN_REGION_ROW_REDUCE:
+        NORN_TRY(norn_graph_fields(message, row_reduce_field, &d));
+        break;
+    case NORN_REGION_LOOKUP:
+        NORN_TRY(decode_lookup(&d, message));
+        break;
+    case NORN_REGION_INTERACTION:
+        NORN_TRY(decode_interaction(&d, message));
+        break;
     }
     *out = d.region;
     return NORN_OK;

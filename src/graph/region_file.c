@@ -88,7 +88,8 @@ static void encode_interaction(norn_buffer *out, const norn_interaction_region *
 
 void norn_region_encode(norn_region_kind kind, const norn_region *region, norn_buffer *out) {
     switch (kind) {
-    case NORN_REGION_NONE: break;
+    case NORN_REGION_NONE:
+        break;
     case NORN_REGION_GEMM:
         norn_wire_put_signed(out, GEMM_K, region->gemm.k);
         norn_wire_put_signed(out, GEMM_N, region->gemm.n);
@@ -111,6 +112,8 @@ void norn_region_encode(norn_region_kind kind, const norn_region *region, norn_b
             encode_column(out, &region->lookup.columns[i]);
         }
         break;
-    case NORN_REGION_INTERACTION: encode_interaction(out, &region->interaction); break;
+    case NORN_REGION_INTERACTION:
+        encode_interaction(out, &region->interaction);
+        break;
     }
 }

@@ -68,9 +68,9 @@ const char *norn_dim_text(const norn_symbols *symbols, norn_dim dim, char text[N
 
 static norn_status derived_name(norn_symbols *symbols, norn_symbol *symbol) {
     static const char *const formats[] = {
-        [NORN_DIM_ADD] = "(%s%s%s)",         [NORN_DIM_MUL] = "%s%s%s",
+        [NORN_DIM_ADD] = "(%s%s%s)",           [NORN_DIM_MUL] = "%s%s%s",
         [NORN_DIM_FLOORDIV] = "floor(%s%s%s)", [NORN_DIM_CEILDIV] = "ceil(%s%s%s)",
-        [NORN_DIM_MOD] = "(%s%s%s)",         [NORN_DIM_MIN] = "min(%s%s%s)",
+        [NORN_DIM_MOD] = "(%s%s%s)",           [NORN_DIM_MIN] = "min(%s%s%s)",
         [NORN_DIM_MAX] = "max(%s%s%s)",
     };
     static const char *const signs[] = {
@@ -120,13 +120,20 @@ static int64_t sat_floor_div(int64_t a, int64_t b) {
 
 static int64_t apply(norn_dim_op op, int64_t a, int64_t b) {
     switch (op) {
-    case NORN_DIM_ADD: return sat_add(a, b);
-    case NORN_DIM_MUL: return sat_mul(a, b);
-    case NORN_DIM_FLOORDIV: return sat_floor_div(a, b);
-    case NORN_DIM_CEILDIV: return sat_mul(-1, sat_floor_div(sat_mul(-1, a), b));
-    case NORN_DIM_MOD: return b == 0 ? 0 : sat_add(a, sat_mul(-1, sat_mul(sat_floor_div(a, b), b)));
-    case NORN_DIM_MIN: return a < b ? a : b;
-    case NORN_DIM_MAX: return a > b ? a : b;
+    case NORN_DIM_ADD:
+        return sat_add(a, b);
+    case NORN_DIM_MUL:
+        return sat_mul(a, b);
+    case NORN_DIM_FLOORDIV:
+        return sat_floor_div(a, b);
+    case NORN_DIM_CEILDIV:
+        return sat_mul(-1, sat_floor_div(sat_mul(-1, a), b));
+    case NORN_DIM_MOD:
+        return b == 0 ? 0 : sat_add(a, sat_mul(-1, sat_mul(sat_floor_div(a, b), b)));
+    case NORN_DIM_MIN:
+        return a < b ? a : b;
+    case NORN_DIM_MAX:
+        return a > b ? a : b;
     }
     return -1;
 }
@@ -188,7 +195,8 @@ static range range_apply(norn_dim_op op, range a, range b) {
         return (range){first, last};
     }
     if (op == NORN_DIM_FLOORDIV || op == NORN_DIM_CEILDIV) {
-        int64_t least = b.low < 1 ? 1 : b.low, most = b.high < 1 ? 1 : b.high; // divisors are counts
+        int64_t least = b.low < 1 ? 1 : b.low,
+                most = b.high < 1 ? 1 : b.high; // divisors are counts
         r.low = apply(op, a.low, a.low < 0 ? least : most);
         r.high = apply(op, a.high, a.high < 0 ? most : least);
     }
