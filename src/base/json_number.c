@@ -170,15 +170,18 @@ static bool put_special(norn_buffer *buffer, double value) {
     return true;
 }
 
-/// Does decimal * 10^-scale read back as `value`? A quotient that lies so near the middle of two
-/// floats that rounding twice could differ from rounding once does not count.
-static bool reads_back_f32(double decimal_value, int scale, float value) {
-    double read =
-        scale >= 0 ? decimal_value / exact_power[scale] : decimal_value * exact_power[-scale];
+/// Does decimal * 10^-scale read back as `value`? Where the one operation here rounds, and so near
+/// the middle of two floats that rounding twice could differ from rounding once, the answer is no.
+static bool reads_back_f32(double whole, int scale, float value) {
+    double power = exact_power[scale >= 0 ? scale : -scale];
+    double read = scale >= 0 ? whole / power : whole * power;
     uint64_t bits;
     memcpy(&bits, &read, sizeof bits);
     uint64_t below = bits & 0x1fffffff; // the 29 bits that a float has not
-    if (below >= 0x0fffffff && below <= 0x10000001) return false;
+    if (below >= 0x0fffffff && below <= 0x10000001) {
+        double error = scale >= 0 ? fma(read, power, -whole) : fma(whole, power, -read);
+        if (error != 0) return false;
+    }
     return (float)read == value;
 }
 
@@ -258,7 +261,8 @@ static void put_printed(norn_buffer *buffer, double value, int least, int most, 
 
 void norn_json_put_f64(norn_buffer *buffer, double value) {
     if (put_special(buffer, value)) return;
-    put_printed(buffer, value, 15, 17, false);
+    // Any 15 digits survive a normal double, so fewer need no trial; subnormals hold fewer digits.
+    put_printed(buffer, value, fabs(value) < 0x1p-1022 ? 1 : 15, 17, false);
 }
 
 void norn_json_put_string(norn_buffer *buffer, const char *bytes, size_t count) {

@@ -197,7 +197,7 @@ norn_status norn_pool_create(int32_t threads, norn_alloc alloc, norn_pool **out)
             break;
         }
         pool->started = i;
-        char name[16];
+        char name[24]; // of which the kernel keeps 15 characters: indices have at most four
         snprintf(name, sizeof name, "norn-%d", i);
         pthread_setname_np(worker->thread, name);
     }
