@@ -16,7 +16,7 @@ typedef enum norn_missing_policy {
 
 typedef struct norn_table_binding {
     const char *name;
-    norn_dtype dtype;      ///< of the elements: F32, F16, BF16, I8 (with scales)
+    norn_dtype dtype;      ///< of the elements: F32, F16, BF16, I8 (each row ends in its scale)
     int64_t dim;           ///< elements a row
     int64_t row_bytes;     ///< distance between rows of `rows`
     int64_t row_count;
@@ -38,5 +38,10 @@ typedef struct norn_table_binding {
     const void *default_row;      ///< dim elements of dtype; NULL: zeros
     _Atomic uint64_t *missing_count;
 } norn_table_binding;
+
+/// Bytes from the start of an I8 row to its float32 scale: an element is its int8 times the scale.
+static inline int64_t norn_table_scale_offset(int64_t dim) {
+    return (dim + 3) / 4 * 4;
+}
 
 #endif

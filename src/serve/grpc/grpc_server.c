@@ -314,11 +314,9 @@ static int session_create(grpc_connection *connection) {
     return result;
 }
 
-static void on_accept(struct evconnlistener *accept, evutil_socket_t fd, struct sockaddr *address, int length,
-                      void *context) {
-    grpc_listener *listener = context;
+void norn_grpc_accept(norn_io *io, evutil_socket_t fd) {
+    grpc_listener *listener = io->grpc;
     grpc_connection *connection;
-    (void)accept, (void)address, (void)length;
     if (NORN_NEW(listener->io->server->alloc, &connection) != NORN_OK) {
         (void)close(fd);
         return;
@@ -339,6 +337,12 @@ static void on_accept(struct evconnlistener *accept, evutil_socket_t fd, struct 
     if (!flush(connection)) connection_destroy(connection);
 }
 
+static void on_accept(struct evconnlistener *accept, evutil_socket_t fd, struct sockaddr *address, int length,
+                      void *context) {
+    (void)accept, (void)address, (void)length;
+    norn_grpc_accept(context, fd);
+}
+
 norn_status norn_grpc_open(norn_io *io, evutil_socket_t fd) {
     grpc_listener *listener;
     if (NORN_NEW(io->server->alloc, &listener) != NORN_OK) {
@@ -346,8 +350,8 @@ norn_status norn_grpc_open(norn_io *io, evutil_socket_t fd) {
         return NORN_RESOURCE_EXHAUSTED;
     }
     listener->io = io;
-    listener->accept = evconnlistener_new(io->base, on_accept, listener, LEV_OPT_CLOSE_ON_FREE, 0, fd);
-    if (!listener->accept) {
+    if (fd >= 0) listener->accept = evconnlistener_new(io->base, on_accept, io, LEV_OPT_CLOSE_ON_FREE, 0, fd);
+    if (fd >= 0 && !listener->accept) {
         norn_free(io->server->alloc, listener);
         (void)close(fd);
         return norn_fail(NORN_RESOURCE_EXHAUSTED, "cannot create a gRPC listener");

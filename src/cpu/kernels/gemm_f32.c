@@ -1,0 +1,135 @@
+#include "cpu/kernels/gemm_f32.h"
+
+#include <math.h>
+#include <string.h>
+
+/// A block of A (ROWS x DEPTH) stays in the second-level cache, a panel of B (DEPTH x 16) in the
+/// first.
+enum { BLOCK_ROWS = 120, BLOCK_DEPTH = 256, BLOCK_COLUMNS = 64 };
+/// Multiply-adds below which a second thread costs more than it brings.
+enum { GRAIN_WORK = 64 * 1024 };
+
+static int64_t min_i64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/// The kernels of the instruction set in use, by rows and panels.
+typedef struct gemm_kernels {
+    int32_t rows_max, panels_max;
+    norn_gemm_fn fn[NORN_GEMM_ROWS_MAX + 1][NORN_GEMM_PANELS_MAX + 1];
+} gemm_kernels;
+
+static gemm_kernels gemm_kernels_of(norn_isa isa) {
+    gemm_kernels kernels = {0};
+    for (int32_t i = 0; i < norn_gemm_f32_row_count; i++) {
+        const norn_gemm_row *row = &norn_gemm_f32_rows[i];
+        if (row->isa != isa) continue;
+        kernels.fn[row->rows][row->panels] = row->fn;
+        if (row->rows > kernels.rows_max) kernels.rows_max = row->rows;
+        if (row->panels > kernels.panels_max) kernels.panels_max = row->panels;
+    }
+    return kernels;
+}
+
+static const gemm_kernels *gemm_kernels_get(void) {
+    static _Thread_local gemm_kernels kernels;
+    if (!kernels.rows_max) kernels = gemm_kernels_of(norn_isa_get());
+    return &kernels;
+}
+
+/// Rows [m0, m1) of `panels` panels at column n0, over k in [k0, k1).
+static void gemm_rows(const gemm_kernels *kernels, const norn_gemm_f32 *gemm, int64_t m0,
+                      int64_t m1, int64_t n0, int32_t panels, int64_t k0, int64_t k1) {
+    bool last = k1 == gemm->k;
+    norn_gemm_tile tile = {
+        .k = k1 - k0,
+        .lda = gemm->lda,
+        .b = gemm->b + n0 / NORN_GEMM_PANEL * gemm->b_panel + k0 * gemm->ldb,
+        .ldb = gemm->ldb,
+        .b_panel = gemm->b_panel,
+        .ldc = gemm->ldc,
+        .columns = min_i64(gemm->n - n0, panels * NORN_GEMM_PANEL),
+        .bias = last && gemm->bias ? gemm->bias + n0 : NULL,
+        .floor = last ? gemm->floor : -INFINITY,
+        .accumulate = k0 > 0,
+    };
+    for (int64_t m = m0; m < m1;) {
+        int64_t rows = min_i64(m1 - m, kernels->rows_max);
+        while (!kernels->fn[rows][panels]) rows--;
+        tile.a = gemm->a + m * gemm->lda + k0;
+        tile.c = gemm->c + m * gemm->ldc + n0;
+        kernels->fn[rows][panels](&tile);
+        m += rows;
+    }
+}
+
+/// As many panels at once as the kernels for this many rows take.
+static int32_t panels_for(const gemm_kernels *kernels, int64_t rows, int64_t left) {
+    if (rows > kernels->rows_max) rows = kernels->rows_max;
+    for (int32_t panels = kernels->panels_max; panels > 1; panels--)
+        if (panels <= left && kernels->fn[rows][panels]) return panels;
+    return 1;
+}
+
+static void gemm_block(const norn_gemm_f32 *gemm, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
+    const gemm_kernels *kernels = gemm_kernels_get();
+    // One row at a time reads every weight once: no use for blocks, and long runs suit the
+    // prefetchers.
+    int64_t depth = m1 - m0 == 1 ? gemm->k : BLOCK_DEPTH;
+    for (int64_t k0 = 0; k0 == 0 || k0 < gemm->k; k0 += depth) {
+        int64_t k1 = min_i64(gemm->k, k0 + depth);
+        for (int64_t n = n0; n < n1;) {
+            int64_t left = (n1 - n + NORN_GEMM_PANEL - 1) / NORN_GEMM_PANEL;
+            int32_t panels = panels_for(kernels, m1 - m0, left);
+            gemm_rows(kernels, gemm, m0, m1, n, panels, k0, k1);
+            n += panels * NORN_GEMM_PANEL;
+        }
+        if (gemm->k == 0) break;
+    }
+    if (gemm->finish) gemm->finish(gemm, m0, m1, n0, n1);
+}
+
+typedef struct gemm_job {
+    const norn_gemm_f32 *gemm;
+    int64_t column_blocks;
+} gemm_job;
+
+static void gemm_range(void *context, int64_t begin, int64_t end, int32_t worker) {
+    const gemm_job *job = context;
+    const norn_gemm_f32 *gemm = job->gemm;
+    (void)worker;
+    for (int64_t block = begin; block < end; block++) {
+        int64_t m0 = block / job->column_blocks * BLOCK_ROWS;
+        int64_t n0 = block % job->column_blocks * BLOCK_COLUMNS;
+        gemm_block(gemm, m0, min_i64(gemm->m, m0 + BLOCK_ROWS), n0,
+                   min_i64(gemm->n, n0 + BLOCK_COLUMNS));
+    }
+}
+
+void norn_gemm_f32_run(const norn_gemm_f32 *gemm, norn_pool *pool) {
+    if (gemm->m <= 0 || gemm->n <= 0) return;
+    gemm_job job = {gemm, (gemm->n + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS};
+    int64_t row_blocks = (gemm->m + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    int64_t work = min_i64(gemm->m, BLOCK_ROWS) * min_i64(gemm->n, BLOCK_COLUMNS) * (gemm->k + 1);
+    norn_pool_loop(pool, row_blocks * job.column_blocks, GRAIN_WORK / work + 1, gemm_range, &job);
+}
+
+void norn_gemm_f32_solo(const norn_gemm_f32 *gemm) {
+    norn_gemm_f32_run(gemm, NULL);
+}
+
+void norn_gemm_f32_pack(int64_t k, int64_t n, const float *b, int64_t row_stride,
+                        int64_t column_stride, float *panels) {
+    for (int64_t n0 = 0; n0 < n; n0 += NORN_GEMM_PANEL) {
+        int64_t columns = min_i64(n - n0, NORN_GEMM_PANEL);
+        for (int64_t p = 0; p < k; p++, panels += NORN_GEMM_PANEL) {
+            const float *from = b + p * row_stride + n0 * column_stride;
+            if (column_stride == 1) {
+                memcpy(panels, from, (size_t)columns * sizeof *panels);
+            } else {
+                for (int64_t j = 0; j < columns; j++) panels[j] = from[j * column_stride];
+            }
+            for (int64_t j = columns; j < NORN_GEMM_PANEL; j++) panels[j] = 0;
+        }
+    }
+}

@@ -1,0 +1,390 @@
+// Lookup: all embedding lookups of a model in one call.
+//
+// A column is cut into runs of keys; each key becomes a pointer to its row, which is prefetched and
+// put in a ring; what leaves the ring is copied or pooled. So up to RING rows of memory latency
+// overlap, across the columns too, which is what a batch of one lives on.
+#include "cpu/cpu_kernel.h"
+#include "cpu/micro/tile_op.h"
+#include "tensor/dtype.h"
+#include "tensor/view.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { RING = 16, KEY_RUN = 64, LINE = 64, PREFETCH_LINES = 8, GRAIN_BYTES = 64 * 1024 };
+
+/// One output column, ready to run.
+typedef struct lookup_column {
+    const norn_lookup_column *spec;
+    const norn_table_binding *table;
+    const norn_view *keys;
+    const void *offsets; ///< CSR
+    norn_dtype offsets_dtype;
+    const float *weights;
+    int64_t per_row; ///< FIXED and ONE: keys a row
+    char *out;
+    norn_dtype out_dtype;
+    int64_t row_bytes, position_bytes; ///< between rows of the batch; between rows side by side
+    int64_t copy_bytes;                ///< > 0: the table's bytes are the output's
+} lookup_column;
+
+typedef struct lookup_job {
+    const norn_call *call;
+    lookup_column *columns;
+    uint32_t column_count;
+    float *pools; ///< for each worker, pool_elems: a bag whose output is not float32
+    int64_t pool_elems;
+    atomic_int status; ///< of the first failure; its text is in `message`
+    char message[512];
+} lookup_job;
+
+/// A row on its way from memory.
+typedef struct lookup_item {
+    const void *row; ///< NULL: zeros
+    const lookup_column *column;
+    char *out;
+    float weight;
+    float last_scale; ///< at the last of a bag: what its sum is multiplied by; else 0
+    bool first;
+} lookup_item;
+
+typedef struct lookup_ring {
+    lookup_item at[RING];
+    uint32_t head, count;
+    float *pool;
+} lookup_ring;
+
+__attribute__((format(printf, 3, 4))) static void fail_once(lookup_job *job, norn_status status,
+                                                            const char *format, ...) {
+    int none = 0;
+    if (!atomic_compare_exchange_strong(&job->status, &none, -1)) return; // somebody was first
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(job->message, sizeof job->message, format, arguments);
+    va_end(arguments);
+    atomic_store(&job->status, (int)status);
+}
+
+// ---- rows
+// -----------------------------------------------------------------------------------------
+
+/// Element i of a table's row as float32. I8 rows end in their float32 scale.
+static float i8_scale(const norn_table_binding *table, const void *row) {
+    float scale;
+    memcpy(&scale, (const char *)row + norn_table_scale_offset(table->dim), sizeof scale);
+    return scale;
+}
+
+static float element(const norn_table_binding *table, const void *row, int64_t i, float scale) {
+    switch ((int)table->dtype) {
+    case NORN_F32:
+        return ((const float *)row)[i];
+    case NORN_F16:
+        return norn_f16_to_f32(((const uint16_t *)row)[i]);
+    case NORN_BF16:
+        return norn_bf16_to_f32(((const uint16_t *)row)[i]);
+    case NORN_I8:
+        return (float)((const int8_t *)row)[i] * scale;
+    default:
+        return (float)norn_element_f64(table->dtype, row, i);
+    }
+}
+
+static void pool_row(const lookup_item *item, float *sum) {
+    const norn_table_binding *table = item->column->table;
+    const int64_t dim = item->column->spec->dim;
+    const bool max = item->column->spec->pool == NORN_POOL_MAX;
+    const float weight = item->weight;
+    if (!item->row) {
+        for (int64_t i = 0; i < dim; i++) sum[i] = item->first || (max && sum[i] < 0) ? 0 : sum[i];
+        return;
+    }
+    if (table->dtype == NORN_F32 && !max) {
+        const float *row = item->row;
+        if (item->first)
+            for (int64_t i = 0; i < dim; i++) sum[i] = weight * row[i];
+        else
+            for (int64_t i = 0; i < dim; i++) sum[i] += weight * row[i];
+        return;
+    }
+    float scale = table->dtype == NORN_I8 ? i8_scale(table, item->row) : 1;
+    for (int64_t i = 0; i < dim; i++) {
+        float x = weight * element(table, item->row, i, scale);
+        if (item->first)
+            sum[i] = x;
+        else if (max)
+            sum[i] = x > sum[i] || x != x ? x : sum[i];
+        else
+            sum[i] += x;
+    }
+}
+
+static void finish_item(lookup_ring *ring, const lookup_item *item) {
+    const lookup_column *column = item->column;
+    const int64_t dim = column->spec->dim;
+    if (column->copy_bytes && item->first && item->last_scale == 1) {
+        if (item->row)
+            memcpy(item->out, item->row, (size_t)column->copy_bytes);
+        else
+            memset(item->out, 0, (size_t)column->copy_bytes);
+        return;
+    }
+    bool direct = column->out_dtype == NORN_F32;
+    float *sum = direct ? (float *)(void *)item->out : ring->pool;
+    pool_row(item, sum);
+    if (item->last_scale == 0) return;
+    if (item->last_scale != 1)
+        for (int64_t i = 0; i < dim; i++) sum[i] *= item->last_scale;
+    if (!direct) {
+        const norn_tile_operand in[3] = {{sum, 1}};
+        norn_tile_cast(NORN_F32, column->out_dtype)(item->out, in, dim);
+    }
+}
+
+static void ring_pop(lookup_ring *ring) {
+    finish_item(ring, &ring->at[ring->head]);
+    ring->head = (ring->head + 1) % RING;
+    ring->count--;
+}
+
+static void ring_push(lookup_ring *ring, const lookup_item *item) {
+    if (item->row) {
+        const char *row = item->row;
+        int64_t lines = (item->column->table->row_bytes + LINE - 1) / LINE;
+        if (lines > PREFETCH_LINES) lines = PREFETCH_LINES; // the hardware goes on from there
+        for (int64_t i = 0; i < lines; i++) __builtin_prefetch(row + i * LINE);
+    }
+    if (ring->count == RING) ring_pop(ring);
+    ring->at[(ring->head + ring->count++) % RING] = *item;
+}
+
+// ---- keys
+// -----------------------------------------------------------------------------------------
+
+static int64_t integer_at(norn_dtype dtype, const void *data, int64_t index) {
+    if (dtype == NORN_I64) return ((const int64_t *)data)[index];
+    if (dtype == NORN_I32) return ((const int32_t *)data)[index];
+    return norn_element_i64(dtype, data, index);
+}
+
+/// The row of a missing key, by the table's policy. False: an error has been noted.
+static bool missing_row(lookup_job *job, const norn_table_binding *table, int64_t key,
+                        const void **row) {
+    if (table->missing == NORN_MISSING_ERROR) {
+        if (table->resolve)
+            fail_once(job, NORN_INVALID_ARGUMENT, "node '%s': table '%s' has no key %lld",
+                      job->call->name, table->name, (long long)key);
+        else
+            fail_once(job, NORN_INVALID_ARGUMENT,
+                      "node '%s': key %lld is outside table '%s', which has keys 0 to %lld",
+                      job->call->name, (long long)key, table->name,
+                      (long long)table->row_count - 1);
+        return false;
+    }
+    if (table->missing_count)
+        atomic_fetch_add_explicit(table->missing_count, 1, memory_order_relaxed);
+    *row = table->default_row;
+    return true;
+}
+
+/// Rows of keys [first, first + count) of a column, count <= KEY_RUN.
+static bool resolve_keys(lookup_job *job, const lookup_column *column, int64_t first, int64_t count,
+                         const void **rows) {
+    const norn_table_binding *table = column->table;
+    int64_t keys[KEY_RUN];
+    for (int64_t i = 0; i < count; i++) {
+        int64_t key = integer_at(column->keys->dtype, column->keys->data, first + i);
+        key = (int64_t)((uint64_t)key + (uint64_t)column->spec->key_offset);
+        if (key < 0 && column->spec->negative_wraps) key += table->row_count;
+        keys[i] = key;
+    }
+    if (table->resolve) {
+        norn_status status = table->resolve(table, keys, count, rows);
+        if (status != NORN_OK) {
+            fail_once(job, status, "node '%s': table '%s': %s", job->call->name, table->name,
+                      norn_message());
+            return false;
+        }
+    } else {
+        for (int64_t i = 0; i < count; i++)
+            rows[i] = keys[i] >= 0 && keys[i] < table->row_count
+                          ? (const char *)table->rows + keys[i] * table->row_bytes
+                          : NULL;
+    }
+    for (int64_t i = 0; i < count; i++)
+        if (!rows[i] && !missing_row(job, table, keys[i], &rows[i])) return false;
+    return true;
+}
+
+/// Keys [begin, end) pooled into one row, or written side by side.
+static bool push_bag(lookup_job *job, const lookup_column *column, lookup_ring *ring, int64_t begin,
+                     int64_t end, char *out) {
+    const void *rows[KEY_RUN];
+    norn_pool_mode pool = column->spec->pool;
+    bool pooled = pool != NORN_POOL_NONE;
+    float scale = pool == NORN_POOL_MEAN ? 1 / (float)(end - begin) : 1;
+    if (begin == end && pooled) {
+        lookup_item empty = {
+            .column = column, .out = out, .weight = 1, .last_scale = 1, .first = true};
+        ring_push(ring, &empty);
+        return true;
+    }
+    for (int64_t at = begin; at < end; at += KEY_RUN) {
+        int64_t count = end - at < KEY_RUN ? end - at : KEY_RUN;
+        if (!resolve_keys(job, column, at, count, rows)) return false;
+        for (int64_t i = 0; i < count; i++) {
+            lookup_item item = {
+                .row = rows[i],
+                .column = column,
+                .out = out,
+                .weight = column->weights ? column->weights[at + i] : 1,
+                .first = !pooled || at + i == begin,
+                .last_scale = !pooled             ? 1
+                              : at + i + 1 == end ? scale
+                                                  : 0,
+            };
+            ring_push(ring, &item);
+            if (!pooled) out += column->position_bytes;
+        }
+    }
+    return true;
+}
+
+static bool push_rows(lookup_job *job, const lookup_column *column, lookup_ring *ring,
+                      int64_t begin, int64_t end) {
+    const void *rows[KEY_RUN];
+    for (int64_t row = begin; row < end; row++) {
+        char *out = column->out + row * column->row_bytes;
+        if (column->spec->form == NORN_KEYS_CSR) {
+            int64_t from = integer_at(column->offsets_dtype, column->offsets, row);
+            int64_t to = integer_at(column->offsets_dtype, column->offsets, row + 1);
+            if (!push_bag(job, column, ring, from, to, out)) return false;
+        } else if (column->per_row != 1) {
+            int64_t from = row * column->per_row;
+            if (!push_bag(job, column, ring, from, from + column->per_row, out)) return false;
+        } else { // one key a row: a run of them is resolved at once
+            int64_t count = end - row < KEY_RUN ? end - row : KEY_RUN;
+            if (!resolve_keys(job, column, row, count, rows)) return false;
+            for (int64_t i = 0; i < count; i++, out += column->row_bytes) {
+                lookup_item item = {.row = rows[i],
+                                    .column = column,
+                                    .out = out,
+                                    .weight = column->weights ? column->weights[row + i] : 1,
+                                    .last_scale = 1,
+                                    .first = true};
+                ring_push(ring, &item);
+            }
+            row += count - 1;
+        }
+    }
+    return true;
+}
+
+static void lookup_range(void *context, int64_t begin, int64_t end, int32_t worker) {
+    lookup_job *job = context;
+    lookup_ring ring = {.pool = job->pools + worker * job->pool_elems};
+    for (int64_t row = begin; row < end; row += KEY_RUN) {
+        int64_t stop = end - row < KEY_RUN ? end : row + KEY_RUN;
+        for (uint32_t i = 0; i < job->column_count; i++)
+            if (!push_rows(job, &job->columns[i], &ring, row, stop)) return;
+    }
+    while (ring.count) ring_pop(&ring);
+}
+
+// ---- binding
+// --------------------------------------------------------------------------------------
+
+static norn_status check_offsets(const norn_call *call, const lookup_column *column, int64_t batch,
+                                 const norn_view *offsets) {
+    int64_t count = norn_view_elems(column->keys), before = 0;
+    if (norn_view_elems(offsets) != batch + 1)
+        return norn_fail(
+            NORN_INVALID_ARGUMENT,
+            "node '%s': table '%s': %lld offsets for a batch of %lld; CSR has one more", call->name,
+            column->table->name, (long long)norn_view_elems(offsets), (long long)batch);
+    for (int64_t i = 0; i <= batch; i++) {
+        int64_t at = integer_at(offsets->dtype, offsets->data, i);
+        if (at < before || at > count)
+            return norn_fail(
+                NORN_INVALID_ARGUMENT,
+                "node '%s': table '%s': offset %lld is %lld; offsets must not fall and "
+                "end within the %lld keys",
+                call->name, column->table->name, (long long)i, (long long)at, (long long)count);
+        before = at;
+    }
+    return NORN_OK;
+}
+
+static norn_status bind_column(norn_call *call, const norn_lookup_column *spec,
+                               lookup_column *column, int64_t batch) {
+    const norn_view *out = &call->out[spec->output];
+    const norn_view *keys = &call->in[spec->keys_input];
+    *column = (lookup_column){.spec = spec, .table = &call->tables[spec->table], .keys = keys};
+    const norn_table_binding *table = column->table;
+    if (table->dim != spec->dim)
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "node '%s': table '%s' has rows of %lld elements, the model expects %lld",
+                         call->name, table->name, (long long)table->dim, (long long)spec->dim);
+    if (spec->form == NORN_KEYS_CSR) {
+        const norn_view *offsets = &call->in[spec->offsets_input];
+        NORN_TRY(check_offsets(call, column, batch, offsets));
+        column->offsets = offsets->data;
+        column->offsets_dtype = offsets->dtype;
+    } else {
+        int64_t count = norn_view_elems(keys);
+        if (count % batch)
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "node '%s': table '%s': %lld keys do not divide among %lld rows",
+                             call->name, table->name, (long long)count, (long long)batch);
+        column->per_row = count / batch;
+    }
+    if (spec->weights_input != NORN_NO_INPUT) {
+        const norn_view *weights = &call->in[spec->weights_input];
+        norn_view as_f32 = *weights;
+        if (weights->dtype != NORN_F32) {
+            int64_t count = norn_view_elems(weights);
+            NORN_TRY(norn_cpu_scratch(call, count, sizeof(float), &as_f32.data));
+            const norn_tile_operand in[3] = {{weights->data, 1}};
+            norn_tile_cast(weights->dtype, NORN_F32)(as_f32.data, in, count);
+        }
+        column->weights = as_f32.data;
+    }
+    int64_t size = norn_dtype_bits(out->dtype) / 8, width = out->dims[out->rank - 1];
+    int64_t row = out->row_stride ? out->row_stride : width;
+    int64_t inner = out->rank > 2 ? norn_dims_product(out->dims, 1, out->rank - 1) : 1;
+    column->row_bytes = inner * row * size;
+    column->position_bytes = (out->rank > 2 ? row : spec->dim) * size;
+    column->out = (char *)out->data + spec->column * size;
+    column->out_dtype = out->dtype;
+    if (table->dtype == out->dtype && !column->weights) column->copy_bytes = spec->dim * size;
+    return NORN_OK;
+}
+
+norn_status norn_cpu_lookup(norn_call *call) {
+    const norn_lookup_region *region = &((const norn_region *)call->region)->lookup;
+    lookup_job job = {.call = call};
+    void *columns, *pools;
+    int64_t batch = -1, bytes = 0;
+    int32_t threads = call->pool ? norn_pool_threads(call->pool) : 1;
+    NORN_TRY(norn_cpu_scratch(call, region->column_count, sizeof(lookup_column), &columns));
+    job.columns = columns;
+    for (uint32_t i = 0; i < region->column_count; i++) {
+        const norn_lookup_column *spec = &region->columns[i];
+        const norn_view *out = &call->out[spec->output];
+        if (!norn_view_present(out)) continue;
+        batch = out->rank > 1 ? out->dims[0] : 1;
+        if (batch == 0) return NORN_OK;
+        NORN_TRY(bind_column(call, spec, &job.columns[job.column_count++], batch));
+        if (spec->dim > job.pool_elems) job.pool_elems = spec->dim;
+        bytes += job.columns[job.column_count - 1].row_bytes;
+    }
+    if (batch <= 0) return NORN_OK;
+    NORN_TRY(norn_cpu_scratch(call, job.pool_elems, sizeof(float) * (size_t)threads, &pools));
+    job.pools = pools;
+    norn_pool_loop(call->pool, batch, GRAIN_BYTES / (bytes + 1) + 1, lookup_range, &job);
+    int status = atomic_load(&job.status);
+    if (status != 0) return norn_fail((norn_status)status, "%s", job.message);
+    return NORN_OK;
+}

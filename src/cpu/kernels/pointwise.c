@@ -1,0 +1,124 @@
+// Pointwise regions: a scalar program over broadcast operands.
+#include "cpu/cpu_kernel.h"
+#include "cpu/kernels/tile_nest.h"
+#include "tensor/dtype.h"
+#include "tensor/view.h"
+
+/// Types of less than a byte are widened before and packed after: the program never sees them.
+static bool is_packed(norn_dtype dtype) {
+    uint32_t bits = norn_dtype_bits(dtype);
+    return bits > 0 && bits < 8;
+}
+static norn_dtype widened(norn_dtype dtype) {
+    if (!is_packed(dtype)) return dtype;
+    if (norn_dtype_is_float(dtype)) return NORN_F32;
+    return norn_dtype_is_signed(dtype) ? NORN_I8 : NORN_U8;
+}
+
+static norn_status widen(norn_call *call, const norn_view *view, norn_view *out) {
+    *out = *view;
+    if (!is_packed(view->dtype)) return NORN_OK;
+    int64_t count = norn_view_elems(view);
+    out->dtype = widened(view->dtype);
+    NORN_TRY(norn_cpu_scratch(call, count, norn_dtype_bits(out->dtype) / 8, &out->data));
+    for (int64_t i = 0; i < count; i++)
+        norn_element_set_f64(out->dtype, out->data, i,
+                             norn_element_f64(view->dtype, view->data, i));
+    return NORN_OK;
+}
+
+static void narrow(const norn_view *wide, norn_view *out) {
+    int64_t count = norn_view_elems(out);
+    for (int64_t i = 0; i < count; i++)
+        norn_element_set_f64(out->dtype, out->data, i,
+                             norn_element_f64(wide->dtype, wide->data, i));
+}
+
+static const norn_view *first_output(const norn_call *call) {
+    for (uint32_t i = 0; i < call->out_count; i++)
+        if (norn_view_present(&call->out[i])) return &call->out[i];
+    return NULL;
+}
+
+static norn_status bind_load(norn_call *call, norn_tile_nest *nest, uint32_t index,
+                             const norn_scalar_load *load) {
+    norn_view view;
+    if (load->input >= call->in_count)
+        return norn_fail(NORN_INTERNAL, "node '%s': its region reads input %u of %u", call->name,
+                         load->input, call->in_count);
+    NORN_TRY(widen(call, &call->in[load->input], &view));
+    norn_tile_strides(load, nest->rank, nest->dims, norn_dtype_bits(view.dtype) / 8,
+                      nest->strides[index]);
+    int64_t wanted = 1;
+    for (int32_t d = 0; d < nest->rank; d++) wanted *= load->broadcast[d] ? 1 : nest->dims[d];
+    if (wanted != norn_view_elems(&view))
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "node '%s': input %u has %lld elements, its broadcast needs %lld",
+                         call->name, load->input, (long long)norn_view_elems(&view),
+                         (long long)wanted);
+    nest->data[index] = view.data;
+    return NORN_OK;
+}
+
+/// The program with its loads' packed dtypes widened; `loads` is room for them.
+static norn_scalar_program widen_program(const norn_scalar_program *source,
+                                         norn_scalar_load loads[NORN_SCALAR_LOAD_MAX],
+                                         norn_scalar_instr instrs[NORN_SCALAR_INSTR_MAX]) {
+    norn_scalar_program program = *source;
+    bool packed = false;
+    for (uint32_t i = 0; i < source->load_count; i++) packed |= is_packed(source->loads[i].dtype);
+    for (uint32_t i = 0; i < source->instr_count; i++) packed |= is_packed(source->instrs[i].dtype);
+    if (!packed) return program;
+    for (uint32_t i = 0; i < source->load_count; i++) {
+        loads[i] = source->loads[i];
+        loads[i].dtype = widened(loads[i].dtype);
+    }
+    for (uint32_t i = 0; i < source->instr_count; i++) {
+        instrs[i] = source->instrs[i];
+        instrs[i].dtype = widened(instrs[i].dtype);
+    }
+    program.loads = loads;
+    program.instrs = instrs;
+    return program;
+}
+
+norn_status norn_cpu_pointwise(norn_call *call) {
+    const norn_pointwise_region *region = &((const norn_region *)call->region)->pointwise;
+    norn_scalar_load loads[NORN_SCALAR_LOAD_MAX];
+    norn_scalar_instr instrs[NORN_SCALAR_INSTR_MAX];
+    norn_scalar_program source = widen_program(&region->program, loads, instrs);
+    const norn_view *shape = first_output(call);
+    norn_dtype dtypes[NORN_SCALAR_STORE_MAX] = {0};
+    norn_view wide[NORN_SCALAR_STORE_MAX];
+    norn_tile_program program;
+    norn_tile_nest nest;
+    if (!shape) return NORN_OK;
+    for (uint32_t i = 0; i < source.store_count && i < call->out_count; i++)
+        dtypes[i] = widened(call->out[i].dtype);
+    NORN_TRY(norn_tile_compile(&program, &source, norn_isa_get(), dtypes, call->name));
+
+    nest.rank = shape->rank;
+    for (int32_t d = 0; d < shape->rank; d++) nest.dims[d] = shape->dims[d];
+    nest.load_count = source.load_count;
+    nest.store_count = source.store_count;
+    for (uint32_t i = 0; i < source.load_count; i++)
+        NORN_TRY(bind_load(call, &nest, i, &source.loads[i]));
+    for (uint32_t i = 0; i < source.store_count; i++) {
+        uint32_t at = source.load_count + i;
+        wide[i] = i < call->out_count ? call->out[i] : (norn_view){0};
+        wide[i].dtype = dtypes[i];
+        if (is_packed(call->out[i].dtype))
+            NORN_TRY(norn_cpu_scratch(call, norn_view_elems(&wide[i]),
+                                      norn_dtype_bits(dtypes[i]) / 8, &wide[i].data));
+        nest.data[at] = norn_view_present(&wide[i]) ? wide[i].data : NULL;
+        if (nest.data[at])
+            norn_tile_view_strides(&wide[i], norn_dtype_bits(dtypes[i]) / 8, nest.strides[at]);
+        else // walks along with the others
+            norn_tile_view_strides(&(norn_view){.rank = nest.rank}, 0, nest.strides[at]);
+    }
+    norn_tile_nest_collapse(&nest);
+    norn_tile_nest_run(&nest, &program, call->pool);
+    for (uint32_t i = 0; i < source.store_count; i++)
+        if (is_packed(call->out[i].dtype)) narrow(&wide[i], &call->out[i]);
+    return NORN_OK;
+}
