@@ -35,6 +35,11 @@ typedef struct norn_scalar_builder {
     norn_scalar_instr instrs[NORN_SCALAR_INSTR_MAX];
 } norn_scalar_builder;
 
+/// What an element of `dtype` is kept in: the type itself, F32 for half types, NONE for types that have no
+/// scalar form (strings, 8-bit floats and smaller, complex). A LOAD converts to it. A CAST to a half type
+/// rounds to it; the register then holds the rounded value, and a CAST to F32 follows before its next use.
+norn_dtype norn_scalar_register_dtype(norn_dtype dtype);
+
 norn_status norn_scalar_emit(norn_scalar_builder *builder, norn_scalar_op op, norn_dtype dtype, uint16_t a,
                              uint16_t b, uint16_t c, uint16_t *reg) NORN_NODISCARD;
 norn_status norn_scalar_const(norn_scalar_builder *builder, norn_dtype dtype, double f64, int64_t i64, uint16_t *reg) NORN_NODISCARD;
@@ -47,6 +52,10 @@ norn_status norn_scalar_emit_node(norn_scalar_builder *builder, const norn_op_in
                                   norn_dtype out_dtype, uint16_t *reg) NORN_NODISCARD;
 norn_status norn_scalar_finish(norn_scalar_builder *builder, const uint16_t *stores, uint32_t store_count,
                                norn_scalar_program *out) NORN_NODISCARD;
+/// One pointwise node as a region of its own; operand i is the node's input i, its broadcasts follow from
+/// the shapes of `in` and `out` (dims and dtype set). For the constant folder and for tests.
+norn_status norn_scalar_single(norn_arena *arena, const norn_op_info *op, norn_attrs attrs, const norn_view *in,
+                               uint32_t in_count, const norn_view *out, norn_pointwise_region *region) NORN_NODISCARD;
 /// Checks a program from a plan file: every index in range, dtypes consistent.
 norn_status norn_scalar_verify(const norn_scalar_program *program, uint32_t input_count, uint32_t output_count) NORN_NODISCARD;
 /// The reference: evaluate one element in double/int64. Slow, obviously right; oracle of tests.

@@ -4,13 +4,13 @@
 
 static const norn_op_info infos[NORN_OP_COUNT] = {
     [NORN_OP_NONE] = {.id = NORN_OP_NONE, .name = "none", .domain = "norn"},
-#define NORN_OP(op_name, op_domain, op_since, op_flags, op_shape, op_cost, op_cpu, op_cuda)        \
-    [NORN_OP_##op_name] = {.id = NORN_OP_##op_name,                                                \
-                           .name = #op_name,                                                       \
-                           .domain = op_domain,                                                    \
-                           .since = op_since,                                                      \
-                           .flags = op_flags,                                                      \
-                           .shape = op_shape,                                                      \
+#define NORN_OP(op_name, op_domain, op_since, op_flags, op_shape, op_cost, op_cpu, op_cuda) \
+    [NORN_OP_##op_name] = {.id = NORN_OP_##op_name,                                         \
+                           .name = #op_name,                                                \
+                           .domain = op_domain,                                             \
+                           .since = op_since,                                               \
+                           .flags = op_flags,                                               \
+                           .shape = op_shape,                                               \
                            .cost = op_cost},
 #include "ops/op_table.inc"
 #undef NORN_OP

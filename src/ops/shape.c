@@ -10,42 +10,53 @@ const norn_shape *norn_shape_in(const norn_shape_ctx *ctx, uint32_t index) {
 norn_status norn_shape_inputs(const norn_shape_ctx *ctx, uint32_t count) {
     for (uint32_t i = 0; i < count; i++)
         if (!norn_shape_has(ctx, i))
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': input %u is missing (it needs %u)", ctx->node, i, count);
-    if (ctx->out_count == 0) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s' has no output", ctx->node);
+            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': input %u is missing (it needs %u)",
+                             ctx->node, i, count);
+    if (ctx->out_count == 0)
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s' has no output", ctx->node);
     return NORN_OK;
 }
 
 norn_status norn_shape_same_dtype(const norn_shape_ctx *ctx, uint32_t a, uint32_t b) {
     norn_dtype left = ctx->in[a].dtype, right = ctx->in[b].dtype;
     if (left == right) return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': input %u is %s but input %u is %s; they must be of one type",
+    return norn_fail(NORN_INVALID_ARGUMENT,
+                     "node '%s': input %u is %s but input %u is %s; they must be of one type",
                      ctx->node, a, norn_dtype_name(left), b, norn_dtype_name(right));
 }
 
-norn_status norn_shape_rank_in(const norn_shape_ctx *ctx, uint32_t index, int32_t min, int32_t max) {
+norn_status norn_shape_rank_in(const norn_shape_ctx *ctx, uint32_t index, int32_t min,
+                               int32_t max) {
     int32_t rank = norn_shape_in(ctx, index)->rank;
     if (rank < 0 || (rank >= min && rank <= max)) return NORN_OK;
     if (min == max)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': input %u has rank %d, it must have rank %d", ctx->node, index, rank, min);
-    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': input %u has rank %d, it must be from %d to %d", ctx->node, index,
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "node '%s': input %u has rank %d, it must have rank %d", ctx->node, index,
+                         rank, min);
+    return norn_fail(NORN_INVALID_ARGUMENT,
+                     "node '%s': input %u has rank %d, it must be from %d to %d", ctx->node, index,
                      rank, min, max);
 }
 
 norn_status norn_shape_axis(const norn_shape_ctx *ctx, int64_t axis, int32_t rank, int32_t *out) {
     if (axis < -rank || axis >= rank)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': axis %lld is outside rank %d", ctx->node, (long long)axis, rank);
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': axis %lld is outside rank %d",
+                         ctx->node, (long long)axis, rank);
     *out = (int32_t)(axis < 0 ? axis + rank : axis);
     return NORN_OK;
 }
 
-bool norn_shape_elements(const norn_shape_ctx *ctx, uint32_t index, norn_dim dims[NORN_CONTENTS_MAX], uint32_t *count) {
+bool norn_shape_elements(const norn_shape_ctx *ctx, uint32_t index,
+                         norn_dim dims[NORN_CONTENTS_MAX], uint32_t *count) {
     *count = 0;
     if (!norn_shape_has(ctx, index)) return false;
     const norn_shape_io *io = &ctx->in[index];
-    if (io->data && io->data->rank <= 1 && (norn_dtype_is_integer(io->dtype) || io->dtype == NORN_BOOL)) {
+    if (io->data && io->data->rank <= 1 &&
+        (norn_dtype_is_integer(io->dtype) || io->dtype == NORN_BOOL)) {
         int64_t elems = norn_view_elems(io->data);
         if (elems < 0 || elems > NORN_CONTENTS_MAX) return false;
-        for (int64_t i = 0; i < elems; i++) dims[i] = norn_dim_const(norn_element_i64(io->dtype, io->data->data, i));
+        for (int64_t i = 0; i < elems; i++)
+            dims[i] = norn_dim_const(norn_element_i64(io->dtype, io->data->data, i));
         *count = (uint32_t)elems;
         return true;
     }
@@ -55,7 +66,8 @@ bool norn_shape_elements(const norn_shape_ctx *ctx, uint32_t index, norn_dim dim
     return true;
 }
 
-bool norn_shape_ints(const norn_shape_ctx *ctx, uint32_t index, int64_t values[NORN_CONTENTS_MAX], uint32_t *count) {
+bool norn_shape_ints(const norn_shape_ctx *ctx, uint32_t index, int64_t values[NORN_CONTENTS_MAX],
+                     uint32_t *count) {
     norn_dim dims[NORN_CONTENTS_MAX];
     if (!norn_shape_elements(ctx, index, dims, count)) return false;
     for (uint32_t i = 0; i < *count; i++) {
@@ -72,16 +84,18 @@ int64_t norn_shape_length(const norn_shape_ctx *ctx, uint32_t index) {
     return -1;
 }
 
-norn_status norn_shape_int_list(const norn_shape_ctx *ctx, uint32_t index, const char *name, int64_t values[NORN_CONTENTS_MAX],
-                                uint32_t *count, bool *present, bool *known) {
+norn_status norn_shape_int_list(const norn_shape_ctx *ctx, uint32_t index, const char *name,
+                                int64_t values[NORN_CONTENTS_MAX], uint32_t *count, bool *present,
+                                bool *known) {
     const int64_t *ints = NULL;
     uint32_t n = name ? norn_attr_ints(ctx->attrs, name, &ints) : 0;
     *present = *known = true;
     *count = n;
     if (ints) {
         if (n > NORN_CONTENTS_MAX)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': attribute %s has %u values, at most %d are taken", ctx->node,
-                             name, n, NORN_CONTENTS_MAX);
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "node '%s': attribute %s has %u values, at most %d are taken",
+                             ctx->node, name, n, NORN_CONTENTS_MAX);
         for (uint32_t i = 0; i < n; i++) values[i] = ints[i];
         return NORN_OK;
     }
@@ -90,13 +104,15 @@ norn_status norn_shape_int_list(const norn_shape_ctx *ctx, uint32_t index, const
     return NORN_OK;
 }
 
-norn_status norn_shape_dim(const norn_shape_ctx *ctx, norn_dim_op op, norn_dim a, norn_dim b, norn_dim *out) {
+norn_status norn_shape_dim(const norn_shape_ctx *ctx, norn_dim_op op, norn_dim a, norn_dim b,
+                           norn_dim *out) {
     norn_status status = norn_dim_apply(ctx->symbols, op, a, b, out);
     if (status != NORN_OK) norn_note("node '%s'", ctx->node);
     return status;
 }
 
-norn_status norn_shape_dim_i64(const norn_shape_ctx *ctx, norn_dim_op op, norn_dim a, int64_t b, norn_dim *out) {
+norn_status norn_shape_dim_i64(const norn_shape_ctx *ctx, norn_dim_op op, norn_dim a, int64_t b,
+                               norn_dim *out) {
     return norn_shape_dim(ctx, op, a, norn_dim_const(b), out);
 }
 
@@ -107,13 +123,15 @@ norn_status norn_shape_fresh(const norn_shape_ctx *ctx, norn_dim *out) {
 
 norn_status norn_shape_fresh_rank(const norn_shape_ctx *ctx, int32_t rank, norn_shape *out) {
     if (rank > NORN_MAX_RANK)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a result of rank %d; the largest is %d", ctx->node, rank, NORN_MAX_RANK);
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a result of rank %d; the largest is %d",
+                         ctx->node, rank, NORN_MAX_RANK);
     *out = (norn_shape){.rank = rank};
     for (int32_t i = 0; i < rank; i++) NORN_TRY(norn_shape_fresh(ctx, &out->dims[i]));
     return NORN_OK;
 }
 
-/// The dimension of a broadcast. Of two different symbols one is the other or 1, which is the larger.
+/// The dimension of a broadcast. Of two different symbols one is the other or 1, which is the
+/// larger.
 static norn_status broadcast_dim(const norn_shape_ctx *ctx, norn_dim a, norn_dim b, norn_dim *out) {
     const norn_dim one = norn_dim_const(1);
     if (norn_dim_equal(a, b) || norn_dim_equal(b, one)) {
@@ -121,7 +139,8 @@ static norn_status broadcast_dim(const norn_shape_ctx *ctx, norn_dim a, norn_dim
     } else if (norn_dim_equal(a, one)) {
         *out = b;
     } else if (norn_dim_is_const(a) && norn_dim_is_const(b)) {
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': dimensions %lld and %lld do not broadcast", ctx->node,
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "node '%s': dimensions %lld and %lld do not broadcast", ctx->node,
                          (long long)a.constant, (long long)b.constant);
     } else if (norn_dim_is_const(a) || norn_dim_is_const(b)) {
         *out = norn_dim_is_const(a) ? a : b;
@@ -131,7 +150,8 @@ static norn_status broadcast_dim(const norn_shape_ctx *ctx, norn_dim a, norn_dim
     return NORN_OK;
 }
 
-norn_status norn_shape_broadcast_pair(const norn_shape_ctx *ctx, const norn_shape *a, const norn_shape *b, norn_shape *out) {
+norn_status norn_shape_broadcast_pair(const norn_shape_ctx *ctx, const norn_shape *a,
+                                      const norn_shape *b, norn_shape *out) {
     if (a->rank < 0 || b->rank < 0) {
         *out = norn_shape_unknown();
         return NORN_OK;
@@ -151,22 +171,25 @@ norn_status norn_shape_broadcast_pair(const norn_shape_ctx *ctx, const norn_shap
 norn_status norn_shape_broadcast_all(const norn_shape_ctx *ctx, uint32_t first, norn_shape *out) {
     *out = norn_shape_scalar();
     for (uint32_t i = first; i < ctx->in_count; i++)
-        if (norn_shape_has(ctx, i)) NORN_TRY(norn_shape_broadcast_pair(ctx, out, &ctx->in[i].shape, out));
+        if (norn_shape_has(ctx, i))
+            NORN_TRY(norn_shape_broadcast_pair(ctx, out, &ctx->in[i].shape, out));
     return NORN_OK;
 }
 
 norn_status norn_shape_match(const norn_shape_ctx *ctx, norn_dim a, norn_dim b, const char *what) {
     if (!norn_dim_is_const(a) || !norn_dim_is_const(b) || a.constant == b.constant) return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %s: %lld and %lld must be equal", ctx->node, what,
-                     (long long)a.constant, (long long)b.constant);
+    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %s: %lld and %lld must be equal", ctx->node,
+                     what, (long long)a.constant, (long long)b.constant);
 }
 
-void norn_shape_put(norn_shape_ctx *ctx, uint32_t index, norn_dtype dtype, const norn_shape *shape) {
+void norn_shape_put(norn_shape_ctx *ctx, uint32_t index, norn_dtype dtype,
+                    const norn_shape *shape) {
     if (index >= ctx->out_count) return;
     ctx->out[index].dtype = dtype;
     ctx->out[index].shape = *shape;
     for (int32_t i = 0; i < shape->rank; i++)
-        if (norn_dim_is_const(shape->dims[i]) && shape->dims[i].constant < 0) ctx->out[index].shape.rank = -1;
+        if (norn_dim_is_const(shape->dims[i]) && shape->dims[i].constant < 0)
+            ctx->out[index].shape.rank = -1;
 }
 
 void norn_shape_put_unknown(norn_shape_ctx *ctx, uint32_t index, norn_dtype dtype) {
@@ -174,10 +197,12 @@ void norn_shape_put_unknown(norn_shape_ctx *ctx, uint32_t index, norn_dtype dtyp
     norn_shape_put(ctx, index, dtype, &unknown);
 }
 
-norn_status norn_shape_put_contents(norn_shape_ctx *ctx, uint32_t index, const norn_dim *dims, uint32_t count) {
+norn_status norn_shape_put_contents(norn_shape_ctx *ctx, uint32_t index, const norn_dim *dims,
+                                    uint32_t count) {
     if (!ctx->arena || index >= ctx->out_count || count > NORN_CONTENTS_MAX) return NORN_OK;
     norn_dtype dtype = ctx->out[index].dtype;
-    if (ctx->out[index].shape.rank > 1 || (!norn_dtype_is_integer(dtype) && dtype != NORN_BOOL)) return NORN_OK;
+    if (ctx->out[index].shape.rank > 1 || (!norn_dtype_is_integer(dtype) && dtype != NORN_BOOL))
+        return NORN_OK;
     norn_dim *copy;
     NORN_TRY(NORN_TAKE_ARRAY(ctx->arena, count ? count : 1, &copy));
     for (uint32_t i = 0; i < count; i++) copy[i] = dims[i];

@@ -17,12 +17,17 @@ norn_status norn_shape_rnn(norn_shape_ctx *ctx) {
         return NORN_OK;
     }
     bool batch_first = norn_attr_i64(ctx->attrs, "layout", 0) != 0;
-    norn_dim seq = x->dims[batch_first], batch = x->dims[!batch_first], dirs = r->dims[0], hidden = r->dims[2];
+    norn_dim seq = x->dims[batch_first], batch = x->dims[!batch_first], dirs = r->dims[0],
+             hidden = r->dims[2];
     const char *direction = norn_attr_string(ctx->attrs, "direction", "forward");
-    NORN_TRY(norn_shape_match(ctx, dirs, norn_dim_const(strcmp(direction, "bidirectional") == 0 ? 2 : 1),
+    NORN_TRY(norn_shape_match(ctx, dirs,
+                              norn_dim_const(strcmp(direction, "bidirectional") == 0 ? 2 : 1),
                               "directions of the weights and of the attribute"));
-    NORN_TRY(norn_shape_match(ctx, hidden, norn_dim_const(norn_attr_i64(ctx->attrs, "hidden_size", hidden.constant)), "hidden_size"));
-    if (w->rank == 3) NORN_TRY(norn_shape_match(ctx, w->dims[2], x->dims[2], "input size of X and of W"));
+    NORN_TRY(norn_shape_match(
+        ctx, hidden, norn_dim_const(norn_attr_i64(ctx->attrs, "hidden_size", hidden.constant)),
+        "hidden_size"));
+    if (w->rank == 3)
+        NORN_TRY(norn_shape_match(ctx, w->dims[2], x->dims[2], "input size of X and of W"));
     y = batch_first ? (norn_shape){.rank = 4, .dims = {batch, seq, dirs, hidden}}
                     : (norn_shape){.rank = 4, .dims = {seq, dirs, batch, hidden}};
     h = batch_first ? (norn_shape){.rank = 3, .dims = {batch, dirs, hidden}}
@@ -34,17 +39,22 @@ norn_status norn_shape_rnn(norn_shape_ctx *ctx) {
 }
 
 /// [batch, heads, length, size] of a 4D operand, or of a 3D one [batch, length, heads * size].
-static norn_status heads_of(const norn_shape_ctx *ctx, uint32_t index, const char *attr, norn_shape *out) {
+static norn_status heads_of(const norn_shape_ctx *ctx, uint32_t index, const char *attr,
+                            norn_shape *out) {
     const norn_shape *in = norn_shape_in(ctx, index);
     NORN_TRY(norn_shape_rank_in(ctx, index, 3, 4));
     *out = *in;
     if (in->rank != 3) return NORN_OK;
     int64_t heads = norn_attr_i64(ctx->attrs, attr, 0);
-    if (heads <= 0) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': inputs of rank 3 need attribute %s", ctx->node, attr);
+    if (heads <= 0)
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': inputs of rank 3 need attribute %s",
+                         ctx->node, attr);
     if (norn_dim_is_const(in->dims[2]) && in->dims[2].constant % heads)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': input %u has width %lld, which %lld heads do not divide", ctx->node,
-                         index, (long long)in->dims[2].constant, (long long)heads);
-    *out = (norn_shape){.rank = 4, .dims = {in->dims[0], norn_dim_const(heads), in->dims[1], in->dims[2]}};
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "node '%s': input %u has width %lld, which %lld heads do not divide",
+                         ctx->node, index, (long long)in->dims[2].constant, (long long)heads);
+    *out = (norn_shape){.rank = 4,
+                        .dims = {in->dims[0], norn_dim_const(heads), in->dims[1], in->dims[2]}};
     return norn_shape_dim_i64(ctx, NORN_DIM_FLOORDIV, in->dims[2], heads, &out->dims[3]);
 }
 
@@ -66,8 +76,10 @@ norn_status norn_shape_attention(norn_shape_ctx *ctx) {
     const norn_shape *past = norn_shape_in(ctx, 4);
     if (norn_shape_has(ctx, 4)) {
         NORN_TRY(norn_shape_rank_in(ctx, 4, 4, 4));
-        if (past->rank == 4) NORN_TRY(norn_shape_dim(ctx, NORN_DIM_ADD, total, past->dims[2], &total));
-        else NORN_TRY(norn_shape_fresh(ctx, &total));
+        if (past->rank == 4)
+            NORN_TRY(norn_shape_dim(ctx, NORN_DIM_ADD, total, past->dims[2], &total));
+        else
+            NORN_TRY(norn_shape_fresh(ctx, &total));
     }
     norn_shape y = {.rank = 4, .dims = {q.dims[0], q.dims[1], q.dims[2], v.dims[3]}};
     if (ctx->in[0].shape.rank == 3) {
@@ -88,10 +100,14 @@ norn_status norn_shape_linear_attention(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 3));
     for (uint32_t i = 0; i < 3; i++) NORN_TRY(norn_shape_rank_in(ctx, i, 3, 3));
     norn_shape q = ctx->in[0].shape, k = ctx->in[1].shape, v = ctx->in[2].shape;
-    int64_t q_heads = norn_attr_i64(ctx->attrs, "q_num_heads", 0), kv_heads = norn_attr_i64(ctx->attrs, "kv_num_heads", 0);
+    int64_t q_heads = norn_attr_i64(ctx->attrs, "q_num_heads", 0),
+            kv_heads = norn_attr_i64(ctx->attrs, "kv_num_heads", 0);
     if (q_heads <= 0 || kv_heads <= 0 || q_heads % kv_heads)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': q_num_heads must be a positive multiple of kv_num_heads", ctx->node);
-    norn_dtype dtype = ctx->in[0].dtype, state_dtype = norn_shape_has(ctx, 3) ? ctx->in[3].dtype : dtype;
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "node '%s': q_num_heads must be a positive multiple of kv_num_heads",
+                         ctx->node);
+    norn_dtype dtype = ctx->in[0].dtype,
+               state_dtype = norn_shape_has(ctx, 3) ? ctx->in[3].dtype : dtype;
     if (q.rank != 3 || k.rank != 3 || v.rank != 3) {
         norn_shape_put_unknown(ctx, 0, dtype);
         norn_shape_put_unknown(ctx, 1, state_dtype);

@@ -25,7 +25,8 @@ static norn_status lift(const norn_shape_ctx *ctx, const norn_shape *inner, norn
 }
 
 /// What two shapes that may both come have in common.
-static norn_status meet(const norn_shape_ctx *ctx, const norn_shape *a, const norn_shape *b, norn_shape *out) {
+static norn_status meet(const norn_shape_ctx *ctx, const norn_shape *a, const norn_shape *b,
+                        norn_shape *out) {
     if (a->rank != b->rank || a->rank < 0) {
         *out = norn_shape_unknown();
         return NORN_OK;
@@ -33,7 +34,8 @@ static norn_status meet(const norn_shape_ctx *ctx, const norn_shape *a, const no
     norn_shape result;
     NORN_TRY(norn_shape_fresh_rank(ctx, a->rank, &result));
     for (int32_t i = 0; i < a->rank; i++)
-        if (norn_dim_is_const(a->dims[i]) && norn_dim_equal(a->dims[i], b->dims[i])) result.dims[i] = a->dims[i];
+        if (norn_dim_is_const(a->dims[i]) && norn_dim_equal(a->dims[i], b->dims[i]))
+            result.dims[i] = a->dims[i];
     *out = result;
     return NORN_OK;
 }
@@ -41,7 +43,8 @@ static norn_status meet(const norn_shape_ctx *ctx, const norn_shape *a, const no
 static norn_status need_outputs(const norn_shape_ctx *ctx, const norn_graph *body, uint32_t count) {
     if (!body) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a body is missing", ctx->node);
     if (body->output_count < count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a body has %u outputs, the node needs %u", ctx->node,
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "node '%s': a body has %u outputs, the node needs %u", ctx->node,
                          body->output_count, count);
     return NORN_OK;
 }
@@ -61,16 +64,20 @@ norn_status norn_shape_if(norn_shape_ctx *ctx) {
 }
 
 /// `inner` stacked once an iteration along `axis`.
-static norn_status stack(const norn_shape_ctx *ctx, const norn_shape *inner, int64_t axis, norn_dim length, norn_shape *out) {
+static norn_status stack(const norn_shape_ctx *ctx, const norn_shape *inner, int64_t axis,
+                         norn_dim length, norn_shape *out) {
     norn_shape lifted;
     NORN_TRY(lift(ctx, inner, &lifted));
     *out = lifted;
     if (lifted.rank < 0) return NORN_OK;
     int32_t at;
-    if (lifted.rank == NORN_MAX_RANK) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a scan output of rank %d", ctx->node, lifted.rank + 1);
+    if (lifted.rank == NORN_MAX_RANK)
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a scan output of rank %d", ctx->node,
+                         lifted.rank + 1);
     NORN_TRY(norn_shape_axis(ctx, axis, lifted.rank + 1, &at));
     out->rank = lifted.rank + 1;
-    for (int32_t i = 0, from = 0; i < out->rank; i++) out->dims[i] = i == at ? length : lifted.dims[from++];
+    for (int32_t i = 0, from = 0; i < out->rank; i++)
+        out->dims[i] = i == at ? length : lifted.dims[from++];
     return NORN_OK;
 }
 
@@ -79,7 +86,9 @@ norn_status norn_shape_loop(norn_shape_ctx *ctx) {
     NORN_TRY(need_outputs(ctx, body, ctx->out_count + 1));
     // Body: (iteration, condition, carried..., outer...) -> (condition, carried..., scanned...).
     int64_t carried = own_inputs(ctx) - 2;
-    if (carried < 0) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %u inputs; Loop has at least 2", ctx->node, ctx->in_count);
+    if (carried < 0)
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %u inputs; Loop has at least 2",
+                         ctx->node, ctx->in_count);
     for (uint32_t i = 0; i < ctx->out_count; i++) {
         const norn_value *inner = body->outputs[i + 1].value;
         norn_shape shape = norn_shape_unknown();
@@ -102,7 +111,8 @@ norn_status norn_shape_scan(norn_shape_ctx *ctx) {
     int64_t scanned = norn_attr_i64(ctx->attrs, "num_scan_inputs", 0);
     int64_t states = own_inputs(ctx) - scanned;
     if (scanned < 1 || states < 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': num_scan_inputs is %lld of %u inputs", ctx->node, (long long)scanned, ctx->in_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': num_scan_inputs is %lld of %u inputs",
+                         ctx->node, (long long)scanned, ctx->in_count);
     const int64_t *axes;
     uint32_t axis_count = norn_attr_ints(ctx->attrs, "scan_input_axes", &axes);
     const norn_shape *first = &ctx->in[states].shape;

@@ -6,7 +6,9 @@
 static norn_status index_dtype(const norn_shape_ctx *ctx, uint32_t index) {
     norn_dtype dtype = ctx->in[index].dtype;
     if (dtype == NORN_I64 || dtype == NORN_I32) return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': indices are %s, they must be int32 or int64", ctx->node, norn_dtype_name(dtype));
+    return norn_fail(NORN_INVALID_ARGUMENT,
+                     "node '%s': indices are %s, they must be int32 or int64", ctx->node,
+                     norn_dtype_name(dtype));
 }
 
 norn_status norn_shape_gather(norn_shape_ctx *ctx) {
@@ -20,7 +22,9 @@ norn_status norn_shape_gather(norn_shape_ctx *ctx) {
         NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", 0), in->rank, &axis));
         out.rank = in->rank + indices->rank - 1;
         if (out.rank > NORN_MAX_RANK)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a result of rank %d; the largest is %d", ctx->node, out.rank, NORN_MAX_RANK);
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "node '%s': a result of rank %d; the largest is %d", ctx->node,
+                             out.rank, NORN_MAX_RANK);
         for (int32_t i = 0; i < axis; i++) out.dims[i] = in->dims[i];
         for (int32_t i = 0; i < indices->rank; i++) out.dims[axis + i] = indices->dims[i];
         for (int32_t i = axis + 1; i < in->rank; i++) out.dims[i + indices->rank - 1] = in->dims[i];
@@ -29,12 +33,15 @@ norn_status norn_shape_gather(norn_shape_ctx *ctx) {
     norn_dim from[NORN_CONTENTS_MAX], picked[NORN_CONTENTS_MAX];
     int64_t at[NORN_CONTENTS_MAX];
     uint32_t count, picks;
-    if (!ctx->arena || in->rank != 1 || !norn_shape_elements(ctx, 0, from, &count) || !norn_shape_ints(ctx, 1, at, &picks))
+    if (!ctx->arena || in->rank != 1 || !norn_shape_elements(ctx, 0, from, &count) ||
+        !norn_shape_ints(ctx, 1, at, &picks))
         return NORN_OK;
     for (uint32_t i = 0; i < picks; i++) {
         int64_t index = at[i] < 0 ? at[i] + count : at[i];
         if (index < 0 || index >= count)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': index %lld is outside an axis of %u", ctx->node, (long long)at[i], count);
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "node '%s': index %lld is outside an axis of %u", ctx->node,
+                             (long long)at[i], count);
         picked[i] = from[index];
     }
     return norn_shape_put_contents(ctx, 0, picked, picks);
@@ -58,13 +65,18 @@ norn_status norn_shape_gather_nd(norn_shape_ctx *ctx) {
     const norn_shape *in = &ctx->in[0].shape, *indices = &ctx->in[1].shape;
     int64_t batch = norn_attr_i64(ctx->attrs, "batch_dims", 0);
     norn_shape out = norn_shape_unknown();
-    if (in->rank >= 0 && indices->rank >= 1 && norn_dim_is_const(indices->dims[indices->rank - 1])) {
+    if (in->rank >= 0 && indices->rank >= 1 &&
+        norn_dim_is_const(indices->dims[indices->rank - 1])) {
         int64_t depth = indices->dims[indices->rank - 1].constant;
         if (batch < 0 || batch >= indices->rank || depth < 0 || batch + depth > in->rank)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': indices of %lld coordinates into rank %d with batch_dims %lld",
-                             ctx->node, (long long)depth, in->rank, (long long)batch);
+            return norn_fail(
+                NORN_INVALID_ARGUMENT,
+                "node '%s': indices of %lld coordinates into rank %d with batch_dims %lld",
+                ctx->node, (long long)depth, in->rank, (long long)batch);
         int64_t rank = indices->rank - 1 + in->rank - depth - batch;
-        if (rank > NORN_MAX_RANK) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a result of rank %lld", ctx->node, (long long)rank);
+        if (rank > NORN_MAX_RANK)
+            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a result of rank %lld", ctx->node,
+                             (long long)rank);
         out.rank = 0;
         for (int32_t i = 0; i < indices->rank - 1; i++) out.dims[out.rank++] = indices->dims[i];
         for (int64_t i = batch + depth; i < in->rank; i++) out.dims[out.rank++] = in->dims[i];
@@ -79,22 +91,28 @@ norn_status norn_shape_one_hot(norn_shape_ctx *ctx) {
     norn_shape out = norn_shape_unknown();
     if (indices->rank >= 0) {
         int32_t axis;
-        if (indices->rank == NORN_MAX_RANK) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': the indices have rank %d", ctx->node, indices->rank);
-        NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", -1), indices->rank + 1, &axis));
+        if (indices->rank == NORN_MAX_RANK)
+            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': the indices have rank %d",
+                             ctx->node, indices->rank);
+        NORN_TRY(
+            norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", -1), indices->rank + 1, &axis));
         norn_dim depth;
         const norn_view *data = ctx->in[1].data;
         norn_dim known[NORN_CONTENTS_MAX];
         uint32_t count;
         if (data && norn_view_elems(data) == 1) {
             depth = norn_dim_const(norn_element_i64(data->dtype, data->data, 0));
-            if (depth.constant < 0) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': depth is %lld", ctx->node, (long long)depth.constant);
+            if (depth.constant < 0)
+                return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': depth is %lld", ctx->node,
+                                 (long long)depth.constant);
         } else if (norn_shape_elements(ctx, 1, known, &count) && count == 1) {
             depth = known[0];
         } else {
             NORN_TRY(norn_shape_fresh(ctx, &depth));
         }
         out.rank = indices->rank + 1;
-        for (int32_t i = 0, from = 0; i < out.rank; i++) out.dims[i] = i == axis ? depth : indices->dims[from++];
+        for (int32_t i = 0, from = 0; i < out.rank; i++)
+            out.dims[i] = i == axis ? depth : indices->dims[from++];
     }
     norn_shape_put(ctx, 0, ctx->in[2].dtype, &out);
     return NORN_OK;
@@ -110,12 +128,15 @@ norn_status norn_shape_top_k(norn_shape_ctx *ctx) {
     if (out.rank >= 0) {
         NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", -1), out.rank, &axis));
         norn_dim whole = out.dims[axis];
-        if (norn_shape_elements(ctx, 1, k, &count) && count == 1) out.dims[axis] = k[0];
-        else NORN_TRY(norn_shape_fresh(ctx, &out.dims[axis]));
+        if (norn_shape_elements(ctx, 1, k, &count) && count == 1)
+            out.dims[axis] = k[0];
+        else
+            NORN_TRY(norn_shape_fresh(ctx, &out.dims[axis]));
         bool numbers = norn_dim_is_const(whole) && norn_dim_is_const(out.dims[axis]) && count == 1;
         if (numbers && (out.dims[axis].constant < 0 || out.dims[axis].constant > whole.constant))
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': k is %lld, the axis has %lld", ctx->node,
-                             (long long)out.dims[axis].constant, (long long)whole.constant);
+            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': k is %lld, the axis has %lld",
+                             ctx->node, (long long)out.dims[axis].constant,
+                             (long long)whole.constant);
     }
     norn_shape_put(ctx, 0, ctx->in[0].dtype, &out);
     norn_shape_put(ctx, 1, NORN_I64, &out);
@@ -138,8 +159,10 @@ norn_status norn_shape_unique(norn_shape_ctx *ctx) {
     const norn_attr *attr = norn_attr_find(ctx->attrs, "axis");
     NORN_TRY(norn_shape_fresh(ctx, &vector.dims[0]));
     if (!attr) {
-        if (out.rank >= 0) NORN_TRY(norn_shape_product(ctx->symbols, &out, 0, out.rank, &inverse.dims[0]));
-        else NORN_TRY(norn_shape_fresh(ctx, &inverse.dims[0]));
+        if (out.rank >= 0)
+            NORN_TRY(norn_shape_product(ctx->symbols, &out, 0, out.rank, &inverse.dims[0]));
+        else
+            NORN_TRY(norn_shape_fresh(ctx, &inverse.dims[0]));
         out = vector;
     } else if (out.rank >= 0) {
         int32_t axis;
@@ -185,7 +208,8 @@ norn_status norn_shape_non_max_suppression(norn_shape_ctx *ctx) {
 static norn_status random_dtype(const norn_shape_ctx *ctx, norn_dtype fallback, norn_dtype *out) {
     int64_t dtype = norn_attr_i64(ctx->attrs, "dtype", fallback);
     if (dtype <= NORN_DTYPE_NONE || dtype >= NORN_DTYPE_COUNT)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': dtype %lld is no element type", ctx->node, (long long)dtype);
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': dtype %lld is no element type",
+                         ctx->node, (long long)dtype);
     *out = (norn_dtype)dtype;
     return NORN_OK;
 }
@@ -196,10 +220,13 @@ norn_status norn_shape_random(norn_shape_ctx *ctx) {
     uint32_t rank = norn_attr_ints(ctx->attrs, "shape", &dims);
     norn_dtype dtype;
     NORN_TRY(random_dtype(ctx, NORN_F32, &dtype));
-    if (rank > NORN_MAX_RANK) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a result of rank %u", ctx->node, rank);
+    if (rank > NORN_MAX_RANK)
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a result of rank %u", ctx->node, rank);
     norn_shape out = {.rank = (int32_t)rank};
     for (uint32_t i = 0; i < rank; i++) {
-        if (dims[i] < 0) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': shape has %lld", ctx->node, (long long)dims[i]);
+        if (dims[i] < 0)
+            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': shape has %lld", ctx->node,
+                             (long long)dims[i]);
         out.dims[i] = norn_dim_const(dims[i]);
     }
     norn_shape_put(ctx, 0, dtype, &out);
@@ -221,7 +248,9 @@ norn_status norn_shape_multinomial(norn_shape_ctx *ctx) {
     norn_shape out = ctx->in[0].shape;
     norn_dtype dtype;
     NORN_TRY(random_dtype(ctx, NORN_I32, &dtype));
-    if (samples < 0) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': sample_size is %lld", ctx->node, (long long)samples);
+    if (samples < 0)
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': sample_size is %lld", ctx->node,
+                         (long long)samples);
     if (out.rank == 2) out.dims[1] = norn_dim_const(samples);
     norn_shape_put(ctx, 0, dtype, &out);
     return NORN_OK;

@@ -15,10 +15,12 @@ static norn_status matmul(norn_shape_ctx *ctx, uint32_t left, uint32_t right, no
     norn_dim k_a = a.dims[a.rank - 1], k_b = b.dims[b.rank > 1 ? b.rank - 2 : 0];
     if (norn_dim_is_const(k_a) && norn_dim_is_const(k_b) && k_a.constant != k_b.constant)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': input %u has %lld columns, input %u has %lld rows; was the model exported with another "
+                         "node '%s': input %u has %lld columns, input %u has %lld rows; was the "
+                         "model exported with another "
                          "feature list?",
                          ctx->node, left, (long long)k_a.constant, right, (long long)k_b.constant);
-    norn_shape batch_a = {.rank = a.rank > 2 ? a.rank - 2 : 0}, batch_b = {.rank = b.rank > 2 ? b.rank - 2 : 0}, out;
+    norn_shape batch_a = {.rank = a.rank > 2 ? a.rank - 2 : 0},
+               batch_b = {.rank = b.rank > 2 ? b.rank - 2 : 0}, out;
     for (int32_t i = 0; i < batch_a.rank; i++) batch_a.dims[i] = a.dims[i];
     for (int32_t i = 0; i < batch_b.rank; i++) batch_b.dims[i] = b.dims[i];
     NORN_TRY(norn_shape_broadcast_pair(ctx, &batch_a, &batch_b, &out));
@@ -50,7 +52,8 @@ norn_status norn_shape_gemm(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_rank_in(ctx, 0, 2, 2));
     NORN_TRY(norn_shape_rank_in(ctx, 1, 2, 2));
     const norn_shape *a = &ctx->in[0].shape, *b = &ctx->in[1].shape;
-    bool ta = norn_attr_i64(ctx->attrs, "transA", 0) != 0, tb = norn_attr_i64(ctx->attrs, "transB", 0) != 0;
+    bool ta = norn_attr_i64(ctx->attrs, "transA", 0) != 0,
+         tb = norn_attr_i64(ctx->attrs, "transB", 0) != 0;
     norn_shape out = {.rank = 2};
     NORN_TRY(norn_shape_fresh_rank(ctx, 2, &out));
     if (a->rank == 2) out.dims[0] = a->dims[ta];
@@ -59,7 +62,8 @@ norn_status norn_shape_gemm(norn_shape_ctx *ctx) {
         norn_dim k_a = a->dims[!ta], k_b = b->dims[tb];
         if (norn_dim_is_const(k_a) && norn_dim_is_const(k_b) && k_a.constant != k_b.constant)
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': input A has %lld columns, input B has %lld rows; was the model exported with another "
+                             "node '%s': input A has %lld columns, input B has %lld rows; was the "
+                             "model exported with another "
                              "feature list?",
                              ctx->node, (long long)k_a.constant, (long long)k_b.constant);
     }
@@ -69,7 +73,8 @@ norn_status norn_shape_gemm(norn_shape_ctx *ctx) {
         NORN_TRY(norn_shape_rank_in(ctx, 2, 0, 2));
         NORN_TRY(norn_shape_broadcast_pair(ctx, &out, &ctx->in[2].shape, &with_c));
         for (int32_t i = 0; with_c.rank == 2 && i < 2; i++)
-            NORN_TRY(norn_shape_match(ctx, with_c.dims[i], out.dims[i], "C broadcasts to the product"));
+            NORN_TRY(
+                norn_shape_match(ctx, with_c.dims[i], out.dims[i], "C broadcasts to the product"));
     }
     norn_shape_put(ctx, 0, ctx->in[0].dtype, &out);
     return NORN_OK;
@@ -80,8 +85,8 @@ norn_status norn_shape_einsum(norn_shape_ctx *ctx) {
     int32_t ranks[NORN_EINSUM_INPUT_MAX];
     norn_dtype dtype = ctx->in[0].dtype;
     if (ctx->in_count > NORN_EINSUM_INPUT_MAX)
-        return norn_fail(NORN_UNIMPLEMENTED, "node '%s': Einsum of %u inputs; at most %d are taken", ctx->node, ctx->in_count,
-                         NORN_EINSUM_INPUT_MAX);
+        return norn_fail(NORN_UNIMPLEMENTED, "node '%s': Einsum of %u inputs; at most %d are taken",
+                         ctx->node, ctx->in_count, NORN_EINSUM_INPUT_MAX);
     for (uint32_t i = 0; i < ctx->in_count; i++) {
         ranks[i] = norn_shape_in(ctx, i)->rank;
         if (ranks[i] < 0) {
@@ -90,12 +95,14 @@ norn_status norn_shape_einsum(norn_shape_ctx *ctx) {
         }
     }
     norn_einsum einsum;
-    NORN_TRY(norn_einsum_parse(ctx->node, norn_attr_string(ctx->attrs, "equation", ""), ranks, ctx->in_count, &einsum));
+    NORN_TRY(norn_einsum_parse(ctx->node, norn_attr_string(ctx->attrs, "equation", ""), ranks,
+                               ctx->in_count, &einsum));
     norn_dim sizes[NORN_EINSUM_INDEX_MAX];
     for (int32_t i = 0; i < einsum.index_count; i++) sizes[i] = norn_dim_const(1);
     for (uint32_t i = 0; i < ctx->in_count; i++) {
         for (int32_t d = 0; d < ranks[i]; d++) {
-            norn_shape one = norn_shape_vector(sizes[einsum.in[i][d]]), two = norn_shape_vector(ctx->in[i].shape.dims[d]), both;
+            norn_shape one = norn_shape_vector(sizes[einsum.in[i][d]]),
+                       two = norn_shape_vector(ctx->in[i].shape.dims[d]), both;
             NORN_TRY(norn_shape_broadcast_pair(ctx, &one, &two, &both));
             sizes[einsum.in[i][d]] = both.dims[0];
         }
@@ -111,7 +118,8 @@ norn_status norn_shape_det(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_rank_in(ctx, 0, 2, NORN_MAX_RANK));
     norn_shape out = ctx->in[0].shape;
     if (out.rank >= 2) {
-        NORN_TRY(norn_shape_match(ctx, out.dims[out.rank - 1], out.dims[out.rank - 2], "rows and columns"));
+        NORN_TRY(norn_shape_match(ctx, out.dims[out.rank - 1], out.dims[out.rank - 2],
+                                  "rows and columns"));
         out.rank -= 2;
     }
     norn_shape_put(ctx, 0, ctx->in[0].dtype, &out);

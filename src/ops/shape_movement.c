@@ -31,8 +31,9 @@ norn_status norn_shape_bit_cast(norn_shape_ctx *ctx) {
     int64_t to = norn_attr_i64(ctx->attrs, "to", 0);
     if (to <= NORN_DTYPE_NONE || to >= NORN_DTYPE_COUNT ||
         norn_dtype_bits((norn_dtype)to) != norn_dtype_bits(ctx->in[0].dtype) || to == NORN_STRING)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %s cannot be read as element type %lld: another size", ctx->node,
-                         norn_dtype_name(ctx->in[0].dtype), (long long)to);
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "node '%s': %s cannot be read as element type %lld: another size",
+                         ctx->node, norn_dtype_name(ctx->in[0].dtype), (long long)to);
     norn_shape_put(ctx, 0, (norn_dtype)to, &ctx->in[0].shape);
     return NORN_OK;
 }
@@ -43,14 +44,17 @@ static norn_status elements_of(const norn_shape_ctx *ctx, const norn_shape *shap
 }
 
 /// Divide out what both sides have in common, so that [B, 4, 8] -> [B, -1] is exact with symbols.
-static norn_status infer_dim(const norn_shape_ctx *ctx, const norn_shape *from, norn_shape *to, int32_t missing) {
+static norn_status infer_dim(const norn_shape_ctx *ctx, const norn_shape *from, norn_shape *to,
+                             int32_t missing) {
     bool used[NORN_MAX_RANK] = {false};
     norn_dim rest = norn_dim_const(1), over = norn_dim_const(1);
     for (int32_t i = 0; i < to->rank; i++) {
         if (i == missing) continue;
         int32_t match = -1;
         for (int32_t j = 0; j < from->rank && match < 0; j++)
-            if (!used[j] && !norn_dim_is_const(to->dims[i]) && norn_dim_equal(from->dims[j], to->dims[i])) match = j;
+            if (!used[j] && !norn_dim_is_const(to->dims[i]) &&
+                norn_dim_equal(from->dims[j], to->dims[i]))
+                match = j;
         if (match >= 0)
             used[match] = true;
         else
@@ -63,7 +67,8 @@ static norn_status infer_dim(const norn_shape_ctx *ctx, const norn_shape *from, 
         return NORN_OK;
     }
     if (norn_dim_is_const(rest) && norn_dim_is_const(over) && over.constant % rest.constant != 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %lld elements do not reshape into rows of %lld", ctx->node,
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "node '%s': %lld elements do not reshape into rows of %lld", ctx->node,
                          (long long)over.constant, (long long)rest.constant);
     return norn_shape_dim(ctx, NORN_DIM_FLOORDIV, over, rest, &to->dims[missing]);
 }
@@ -88,7 +93,8 @@ norn_status norn_shape_reshape(norn_shape_ctx *ctx) {
         return NORN_OK;
     }
     if (rank > NORN_MAX_RANK)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': reshape to rank %u; the largest is %d", ctx->node, rank, NORN_MAX_RANK);
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': reshape to rank %u; the largest is %d",
+                         ctx->node, rank, NORN_MAX_RANK);
     bool allow_zero = norn_attr_i64(ctx->attrs, "allowzero", 0) != 0;
     norn_shape to = {.rank = (int32_t)rank};
     int32_t missing = -1;
@@ -101,15 +107,18 @@ norn_status norn_shape_reshape(norn_shape_ctx *ctx) {
                 continue;
             }
             if (i >= from->rank)
-                return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': shape has 0 (copy) at %d, the input has rank %d",
+                return norn_fail(NORN_INVALID_ARGUMENT,
+                                 "node '%s': shape has 0 (copy) at %d, the input has rank %d",
                                  ctx->node, i, from->rank);
             to.dims[i] = from->dims[i];
         } else if (want[i].constant == -1) {
             if (missing >= 0)
-                return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': shape has more than one -1", ctx->node);
+                return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': shape has more than one -1",
+                                 ctx->node);
             missing = i;
         } else if (want[i].constant < 0) {
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': shape has %lld", ctx->node, (long long)want[i].constant);
+            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': shape has %lld", ctx->node,
+                             (long long)want[i].constant);
         }
     }
     if (from->rank < 0) {
@@ -137,7 +146,8 @@ norn_status norn_shape_flatten(norn_shape_ctx *ctx) {
     } else {
         if (axis < 0) axis += in->rank;
         if (axis < 0 || axis > in->rank)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': axis %lld is outside rank %d", ctx->node, (long long)axis, in->rank);
+            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': axis %lld is outside rank %d",
+                             ctx->node, (long long)axis, in->rank);
         NORN_TRY(norn_shape_product(ctx->symbols, in, 0, (int32_t)axis, &out.dims[0]));
         NORN_TRY(norn_shape_product(ctx->symbols, in, (int32_t)axis, in->rank, &out.dims[1]));
     }
@@ -159,7 +169,8 @@ norn_status norn_shape_squeeze(norn_shape_ctx *ctx) {
     for (uint32_t i = 0; i < count; i++) {
         int32_t axis;
         NORN_TRY(norn_shape_axis(ctx, axes[i], in->rank, &axis));
-        NORN_TRY(norn_shape_match(ctx, in->dims[axis], norn_dim_const(1), "a squeezed dimension and 1"));
+        NORN_TRY(
+            norn_shape_match(ctx, in->dims[axis], norn_dim_const(1), "a squeezed dimension and 1"));
         drop[axis] = true;
     }
     norn_shape out = {0};
@@ -185,14 +196,18 @@ norn_status norn_shape_unsqueeze(norn_shape_ctx *ctx) {
     }
     norn_shape out = {.rank = in->rank + (int32_t)count};
     if (out.rank > NORN_MAX_RANK)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a result of rank %d; the largest is %d", ctx->node, out.rank, NORN_MAX_RANK);
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a result of rank %d; the largest is %d",
+                         ctx->node, out.rank, NORN_MAX_RANK);
     for (uint32_t i = 0; i < count; i++) {
         int32_t axis;
         NORN_TRY(norn_shape_axis(ctx, axes[i], out.rank, &axis));
-        if (added[axis]) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': axis %d is given twice", ctx->node, axis);
+        if (added[axis])
+            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': axis %d is given twice", ctx->node,
+                             axis);
         added[axis] = true;
     }
-    for (int32_t i = 0, from = 0; i < out.rank; i++) out.dims[i] = added[i] ? norn_dim_const(1) : in->dims[from++];
+    for (int32_t i = 0, from = 0; i < out.rank; i++)
+        out.dims[i] = added[i] ? norn_dim_const(1) : in->dims[from++];
     norn_shape_put(ctx, 0, ctx->in[0].dtype, &out);
     return keep_contents(ctx, 0);
 }
@@ -206,7 +221,8 @@ norn_status norn_shape_shape_of(norn_shape_ctx *ctx) {
         norn_shape_put(ctx, 0, NORN_I64, &out);
         return NORN_OK;
     }
-    int64_t begin = norn_attr_i64(ctx->attrs, "start", 0), end = norn_attr_i64(ctx->attrs, "end", in->rank);
+    int64_t begin = norn_attr_i64(ctx->attrs, "start", 0),
+            end = norn_attr_i64(ctx->attrs, "end", in->rank);
     if (begin < 0) begin += in->rank;
     if (end < 0) end += in->rank;
     begin = begin < 0 ? 0 : begin > in->rank ? in->rank : begin;
@@ -235,7 +251,8 @@ norn_status norn_shape_constant(norn_shape_ctx *ctx) {
         if (strncmp(attr->name, "value", 5) != 0) continue;
         if (attr->kind == NORN_ATTR_TENSOR) {
             shape.rank = attr->tensor->rank;
-            for (int32_t d = 0; d < shape.rank; d++) shape.dims[d] = norn_dim_const(attr->tensor->dims[d]);
+            for (int32_t d = 0; d < shape.rank; d++)
+                shape.dims[d] = norn_dim_const(attr->tensor->dims[d]);
             dtype = attr->tensor->dtype;
         } else if (attr->kind == NORN_ATTR_INT || attr->kind == NORN_ATTR_INTS) {
             dtype = NORN_I64;
@@ -244,7 +261,8 @@ norn_status norn_shape_constant(norn_shape_ctx *ctx) {
         } else if (attr->kind == NORN_ATTR_STRING || attr->kind == NORN_ATTR_STRINGS) {
             dtype = NORN_STRING;
         }
-        if (attr->kind == NORN_ATTR_INTS || attr->kind == NORN_ATTR_FLOATS || attr->kind == NORN_ATTR_STRINGS)
+        if (attr->kind == NORN_ATTR_INTS || attr->kind == NORN_ATTR_FLOATS ||
+            attr->kind == NORN_ATTR_STRINGS)
             shape = norn_shape_vector(norn_dim_const(attr->count));
         norn_shape_put(ctx, 0, dtype, &shape);
         return NORN_OK;
@@ -259,15 +277,17 @@ static norn_status shape_from_input(const norn_shape_ctx *ctx, uint32_t index, n
     *out = norn_shape_unknown();
     if (!norn_shape_elements(ctx, index, dims, &rank)) {
         int64_t length = norn_shape_length(ctx, index);
-        return length < 0 ? NORN_OK : norn_shape_fresh_rank(ctx, (int32_t)(length > 99 ? 99 : length), out);
+        return length < 0 ? NORN_OK
+                          : norn_shape_fresh_rank(ctx, (int32_t)(length > 99 ? 99 : length), out);
     }
     if (rank > NORN_MAX_RANK)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a result of rank %u; the largest is %d", ctx->node, rank, NORN_MAX_RANK);
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a result of rank %u; the largest is %d",
+                         ctx->node, rank, NORN_MAX_RANK);
     out->rank = (int32_t)rank;
     for (uint32_t i = 0; i < rank; i++) {
         if (norn_dim_is_const(dims[i]) && dims[i].constant < 0)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': input %u asks for dimension %lld", ctx->node, index,
-                             (long long)dims[i].constant);
+            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': input %u asks for dimension %lld",
+                             ctx->node, index, (long long)dims[i].constant);
         out->dims[i] = dims[i];
     }
     return NORN_OK;
@@ -282,8 +302,11 @@ norn_status norn_shape_constant_of_shape(norn_shape_ctx *ctx) {
     norn_shape_put(ctx, 0, tensor ? value->tensor->dtype : NORN_F32, &shape);
     // Of a small vector of integers the elements are known too.
     if (!tensor || shape.rank > 1 || !norn_dtype_is_integer(value->tensor->dtype)) return NORN_OK;
-    int64_t count = shape.rank == 0 ? 1 : shape.rank == 1 && norn_dim_is_const(shape.dims[0]) ? shape.dims[0].constant : -1;
-    if (count < 0 || count > NORN_CONTENTS_MAX || norn_view_elems(value->tensor) != 1) return NORN_OK;
+    int64_t count = shape.rank == 0                                       ? 1
+                    : shape.rank == 1 && norn_dim_is_const(shape.dims[0]) ? shape.dims[0].constant
+                                                                          : -1;
+    if (count < 0 || count > NORN_CONTENTS_MAX || norn_view_elems(value->tensor) != 1)
+        return NORN_OK;
     norn_dim dims[NORN_CONTENTS_MAX];
     for (int64_t i = 0; i < count; i++)
         dims[i] = norn_dim_const(norn_element_i64(value->tensor->dtype, value->tensor->data, 0));
@@ -293,7 +316,8 @@ norn_status norn_shape_constant_of_shape(norn_shape_ctx *ctx) {
 norn_status norn_shape_eye_like(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 1));
     NORN_TRY(norn_shape_rank_in(ctx, 0, 2, 2));
-    norn_shape_put(ctx, 0, (norn_dtype)norn_attr_i64(ctx->attrs, "dtype", ctx->in[0].dtype), &ctx->in[0].shape);
+    norn_shape_put(ctx, 0, (norn_dtype)norn_attr_i64(ctx->attrs, "dtype", ctx->in[0].dtype),
+                   &ctx->in[0].shape);
     return NORN_OK;
 }
 
@@ -319,14 +343,18 @@ norn_status norn_shape_range(norn_shape_ctx *ctx) {
         if (length > INT64_MAX / 16)
             return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': the range is endless", ctx->node);
         shape.dims[0] = norn_dim_const(length);
-    } else if (norn_shape_elements(ctx, 0, start, &n) && n == 1 && norn_shape_elements(ctx, 1, limit, &n) && n == 1 &&
-               norn_shape_elements(ctx, 2, delta, &n) && n == 1 && norn_dim_is_const(delta[0]) && delta[0].constant > 0) {
+    } else if (norn_shape_elements(ctx, 0, start, &n) && n == 1 &&
+               norn_shape_elements(ctx, 1, limit, &n) && n == 1 &&
+               norn_shape_elements(ctx, 2, delta, &n) && n == 1 && norn_dim_is_const(delta[0]) &&
+               delta[0].constant > 0) {
         norn_dim span;
         NORN_TRY(norn_dim_sub(ctx->symbols, limit[0], start[0], &span));
         if (norn_dim_is_const(start[0]) && start[0].constant != 0)
             NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_MAX, span, 0, &span));
-        NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_CEILDIV, span, delta[0].constant, &shape.dims[0]));
-        if (norn_dim_is_const(shape.dims[0]) && shape.dims[0].constant < 0) shape.dims[0] = norn_dim_const(0);
+        NORN_TRY(
+            norn_shape_dim_i64(ctx, NORN_DIM_CEILDIV, span, delta[0].constant, &shape.dims[0]));
+        if (norn_dim_is_const(shape.dims[0]) && shape.dims[0].constant < 0)
+            shape.dims[0] = norn_dim_const(0);
     } else {
         NORN_TRY(norn_shape_fresh(ctx, &shape.dims[0]));
     }
@@ -345,7 +373,9 @@ norn_status norn_shape_transpose(norn_shape_ctx *ctx) {
         return NORN_OK;
     }
     if (count && count != (uint32_t)rank)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': perm has %u axes, the input has rank %d", ctx->node, count, rank);
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "node '%s': perm has %u axes, the input has rank %d", ctx->node, count,
+                         rank);
     norn_shape out = {.rank = rank};
     uint32_t seen = 0;
     for (int32_t i = 0; i < rank; i++) {
@@ -354,7 +384,8 @@ norn_status norn_shape_transpose(norn_shape_ctx *ctx) {
         seen |= 1u << axis;
         out.dims[i] = in->dims[axis];
     }
-    if (seen != (1u << rank) - 1) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': perm names an axis twice", ctx->node);
+    if (seen != (1u << rank) - 1)
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': perm names an axis twice", ctx->node);
     norn_shape_put(ctx, 0, ctx->in[0].dtype, &out);
     return NORN_OK;
 }
@@ -376,11 +407,13 @@ norn_status norn_shape_tile(norn_shape_ctx *ctx) {
     norn_shape out = norn_shape_unknown();
     if (in->rank >= 0 && norn_shape_elements(ctx, 1, repeats, &count)) {
         if (count != (uint32_t)in->rank)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %u repeats for rank %d", ctx->node, count, in->rank);
+            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %u repeats for rank %d", ctx->node,
+                             count, in->rank);
         out.rank = in->rank;
         for (int32_t i = 0; i < out.rank; i++) {
             if (norn_dim_is_const(repeats[i]) && repeats[i].constant < 0)
-                return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': repeats %lld", ctx->node, (long long)repeats[i].constant);
+                return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': repeats %lld", ctx->node,
+                                 (long long)repeats[i].constant);
             NORN_TRY(norn_shape_dim(ctx, NORN_DIM_MUL, in->dims[i], repeats[i], &out.dims[i]));
         }
     } else if (in->rank >= 0) {
@@ -404,14 +437,18 @@ norn_status norn_shape_pad(norn_shape_ctx *ctx) {
             for (uint32_t i = 0; i < axis_count; i++) axes[i] = i;
         }
         if (count != 2 * axis_count)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %u pads for %u axes; it needs two an axis", ctx->node, count, axis_count);
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "node '%s': %u pads for %u axes; it needs two an axis", ctx->node,
+                             count, axis_count);
         out = *in;
         for (uint32_t i = 0; i < axis_count; i++) {
             int32_t axis;
             NORN_TRY(norn_shape_axis(ctx, axes[i], in->rank, &axis));
-            NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_ADD, out.dims[axis], pads[i] + pads[i + axis_count], &out.dims[axis]));
+            NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_ADD, out.dims[axis],
+                                        pads[i] + pads[i + axis_count], &out.dims[axis]));
             if (norn_dim_is_const(out.dims[axis]) && out.dims[axis].constant < 0)
-                return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': axis %d is cut by more than it has", ctx->node, axis);
+                return norn_fail(NORN_INVALID_ARGUMENT,
+                                 "node '%s': axis %d is cut by more than it has", ctx->node, axis);
         }
     } else if (in->rank >= 0) {
         NORN_TRY(norn_shape_fresh_rank(ctx, in->rank, &out));
@@ -430,7 +467,9 @@ norn_status norn_shape_center_crop_pad(norn_shape_ctx *ctx) {
     norn_shape out = norn_shape_unknown();
     if (in->rank >= 0 && norn_shape_elements(ctx, 1, want, &count)) {
         if (count != (axes ? axis_count : (uint32_t)in->rank))
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': the shape has %u values, not one an axis", ctx->node, count);
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "node '%s': the shape has %u values, not one an axis", ctx->node,
+                             count);
         out = *in;
         for (uint32_t i = 0; i < count; i++) {
             int32_t axis;

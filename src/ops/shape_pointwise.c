@@ -14,7 +14,8 @@ norn_status norn_shape_same_axis(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 1));
     int32_t axis;
     if (ctx->in[0].shape.rank > 0)
-        NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", -1), ctx->in[0].shape.rank, &axis));
+        NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", -1), ctx->in[0].shape.rank,
+                                 &axis));
     norn_shape_put(ctx, 0, ctx->in[0].dtype, &ctx->in[0].shape);
     return NORN_OK;
 }
@@ -65,7 +66,8 @@ static norn_status fold_elements(norn_shape_ctx *ctx, element_fn element) {
     uint32_t na, nb;
     if (!ctx->arena || ctx->in_count != 2 || ctx->out[0].shape.rank > 1) return NORN_OK;
     if (!norn_dtype_is_integer(ctx->in[0].dtype) && ctx->in[0].dtype != NORN_BOOL) return NORN_OK;
-    if (!norn_shape_elements(ctx, 0, a, &na) || !norn_shape_elements(ctx, 1, b, &nb)) return NORN_OK;
+    if (!norn_shape_elements(ctx, 0, a, &na) || !norn_shape_elements(ctx, 1, b, &nb))
+        return NORN_OK;
     if (na != nb && na != 1 && nb != 1) return NORN_OK;
     uint32_t n = na == 1 ? nb : na;
     for (uint32_t i = 0; i < n; i++)
@@ -73,7 +75,8 @@ static norn_status fold_elements(norn_shape_ctx *ctx, element_fn element) {
     return norn_shape_put_contents(ctx, 0, out, n);
 }
 
-static bool apply(const norn_shape_ctx *ctx, norn_dim_op op, norn_dim a, norn_dim b, norn_dim *out) {
+static bool apply(const norn_shape_ctx *ctx, norn_dim_op op, norn_dim a, norn_dim b,
+                  norn_dim *out) {
     return norn_dim_apply(ctx->symbols, op, a, b, out) == NORN_OK;
 }
 /// Dims count things, so that a symbolic one is at least 0 when its parts are.
@@ -90,10 +93,12 @@ static bool element_mul(const norn_shape_ctx *ctx, norn_dim a, norn_dim b, norn_
     return apply(ctx, NORN_DIM_MUL, a, b, out);
 }
 static bool element_div(const norn_shape_ctx *ctx, norn_dim a, norn_dim b, norn_dim *out) {
-    return not_negative(a) && norn_dim_is_const(b) && b.constant > 0 && apply(ctx, NORN_DIM_FLOORDIV, a, b, out);
+    return not_negative(a) && norn_dim_is_const(b) && b.constant > 0 &&
+           apply(ctx, NORN_DIM_FLOORDIV, a, b, out);
 }
 static bool element_mod(const norn_shape_ctx *ctx, norn_dim a, norn_dim b, norn_dim *out) {
-    return not_negative(a) && norn_dim_is_const(b) && b.constant > 0 && apply(ctx, NORN_DIM_MOD, a, b, out);
+    return not_negative(a) && norn_dim_is_const(b) && b.constant > 0 &&
+           apply(ctx, NORN_DIM_MOD, a, b, out);
 }
 static bool element_min(const norn_shape_ctx *ctx, norn_dim a, norn_dim b, norn_dim *out) {
     return apply(ctx, NORN_DIM_MIN, a, b, out);
@@ -146,16 +151,16 @@ norn_status norn_shape_where(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 3));
     NORN_TRY(norn_shape_same_dtype(ctx, 1, 2));
     if (ctx->in[0].dtype != NORN_BOOL)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': the condition is %s, it must be bool", ctx->node,
-                         norn_dtype_name(ctx->in[0].dtype));
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': the condition is %s, it must be bool",
+                         ctx->node, norn_dtype_name(ctx->in[0].dtype));
     norn_shape shape;
     NORN_TRY(norn_shape_broadcast_all(ctx, 0, &shape));
     norn_shape_put(ctx, 0, ctx->in[1].dtype, &shape);
 
     norn_dim condition[NORN_CONTENTS_MAX], yes[NORN_CONTENTS_MAX], no[NORN_CONTENTS_MAX];
     uint32_t nc, ny, nn;
-    if (!ctx->arena || !norn_shape_elements(ctx, 0, condition, &nc) || !norn_shape_elements(ctx, 1, yes, &ny) ||
-        !norn_shape_elements(ctx, 2, no, &nn))
+    if (!ctx->arena || !norn_shape_elements(ctx, 0, condition, &nc) ||
+        !norn_shape_elements(ctx, 1, yes, &ny) || !norn_shape_elements(ctx, 2, no, &nn))
         return NORN_OK;
     uint32_t n = nc == 1 ? (ny == 1 ? nn : ny) : nc;
     if ((nc != n && nc != 1) || (ny != n && ny != 1) || (nn != n && nn != 1)) return NORN_OK;
@@ -182,7 +187,8 @@ norn_status norn_shape_cast(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 1));
     int64_t to = norn_attr_i64(ctx->attrs, "to", 0);
     if (to <= NORN_DTYPE_NONE || to >= NORN_DTYPE_COUNT)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': attribute to=%lld is no element type", ctx->node, (long long)to);
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': attribute to=%lld is no element type",
+                         ctx->node, (long long)to);
     return convert(ctx, (norn_dtype)to);
 }
 

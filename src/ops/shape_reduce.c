@@ -14,8 +14,10 @@ norn_status norn_shape_reduce(norn_shape_ctx *ctx) {
     norn_shape out = norn_shape_unknown();
     if (in->rank >= 0 && !known) {
         int64_t length = norn_shape_length(ctx, 1);
-        if (keep) NORN_TRY(norn_shape_fresh_rank(ctx, in->rank, &out));
-        else if (length > 0 && length <= in->rank) NORN_TRY(norn_shape_fresh_rank(ctx, in->rank - (int32_t)length, &out));
+        if (keep)
+            NORN_TRY(norn_shape_fresh_rank(ctx, in->rank, &out));
+        else if (length > 0 && length <= in->rank)
+            NORN_TRY(norn_shape_fresh_rank(ctx, in->rank - (int32_t)length, &out));
     } else if (in->rank >= 0) {
         for (uint32_t i = 0; i < count; i++) {
             int32_t axis;
@@ -25,8 +27,10 @@ norn_status norn_shape_reduce(norn_shape_ctx *ctx) {
         out.rank = 0;
         for (int32_t i = 0; i < in->rank; i++) {
             bool drop = count ? reduced[i] : !noop;
-            if (!drop) out.dims[out.rank++] = in->dims[i];
-            else if (keep) out.dims[out.rank++] = norn_dim_const(1);
+            if (!drop)
+                out.dims[out.rank++] = in->dims[i];
+            else if (keep)
+                out.dims[out.rank++] = norn_dim_const(1);
         }
     }
     norn_shape_put(ctx, 0, dtype, &out);
@@ -39,12 +43,15 @@ norn_status norn_shape_arg_reduce(norn_shape_ctx *ctx) {
     norn_shape out = norn_shape_unknown();
     if (in->rank >= 0) {
         int32_t axis = 0;
-        if (in->rank > 0) NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", 0), in->rank, &axis));
+        if (in->rank > 0)
+            NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", 0), in->rank, &axis));
         bool keep = norn_attr_i64(ctx->attrs, "keepdims", 1) != 0;
         out.rank = 0;
         for (int32_t i = 0; i < in->rank; i++) {
-            if (i != axis) out.dims[out.rank++] = in->dims[i];
-            else if (keep) out.dims[out.rank++] = norn_dim_const(1);
+            if (i != axis)
+                out.dims[out.rank++] = in->dims[i];
+            else if (keep)
+                out.dims[out.rank++] = norn_dim_const(1);
         }
     }
     norn_shape_put(ctx, 0, NORN_I64, &out);
@@ -56,11 +63,13 @@ norn_status norn_shape_layer_norm(norn_shape_ctx *ctx) {
     const norn_shape *in = &ctx->in[0].shape;
     norn_shape stats = *in;
     int32_t axis = 0;
-    if (in->rank > 0) NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", -1), in->rank, &axis));
+    if (in->rank > 0)
+        NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", -1), in->rank, &axis));
     for (int32_t i = axis; i < in->rank; i++) stats.dims[i] = norn_dim_const(1);
     norn_dtype stash = (norn_dtype)norn_attr_i64(ctx->attrs, "stash_type", NORN_F32);
     if (stash != NORN_F32 && stash != NORN_F64 && stash != NORN_F16 && stash != NORN_BF16)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': stash_type %d is not a floating type", ctx->node, (int)stash);
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': stash_type %d is not a floating type",
+                         ctx->node, (int)stash);
     norn_shape_put(ctx, 0, ctx->in[0].dtype, in);
     norn_shape_put(ctx, 1, stash, &stats);
     norn_shape_put(ctx, 2, stash, &stats);
@@ -74,7 +83,8 @@ norn_status norn_shape_batch_norm(norn_shape_ctx *ctx) {
     for (uint32_t i = 1; i < 5; i++) {
         NORN_TRY(norn_shape_rank_in(ctx, i, 1, 1));
         if (in->rank > 1 && ctx->in[i].shape.rank == 1)
-            NORN_TRY(norn_shape_match(ctx, ctx->in[i].shape.dims[0], channels, "channels of X and of a parameter"));
+            NORN_TRY(norn_shape_match(ctx, ctx->in[i].shape.dims[0], channels,
+                                      "channels of X and of a parameter"));
     }
     norn_shape_put(ctx, 0, ctx->in[0].dtype, in);
     norn_shape_put(ctx, 1, ctx->in[3].dtype, &ctx->in[3].shape);

@@ -11,7 +11,8 @@ static norn_status concat_contents(norn_shape_ctx *ctx) {
     uint32_t total = 0, count;
     if (!ctx->arena) return NORN_OK;
     for (uint32_t i = 0; i < ctx->in_count; i++) {
-        if (!norn_shape_elements(ctx, i, part, &count) || total + count > NORN_CONTENTS_MAX) return NORN_OK;
+        if (!norn_shape_elements(ctx, i, part, &count) || total + count > NORN_CONTENTS_MAX)
+            return NORN_OK;
         memcpy(all + total, part, count * sizeof *part);
         total += count;
     }
@@ -30,7 +31,8 @@ norn_status norn_shape_concat(norn_shape_ctx *ctx) {
             continue;
         }
         if (in->rank != out.rank)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': input %u has rank %d, input 0 has rank %d", ctx->node, i,
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "node '%s': input %u has rank %d, input 0 has rank %d", ctx->node, i,
                              in->rank, out.rank);
         NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", 0), out.rank, &axis));
         if (i == 0) continue;
@@ -38,7 +40,8 @@ norn_status norn_shape_concat(norn_shape_ctx *ctx) {
             if (d == axis) {
                 NORN_TRY(norn_shape_dim(ctx, NORN_DIM_ADD, out.dims[d], in->dims[d], &out.dims[d]));
             } else {
-                NORN_TRY(norn_shape_match(ctx, out.dims[d], in->dims[d], "dimensions beside the axis"));
+                NORN_TRY(
+                    norn_shape_match(ctx, out.dims[d], in->dims[d], "dimensions beside the axis"));
                 if (norn_dim_is_const(in->dims[d])) out.dims[d] = in->dims[d];
             }
         }
@@ -55,7 +58,8 @@ norn_status norn_shape_split(norn_shape_ctx *ctx) {
     bool present, known;
     int32_t axis;
     if (out.rank < 0) {
-        for (uint32_t i = 0; i < ctx->out_count; i++) norn_shape_put(ctx, i, ctx->in[0].dtype, &out);
+        for (uint32_t i = 0; i < ctx->out_count; i++)
+            norn_shape_put(ctx, i, ctx->in[0].dtype, &out);
         return NORN_OK;
     }
     NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", 0), out.rank, &axis));
@@ -63,9 +67,11 @@ norn_status norn_shape_split(norn_shape_ctx *ctx) {
     norn_dim whole = out.dims[axis], chunk = whole, used = norn_dim_const(0);
     int64_t parts = norn_attr_i64(ctx->attrs, "num_outputs", ctx->out_count);
     if (present && known && count != ctx->out_count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %u split sizes for %u outputs", ctx->node, count, ctx->out_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %u split sizes for %u outputs",
+                         ctx->node, count, ctx->out_count);
     if (!present && parts <= 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': num_outputs is %lld", ctx->node, (long long)parts);
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': num_outputs is %lld", ctx->node,
+                         (long long)parts);
     if (!present) NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_CEILDIV, whole, parts, &chunk));
     for (uint32_t i = 0; i < ctx->out_count; i++) {
         if (present && known) {
@@ -77,18 +83,22 @@ norn_status norn_shape_split(norn_shape_ctx *ctx) {
         } else {
             NORN_TRY(norn_dim_sub(ctx->symbols, whole, used, &out.dims[axis]));
         }
-        if (norn_dim_is_const(out.dims[axis]) && out.dims[axis].constant < 0 && !(present && !known))
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': part %u has a negative size", ctx->node, i);
-        if (!present || known) NORN_TRY(norn_shape_dim(ctx, NORN_DIM_ADD, used, out.dims[axis], &used));
+        if (norn_dim_is_const(out.dims[axis]) && out.dims[axis].constant < 0 &&
+            !(present && !known))
+            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': part %u has a negative size",
+                             ctx->node, i);
+        if (!present || known)
+            NORN_TRY(norn_shape_dim(ctx, NORN_DIM_ADD, used, out.dims[axis], &used));
         norn_shape_put(ctx, i, ctx->in[0].dtype, &out);
     }
-    if (present && known) NORN_TRY(norn_shape_match(ctx, used, whole, "the sum of the split sizes and the axis"));
+    if (present && known)
+        NORN_TRY(norn_shape_match(ctx, used, whole, "the sum of the split sizes and the axis"));
     return NORN_OK;
 }
 
 /// The length of [start:end:step] over `dim`. False when symbols leave it open.
-static norn_status slice_dim(const norn_shape_ctx *ctx, norn_dim dim, norn_dim start, norn_dim end, int64_t step,
-                             norn_dim *out, bool *known) {
+static norn_status slice_dim(const norn_shape_ctx *ctx, norn_dim dim, norn_dim start, norn_dim end,
+                             int64_t step, norn_dim *out, bool *known) {
     *known = true;
     bool numbers = norn_dim_is_const(start) && norn_dim_is_const(end);
     if (norn_dim_is_const(dim) && numbers) {
@@ -103,7 +113,8 @@ static norn_status slice_dim(const norn_shape_ctx *ctx, norn_dim dim, norn_dim s
             a = a >= n ? n - 1 : a;
             if (start.constant < -n) a = -1;
             b = b >= n ? n - 1 : b;
-            *out = norn_dim_const(a > b ? (a - b - 1) / (step == INT64_MIN ? INT64_MAX : -step) + 1 : 0);
+            *out = norn_dim_const(a > b ? (a - b - 1) / (step == INT64_MIN ? INT64_MAX : -step) + 1
+                                        : 0);
         }
         return NORN_OK;
     }
@@ -111,15 +122,18 @@ static norn_status slice_dim(const norn_shape_ctx *ctx, norn_dim dim, norn_dim s
     norn_dim from = start, to = end;
     bool far_end = norn_dim_is_const(end) && end.constant >= INT32_MAX;
     if (far_end) to = dim;
-    if (norn_dim_is_const(end) && end.constant < 0) NORN_TRY(norn_shape_dim(ctx, NORN_DIM_ADD, dim, end, &to));
-    if (norn_dim_is_const(start) && start.constant < 0) NORN_TRY(norn_shape_dim(ctx, NORN_DIM_ADD, dim, start, &from));
+    if (norn_dim_is_const(end) && end.constant < 0)
+        NORN_TRY(norn_shape_dim(ctx, NORN_DIM_ADD, dim, end, &to));
+    if (norn_dim_is_const(start) && start.constant < 0)
+        NORN_TRY(norn_shape_dim(ctx, NORN_DIM_ADD, dim, start, &from));
     bool whole = norn_dim_equal(to, dim);
-    if (step > 0 && !whole && norn_dim_is_const(to) && to.constant >= 0 && !norn_dim_is_const(dim)) {
+    if (step > 0 && !whole && norn_dim_is_const(to) && to.constant >= 0 &&
+        !norn_dim_is_const(dim)) {
         NORN_TRY(norn_shape_dim(ctx, NORN_DIM_MIN, to, dim, &to)); // [:k] of B
         whole = true;
     }
-    bool same_symbol = norn_dim_equal(end, to) && end.symbol >= 0 && end.symbol == dim.symbol && end.coef == dim.coef &&
-                       end.constant <= dim.constant;
+    bool same_symbol = norn_dim_equal(end, to) && end.symbol >= 0 && end.symbol == dim.symbol &&
+                       end.coef == dim.coef && end.constant <= dim.constant;
     bool below = !norn_dim_is_const(end) || (norn_dim_is_const(end) && end.constant < 0);
     if (step > 0 && (whole || below || same_symbol)) {
         norn_dim span;
@@ -128,7 +142,8 @@ static norn_status slice_dim(const norn_shape_ctx *ctx, norn_dim dim, norn_dim s
             return NORN_OK;
         }
         norn_status status = norn_dim_sub(ctx->symbols, to, from, &span);
-        if (status == NORN_OK && whole && norn_dim_is_const(from) && from.constant > 0 && !norn_dim_is_const(span))
+        if (status == NORN_OK && whole && norn_dim_is_const(from) && from.constant > 0 &&
+            !norn_dim_is_const(span))
             status = norn_dim_apply(ctx->symbols, NORN_DIM_MAX, span, norn_dim_const(0), &span);
         if (status == NORN_OK) return norn_shape_dim_i64(ctx, NORN_DIM_CEILDIV, span, step, out);
     }
@@ -140,14 +155,16 @@ static norn_status slice_contents(norn_shape_ctx *ctx, norn_dim start, norn_dim 
     norn_dim dims[NORN_CONTENTS_MAX], out[NORN_CONTENTS_MAX];
     uint32_t count, kept = 0;
     if (!ctx->arena || !norn_shape_elements(ctx, 0, dims, &count)) return NORN_OK;
-    if (!norn_dim_is_const(start) || !norn_dim_is_const(end) || ctx->in[0].shape.rank != 1) return NORN_OK;
+    if (!norn_dim_is_const(start) || !norn_dim_is_const(end) || ctx->in[0].shape.rank != 1)
+        return NORN_OK;
     norn_dim length;
     bool known;
     NORN_TRY(slice_dim(ctx, norn_dim_const(count), start, end, step, &length, &known));
     int64_t at = start.constant < 0 ? start.constant + count : start.constant;
     if (at < 0) at = 0;
     if (at >= count) at = step < 0 ? (int64_t)count - 1 : count;
-    for (int64_t i = 0; i < length.constant && at >= 0 && at < count; i++, at += step) out[kept++] = dims[at];
+    for (int64_t i = 0; i < length.constant && at >= 0 && at < count; i++, at += step)
+        out[kept++] = dims[at];
     return norn_shape_put_contents(ctx, 0, out, kept);
 }
 
@@ -166,24 +183,33 @@ norn_status norn_shape_slice(norn_shape_ctx *ctx) {
         norn_shape_put(ctx, 0, dtype, &out);
         return NORN_OK;
     }
-    bool starts_known = norn_shape_elements(ctx, 1, starts, &n_start), ends_known = norn_shape_elements(ctx, 2, ends, &n_end);
-    int64_t given = starts_known ? n_start : ends_known ? n_end : axes_present ? n_axes : norn_shape_length(ctx, 1);
+    bool starts_known = norn_shape_elements(ctx, 1, starts, &n_start),
+         ends_known = norn_shape_elements(ctx, 2, ends, &n_end);
+    int64_t given = starts_known   ? n_start
+                    : ends_known   ? n_end
+                    : axes_present ? n_axes
+                                   : norn_shape_length(ctx, 1);
     if (given < 0) {
         NORN_TRY(norn_shape_fresh_rank(ctx, out.rank, &out));
         norn_shape_put(ctx, 0, dtype, &out);
         return NORN_OK;
     }
-    if ((starts_known && n_start != given) || (ends_known && n_end != given) || (axes_present && n_axes != given) ||
-        (steps_present && steps_known && n_steps != given) || given > out.rank)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': starts, ends, axes and steps are not of one length within rank %d",
-                         ctx->node, out.rank);
+    if ((starts_known && n_start != given) || (ends_known && n_end != given) ||
+        (axes_present && n_axes != given) || (steps_present && steps_known && n_steps != given) ||
+        given > out.rank)
+        return norn_fail(
+            NORN_INVALID_ARGUMENT,
+            "node '%s': starts, ends, axes and steps are not of one length within rank %d",
+            ctx->node, out.rank);
     for (uint32_t i = 0; i < given; i++) {
         int32_t axis;
         NORN_TRY(norn_shape_axis(ctx, axes_present ? axes[i] : i, out.rank, &axis));
         int64_t step = steps_present && steps_known ? steps[i] : 1;
         if (step == 0) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': step 0", ctx->node);
         bool known = starts_known && ends_known && steps_known;
-        if (known) NORN_TRY(slice_dim(ctx, out.dims[axis], starts[i], ends[i], step, &out.dims[axis], &known));
+        if (known)
+            NORN_TRY(
+                slice_dim(ctx, out.dims[axis], starts[i], ends[i], step, &out.dims[axis], &known));
         if (!known) NORN_TRY(norn_shape_fresh(ctx, &out.dims[axis]));
     }
     norn_shape_put(ctx, 0, dtype, &out);
@@ -197,15 +223,20 @@ static norn_status block_shape(norn_shape_ctx *ctx, bool to_space) {
     NORN_TRY(norn_shape_rank_in(ctx, 0, 4, 4));
     norn_shape out = ctx->in[0].shape;
     int64_t block = norn_attr_i64(ctx->attrs, "blocksize", 0);
-    if (block <= 0 || block > 4096) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': blocksize is %lld", ctx->node, (long long)block);
+    if (block <= 0 || block > 4096)
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': blocksize is %lld", ctx->node,
+                         (long long)block);
     if (out.rank == 4) {
-        const int64_t divide[3] = {to_space ? block * block : 1, to_space ? 1 : block, to_space ? 1 : block};
-        const int64_t times[3] = {to_space ? 1 : block * block, to_space ? block : 1, to_space ? block : 1};
+        const int64_t divide[3] = {to_space ? block * block : 1, to_space ? 1 : block,
+                                   to_space ? 1 : block};
+        const int64_t times[3] = {to_space ? 1 : block * block, to_space ? block : 1,
+                                  to_space ? block : 1};
         for (int i = 0; i < 3; i++) {
             norn_dim *dim = &out.dims[i + 1];
             if (norn_dim_is_const(*dim) && dim->constant % divide[i])
-                return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': dimension %d is %lld, not a multiple of %lld", ctx->node,
-                                 i + 1, (long long)dim->constant, (long long)divide[i]);
+                return norn_fail(NORN_INVALID_ARGUMENT,
+                                 "node '%s': dimension %d is %lld, not a multiple of %lld",
+                                 ctx->node, i + 1, (long long)dim->constant, (long long)divide[i]);
             NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_FLOORDIV, *dim, divide[i], dim));
             NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_MUL, *dim, times[i], dim));
         }

@@ -2,25 +2,30 @@
 
 #include <string.h>
 
-/// Absent lists are filled with `fallback`. Values are bounded so that products of a few cannot overflow.
-static norn_status read_list(const char *node, norn_attrs attrs, const char *name, int64_t count, int64_t min, int64_t fallback,
-                             int64_t *out) {
+/// Absent lists are filled with `fallback`. Values are bounded so that products of a few cannot
+/// overflow.
+static norn_status read_list(const char *node, norn_attrs attrs, const char *name, int64_t count,
+                             int64_t min, int64_t fallback, int64_t *out) {
     const int64_t *ints;
     uint32_t n = norn_attr_ints(attrs, name, &ints);
     if (ints && n != count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %s has %u values, it must have %lld", node, name, n, (long long)count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %s has %u values, it must have %lld",
+                         node, name, n, (long long)count);
     for (int64_t i = 0; i < count; i++) {
         out[i] = ints ? ints[i] : fallback;
         if (out[i] < min || out[i] > INT32_MAX)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %s has %lld, out of range", node, name, (long long)out[i]);
+            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %s has %lld, out of range", node,
+                             name, (long long)out[i]);
     }
     return NORN_OK;
 }
 
-norn_status norn_window_read(const char *node, norn_attrs attrs, int32_t rank, const int64_t *kernel, norn_window *out) {
+norn_status norn_window_read(const char *node, norn_attrs attrs, int32_t rank,
+                             const int64_t *kernel, norn_window *out) {
     *out = (norn_window){.rank = rank};
     if (rank < 1 || rank > NORN_WINDOW_RANK_MAX)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %d spatial dimensions; from 1 to %d are taken", node, rank,
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "node '%s': %d spatial dimensions; from 1 to %d are taken", node, rank,
                          NORN_WINDOW_RANK_MAX);
     const char *mode = norn_attr_string(attrs, "auto_pad", "NOTSET");
     if (strcmp(mode, "VALID") == 0)
@@ -41,10 +46,12 @@ norn_status norn_window_read(const char *node, norn_attrs attrs, int32_t rank, c
     for (int32_t i = 0; kernel && i < rank; i++) {
         const int64_t *given;
         if (norn_attr_ints(attrs, "kernel_shape", &given) && given[i] != kernel[i])
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': kernel_shape says %lld, the weight has %lld", node,
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "node '%s': kernel_shape says %lld, the weight has %lld", node,
                              (long long)given[i], (long long)kernel[i]);
         if (kernel[i] < 1 || kernel[i] > INT32_MAX)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a kernel dimension of %lld", node, (long long)kernel[i]);
+            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a kernel dimension of %lld", node,
+                             (long long)kernel[i]);
         out->kernel[i] = kernel[i];
     }
     int64_t pads[2 * NORN_WINDOW_RANK_MAX];
@@ -60,7 +67,8 @@ norn_status norn_window_read(const char *node, norn_attrs attrs, int32_t rank, c
 
 void norn_window_resolve(norn_window *window, const int64_t *in) {
     for (int32_t i = 0; i < window->rank; i++) {
-        if (window->auto_pad != NORN_PAD_SAME_UPPER && window->auto_pad != NORN_PAD_SAME_LOWER) continue;
+        if (window->auto_pad != NORN_PAD_SAME_UPPER && window->auto_pad != NORN_PAD_SAME_LOWER)
+            continue;
         int64_t out = (in[i] + window->stride[i] - 1) / window->stride[i];
         int64_t pad = (out - 1) * window->stride[i] + norn_window_span(window, i) - in[i];
         if (pad < 0) pad = 0;

@@ -1,0 +1,122 @@
+// Shapes of Norn's own operators: what exporters emit (ai.norn) and what passes make (norn). Passes
+// keep the shapes of the values that they cover; where a region alone does not tell, the output
+// stays unknown here and the value keeps what it has.
+#include "ops/shape.h"
+
+#include <string.h>
+
+norn_status norn_shape_embedding(norn_shape_ctx *ctx) {
+    NORN_TRY(norn_shape_inputs(ctx, 1));
+    int64_t dim = norn_attr_i64(ctx->attrs, "dim", 0);
+    if (dim < 1)
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': attribute dim must be at least 1",
+                         ctx->node);
+    norn_shape out;
+    if (norn_shape_has(ctx, 1)) { // EmbeddingBag: CSR offsets [B + 1]
+        NORN_TRY(norn_shape_rank_in(ctx, 1, 1, 1));
+        NORN_TRY(norn_shape_fresh_rank(ctx, 2, &out));
+        if (ctx->in[1].shape.rank == 1) {
+            NORN_TRY(
+                norn_shape_dim_i64(ctx, NORN_DIM_ADD, ctx->in[1].shape.dims[0], -1, &out.dims[0]));
+            if (norn_dim_is_const(out.dims[0]) && out.dims[0].constant < 0)
+                return norn_fail(NORN_INVALID_ARGUMENT,
+                                 "node '%s': offsets are empty; they have one more value than rows",
+                                 ctx->node);
+        }
+        out.dims[1] = norn_dim_const(dim);
+    } else {
+        NORN_TRY(norn_shape_rank_in(ctx, 0, 0, NORN_MAX_RANK - 1));
+        out = ctx->in[0].shape;
+        if (out.rank >= 0) out.dims[out.rank++] = norn_dim_const(dim);
+    }
+    norn_shape_put(ctx, 0, NORN_F32, &out);
+    return NORN_OK;
+}
+
+static norn_status need_region(const norn_shape_ctx *ctx) {
+    if (!ctx->region) return norn_fail(NORN_INTERNAL, "node '%s' has no region", ctx->node);
+    return NORN_OK;
+}
+
+norn_status norn_shape_gemm_region(norn_shape_ctx *ctx) {
+    NORN_TRY(norn_shape_inputs(ctx, 2));
+    NORN_TRY(need_region(ctx));
+    const norn_gemm_region *gemm = &((const norn_region *)ctx->region)->gemm;
+    norn_shape out = ctx->in[0].shape;
+    NORN_TRY(norn_shape_rank_in(ctx, 0, 1, NORN_MAX_RANK));
+    if (out.rank > 0) {
+        NORN_TRY(norn_shape_match(ctx, out.dims[out.rank - 1], norn_dim_const(gemm->k),
+                                  "columns of A and rows of B"));
+        out.dims[out.rank - 1] = norn_dim_const(gemm->n);
+    }
+    norn_shape_put(ctx, 0, ctx->in[0].dtype, &out);
+    return NORN_OK;
+}
+
+norn_status norn_shape_pointwise(norn_shape_ctx *ctx) {
+    NORN_TRY(need_region(ctx));
+    norn_shape shape;
+    NORN_TRY(norn_shape_broadcast_all(ctx, 0, &shape));
+    for (uint32_t i = 0; i < ctx->out_count; i++) norn_shape_put(ctx, i, NORN_DTYPE_NONE, &shape);
+    return NORN_OK;
+}
+
+norn_status norn_shape_row_reduce(norn_shape_ctx *ctx) {
+    return need_region(ctx); // whether reduced dims are kept is the output value's to know
+}
+
+norn_status norn_shape_lookup(norn_shape_ctx *ctx) {
+    NORN_TRY(need_region(ctx));
+    const norn_lookup_region *lookup = &((const norn_region *)ctx->region)->lookup;
+    for (uint32_t o = 0; o < ctx->out_count; o++) {
+        int64_t width = 0;
+        norn_dim rows = norn_dim_const(-1);
+        for (uint32_t i = 0; i < lookup->column_count; i++) {
+            const norn_lookup_column *column = &lookup->columns[i];
+            if (column->output != o) continue;
+            bool side_by_side = column->form == NORN_KEYS_FIXED && column->pool == NORN_POOL_NONE;
+            const norn_shape *keys = norn_shape_in(ctx, column->keys_input),
+                             *offsets = norn_shape_in(ctx, column->offsets_input);
+            int64_t per_row = 1;
+            if (side_by_side) {
+                bool known = keys->rank == 2 && norn_dim_is_const(keys->dims[1]);
+                if (column->keys_stride)
+                    per_row = column->keys_count;
+                else if (known)
+                    per_row = keys->dims[1].constant;
+                else
+                    return NORN_OK;
+            }
+            if (column->column + column->dim * per_row > width)
+                width = column->column + column->dim * per_row;
+            if (column->form == NORN_KEYS_CSR) {
+                if (offsets->rank == 1)
+                    NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_ADD, offsets->dims[0], -1, &rows));
+            } else if (keys->rank >= 1) {
+                rows = keys->dims[0];
+            }
+        }
+        norn_shape out = {.rank = 2, .dims = {rows, norn_dim_const(width)}};
+        norn_shape_put(ctx, o, NORN_F32, &out);
+    }
+    return NORN_OK;
+}
+
+norn_status norn_shape_interaction(norn_shape_ctx *ctx) {
+    NORN_TRY(norn_shape_inputs(ctx, 1));
+    NORN_TRY(need_region(ctx));
+    const norn_interaction_region *r = &((const norn_region *)ctx->region)->interaction;
+    const norn_shape *part = &ctx->in[0].shape;
+    NORN_TRY(norn_shape_rank_in(ctx, 0, 2, 3));
+    norn_shape out = {.rank = 2};
+    NORN_TRY(norn_shape_fresh_rank(ctx, 2, &out));
+    if (part->rank > 0) out.dims[0] = part->dims[0];
+    int64_t pairs =
+        r->pair_order ? r->pair_count : r->features * (r->features + (r->diagonal ? 1 : -1)) / 2;
+    out.dims[1] =
+        norn_dim_const(r->kind == NORN_INTERACTION_FM
+                           ? r->dim
+                           : pairs + (r->pass_input == NORN_NO_INPUT ? 0 : r->pass_through));
+    norn_shape_put(ctx, 0, ctx->in[0].dtype, &out);
+    return NORN_OK;
+}
