@@ -51,7 +51,7 @@ static uint16_t small_encode(const small_float *format, double value) {
     if (isinf(value)) return (uint16_t)(sign | format->over);
     frexp(magnitude, &exponent);
     exponent -= 1; // magnitude = 1.x * 2^exponent
-    if (exponent < 1 - format->bias) exponent = 1 - format->bias;
+    if (magnitude == 0 || exponent < 1 - format->bias) exponent = 1 - format->bias;
     // The value in units of its last place. With the hidden bit it is 2^fraction or more, which
     // carries into the exponent field by plain addition, as does rounding up to the next power.
     double units = nearbyint(ldexp(magnitude, format->fraction - exponent));
