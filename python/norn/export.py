@@ -122,6 +122,23 @@ def from_torch(module, example_inputs, out_dir, input_names=None, output_names=N
         with torch.no_grad():
             torch.onnx.export(module, tuple(example_inputs), str(path), **options)
         model = onnx.load(path)
+        _strip_traces(model.graph)
+        if keep_onnx:
+            onnx.save(model, path)
     onnx.checker.check_model(model)
     return package(model, out_dir, table_threshold, settings)
 
+
+
+def _strip_traces(graph):
+    """Drop what the exporter notes of the Python source: stack traces with absolute paths."""
+    for part in [*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer]:
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for node in graph.node:
+        for attribute in node.attribute:
+            attribute.doc_string = ""
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                _strip_traces(attribute.g)
+    graph.doc_string = ""
+    del graph.metadata_props[:]

@@ -5,8 +5,9 @@
 #define NORN_DEVICE_TABLE_H
 
 #include "base/status.h"
-#include "norn/tensor.h"
+#include "norn/store.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 typedef enum norn_missing_policy {
@@ -16,6 +17,7 @@ typedef enum norn_missing_policy {
 
 typedef struct norn_table_binding {
     const char *name;
+    const char *source;    ///< file that it came from, for messages; may be NULL
     norn_dtype dtype;      ///< of the elements: F32, F16, BF16, I8 (each row ends in its scale)
     int64_t dim;           ///< elements a row
     int64_t row_bytes;     ///< distance between rows of `rows`
@@ -43,5 +45,14 @@ typedef struct norn_table_binding {
 static inline int64_t norn_table_scale_offset(int64_t dim) {
     return (dim + 3) / 4 * 4;
 }
+
+/// One immutable view of some tables: what a session pins while it runs. The plan makes one of its own
+/// tables, the store one of everything that it holds. Counted: norn_snapshot_retain, _release.
+struct norn_snapshot {
+    atomic_uint references; ///< begins at 1
+    /// NULL: no such table. Borrowed while the snapshot is held. Any thread.
+    const norn_table_binding *(*find)(const norn_snapshot *self, const char *name);
+    void (*destroy)(norn_snapshot *self); ///< at the last release
+};
 
 #endif

@@ -112,7 +112,7 @@ typedef struct norn_lookup_column {
     /// ONE, FIXED: row b's keys are the `keys_count` elements from keys[b * keys_stride + keys_first]: a
     /// column of a [B, F] input. keys_stride 0: dense, keys_count = elements / B (1 for ONE).
     int64_t keys_first, keys_stride, keys_count;
-    bool negative_wraps;   ///< ONNX Gather: key < 0 counts from the end (before key_offset is added)
+    bool negative_wraps;   ///< ONNX Gather: key < 0 counts from the end (after key_offset is added)
     int64_t key_offset;    ///< added to the key (fields that share one table)
     uint32_t output;       ///< node output that the column writes
     int64_t column;        ///< first element in that output's row (concat elided)

@@ -11,6 +11,11 @@ void norn_f32_gram__scalar(int64_t count, int64_t dim, const float *const *rows,
 }
 
 norn_gram_fn norn_gram_f32_of(norn_isa isa) {
+#if defined(__x86_64__)
+    if (isa == NORN_ISA_AVX512) return norn_f32_gram__avx512;
+    if (isa == NORN_ISA_AVX2) return norn_f32_gram__avx2;
+#else
     (void)isa;
+#endif
     return norn_f32_gram__scalar;
 }

@@ -257,7 +257,12 @@ norn_tile_fn norn_tile_op(norn_isa isa, norn_scalar_op op, norn_dtype from, norn
     norn_tile_fn fn = NULL;
     bool select = op == NORN_SCALAR_SELECT;
     if ((select ? to : from) == NORN_F32 && op != NORN_SCALAR_CAST) {
+#if defined(__x86_64__)
+        if (isa == NORN_ISA_AVX512) fn = norn_tile_f32__avx512(op);
+        if (!fn && isa >= NORN_ISA_AVX2) fn = norn_tile_f32__avx2(op);
+#else
         (void)isa;
+#endif
     }
     return fn ? fn : norn_tile_op_scalar(op, from, to);
 }

@@ -24,7 +24,8 @@ norn_tile_fn norn_tile_op_scalar(norn_scalar_op op, norn_dtype from, norn_dtype 
 norn_tile_fn norn_tile_cast(norn_dtype from, norn_dtype to);
 
 /// Float32 variants, NULL where the reference serves. In 2^-24 relative steps (ulp) of the result
-/// over the whole range: EXP 2, LOG 2, TANH 3, ERF 3, SIGMOID 4; subnormal results of EXP are kept.
+/// over the whole range: EXP 2, LOG 2, TANH 3, ERF 3, SIGMOID 4; subnormal results of EXP are kept,
+/// those of SIGMOID become 0.
 norn_tile_fn norn_tile_f32__avx2(norn_scalar_op op);
 norn_tile_fn norn_tile_f32__avx512(norn_scalar_op op);
 

@@ -1,0 +1,91 @@
+#include "base/memory.h"
+#include "device/device.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+typedef struct fake {
+    norn_device base;
+    norn_alloc alloc;
+} fake;
+
+static void fake_destroy(norn_device *self) {
+    fake *device = (fake *)(void *)self;
+    norn_free(device->alloc, device);
+}
+static const norn_device_ops fake_ops = {.kind = "fake", .destroy = fake_destroy};
+
+static norn_status fake_open(int32_t ordinal, norn_alloc alloc, norn_device **out) {
+    fake *device;
+    if (ordinal > 1) return norn_fail(NORN_UNAVAILABLE, "there are 2 of them");
+    NORN_TRY(NORN_NEW(alloc, &device));
+    device->base = (norn_device){.ops = &fake_ops, .ordinal = ordinal, .can_run = true};
+    device->alloc = alloc;
+    *out = &device->base;
+    return NORN_OK;
+}
+
+static void a_registered_kind_opens_with_its_ordinal(void **state) {
+    (void)state;
+    norn_device *device;
+    norn_device_register("fake", fake_open);
+    assert_int_equal(norn_device_open("fake", norn_alloc_heap(), &device), NORN_OK);
+    assert_int_equal(device->ordinal, 0);
+    norn_device_close(device);
+    assert_int_equal(norn_device_open("fake:1", norn_alloc_heap(), &device), NORN_OK);
+    assert_int_equal(device->ordinal, 1);
+    norn_device_close(device);
+    norn_device_close(NULL);
+}
+
+static void a_backend_that_fails_names_the_device(void **state) {
+    (void)state;
+    norn_device *device = (norn_device *)(uintptr_t)1;
+    norn_device_register("fake", fake_open);
+    assert_int_equal(norn_device_open("fake:7", norn_alloc_heap(), &device), NORN_UNAVAILABLE);
+    assert_null(device);
+    assert_string_equal(norn_message(), "device 'fake:7': there are 2 of them");
+}
+
+static void a_name_that_is_no_device_is_refused(void **state) {
+    (void)state;
+    static const char *const bad[] = {"",        ":",
+                                      "fake:",   "fake:x",
+                                      "fake:-1", "fake:99999999999",
+                                      "tpu",     "a_kind_with_a_very_long_name",
+                                      "fake:1:2"};
+    norn_device *device;
+    norn_device_register("fake", fake_open);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(norn_device_open(bad[i], norn_alloc_heap(), &device),
+                         NORN_INVALID_ARGUMENT);
+        assert_null(device);
+        assert_non_null(strstr(norn_message(), "write cpu, cuda or cuda:N"));
+    }
+}
+
+static void a_missing_cuda_library_is_unavailable_and_says_what_to_do(void **state) {
+    (void)state;
+    norn_device *device;
+    setenv("NORN_CUDA_LIBRARY", "/nowhere/libnorn_cuda.so", 1);
+    assert_int_equal(norn_device_open("cuda", norn_alloc_heap(), &device), NORN_UNAVAILABLE);
+    unsetenv("NORN_CUDA_LIBRARY");
+    assert_null(device);
+    assert_non_null(strstr(norn_message(), "/nowhere/libnorn_cuda.so"));
+    assert_non_null(strstr(norn_message(), "set NORN_CUDA_LIBRARY"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_registered_kind_opens_with_its_ordinal),
+        cmocka_unit_test(a_backend_that_fails_names_the_device),
+        cmocka_unit_test(a_name_that_is_no_device_is_refused),
+        cmocka_unit_test(a_missing_cuda_library_is_unavailable_and_says_what_to_do),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,233 @@
+#include "passes/test_graph.h"
+
+static void bias_and_activation_go_into_the_epilogue(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 3));
+    (void)state;
+    norn_value *w = test_const(t, "w", NORN_F32, DIMS(2, 3), 1, 1),
+               *c = test_const(t, "c", NORN_F32, DIMS(2), 10, 1);
+    norn_attr attrs[3] = {{.name = "transB", .kind = NORN_ATTR_INT, .i64 = 1},
+                          {.name = "alpha", .kind = NORN_ATTR_FLOAT, .f32 = 0.5f},
+                          {.name = "beta", .kind = NORN_ATTR_FLOAT, .f32 = 2}};
+    norn_value *y = OP(t, Gemm, ((norn_attrs){attrs, 3}), x, w, c);
+    test_output(t, OP(t, Relu, NONE, y));
+    test_run(t, norn_pass_gemm);
+    assert_int_equal(t->graph->node_count, 1);
+    const norn_node *node = test_find(t, NORN_OP_GemmRegion);
+    const norn_gemm_region *gemm = &node->region->gemm;
+    assert_int_equal(gemm->k, 3);
+    assert_int_equal(gemm->n, 2);
+    assert_true(gemm->b_transposed);
+    assert_int_equal(node->in_count, 3);
+    assert_ptr_equal(node->in[2].value, c);
+    assert_int_equal(gemm->epilogue.load_count, 2);
+    assert_int_equal(gemm->epilogue.loads[0].input, NORN_SCALAR_ACC);
+    assert_int_equal(gemm->epilogue.loads[1].input, 2);
+    assert_true(gemm->epilogue.loads[1].broadcast[0]);
+    assert_false(gemm->epilogue.loads[1].broadcast[1]);
+    // Relu(0.5 * acc + 2 * c)
+    assert_true(test_program(&gemm->epilogue, (double[]){4, 10}) == 22);
+    assert_true(test_program(&gemm->epilogue, (double[]){-60, 10}) == 0);
+    assert_true(test_has_origin(node, "Gemm_0"));
+    assert_true(test_has_origin(node, "Relu_1"));
+    test_end(t);
+}
+
+static void a_product_over_a_history_has_its_leading_dims_as_rows(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, T, 3));
+    (void)state;
+    norn_value *w = test_const(t, "w", NORN_F32, DIMS(3, 5), 0, 1),
+               *c = test_const(t, "c", NORN_F32, DIMS(5), 0, 1);
+    test_output(t, OP(t, Sigmoid, NONE, OP(t, Add, NONE, c, OP(t, MatMul, NONE, x, w))));
+    test_run(t, norn_pass_gemm);
+    const norn_node *node = test_find(t, NORN_OP_GemmRegion);
+    assert_int_equal(t->graph->node_count, 1);
+    assert_int_equal(node->region->gemm.k, 3);
+    assert_int_equal(node->region->gemm.n, 5);
+    assert_false(node->region->gemm.b_transposed);
+    assert_int_equal(node->out[0]->shape.rank, 3);
+    test_end(t);
+}
+
+static void a_cross_layer_is_one_region(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x0 = test_input(t, "x0", NORN_F32, DIMS(B, 4)),
+               *x = test_input(t, "x", NORN_F32, DIMS(B, 4));
+    (void)state;
+    norn_value *w = test_const(t, "w", NORN_F32, DIMS(4, 4), 0, 1),
+               *c = test_const(t, "c", NORN_F32, DIMS(4), 0, 1);
+    norn_value *y = OP(t, Gemm, NONE, x, w, c);
+    test_output(t, OP(t, Add, NONE, OP(t, Mul, NONE, x0, y), x));
+    test_run(t, norn_pass_gemm);
+    const norn_node *node = test_find(t, NORN_OP_GemmRegion);
+    assert_int_equal(t->graph->node_count, 1);
+    assert_int_equal(node->in_count, 4); // x, w, c, x0; x is read as A and as an operand
+    const norn_scalar_program *epilogue = &node->region->gemm.epilogue;
+    assert_int_equal(epilogue->load_count, 4);
+    double loads[4];
+    for (uint32_t i = 0; i < 4; i++) {
+        uint32_t input = epilogue->loads[i].input;
+        loads[i] = input == NORN_SCALAR_ACC ? 2 : input == 2 ? 1 : input == 3 ? 5 : 7;
+    }
+    assert_true(test_program(epilogue, loads) == 5 * (2 + 1) + 7);
+    test_end(t);
+}
+
+static void swish_reads_the_product_twice_and_is_still_fused(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 4));
+    (void)state;
+    norn_value *y = OP(t, MatMul, NONE, x, test_const(t, "w", NORN_F32, DIMS(4, 4), 0, 1));
+    test_output(t, OP(t, Mul, NONE, y, OP(t, Sigmoid, NONE, y)));
+    test_run(t, norn_pass_gemm);
+    assert_int_equal(t->graph->node_count, 1);
+    const norn_scalar_program *epilogue = &test_find(t, NORN_OP_GemmRegion)->region->gemm.epilogue;
+    assert_true(test_program(epilogue, (double[]){0}) == 0);
+    double high = test_program(epilogue, (double[]){3});
+    assert_true(high > 2.85 && high < 2.86); // 3 / (1 + e^-3)
+    test_end(t);
+}
+
+static void a_product_that_is_an_output_is_not_hidden(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 4));
+    (void)state;
+    norn_value *y = OP(t, MatMul, NONE, x, test_const(t, "w", NORN_F32, DIMS(4, 4), 0, 1));
+    test_output(t, y);
+    test_output(t, OP(t, Relu, NONE, y));
+    test_run(t, norn_pass_gemm);
+    assert_int_equal(test_count(t, NORN_OP_GemmRegion), 1);
+    assert_int_equal(test_count(t, NORN_OP_Relu), 1);
+    assert_int_equal(test_find(t, NORN_OP_GemmRegion)->region->gemm.epilogue.instr_count, 0);
+    test_end(t);
+}
+
+static void what_has_two_ways_out_ends_the_chain(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 4));
+    (void)state;
+    norn_value *y =
+        OP(t, Relu, NONE, OP(t, MatMul, NONE, x, test_const(t, "w", NORN_F32, DIMS(4, 4), 0, 1)));
+    test_output(t, OP(t, Softmax, NONE, y));
+    test_output(t, OP(t, Tanh, NONE, y));
+    test_run(t, norn_pass_gemm);
+    assert_int_equal(t->graph->node_count, 3);
+    assert_true(test_has_origin(test_find(t, NORN_OP_GemmRegion), "Relu_1"));
+    assert_int_equal(test_count(t, NORN_OP_Tanh), 1);
+    test_end(t);
+}
+
+static void an_operand_that_repeats_over_steps_stays_outside(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 6, 4)),
+               *query = test_input(t, "q", NORN_F32, DIMS(B, 1, 4));
+    (void)state;
+    norn_value *y = OP(t, MatMul, NONE, x, test_const(t, "w", NORN_F32, DIMS(4, 4), 0, 1));
+    test_output(t, OP(t, Add, NONE, y, query));
+    test_run(t, norn_pass_gemm);
+    assert_int_equal(test_count(t, NORN_OP_Add), 1);
+    test_end(t);
+}
+
+static void products_that_it_does_not_take_stay(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(4, 4)),
+               *d = test_input(t, "d", NORN_F64, DIMS(B, 4));
+    (void)state;
+    norn_value *w = test_const(t, "w", NORN_F32, DIMS(4, 4), 0, 1);
+    test_output(t, OP(t, Gemm, ATTR_INT("transA", 1), x, w));
+    test_output(t, OP(t, MatMul, NONE, x, x));
+    test_output(t, OP(t, MatMul, NONE, w, x));
+    test_output(t, OP(t, MatMul, NONE, d, test_const(t, "w64", NORN_F64, DIMS(4, 4), 0, 1)));
+    test_run(t, norn_pass_gemm);
+    assert_int_equal(test_count(t, NORN_OP_GemmRegion), 0);
+    test_end(t);
+}
+
+static void batch_normalisation_goes_into_the_weights(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 3));
+    (void)state;
+    norn_value *w = test_const(t, "w", NORN_F32, DIMS(2, 3), 1, 1),
+               *c = test_const(t, "c", NORN_F32, DIMS(2), 1, 1);
+    norn_value *y = OP(t, Gemm, ATTR_INT("transB", 1), x, w, c);
+    // scale {2, 3}, bias {1, 1}, mean {1, 2}, variance {4, 4}: s = {1, 1.5}, t = {0, -2}
+    norn_attr epsilon = {.name = "epsilon", .kind = NORN_ATTR_FLOAT, .f32 = 0};
+    test_output(t, OP(t, BatchNormalization, ((norn_attrs){&epsilon, 1}), y,
+                      test_const(t, "s", NORN_F32, DIMS(2), 2, 1),
+                      test_const(t, "b", NORN_F32, DIMS(2), 1, 0),
+                      test_const(t, "m", NORN_F32, DIMS(2), 1, 1),
+                      test_const(t, "v", NORN_F32, DIMS(2), 4, 0)));
+    test_run(t, norn_pass_fold_batchnorm);
+    assert_int_equal(t->graph->node_count, 1);
+    const norn_node *gemm = test_find(t, NORN_OP_Gemm);
+    const float *weights = gemm->in[1].value->data->data, *bias = gemm->in[2].value->data->data;
+    const float expected[6] = {1, 2, 3, 6, 7.5f, 9};
+    assert_memory_equal(weights, expected, sizeof expected);
+    assert_true(bias[0] == 1.0f && bias[1] == 1.0f); // 1 * 1 + 0, 2 * 1.5 - 2
+    test_end(t);
+}
+
+static void batch_normalisation_alone_is_scale_and_shift(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 2, 5));
+    (void)state;
+    norn_value *ones = test_const(t, "1", NORN_F32, DIMS(2), 1, 0);
+    test_output(t, OP(t, BatchNormalization, NONE, x, ones, ones, ones, ones));
+    test_run(t, norn_pass_fold_batchnorm);
+    assert_int_equal(test_count(t, NORN_OP_BatchNormalization), 0);
+    const norn_value *scale = test_find(t, NORN_OP_Mul)->in[1].value;
+    assert_int_equal(scale->data->rank, 2);
+    assert_int_equal(scale->data->dims[0], 2);
+    assert_int_equal(scale->data->dims[1], 1);
+    assert_int_equal(test_count(t, NORN_OP_Add), 1);
+    test_end(t);
+}
+
+static void a_matrix_is_packed_once_in_panels_of_sixteen(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 2)),
+               *y = test_input(t, "y", NORN_F32, DIMS(B, 2));
+    (void)state;
+    norn_value *w = test_const(t, "w", NORN_F32, DIMS(18, 2), 0, 1);
+    test_output(t, OP(t, Gemm, ATTR_INT("transB", 1), x, w));
+    test_output(t, OP(t, Gemm, ATTR_INT("transB", 1), y, w));
+    test_run(t, norn_pass_gemm);
+    test_run(t, norn_pass_pack_weights);
+    assert_false(test_find(t, NORN_OP_GemmRegion)->region->gemm.b_packed); // not a CPU plan
+    t->context.cpu_device = true;
+    test_run(t, norn_pass_pack_weights);
+    const norn_node *first = t->graph->nodes, *second = first->next;
+    assert_true(first->region->gemm.b_packed && !first->region->gemm.b_transposed);
+    assert_ptr_equal(first->in[1].value, second->in[1].value);
+    const norn_view *packed = first->in[1].value->data;
+    assert_int_equal(packed->dims[0], 2);
+    assert_int_equal(packed->dims[1], 2);
+    assert_int_equal(packed->dims[2], 16);
+    const float *p = packed->data;
+    for (int k = 0; k < 2; k++) {
+        for (int n = 0; n < 32; n++) {
+            float expected = n < 18 ? (float)(n * 2 + k) : 0;
+            assert_true(p[(n / 16 * 2 + k) * 16 + n % 16] == expected);
+        }
+    }
+    test_end(t);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bias_and_activation_go_into_the_epilogue),
+        cmocka_unit_test(a_product_over_a_history_has_its_leading_dims_as_rows),
+        cmocka_unit_test(a_cross_layer_is_one_region),
+        cmocka_unit_test(swish_reads_the_product_twice_and_is_still_fused),
+        cmocka_unit_test(a_product_that_is_an_output_is_not_hidden),
+        cmocka_unit_test(what_has_two_ways_out_ends_the_chain),
+        cmocka_unit_test(an_operand_that_repeats_over_steps_stays_outside),
+        cmocka_unit_test(products_that_it_does_not_take_stay),
+        cmocka_unit_test(batch_normalisation_goes_into_the_weights),
+        cmocka_unit_test(batch_normalisation_alone_is_scale_and_shift),
+        cmocka_unit_test(a_matrix_is_packed_once_in_panels_of_sixteen),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,71 @@
+/// GemmRegion(A, B) with constant B -> GemmRegion(A, packed B) for CPU plans: panels of 16 columns,
+/// [ceil(n / 16)][k][16], zero-padded, which kernels of any ISA read in order. A matrix that
+/// several regions read is packed once.
+#include "passes/pass_list.h"
+#include "passes/rewrite.h"
+
+enum { PANEL = 16 };
+
+static void pack(const float *b, int64_t k, int64_t n, bool transposed, float *out) {
+    int64_t panels = (n + PANEL - 1) / PANEL;
+    for (int64_t p = 0; p < panels; p++) {
+        int64_t columns = n - p * PANEL < PANEL ? n - p * PANEL : PANEL;
+        for (int64_t i = 0; i < k; i++) {
+            float *row = out + (p * k + i) * PANEL;
+            for (int64_t j = 0; j < columns; j++) {
+                int64_t column = p * PANEL + j;
+                row[j] = transposed ? b[column * k + i] : b[i * n + column];
+            }
+        }
+    }
+}
+
+/// A matrix that is packed already.
+typedef struct packing {
+    const norn_value *from;
+    bool transposed;
+    norn_value *packed;
+    struct packing *next;
+} packing;
+
+static norn_status pack_matrix(norn_graph *graph, packing **all, norn_value *b,
+                               const norn_gemm_region *gemm, norn_value **packed) {
+    for (const packing *p = *all; p; p = p->next) {
+        *packed = p->packed;
+        if (p->from == b && p->transposed == gemm->b_transposed) return NORN_OK;
+    }
+    int64_t dims[3] = {(gemm->n + PANEL - 1) / PANEL, gemm->k, PANEL};
+    packing *added;
+    void *data;
+    NORN_TRY(norn_rewrite_constant(graph, b->name, NORN_F32, 3, dims, packed, &data));
+    pack(b->data->data, gemm->k, gemm->n, gemm->b_transposed, data);
+    NORN_TRY(NORN_TAKE(&graph->arena, &added));
+    *added = (packing){b, gemm->b_transposed, *packed, *all};
+    *all = added;
+    return NORN_OK;
+}
+
+static norn_status pack_region(norn_graph *graph, packing **all, norn_node *node) {
+    const norn_gemm_region *gemm = &node->region->gemm;
+    norn_value *b = norn_node_in(node, 1), *packed;
+    norn_region *region;
+    if (!b || !b->data || gemm->b_packed || b->dtype != NORN_F32) return NORN_OK;
+    NORN_TRY(pack_matrix(graph, all, b, gemm, &packed));
+    NORN_TRY(NORN_TAKE(&graph->arena, &region));
+    *region = *node->region;
+    region->gemm.b_packed = true;
+    region->gemm.b_transposed = false;
+    node->region = region;
+    norn_node_set_input(node, 1, packed);
+    return NORN_OK;
+}
+
+norn_status norn_pass_pack_weights(norn_pass_context *context, norn_graph *graph) {
+    packing *all = NULL;
+    if (!context->cpu_device) return NORN_OK;
+    for (norn_node *node = graph->nodes; node; node = node->next) {
+        if (!node->dead && norn_node_is(node, NORN_OP_GemmRegion))
+            NORN_TRY(pack_region(graph, &all, node));
+    }
+    return NORN_OK;
+}

@@ -1,0 +1,165 @@
+#include "base/log.h"
+#include "base/memory.h"
+#include "passes/pass.h"
+#include "plan/evaluate.h"
+#include "plan/package.h"
+#include "plan/plan.h"
+
+#include <string.h>
+
+/// What the caller left open, norn.json may say.
+static norn_status merge_options(norn_plan *plan, const norn_model *model,
+                                 const norn_compile_options *given, norn_package_config *config,
+                                 norn_compile_options *out) {
+    *out = given ? *given : (norn_compile_options){0};
+    *config = (norn_package_config){0};
+    if (!model->config) return NORN_OK;
+    NORN_TRY(norn_package_parse("norn.json", norn_span_text(model->config), &plan->arena, config));
+    if (!out->device) out->device = config->device;
+    if (out->precision == NORN_PRECISION_FP32) out->precision = config->precision;
+    if (out->max_batch == 0) out->max_batch = config->max_batch;
+    if (out->min_count == 0)
+        out->min_shapes = config->min_shapes, out->min_count = config->min_count;
+    if (out->opt_count == 0)
+        out->opt_shapes = config->opt_shapes, out->opt_count = config->opt_count;
+    if (out->max_count == 0)
+        out->max_shapes = config->max_shapes, out->max_count = config->max_count;
+    return NORN_OK;
+}
+
+static void progress(const norn_compile_options *options, const char *what, double fraction) {
+    if (options->progress) options->progress(options->progress_context, what, fraction);
+}
+
+/// A plan is called as its model's file is.
+static norn_status name_plan(norn_plan *plan, const norn_model *model) {
+    const char *path = model->path ? model->path : "";
+    const char *end = strrchr(path, '/'), *name = end ? end + 1 : path;
+    size_t count = strlen(name);
+    if (count > 5 && strcmp(name + count - 5, ".onnx") == 0) count -= 5;
+    if (count == 0) name = model->graph->name, count = strlen(name);
+    return norn_arena_string(&plan->arena, name, count, &plan->name);
+}
+
+static norn_status take_tables(norn_plan *plan, const norn_pass_context *context,
+                               const norn_package_config *config) {
+    NORN_TRY(NORN_TAKE_ARRAY(&plan->arena, (size_t)context->table_count + 1, &plan->tables));
+    for (uint32_t i = 0; i < context->table_count; i++) {
+        const norn_table_def *def = &context->tables[i];
+        norn_plan_table *table = &plan->tables[i];
+        *table = (norn_plan_table){.dim = def->dim, .dtype = def->dtype, .data = def->rows};
+        NORN_TRY(norn_arena_string(&plan->arena, def->name, strlen(def->name), &table->name));
+        table->source = table->name;
+        if (def->rows) table->rows = def->rows->dims[0];
+        for (uint32_t k = 0; k < config->table_count; k++)
+            if (strcmp(config->tables[k].name, def->name) == 0)
+                table->missing_is_error = config->tables[k].missing_is_error;
+        plan->table_count++;
+    }
+    return NORN_OK;
+}
+
+static norn_status optimise(norn_plan *plan, const norn_model *model,
+                            const norn_compile_options *options,
+                            const norn_package_config *config) {
+    norn_evaluate evaluate = {plan->host, plan->alloc};
+    norn_pass_context context = {.options = options,
+                                 .evaluator = norn_evaluator_on(&evaluate),
+                                 .cpu_device = plan->device == NULL,
+                                 .tables_dir = model->tables_dir};
+#if NORN_HAVE_PASSES
+    NORN_TRY(norn_passes_run(&context, plan->graph));
+#else
+    return norn_fail(NORN_UNIMPLEMENTED, "this build has no passes");
+#endif
+    return take_tables(plan, &context, config);
+}
+
+/// Say once which part of the model stays on the CPU.
+static void report_fallback(const norn_plan *plan) {
+    const norn_program *program = plan->program;
+    const char *first = NULL;
+    if (!plan->device || program->host_steps == 0) return;
+    for (uint32_t i = 0; i < program->step_count && !first; i++)
+        if (program->steps[i].kind == NORN_STEP_KERNEL && !program->steps[i].on_device)
+            first = program->steps[i].node->name;
+    norn_log(
+        NORN_LOG_WARN,
+        "%s: %u of %u steps run on the CPU, first node '%s'; the plan runs without CUDA graphs",
+        plan->name, program->host_steps, program->step_count, first ? first : "");
+}
+
+static norn_status generate_code(norn_plan *plan, const norn_compile_options *options) {
+    norn_program *program = plan->program;
+    norn_device *device = plan->device;
+    norn_arena scratch;
+    norn_status status = NORN_OK;
+    if (!device || !device->ops->codegen) return NORN_OK;
+    norn_arena_init(&scratch, plan->alloc, 1 << 14);
+    int64_t *max;
+    NORN_TRY_DONE(NORN_TAKE_ARRAY(&plan->arena, (size_t)program->step_count + 1, &plan->codes));
+    NORN_TRY_DONE(NORN_TAKE_ARRAY(&scratch, (size_t)plan->graph->symbols.count + 1, &max));
+    norn_symbols_at_max(plan->graph, max);
+    for (uint32_t i = 0; i < program->step_count; i++) {
+        norn_step *step = &program->steps[i];
+        if (step->kind != NORN_STEP_KERNEL || !step->on_device) continue;
+        norn_view *views;
+        norn_span made = {0};
+        void *kept;
+        NORN_TRY_DONE(
+            NORN_TAKE_ARRAY(&scratch, (size_t)step->in_count + step->out_count + 1, &views));
+        norn_step_spec spec = norn_node_spec(step->node, max, plan->precision, views);
+        status = device->ops->codegen(device, &spec, plan->alloc, &made);
+        if (status != NORN_OK) {
+            norn_note("node '%s'", step->node->name);
+            goto done;
+        }
+        if (made.count == 0) continue;
+        status = norn_arena_take(&plan->arena, made.count, 1, NORN_HOST_ALIGN, &kept);
+        if (status == NORN_OK) {
+            memcpy(kept, made.bytes, made.count);
+            step->code = norn_span_of(kept, made.count);
+            plan->codes[plan->code_count++] = (norn_plan_code){step->node_index, step->code};
+        }
+        norn_free(plan->alloc, (void *)(uintptr_t)made.bytes);
+        if (status != NORN_OK) goto done;
+        progress(options, "generating code", (double)(i + 1) / program->step_count);
+    }
+done:
+    norn_arena_deinit(&scratch);
+    return status;
+}
+
+norn_status norn_plan_compile(const norn_model *model, const norn_compile_options *given,
+                              norn_alloc alloc, norn_plan **out) {
+    norn_plan *plan = NULL;
+    norn_compile_options options;
+    norn_package_config config;
+    norn_status status;
+    *out = NULL;
+    NORN_TRY_DONE(norn_plan_create(alloc, &plan));
+    NORN_TRY_DONE(name_plan(plan, model));
+    NORN_TRY_DONE(merge_options(plan, model, given, &config, &options));
+    plan->precision = options.precision;
+    NORN_TRY_DONE(norn_plan_open_devices(plan, options.device));
+    NORN_TRY_DONE(norn_graph_clone(model->graph, alloc, &plan->graph));
+    NORN_TRY_DONE(norn_plan_adopt_constants(plan, model, plan->graph));
+    NORN_TRY_DONE(norn_profile_apply(plan->graph, &options));
+    progress(&options, "optimising", 0.1);
+    NORN_TRY_DONE(optimise(plan, model, &options, &config));
+    if (options.stop_after) {
+        status = norn_fail(NORN_CANCELLED, "stopped after pass '%s', as asked", options.stop_after);
+        goto done;
+    }
+    progress(&options, "planning", 0.6);
+    NORN_TRY_DONE(norn_plan_finish(plan));
+    NORN_TRY_DONE(generate_code(plan, &options));
+    report_fallback(plan);
+    progress(&options, "done", 1.0);
+    *out = plan;
+    plan = NULL;
+done:
+    if (status != NORN_OK && status != NORN_CANCELLED && model->path) norn_note("%s", model->path);
+    norn_plan_release(plan);
+    return status;
+}

@@ -1,0 +1,339 @@
+#include "ops/op.h"
+#include "plan/placement.h"
+#include "plan/program.h"
+
+#include <string.h>
+
+typedef struct lowering {
+    norn_program *program;
+    norn_arena *arena;
+    norn_graph *graph;
+    norn_placement place;
+    uint32_t (*map)[2]; ///< by value id: its slot on the host, on the device
+    uint32_t slot_capacity, step_capacity;
+    int32_t precision;
+} lowering;
+
+static norn_node_place *note_of(const norn_node *node) {
+    return node->note;
+}
+
+/// Double an array that lives in the arena.
+static norn_status grow(norn_arena *arena, size_t size, uint32_t count, uint32_t *capacity,
+                        void **items) {
+    if (count < *capacity) return NORN_OK;
+    uint32_t wanted = *capacity ? *capacity * 2 : 64;
+    void *bigger;
+    NORN_TRY(norn_arena_take(arena, wanted, size, 16, &bigger));
+    if (count) memcpy(bigger, *items, count * size);
+    *items = bigger;
+    *capacity = wanted;
+    return NORN_OK;
+}
+
+// ---- slots
+// ---------------------------------------------------------------------------------------
+
+static norn_status add_slot(lowering *l, norn_value *value, norn_slot_kind kind, bool on_device,
+                            uint32_t *out) {
+    norn_program *program = l->program;
+    NORN_TRY(grow(l->arena, sizeof *program->slots, program->slot_count, &l->slot_capacity,
+                  (void **)&program->slots));
+    *out = program->slot_count++;
+    program->slots[*out] = (norn_slot){.value = value,
+                                       .kind = kind,
+                                       .on_device = on_device,
+                                       .root = *out,
+                                       .dtype = value->dtype,
+                                       .shape = value->shape,
+                                       .first = UINT32_MAX};
+    return NORN_OK;
+}
+
+static norn_status add_step(lowering *l, norn_step step) {
+    norn_program *program = l->program;
+    NORN_TRY(grow(l->arena, sizeof *program->steps, program->step_count, &l->step_capacity,
+                  (void **)&program->steps));
+    program->steps[program->step_count++] = step;
+    return NORN_OK;
+}
+
+static norn_status add_alias(lowering *l, norn_value *value, uint32_t of, uint32_t *out) {
+    norn_slot source = l->program->slots[of];
+    NORN_TRY(add_slot(l, value, NORN_SLOT_ALIAS, source.on_device, out));
+    norn_slot *slot = &l->program->slots[*out];
+    slot->root = source.root;
+    slot->column = source.column;
+    return NORN_OK;
+}
+
+/// Memory for a value that a step writes, or a part of the Concat that it is written into.
+static norn_status add_home(lowering *l, norn_value *value, bool on_device, uint32_t *out) {
+    const norn_value_place *place = &l->place.values[value->id];
+    if (!place->into)
+        return add_slot(l, value, place->planned ? NORN_SLOT_PLANNED : NORN_SLOT_POOLED, on_device,
+                        out);
+    uint32_t *root = &l->map[place->into->id][on_device];
+    if (*root == NORN_NO_SLOT)
+        NORN_TRY(add_slot(l, place->into, NORN_SLOT_PLANNED, on_device, root));
+    NORN_TRY(add_alias(l, value, *root, out));
+    l->program->slots[*out].column = place->column;
+    l->program->slots[*out].row_stride = place->row_stride;
+    return NORN_OK;
+}
+
+static norn_status add_copy(lowering *l, const norn_node *reader, uint32_t from, uint32_t to) {
+    uint32_t *ends;
+    NORN_TRY(NORN_TAKE_ARRAY(l->arena, 2, &ends));
+    ends[0] = from, ends[1] = to;
+    norn_step step = {.kind = NORN_STEP_COPY,
+                      .node = reader,
+                      .in = ends,
+                      .out = ends + 1,
+                      .in_count = 1,
+                      .out_count = 1};
+    step.node_index = reader ? note_of(reader)->index : 0;
+    return add_step(l, step);
+}
+
+static norn_status add_const(lowering *l, norn_value *value, bool on_device, uint32_t *out) {
+    NORN_TRY(add_slot(l, value, NORN_SLOT_CONST, on_device, out));
+    norn_slot *slot = &l->program->slots[*out];
+    slot->shape.rank = value->data->rank;
+    for (int32_t d = 0; d < value->data->rank; d++)
+        slot->shape.dims[d] = norn_dim_const(value->data->dims[d]);
+    if (!on_device) slot->data = value->data->data;
+    return NORN_OK;
+}
+
+static norn_status slot_for(lowering *l, norn_value *value, bool on_device, const norn_node *reader,
+                            uint32_t *out);
+
+/// `value` is made on the other side: bring it over, just before its first reader here.
+static norn_status bring_over(lowering *l, norn_value *value, bool on_device,
+                              const norn_node *reader, uint32_t *out) {
+    uint32_t from;
+    NORN_TRY(slot_for(l, value, !on_device, reader, &from));
+    NORN_TRY(add_slot(l, value, NORN_SLOT_PLANNED, on_device, out));
+    return add_copy(l, reader, from, *out);
+}
+
+static norn_status make_slot(lowering *l, norn_value *value, bool on_device,
+                             const norn_node *reader, uint32_t *out) {
+    int32_t input = l->place.values[value->id].input;
+    if (value->data) return add_const(l, value, on_device, out);
+    if (input >= 0) {
+        NORN_TRY(add_slot(l, value, NORN_SLOT_INPUT, on_device, out));
+        l->program->slots[*out].input = (uint32_t)input;
+        if (on_device) l->program->device_inputs[input] = *out;
+        return NORN_OK;
+    }
+    if (!value->producer)
+        return norn_fail(NORN_INTERNAL, "value '%s' has no producer", value->name);
+    if (note_of(value->producer)->is_view) {
+        uint32_t source;
+        NORN_TRY(slot_for(l, norn_node_in(value->producer, 0), on_device, reader, &source));
+        return add_alias(l, value, source, out);
+    }
+    if (note_of(value->producer)->on_device != on_device)
+        return bring_over(l, value, on_device, reader, out);
+    return add_home(l, value, on_device, out);
+}
+
+/// Where `value` is on a side; made, and copied there, when it is not yet.
+static norn_status slot_for(lowering *l, norn_value *value, bool on_device, const norn_node *reader,
+                            uint32_t *out) {
+    uint32_t slot = l->map[value->id][on_device];
+    if (slot == NORN_NO_SLOT) {
+        NORN_TRY(make_slot(l, value, on_device, reader, &slot));
+        l->map[value->id][on_device] = slot;
+    }
+    *out = slot;
+    return NORN_OK;
+}
+
+// ---- steps
+// ---------------------------------------------------------------------------------------
+
+static norn_status lower_bodies(lowering *l, norn_step *step) {
+    const norn_attrs attrs = step->node->attrs;
+    const norn_program **bodies;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < attrs.count; i++) count += attrs.at[i].kind == NORN_ATTR_GRAPH;
+    if (count == 0) return NORN_OK;
+    NORN_TRY(NORN_TAKE_ARRAY(l->arena, count, &bodies));
+    step->bodies = bodies;
+    for (uint32_t i = 0; i < attrs.count; i++) {
+        if (attrs.at[i].kind != NORN_ATTR_GRAPH) continue;
+        norn_program *body;
+        norn_status status = norn_program_lower(attrs.at[i].graph, l->program->host, NULL,
+                                                l->precision, l->arena, &body);
+        if (status != NORN_OK)
+            norn_note("body '%s' of node '%s'", attrs.at[i].name, step->node->name);
+        NORN_TRY(status);
+        bodies[step->body_count++] = body;
+    }
+    return NORN_OK;
+}
+
+/// Copies of the inputs of a Concat that are not written in place.
+static norn_status lower_placed(lowering *l, norn_node *node) {
+    bool on_device = note_of(node)->on_device;
+    norn_value *out = node->out[0];
+    int32_t rank = out->shape.rank;
+    int64_t axis = norn_attr_i64(node->attrs, "axis", 0), column = 0;
+    if (axis < 0) axis += rank;
+    uint32_t whole;
+    NORN_TRY(slot_for(l, out, on_device, node, &whole));
+    norn_slot into = l->program->slots[whole];
+    for (uint32_t i = 0; i < node->in_count; i++) {
+        norn_value *v = norn_node_in(node, i);
+        int64_t part = 1, width = 1;
+        for (int32_t d = (int32_t)axis; d < rank; d++) {
+            part *= v->shape.dims[d].constant;
+            width *= out->shape.dims[d].constant;
+        }
+        norn_value *source = norn_placement_source(v);
+        if (!l->place.values[source->id].into) {
+            uint32_t from, to, *ends;
+            NORN_TRY(slot_for(l, v, on_device, node, &from));
+            NORN_TRY(add_alias(l, v, whole, &to));
+            norn_slot *slot = &l->program->slots[to];
+            slot->column = into.column + column;
+            slot->row_stride = into.row_stride ? into.row_stride : width;
+            // As rows of `part` elements, whatever the axis.
+            slot->shape.rank = 2;
+            NORN_TRY(norn_shape_product(&l->graph->symbols, &v->shape, 0, (int32_t)axis,
+                                        &slot->shape.dims[0]));
+            slot->shape.dims[1] = norn_dim_const(part);
+            NORN_TRY(NORN_TAKE_ARRAY(l->arena, 2, &ends));
+            ends[0] = from, ends[1] = to;
+            NORN_TRY(add_step(l, (norn_step){.kind = NORN_STEP_PLACE,
+                                             .node = node,
+                                             .node_index = note_of(node)->index,
+                                             .in = ends,
+                                             .out = ends + 1,
+                                             .in_count = 1,
+                                             .out_count = 1}));
+        }
+        column += part;
+    }
+    return NORN_OK;
+}
+
+static norn_status lower_node(lowering *l, norn_node *node) {
+    norn_node_place *place = note_of(node);
+    uint32_t *slots;
+    if (place->is_view) return NORN_OK;
+    if (place->is_placed) return lower_placed(l, node);
+    norn_step step = {.kind = NORN_STEP_KERNEL,
+                      .on_device = place->on_device,
+                      .node = node,
+                      .node_index = place->index,
+                      .kernel = place->kernel,
+                      .check = place->check,
+                      .in_count = node->in_count,
+                      .out_count = node->out_count};
+    NORN_TRY(NORN_TAKE_ARRAY(l->arena, (size_t)node->in_count + node->out_count + 1, &slots));
+    step.in = slots, step.out = slots + node->in_count;
+    for (uint32_t i = 0; i < node->in_count; i++) {
+        slots[i] = NORN_NO_SLOT;
+        if (node->in[i].value)
+            NORN_TRY(slot_for(l, node->in[i].value, place->on_device, node, &slots[i]));
+    }
+    for (uint32_t i = 0; i < node->out_count; i++) {
+        uint32_t *slot = &slots[node->in_count + i];
+        *slot = NORN_NO_SLOT;
+        if (node->out[i]) NORN_TRY(slot_for(l, node->out[i], place->on_device, node, slot));
+    }
+    NORN_TRY(lower_bodies(l, &step));
+    return add_step(l, step);
+}
+
+/// Outputs of a device are read with one copy, so each needs memory of its own there.
+static norn_status lower_output(lowering *l, uint32_t index) {
+    norn_value *value = l->graph->outputs[index].value, *source = norn_placement_source(value);
+    uint32_t slot;
+    bool on_device = !source->data && source->producer && note_of(source->producer)->on_device;
+    NORN_TRY(slot_for(l, value, on_device, NULL, &slot));
+    if (on_device && l->program->slots[slot].kind != NORN_SLOT_PLANNED) {
+        uint32_t own;
+        NORN_TRY(add_slot(l, value, NORN_SLOT_PLANNED, true, &own));
+        NORN_TRY(add_copy(l, NULL, slot, own));
+        slot = own;
+    }
+    l->program->outputs[index] = slot;
+    return NORN_OK;
+}
+
+// ---- what follows from the steps
+// -----------------------------------------------------------------
+
+/// Shape not known before the run: operands of this kind make a step dynamic.
+static bool is_dynamic(const lowering *l, uint32_t slot) {
+    const norn_slot *s = &l->program->slots[slot];
+    if (s->kind == NORN_SLOT_POOLED) return true;
+    return s->kind == NORN_SLOT_INPUT && !l->place.values[s->value->id].planned;
+}
+
+static void note_lifetimes(lowering *l) {
+    norn_program *program = l->program;
+    for (uint32_t i = 0; i < program->step_count; i++) {
+        norn_step *step = &program->steps[i];
+        for (uint32_t k = 0; k < step->in_count; k++) {
+            if (step->in[k] == NORN_NO_SLOT) continue;
+            norn_slot *root = &program->slots[program->slots[step->in[k]].root];
+            root->last = i;
+            step->dynamic |= is_dynamic(l, step->in[k]);
+        }
+        for (uint32_t k = 0; k < step->out_count; k++) {
+            if (step->out[k] == NORN_NO_SLOT) continue;
+            norn_slot *root = &program->slots[program->slots[step->out[k]].root];
+            if (root->first == UINT32_MAX) root->first = i;
+            if (root->last < i) root->last = i;
+            step->infer |= root->kind == NORN_SLOT_POOLED;
+        }
+        step->dynamic |= step->infer;
+        program->has_pooled |= step->dynamic;
+        program->host_steps += step->kind == NORN_STEP_KERNEL && !step->on_device;
+    }
+    for (uint32_t i = 0; i < l->graph->output_count; i++) {
+        norn_slot *root = &program->slots[program->slots[program->outputs[i]].root];
+        root->is_output = true;
+        root->last = program->step_count;
+        if (root->kind == NORN_SLOT_POOLED) program->has_pooled = true;
+    }
+}
+
+static norn_status lower_graph(lowering *l) {
+    norn_program *program = l->program;
+    norn_graph *graph = l->graph;
+    NORN_TRY(norn_arena_take(l->arena, (size_t)graph->value_count + 1, sizeof *l->map, 16,
+                             (void **)&l->map));
+    for (uint32_t i = 0; i < graph->value_count; i++) l->map[i][0] = l->map[i][1] = NORN_NO_SLOT;
+    NORN_TRY(NORN_TAKE_ARRAY(l->arena, (size_t)graph->input_count + 1, &program->inputs));
+    NORN_TRY(NORN_TAKE_ARRAY(l->arena, (size_t)graph->input_count + 1, &program->device_inputs));
+    NORN_TRY(NORN_TAKE_ARRAY(l->arena, (size_t)graph->output_count + 1, &program->outputs));
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        program->device_inputs[i] = NORN_NO_SLOT;
+        NORN_TRY(slot_for(l, graph->inputs[i], false, NULL, &program->inputs[i]));
+    }
+    for (norn_node *node = graph->nodes; node; node = node->next) NORN_TRY(lower_node(l, node));
+    for (uint32_t i = 0; i < graph->output_count; i++) NORN_TRY(lower_output(l, i));
+    note_lifetimes(l);
+    return NORN_OK;
+}
+
+norn_status norn_program_lower(norn_graph *graph, norn_device *host, norn_device *device,
+                               int32_t precision, norn_arena *arena, norn_program **out) {
+    lowering l = {.arena = arena, .graph = graph, .precision = precision};
+    *out = NULL;
+    NORN_TRY(NORN_TAKE(arena, &l.program));
+    l.program->graph = graph;
+    l.program->host = host;
+    l.program->device = device;
+    NORN_TRY(norn_placement_make(graph, host, device, precision, arena, &l.place));
+    NORN_TRY(lower_graph(&l));
+    *out = l.program;
+    return NORN_OK;
+}

@@ -1,0 +1,145 @@
+#include "plan/memory_plan.h"
+#include "base/checked.h"
+#include "base/memory.h"
+#include "tensor/dtype.h"
+
+#include <stdlib.h>
+
+norn_status norn_layout_create(const norn_program *program, norn_alloc alloc, norn_layout *layout) {
+    *layout = (norn_layout){0};
+    NORN_TRY(NORN_NEW_ARRAY(alloc, program->slot_count, &layout->bytes));
+    norn_status status = NORN_NEW_ARRAY(alloc, program->slot_count, &layout->offsets);
+    if (status != NORN_OK) norn_layout_destroy(layout, alloc);
+    return status;
+}
+
+void norn_layout_destroy(norn_layout *layout, norn_alloc alloc) {
+    norn_free(alloc, layout->bytes);
+    norn_free(alloc, layout->offsets);
+    *layout = (norn_layout){0};
+}
+
+/// Slots that have memory in the arenas.
+static bool has_memory(const norn_slot *slot) {
+    return slot->kind == NORN_SLOT_PLANNED || (slot->kind == NORN_SLOT_INPUT && slot->on_device);
+}
+
+static size_t align_of(const norn_slot *slot) {
+    return slot->on_device ? (size_t)NORN_DEVICE_ALIGN : (size_t)64;
+}
+
+norn_status norn_layout_reserve(const norn_program *program, const int64_t *symbols,
+                                norn_layout *layout, bool *grew) {
+    *grew = false;
+    for (uint32_t i = 0; i < program->slot_count; i++) {
+        const norn_slot *slot = &program->slots[i];
+        if (!has_memory(slot)) continue;
+        norn_view view = {.dtype = slot->dtype};
+        norn_shape_at(&slot->shape, symbols, &view.rank, view.dims);
+        int64_t elems = view.rank < 0 ? 0 : 1;
+        bool fits = true;
+        for (int32_t d = 0; d < view.rank; d++)
+            if (view.dims[d] <= 0) elems = 0;
+        for (int32_t d = 0; d < view.rank && elems > 0 && fits; d++)
+            fits = norn_i64_mul(elems, view.dims[d], &elems);
+        size_t bytes = 0;
+        fits = fits && norn_dtype_bytes(slot->dtype, elems, &bytes) && bytes < SIZE_MAX / 2;
+        if (!fits)
+            return norn_fail(NORN_RESOURCE_EXHAUSTED, "'%s': its size does not fit in memory",
+                             slot->value->name);
+        bytes = norn_align_up(bytes, align_of(slot));
+        if (bytes > layout->bytes[i]) layout->bytes[i] = bytes, *grew = true;
+    }
+    return NORN_OK;
+}
+
+// ---- greedy by size
+// ------------------------------------------------------------------------------
+
+typedef struct item {
+    uint32_t slot, first, last;
+    size_t bytes, offset;
+} item;
+
+static int larger_first(const void *a, const void *b) {
+    const item *x = a, *y = b;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
+    return x->slot < y->slot ? -1 : 1; // the same plan every time
+}
+
+/// items[0, count) are placed and sorted by offset; put `it` in the lowest gap that it fits.
+static norn_status place(item *items, size_t count, item it, size_t base, size_t *end) {
+    size_t at = base;
+    for (size_t i = 0; i < count; i++) {
+        const item *other = &items[i];
+        if (other->last < it.first || it.last < other->first) continue;
+        if (other->offset >= at && other->offset - at >= it.bytes) break;
+        size_t after = other->offset + other->bytes;
+        if (after > at) at = after;
+    }
+    size_t stop;
+    if (!norn_size_add(at, it.bytes, &stop) || stop > SIZE_MAX / 2)
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "the arena does not fit in memory");
+    it.offset = at;
+    size_t i = count;
+    for (; i > 0 && items[i - 1].offset > at; i--) items[i] = items[i - 1];
+    items[i] = it;
+    if (stop > *end) *end = stop;
+    return NORN_OK;
+}
+
+static norn_status append(norn_layout *layout, uint32_t slot, size_t *end) {
+    layout->offsets[slot] = *end;
+    if (!norn_size_add(*end, layout->bytes[slot], end) || *end > SIZE_MAX / 2)
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "the arena does not fit in memory");
+    return NORN_OK;
+}
+
+/// Inputs and outputs of the device, side by side at the front.
+static norn_status plan_device_ends(const norn_program *program, norn_layout *layout) {
+    size_t end = 0;
+    for (uint32_t i = 0; program->device && i < program->graph->input_count; i++)
+        if (program->device_inputs[i] != NORN_NO_SLOT)
+            NORN_TRY(append(layout, program->device_inputs[i], &end));
+    layout->input_bytes = layout->output_offset = end;
+    for (uint32_t i = 0; i < program->slot_count; i++) {
+        const norn_slot *slot = &program->slots[i];
+        if (slot->kind == NORN_SLOT_PLANNED && slot->on_device && slot->is_output)
+            NORN_TRY(append(layout, i, &end));
+    }
+    layout->output_bytes = end - layout->output_offset;
+    layout->device_bytes = end;
+    return NORN_OK;
+}
+
+norn_status norn_memory_plan(const norn_program *program, norn_alloc alloc, norn_layout *layout) {
+    item *waiting = NULL, *placed = NULL;
+    size_t count = 0, counts[2] = {0, 0}; // placed on host, on the device
+    norn_status status;
+    NORN_TRY(plan_device_ends(program, layout));
+    layout->host_bytes = 0;
+    NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, program->slot_count, &waiting));
+    NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, program->slot_count, &placed));
+    for (uint32_t i = 0; i < program->slot_count; i++) {
+        const norn_slot *slot = &program->slots[i];
+        if (slot->kind != NORN_SLOT_PLANNED || (slot->on_device && slot->is_output)) continue;
+        layout->offsets[i] = 0;
+        if (layout->bytes[i] == 0) continue; // empty: any address will do
+        waiting[count++] = (item){i, slot->first, slot->last, layout->bytes[i], 0};
+    }
+    if (count > 1) qsort(waiting, count, sizeof *waiting, larger_first);
+    size_t base = layout->device_bytes;
+    for (int side = 0; side < 2; side++) {
+        size_t *end = side ? &layout->device_bytes : &layout->host_bytes;
+        for (size_t i = 0; i < count; i++) {
+            if (program->slots[waiting[i].slot].on_device != (side == 1)) continue;
+            NORN_TRY_DONE(place(placed, counts[side]++, waiting[i], side ? base : 0, end));
+        }
+        for (size_t i = 0; i < counts[side]; i++)
+            layout->offsets[placed[i].slot] = placed[i].offset;
+    }
+done:
+    norn_free(alloc, waiting);
+    norn_free(alloc, placed);
+    return status;
+}

@@ -1,0 +1,64 @@
+#include "base/memory.h"
+#include "plan/plan.h"
+#include "tensor/dtype.h"
+
+#include <string.h>
+
+typedef struct own_tables {
+    norn_snapshot base;
+    norn_alloc alloc;
+    norn_table_binding *tables;
+    uint32_t count;
+} own_tables;
+
+static const norn_table_binding *find(const norn_snapshot *self, const char *name) {
+    const own_tables *own = (const own_tables *)(const void *)self;
+    for (uint32_t i = 0; i < own->count; i++)
+        if (strcmp(own->tables[i].name, name) == 0) return &own->tables[i];
+    return NULL;
+}
+
+static void destroy(norn_snapshot *self) {
+    own_tables *own = (own_tables *)(void *)self;
+    norn_free(own->alloc, own->tables);
+    norn_free(own->alloc, own);
+}
+
+static norn_status make(norn_plan *plan, norn_snapshot **out) {
+    own_tables *own;
+    NORN_TRY(NORN_NEW(plan->alloc, &own));
+    norn_status status = NORN_NEW_ARRAY(plan->alloc, plan->table_count, &own->tables);
+    if (status != NORN_OK) {
+        norn_free(plan->alloc, own);
+        return status;
+    }
+    own->base.find = find;
+    own->base.destroy = destroy;
+    own->alloc = plan->alloc;
+    atomic_init(&own->base.references, 1);
+    for (uint32_t i = 0; i < plan->table_count; i++) {
+        const norn_plan_table *table = &plan->tables[i];
+        if (!table->data) continue;
+        own->tables[own->count++] = (norn_table_binding){
+            .name = table->name,
+            .source = table->source,
+            .dtype = table->data->dtype,
+            .dim = table->dim,
+            .row_bytes = table->dim * (int64_t)(norn_dtype_bits(table->data->dtype) / 8),
+            .row_count = table->data->dims[0],
+            .missing = NORN_MISSING_ERROR,
+            .rows = table->data->data,
+        };
+    }
+    *out = &own->base;
+    return NORN_OK;
+}
+
+norn_status norn_plan_own_tables(norn_plan *plan, norn_snapshot **out) {
+    norn_status status = NORN_OK;
+    pthread_mutex_lock(&plan->lock);
+    if (!plan->own_tables) status = make(plan, &plan->own_tables);
+    *out = plan->own_tables;
+    pthread_mutex_unlock(&plan->lock);
+    return status;
+}

@@ -1,0 +1,155 @@
+#include "plan/plan.h"
+#include "base/memory.h"
+#include "cpu/cpu_device.h"
+
+#include <string.h>
+
+norn_status norn_plan_create(norn_alloc alloc, norn_plan **out) {
+    norn_plan *plan;
+    *out = NULL;
+    NORN_TRY(NORN_NEW(alloc, &plan));
+    plan->alloc = alloc;
+    atomic_init(&plan->references, 1);
+    norn_arena_init(&plan->arena, alloc, 1 << 16);
+    pthread_mutex_init(&plan->lock, NULL);
+    plan->name = "";
+    *out = plan;
+    return NORN_OK;
+}
+
+norn_plan *norn_plan_retain(norn_plan *plan) {
+    if (plan) atomic_fetch_add_explicit(&plan->references, 1, memory_order_relaxed);
+    return plan;
+}
+
+static void unprepare(norn_plan *plan, const norn_program *program) {
+    for (uint32_t i = 0; i < program->step_count; i++) {
+        norn_step *step = &program->steps[i];
+        for (uint32_t b = 0; b < step->body_count; b++) unprepare(plan, step->bodies[b]);
+        norn_device *device = step->on_device ? program->device : program->host;
+        if (!step->state || !device->ops->unprepare) continue;
+        norn_step_spec spec = {.name = step->node->name,
+                               .op = step->node->op->id,
+                               .attrs = step->node->attrs,
+                               .region = step->node->region,
+                               .code = step->code};
+        device->ops->unprepare(device, &spec, step->state);
+        step->state = NULL;
+    }
+}
+
+static void destroy(norn_plan *plan) {
+    norn_snapshot_release(plan->own_tables);
+    if (plan->program) unprepare(plan, plan->program);
+    if (plan->device_weights)
+        plan->device->ops->memory_destroy(plan->device, NORN_MEMORY_DEVICE, plan->device_weights);
+    norn_device_close(plan->device);
+    norn_device_close(plan->host);
+    norn_graph_destroy(plan->graph);
+    for (uint32_t i = 0; i < plan->file_count; i++) norn_file_unmap(plan->files[i]);
+    norn_free(plan->alloc, plan->files);
+    norn_arena_deinit(&plan->arena);
+    pthread_mutex_destroy(&plan->lock);
+    norn_free(plan->alloc, plan);
+}
+
+void norn_plan_release(norn_plan *plan) {
+    if (plan && atomic_fetch_sub_explicit(&plan->references, 1, memory_order_acq_rel) == 1)
+        destroy(plan);
+}
+
+norn_status norn_plan_keep_file(norn_plan *plan, norn_file *file) {
+    if (plan->file_count == plan->file_capacity) {
+        uint32_t capacity = plan->file_capacity ? plan->file_capacity * 2 : 8;
+        norn_file **files;
+        norn_status status = NORN_NEW_ARRAY(plan->alloc, capacity, &files);
+        if (status != NORN_OK) {
+            norn_file_unmap(file);
+            return status;
+        }
+        if (plan->file_count) memcpy(files, plan->files, plan->file_count * sizeof(*files));
+        norn_free(plan->alloc, plan->files);
+        plan->files = files;
+        plan->file_capacity = capacity;
+    }
+    plan->files[plan->file_count++] = file;
+    return NORN_OK;
+}
+
+norn_status norn_plan_open_devices(norn_plan *plan, const char *device_name) {
+    if (!device_name) device_name = "cpu";
+    norn_device_register("cpu", norn_cpu_open);
+    NORN_TRY(norn_arena_string(&plan->arena, device_name, strlen(device_name), &plan->device_name));
+    NORN_TRY(norn_device_open("cpu", plan->alloc, &plan->host));
+    if (strcmp(device_name, "cpu") == 0 || strncmp(device_name, "cpu:", 4) == 0) return NORN_OK;
+    return norn_device_open(device_name, plan->alloc, &plan->device);
+}
+
+// ---- ports
+// ---------------------------------------------------------------------------------------
+
+static norn_status describe(norn_plan *plan, const char *name, const norn_value *value,
+                            const int64_t *max, norn_port *port) {
+    const norn_shape *shape = &value->shape;
+    *port =
+        (norn_port){.dtype = value->dtype, .rank = value->data ? value->data->rank : shape->rank};
+    NORN_TRY(norn_arena_string(&plan->arena, name, strlen(name), &port->name));
+    if (value->data) {
+        memcpy(port->dims, value->data->dims, sizeof port->dims);
+        memcpy(port->max_dims, value->data->dims, sizeof port->max_dims);
+        return NORN_OK;
+    }
+    int32_t rank;
+    norn_shape_at(shape, max, &rank, port->max_dims);
+    for (int32_t d = 0; d < rank; d++) {
+        char text[NORN_DIM_TEXT];
+        port->dims[d] = norn_dim_is_const(shape->dims[d]) ? shape->dims[d].constant : -1;
+        if (port->dims[d] >= 0) continue;
+        norn_dim_text(&plan->graph->symbols, shape->dims[d], text);
+        NORN_TRY(norn_arena_string(&plan->arena, text, strlen(text), &port->dim_names[d]));
+    }
+    return NORN_OK;
+}
+
+norn_status norn_plan_finish(norn_plan *plan) {
+    norn_graph *graph = plan->graph;
+    int64_t *max;
+    NORN_TRY(norn_program_lower(graph, plan->host, plan->device, plan->precision, &plan->arena,
+                                &plan->program));
+    NORN_TRY(NORN_TAKE_ARRAY(&plan->arena, (size_t)graph->symbols.count + 1, &max));
+    norn_symbols_at_max(graph, max);
+    NORN_TRY(NORN_TAKE_ARRAY(&plan->arena, (size_t)graph->input_count + 1, &plan->inputs));
+    NORN_TRY(NORN_TAKE_ARRAY(&plan->arena, (size_t)graph->output_count + 1, &plan->outputs));
+    for (uint32_t i = 0; i < graph->input_count; i++)
+        NORN_TRY(describe(plan, graph->inputs[i]->name, graph->inputs[i], max, &plan->inputs[i]));
+    for (uint32_t i = 0; i < graph->output_count; i++)
+        NORN_TRY(describe(plan, graph->output_names[i], graph->outputs[i].value, max,
+                          &plan->outputs[i]));
+    if (graph->batch >= 0 && graph->batch < graph->symbols.count) {
+        plan->batch_name = graph->symbols.at[graph->batch].name;
+        plan->max_batch = graph->symbols.at[graph->batch].max;
+    }
+    return NORN_OK;
+}
+
+const char *norn_plan_name(const norn_plan *plan) {
+    return plan->name;
+}
+size_t norn_plan_input_count(const norn_plan *plan) {
+    return plan->graph->input_count;
+}
+size_t norn_plan_output_count(const norn_plan *plan) {
+    return plan->graph->output_count;
+}
+const norn_port *norn_plan_input(const norn_plan *plan, size_t index) {
+    return index < plan->graph->input_count ? &plan->inputs[index] : NULL;
+}
+const norn_port *norn_plan_output(const norn_plan *plan, size_t index) {
+    return index < plan->graph->output_count ? &plan->outputs[index] : NULL;
+}
+const char *norn_plan_batch_symbol(const norn_plan *plan) {
+    return plan->batch_name;
+}
+int64_t norn_plan_max_batch(const norn_plan *plan) {
+    return plan->max_batch;
+}

@@ -1,0 +1,87 @@
+/// A plan as the layers above the compiler see it.
+#ifndef NORN_PLAN_PLAN_INTERNAL_H
+#define NORN_PLAN_PLAN_INTERNAL_H
+
+#include "base/arena.h"
+#include "base/file.h"
+#include "norn/plan.h"
+#include "plan/memory_plan.h"
+#include "plan/program.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/// A table that the plan's lookups name; a region's table index counts these.
+typedef struct norn_plan_table {
+    const char *name;
+    int64_t dim;
+    norn_dtype dtype;
+    int64_t rows;          ///< of an initializer that became a table; 0: the package's table
+    const norn_view *data; ///< its rows at hand, [rows, dim]; NULL: not (the package has it)
+    const char *source;    ///< file or initializer, for messages
+    bool missing_is_error; ///< said by the package
+} norn_plan_table;
+
+/// A code object of one node (by order in the region graph).
+typedef struct norn_plan_code {
+    uint32_t node_index;
+    norn_span bytes; ///< in the plan's arena or its mapped file
+} norn_plan_code;
+
+struct norn_plan {
+    norn_alloc alloc;
+    atomic_uint references;
+    norn_arena arena; ///< ports, tables, program
+    const char *name;
+    const char *device_name; ///< "cpu", "cuda", as asked for
+    const char *path;        ///< file it was loaded from; NULL: compiled here
+    norn_precision precision;
+    norn_graph *graph; ///< the region graph
+    norn_file **files; ///< mapped: weights and tables alias them
+    uint32_t file_count, file_capacity;
+    norn_device *host;   ///< the CPU
+    norn_device *device; ///< NULL: the CPU is the plan's device
+    norn_program *program;
+    norn_plan_code *codes;
+    uint32_t code_count;
+    norn_plan_table *tables;
+    uint32_t table_count;
+    norn_port *inputs, *outputs;
+    const char *batch_name;
+    int64_t max_batch;
+
+    pthread_mutex_t lock; ///< of what follows
+    bool ready;
+    void *device_weights;
+    norn_snapshot *own_tables; ///< made when first asked for
+};
+
+/// An empty plan with one reference.
+norn_status norn_plan_create(norn_alloc alloc, norn_plan **out) NORN_NODISCARD;
+/// Take ownership of a mapped file, also on failure.
+norn_status norn_plan_keep_file(norn_plan *plan, norn_file *file) NORN_NODISCARD;
+/// Open `host` and, unless the name is a CPU's, `device`.
+norn_status norn_plan_open_devices(norn_plan *plan, const char *device_name) NORN_NODISCARD;
+/// From graph and devices: the program, ports, batch. Graph symbols have their profile.
+norn_status norn_plan_finish(norn_plan *plan) NORN_NODISCARD;
+
+/// Prepare every step and upload weights, once; sessions call it. A plan can be compiled where it
+/// cannot run: UNAVAILABLE then.
+norn_status norn_plan_ready(norn_plan *plan) NORN_NODISCARD;
+
+/// The tables whose rows the plan has itself (or mapped from PLAN.tables/). Borrowed from the plan.
+norn_status norn_plan_own_tables(norn_plan *plan, norn_snapshot **out) NORN_NODISCARD;
+
+// ---- parts of compiling
+// --------------------------------------------------------------------------
+
+/// Make every constant of `graph` point into memory of the plan: files are mapped again, bytes in
+/// the model's own memory are copied.
+norn_status norn_plan_adopt_constants(norn_plan *plan, const norn_model *model,
+                                      norn_graph *graph) NORN_NODISCARD;
+
+/// Write the profile of `options` into the graph's symbols and choose the batch symbol.
+norn_status norn_profile_apply(norn_graph *graph,
+                               const norn_compile_options *options) NORN_NODISCARD;
+
+#endif

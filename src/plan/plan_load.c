@@ -1,0 +1,156 @@
+#include "plan/plan_load.h"
+#include "base/memory.h"
+#include "graph/graph_file.h"
+#include "ops/op.h"
+#include "plan/manifest.h"
+#include "plan/plan_file.h"
+#include "tensor/safetensors.h"
+
+#include <string.h>
+
+static norn_status get_constant(void *context, uint64_t offset, size_t count, void **data) {
+    const norn_span *weights = context;
+    norn_span found;
+    if (offset % 64 != 0 || offset > weights->count ||
+        !norn_span_slice(*weights, (size_t)offset, count, &found))
+        return norn_fail(NORN_DATA_LOSS, "a constant lies outside section 'weights'");
+    *data = (void *)(uintptr_t)found.bytes;
+    return NORN_OK;
+}
+
+static norn_status decode_code(norn_plan *plan, norn_span bytes) {
+    uint64_t count, entry[3];
+    if (bytes.count < sizeof count) return norn_fail(NORN_DATA_LOSS, "truncated");
+    memcpy(&count, bytes.bytes, sizeof count);
+    if (count > (bytes.count - sizeof count) / sizeof entry)
+        return norn_fail(NORN_DATA_LOSS, "truncated");
+    NORN_TRY(NORN_TAKE_ARRAY(&plan->arena, (size_t)count + 1, &plan->codes));
+    for (uint64_t i = 0; i < count; i++) {
+        norn_plan_code *code = &plan->codes[i];
+        memcpy(entry, bytes.bytes + sizeof count + i * sizeof entry, sizeof entry);
+        if (entry[0] > UINT32_MAX || entry[2] > bytes.count ||
+            !norn_span_slice(bytes, (size_t)entry[2], (size_t)entry[1], &code->bytes))
+            return norn_fail(NORN_DATA_LOSS, "object %llu lies outside", (unsigned long long)i);
+        code->node_index = (uint32_t)entry[0];
+    }
+    plan->code_count = (uint32_t)count;
+    return NORN_OK;
+}
+
+/// Every step that a device generates code for finds its object; what is left over is an error.
+static norn_status attach_code(norn_plan *plan) {
+    norn_program *program = plan->program;
+    for (uint32_t i = 0; i < plan->code_count; i++) {
+        norn_step *found = NULL;
+        for (uint32_t s = 0; s < program->step_count && !found; s++) {
+            norn_step *step = &program->steps[s];
+            if (step->kind == NORN_STEP_KERNEL && step->on_device &&
+                step->node_index == plan->codes[i].node_index)
+                found = step;
+        }
+        if (!found) return norn_fail(NORN_DATA_LOSS, "object %u is of no step", i);
+        found->code = plan->codes[i].bytes;
+    }
+    return NORN_OK;
+}
+
+norn_status norn_plan_check_tables(const norn_plan *plan) {
+    for (const norn_node *node = plan->graph->nodes; node; node = node->next) {
+        if (!norn_node_is(node, NORN_OP_Lookup) || !node->region) continue;
+        const norn_lookup_region *lookup = &node->region->lookup;
+        for (uint32_t c = 0; c < lookup->column_count; c++) {
+            const norn_lookup_column *column = &lookup->columns[c];
+            if (column->rows_input != NORN_NO_INPUT) continue;
+            if (column->table >= plan->table_count ||
+                plan->tables[column->table].dim != column->dim)
+                return norn_fail(NORN_DATA_LOSS,
+                                 "node '%s': column %u reads a table that the plan does not have",
+                                 node->name, c);
+        }
+    }
+    return NORN_OK;
+}
+
+// ---- tables in PLAN.tables/
+// ----------------------------------------------------------------------
+
+static norn_status map_table(norn_plan *plan, const char *path, norn_plan_table *table) {
+    norn_file *file;
+    norn_safetensors all;
+    norn_view *data;
+    NORN_TRY(norn_file_map(path, plan->alloc, &file));
+    NORN_TRY(norn_plan_keep_file(plan, file));
+    NORN_TRY(norn_safetensors_decode(norn_file_bytes(file), path, &plan->arena, &all));
+    const norn_view *rows = norn_safetensors_find(&all, "rows");
+    if (!rows) return norn_fail(NORN_INVALID_ARGUMENT, "%s: it has no tensor 'rows'", path);
+    if (rows->rank != 2 || rows->dims[1] != table->dim || rows->dims[0] != table->rows ||
+        rows->dtype != table->dtype) {
+        char text[NORN_VIEW_TEXT];
+        return norn_fail(NORN_INVALID_ARGUMENT, "%s: 'rows' is %s, the plan expects %s[%lld,%lld]",
+                         path, norn_view_text(rows, text), norn_dtype_name(table->dtype),
+                         (long long)table->rows, (long long)table->dim);
+    }
+    NORN_TRY(NORN_TAKE(&plan->arena, &data));
+    *data = *rows;
+    table->data = data;
+    return NORN_OK;
+}
+
+static norn_status map_tables(norn_plan *plan, const char *path, const char **files) {
+    for (uint32_t i = 0; i < plan->table_count; i++) {
+        norn_plan_table *table = &plan->tables[i];
+        table->source = table->name;
+        if (!files[i]) continue;
+        NORN_TRY(norn_arena_format(&plan->arena, &table->source, "%s.tables/%s", path, files[i]));
+        norn_status status = map_table(plan, table->source, table);
+        if (status != NORN_OK) norn_note("table '%s'", table->name);
+        NORN_TRY(status);
+    }
+    return NORN_OK;
+}
+
+// ---- loading
+// -------------------------------------------------------------------------------------
+
+static norn_status in_section(norn_status status, const char *name, norn_plan_section section) {
+    if (status == NORN_OK) return status;
+    norn_note("%s: section '%s'", name, norn_plan_section_names[section]);
+    // Whatever a reader thinks is wrong with it, here it means that the file is.
+    return status == NORN_INVALID_ARGUMENT || status == NORN_INTERNAL ? NORN_DATA_LOSS : status;
+}
+
+norn_status norn_plan_decode(norn_span bytes, const char *name, bool with_tables, norn_plan *plan) {
+    norn_span sections[NORN_SECTION_COUNT];
+    const char *device, **files;
+    NORN_TRY(norn_plan_file_check(bytes, name, plan->alloc, sections));
+    NORN_TRY(
+        in_section(norn_manifest_decode(sections[NORN_SECTION_MANIFEST], plan, &device, &files),
+                   name, NORN_SECTION_MANIFEST));
+    NORN_TRY(norn_plan_open_devices(plan, device));
+    norn_graph_source source = {get_constant, norn_op_find, &sections[NORN_SECTION_WEIGHTS]};
+    NORN_TRY(in_section(
+        norn_graph_decode(sections[NORN_SECTION_GRAPH], &source, plan->alloc, &plan->graph), name,
+        NORN_SECTION_GRAPH));
+    NORN_TRY(in_section(norn_plan_check_tables(plan), name, NORN_SECTION_GRAPH));
+    NORN_TRY(in_section(norn_plan_finish(plan), name, NORN_SECTION_GRAPH));
+    NORN_TRY(in_section(decode_code(plan, sections[NORN_SECTION_CODE]), name, NORN_SECTION_CODE));
+    NORN_TRY(in_section(attach_code(plan), name, NORN_SECTION_CODE));
+    return with_tables ? map_tables(plan, name, files) : NORN_OK;
+}
+
+norn_status norn_plan_load(const char *path, norn_alloc alloc, norn_plan **out) {
+    norn_plan *plan = NULL;
+    norn_file *file;
+    norn_status status;
+    *out = NULL;
+    NORN_TRY_DONE(norn_plan_create(alloc, &plan));
+    NORN_TRY_DONE(norn_arena_string(&plan->arena, path, strlen(path), &plan->path));
+    NORN_TRY_DONE(norn_file_map(path, alloc, &file));
+    NORN_TRY_DONE(norn_plan_keep_file(plan, file));
+    NORN_TRY_DONE(norn_plan_decode(norn_file_bytes(file), path, true, plan));
+    *out = plan;
+    plan = NULL;
+done:
+    norn_plan_release(plan);
+    return status;
+}

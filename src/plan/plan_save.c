@@ -1,0 +1,207 @@
+#include "base/memory.h"
+#include "graph/graph_file.h"
+#include "plan/manifest.h"
+#include "plan/plan_file.h"
+#include "tensor/safetensors.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { WEIGHT_ALIGN = 64 };
+
+/// One constant on its way into the weights section.
+typedef struct blob {
+    const void *bytes;
+    size_t count;
+    uint64_t offset;
+} blob;
+
+typedef struct saver {
+    const norn_plan *plan;
+    norn_arena arena;
+    norn_buffer manifest, graph, code;
+    blob *blobs;
+    size_t blob_count, blob_capacity;
+    uint64_t weight_bytes;
+    uint8_t *chunk;
+    norn_plan_header header;
+} saver;
+
+// ---- sections
+// ------------------------------------------------------------------------------------
+
+static norn_status put_constant(void *context, const void *bytes, size_t count, uint64_t *offset) {
+    saver *s = context;
+    // The same constant often comes again at once (shared with a body); look back a little.
+    for (size_t i = s->blob_count; i > 0 && s->blob_count - i < 64; i--) {
+        if (s->blobs[i - 1].bytes != bytes || s->blobs[i - 1].count != count) continue;
+        *offset = s->blobs[i - 1].offset;
+        return NORN_OK;
+    }
+    if (s->blob_count == s->blob_capacity) {
+        size_t capacity = s->blob_capacity ? s->blob_capacity * 2 : 256;
+        blob *bigger;
+        NORN_TRY(NORN_TAKE_ARRAY(&s->arena, capacity, &bigger));
+        if (s->blob_count) memcpy(bigger, s->blobs, s->blob_count * sizeof *bigger);
+        s->blobs = bigger;
+        s->blob_capacity = capacity;
+    }
+    *offset = s->weight_bytes;
+    s->blobs[s->blob_count++] = (blob){bytes, count, *offset};
+    s->weight_bytes = (*offset + count + WEIGHT_ALIGN - 1) & ~(uint64_t)(WEIGHT_ALIGN - 1);
+    return NORN_OK;
+}
+
+/// Code section: count, then for each {node, bytes, offset}; then the objects, each 64-byte
+/// aligned.
+static norn_status encode_code(saver *s) {
+    const norn_plan *plan = s->plan;
+    static const uint8_t zeros[WEIGHT_ALIGN];
+    uint64_t at = 8 + (uint64_t)plan->code_count * 24;
+    uint64_t count = plan->code_count;
+    norn_buffer_append(&s->code, &count, sizeof count);
+    for (uint32_t i = 0; i < plan->code_count; i++) {
+        at = (at + WEIGHT_ALIGN - 1) & ~(uint64_t)(WEIGHT_ALIGN - 1);
+        uint64_t entry[3] = {plan->codes[i].node_index, plan->codes[i].bytes.count, at};
+        norn_buffer_append(&s->code, entry, sizeof entry);
+        at += plan->codes[i].bytes.count;
+    }
+    for (uint32_t i = 0; i < plan->code_count; i++) {
+        size_t pad = (WEIGHT_ALIGN - s->code.count % WEIGHT_ALIGN) % WEIGHT_ALIGN;
+        norn_buffer_append(&s->code, zeros, pad);
+        norn_buffer_append(&s->code, plan->codes[i].bytes.bytes, plan->codes[i].bytes.count);
+    }
+    return norn_buffer_status(&s->code);
+}
+
+/// Walk over the weights section piece by piece, padding too.
+static norn_status each_weight(const saver *s,
+                               norn_status (*piece)(void *context, const void *bytes, size_t count),
+                               void *context) {
+    static const uint8_t zeros[WEIGHT_ALIGN];
+    for (size_t i = 0; i < s->blob_count; i++) {
+        uint64_t next = i + 1 < s->blob_count ? s->blobs[i + 1].offset : s->weight_bytes;
+        NORN_TRY(piece(context, s->blobs[i].bytes, s->blobs[i].count));
+        NORN_TRY(piece(context, zeros, next - s->blobs[i].offset - s->blobs[i].count));
+    }
+    return NORN_OK;
+}
+
+static norn_status hash_piece(void *context, const void *bytes, size_t count) {
+    if (count) norn_tree_hash_add(context, bytes, count);
+    return NORN_OK;
+}
+
+static norn_status write_piece(void *context, const void *bytes, size_t count) {
+    return count ? norn_file_writer_append(context, bytes, count) : NORN_OK;
+}
+
+static uint64_t hash_buffer(saver *s, const norn_buffer *buffer) {
+    norn_tree_hash hash;
+    norn_tree_hash_init(&hash, s->chunk);
+    if (buffer->count) norn_tree_hash_add(&hash, buffer->bytes, buffer->count);
+    return norn_tree_hash_end(&hash);
+}
+
+static norn_status make_header(saver *s) {
+    norn_plan_header *header = &s->header;
+    const norn_buffer *buffers[] = {&s->manifest, &s->graph, &s->code};
+    const norn_device *device = s->plan->device ? s->plan->device : s->plan->host;
+    uint64_t at = NORN_PLAN_PAGE;
+    memcpy(header->magic, NORN_PLAN_MAGIC, sizeof header->magic);
+    header->abi = NORN_PLAN_ABI;
+    header->section_count = NORN_SECTION_COUNT;
+    const char *stamp = device->ops->stamp ? device->ops->stamp((norn_device *)(uintptr_t)device)
+                                           : device->ops->kind;
+    strncpy(header->stamp, stamp, sizeof header->stamp - 1);
+    for (int i = 0; i < NORN_SECTION_COUNT; i++) {
+        norn_plan_entry *entry = &header->section[i];
+        memcpy(entry->name, norn_plan_section_names[i], strlen(norn_plan_section_names[i]));
+        entry->offset = at;
+        entry->bytes = i == NORN_SECTION_WEIGHTS ? s->weight_bytes : buffers[i]->count;
+        if (i != NORN_SECTION_WEIGHTS) entry->hash = hash_buffer(s, buffers[i]);
+        at += entry->bytes;
+        if (i + 1 < NORN_SECTION_COUNT)
+            at = (at + NORN_PLAN_PAGE - 1) & ~(uint64_t)(NORN_PLAN_PAGE - 1);
+    }
+    norn_tree_hash hash;
+    norn_tree_hash_init(&hash, s->chunk);
+    NORN_TRY(each_weight(s, hash_piece, &hash));
+    header->section[NORN_SECTION_WEIGHTS].hash = norn_tree_hash_end(&hash);
+    header->file_bytes = at;
+    header->hash = norn_plan_header_hash(header);
+    return NORN_OK;
+}
+
+static norn_status write_file(saver *s, const char *path) {
+    const norn_buffer *buffers[] = {&s->manifest, &s->graph, &s->code};
+    norn_file_writer *writer;
+    norn_status status;
+    NORN_TRY(norn_file_writer_open(path, s->plan->alloc, &writer));
+    NORN_TRY_DONE(norn_file_writer_append(writer, &s->header, sizeof s->header));
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) {
+        NORN_TRY_DONE(norn_file_writer_align(writer, NORN_PLAN_PAGE));
+        if (buffers[i]->count)
+            NORN_TRY_DONE(norn_file_writer_append(writer, buffers[i]->bytes, buffers[i]->count));
+    }
+    NORN_TRY_DONE(norn_file_writer_align(writer, NORN_PLAN_PAGE));
+    NORN_TRY_DONE(each_weight(s, write_piece, writer));
+    return norn_file_writer_commit(writer);
+done:
+    norn_file_writer_abort(writer);
+    return status;
+}
+
+// ---- tables
+// --------------------------------------------------------------------------------------
+
+static norn_status write_table(saver *s, const char *folder, uint32_t index) {
+    const norn_plan_table *table = &s->plan->tables[index];
+    const char *file, *path;
+    norn_safetensor rows = {"rows", *table->data};
+    NORN_TRY(norn_plan_table_file(s->plan, index, &s->arena, &file));
+    NORN_TRY(norn_arena_format(&s->arena, &path, "%s/%s", folder, file));
+    return norn_safetensors_write(path, &rows, 1, s->plan->alloc);
+}
+
+/// Before the plan, so that a plan never lacks its tables.
+static norn_status write_tables(saver *s, const char *path) {
+    const char *folder = NULL;
+    for (uint32_t i = 0; i < s->plan->table_count; i++) {
+        if (!s->plan->tables[i].data) continue;
+        if (!folder) {
+            NORN_TRY(norn_arena_format(&s->arena, &folder, "%s.tables", path));
+            if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+                return norn_fail(NORN_PERMISSION_DENIED, "%s: cannot make the folder: %s", folder,
+                                 strerror(errno));
+        }
+        NORN_TRY(write_table(s, folder, i));
+    }
+    return NORN_OK;
+}
+
+norn_status norn_plan_save(const norn_plan *plan, const char *path) {
+    saver s = {.plan = plan};
+    norn_graph_sink sink = {put_constant, &s};
+    norn_status status;
+    norn_arena_init(&s.arena, plan->alloc, 1 << 14);
+    norn_buffer_init(&s.manifest, plan->alloc);
+    norn_buffer_init(&s.graph, plan->alloc);
+    norn_buffer_init(&s.code, plan->alloc);
+    NORN_TRY_DONE(norn_alloc_bytes(plan->alloc, NORN_PLAN_CHUNK, (void **)&s.chunk));
+    NORN_TRY_DONE(norn_manifest_encode(plan, &s.arena, &s.manifest));
+    NORN_TRY_DONE(norn_graph_encode(plan->graph, &sink, &s.graph));
+    NORN_TRY_DONE(encode_code(&s));
+    NORN_TRY_DONE(make_header(&s));
+    NORN_TRY_DONE(write_tables(&s, path));
+    NORN_TRY_DONE(write_file(&s, path));
+done:
+    if (status != NORN_OK) norn_note("saving plan '%s'", path);
+    norn_free(plan->alloc, s.chunk);
+    norn_buffer_deinit(&s.manifest);
+    norn_buffer_deinit(&s.graph);
+    norn_buffer_deinit(&s.code);
+    norn_arena_deinit(&s.arena);
+    return status;
+}

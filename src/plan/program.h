@@ -1,0 +1,110 @@
+/// The program: what the executor runs. One step a node of the region graph, in order, with
+/// pointers resolved; nodes that only rename bytes (Reshape, a placed Concat) have none, and in a
+/// plan for a device copies stand where a value is needed on the other side.
+///
+/// Memory   a program lives in the arena it was lowered into and borrows the graph and the devices.
+/// Threads  immutable once the plan is ready; any number of frames run it.
+#ifndef NORN_PLAN_PROGRAM_H
+#define NORN_PLAN_PROGRAM_H
+
+#include "device/device.h"
+#include "graph/graph.h"
+
+typedef struct norn_program norn_program;
+
+#define NORN_NO_SLOT UINT32_MAX
+
+typedef enum norn_slot_kind {
+    NORN_SLOT_CONST,   ///< bytes of the plan
+    NORN_SLOT_INPUT,   ///< given to each run
+    NORN_SLOT_PLANNED, ///< at an offset of the frame's arena: its shape follows from the inputs'
+                       ///< shapes
+    NORN_SLOT_POOLED,  ///< shape known only while running: a block of the instance's pool
+    NORN_SLOT_ALIAS,   ///< bytes of another slot
+} norn_slot_kind;
+
+/// A value in one place. A value that is needed on host and device has two slots.
+typedef struct norn_slot {
+    const norn_value *value;
+    norn_slot_kind kind;
+    bool on_device; ///< memory of the plan's device; else host
+    bool is_output; ///< lives until the end of the run
+    norn_dtype dtype;
+    norn_shape shape;     ///< of this view of the bytes; rank -1: known only while running
+    uint32_t input;       ///< INPUT: index among the graph's inputs
+    uint32_t root;        ///< ALIAS: the slot with the bytes, itself no ALIAS; else this slot
+    int64_t column;       ///< ALIAS: first element in the root's bytes
+    int64_t row_stride;   ///< elements between rows; 0: dense
+    const void *data;     ///< CONST: where its bytes are, on its side
+    size_t weight_offset; ///< CONST on a device: offset in the block of uploaded weights
+    uint32_t first,
+        last; ///< steps that write it first and read it last; of a root, through every alias
+} norn_slot;
+
+typedef enum norn_step_kind {
+    NORN_STEP_KERNEL,
+    NORN_STEP_COPY,  ///< in[0] to out[0], at least one of them on the device
+    NORN_STEP_PLACE, ///< CPU: rows of in[0] to the strided out[0] (what is left of a placed Concat)
+} norn_step_kind;
+
+typedef struct norn_step {
+    norn_step_kind kind;
+    bool on_device; ///< KERNEL: on the plan's device, else on the CPU
+    bool dynamic;   ///< an operand is POOLED (or has no known rank): views are made while running
+    bool infer;     ///< an output is POOLED: its shape function runs first
+    bool
+        check; ///< planned shapes are somebody's word: the shape function runs first and must agree
+    const norn_node *node; ///< COPY: the node that wanted it, or NULL for an output
+    uint32_t node_index;   ///< of `node` in the graph's order
+    norn_kernel_fn kernel;
+    const uint32_t *in, *out; ///< slots; NORN_NO_SLOT: omitted, unwanted
+    uint32_t in_count, out_count;
+    norn_span code;                    ///< of the device's codegen
+    void *state;                       ///< of the device's prepare
+    const norn_program *const *bodies; ///< by index among the node's GRAPH attributes
+    uint32_t body_count;
+} norn_step;
+
+struct norn_program {
+    norn_graph *graph;
+    norn_device *host;   ///< the CPU
+    norn_device *device; ///< NULL: the CPU is the plan's device
+    norn_slot *slots;
+    uint32_t slot_count;
+    norn_step *steps;
+    uint32_t step_count;
+    uint32_t *inputs;           ///< host slot of each graph input
+    uint32_t *device_inputs;    ///< device slot of each graph input, or NORN_NO_SLOT
+    uint32_t *outputs;          ///< slot of each graph output
+    size_t device_weight_bytes; ///< of CONST slots on the device
+    uint32_t
+        host_steps; ///< KERNEL steps on the CPU in a program for a device: they rule out capture
+    bool has_pooled;
+};
+
+/// Build the program of `graph` in `arena`, bodies too (those on the CPU). `device` NULL:
+/// everything on the CPU. May add derived symbols to the graph; uses the notes of its nodes. Errors
+/// UNIMPLEMENTED: a node that no device has a kernel for; names it
+norn_status norn_program_lower(norn_graph *graph, norn_device *host, norn_device *device,
+                               int32_t precision, norn_arena *arena,
+                               norn_program **out) NORN_NODISCARD;
+
+/// Known dims of `shape`, -1 where a dim is not known from these symbol values; rank -1 stays.
+void norn_shape_at(const norn_shape *shape, const int64_t *symbols, int32_t *rank, int64_t *dims);
+
+/// Symbol values at the profile's maximum; -1 where it has none. One for every symbol of `graph`.
+void norn_symbols_at_max(const norn_graph *graph, int64_t *values);
+
+/// A node as a device's kernel, codegen and prepare see it: shapes at `symbols`, constants with
+/// data. `views` has room for in_count + out_count.
+norn_step_spec norn_node_spec(const norn_node *node, const int64_t *symbols, int32_t precision,
+                              norn_view *views);
+
+static inline const norn_slot *norn_slot_root(const norn_program *program, uint32_t slot) {
+    return &program->slots[program->slots[slot].root];
+}
+
+/// One line a step: "  3 cpu  Gemm(%2, %w) -> %5  # top/Gemm_3"; for --explain and tests.
+void norn_program_print(const norn_program *program, norn_buffer *out);
+
+#endif

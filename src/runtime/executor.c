@@ -1,0 +1,209 @@
+#include "runtime/executor.h"
+#include "base/clock.h"
+#include "ops/op.h"
+#include "runtime/trace.h"
+#include "tensor/dtype.h"
+
+#include <string.h>
+
+// ---- what kernels ask for
+// ------------------------------------------------------------------------
+
+/// Room for `view` in the pool, held by the slot. A block that it holds already is kept if it is
+/// enough.
+static norn_status take_block(norn_frame *frame, uint32_t slot, norn_view *view) {
+    norn_blocks *blocks = &frame->room->blocks;
+    size_t bytes;
+    NORN_TRY(norn_view_bytes(view, &bytes));
+    norn_block *held = frame->blocks[slot];
+    if (!held || norn_block_bytes(held) < bytes) {
+        norn_blocks_give(blocks, held);
+        frame->blocks[slot] = NULL;
+        NORN_TRY(norn_blocks_take(blocks, bytes, &frame->blocks[slot]));
+    }
+    view->data = norn_block_data(frame->blocks[slot]);
+    frame->slots[slot] = *view;
+    return NORN_OK;
+}
+
+static norn_status on_output(norn_call *call, uint32_t index, norn_dtype dtype, int32_t rank,
+                             const int64_t *dims) {
+    norn_frame_step *own = (norn_frame_step *)(void *)call;
+    norn_frame *frame = own->frame;
+    uint32_t slot = index < own->step->out_count ? own->step->out[index] : NORN_NO_SLOT;
+    if (slot == NORN_NO_SLOT) return NORN_OK; // nobody reads it: the view stays NONE
+    norn_view view = norn_view_of(dtype, rank, dims, NULL);
+    if (frame->program->slots[slot].kind == NORN_SLOT_POOLED) {
+        NORN_TRY(take_block(frame, slot, &view));
+        own->out[index] = view;
+        return NORN_OK;
+    }
+    if (norn_view_same_shape(&view, &own->out[index]) && dtype == own->out[index].dtype)
+        return NORN_OK;
+    char made[NORN_VIEW_TEXT], planned[NORN_VIEW_TEXT];
+    return norn_fail(NORN_INVALID_ARGUMENT,
+                     "node '%s': output %u came out as %s, its shape says %s", call->name, index,
+                     norn_view_text(&view, made), norn_view_text(&own->out[index], planned));
+}
+
+static norn_status on_scratch(norn_call *call, size_t bytes, void **out) {
+    norn_frame_step *own = (norn_frame_step *)(void *)call;
+    norn_run_room *room = own->frame->room;
+    return norn_scratch_take(own->step->on_device ? &room->device_scratch : &room->host_scratch,
+                             bytes, out);
+}
+
+static norn_status on_body(norn_call *call, uint32_t body, const norn_view *in, uint32_t in_count,
+                           norn_view *out, uint32_t out_count) {
+    norn_frame_step *own = (norn_frame_step *)(void *)call;
+    if (body >= own->step->body_count)
+        return norn_fail(NORN_INTERNAL, "node '%s' has no body %u", call->name, body);
+    norn_frame *frame = own->bodies[body];
+    const norn_graph *graph = frame->program->graph;
+    if (in_count != graph->input_count || out_count != graph->output_count)
+        return norn_fail(NORN_INTERNAL, "node '%s': body %u takes %u and gives %u, not %u and %u",
+                         call->name, body, graph->input_count, graph->output_count, in_count,
+                         out_count);
+    norn_status status = norn_frame_bind(frame, in);
+    if (status == NORN_OK) status = norn_frame_run(frame);
+    if (status != NORN_OK) {
+        norn_note("body of node '%s'", call->name);
+        return status;
+    }
+    for (uint32_t i = 0; i < out_count; i++) out[i] = *norn_frame_output(frame, i);
+    return NORN_OK;
+}
+
+const norn_call_host norn_executor_host = {on_output, on_scratch, on_body};
+
+// ---- steps
+// ---------------------------------------------------------------------------------------
+
+/// Sizes of pooled outputs, from the shape function and the inputs at hand.
+static norn_status infer_outputs(norn_frame *frame, norn_frame_step *own) {
+    const norn_step *step = own->step;
+    for (uint32_t k = 0; k < step->out_count; k++)
+        if (step->out[k] != NORN_NO_SLOT)
+            own->out[k] = (norn_view){.dtype = frame->program->slots[step->out[k]].dtype};
+    NORN_TRY(norn_step_shapes(step->node, own->in, step->in_count, own->out, step->out_count,
+                              frame->shapes));
+    for (uint32_t k = 0; k < step->out_count; k++) {
+        uint32_t slot = step->out[k];
+        if (slot == NORN_NO_SLOT) continue;
+        if (frame->program->slots[slot].kind != NORN_SLOT_POOLED)
+            own->out[k] = frame->slots[slot];
+        else if (own->out[k].rank >= 0)
+            NORN_TRY(take_block(frame, slot, &own->out[k]));
+    }
+    return NORN_OK;
+}
+
+/// The planned shapes are what somebody said: see whether these inputs give the same.
+static norn_status check_declared(norn_frame *frame, norn_frame_step *own) {
+    const norn_step *step = own->step;
+    norn_view *made = own->checked;
+    for (uint32_t k = 0; k < step->out_count; k++)
+        made[k] = (norn_view){.dtype = own->out[k].dtype};
+    NORN_TRY(norn_step_shapes(step->node, own->in, step->in_count, made, step->out_count,
+                              frame->shapes));
+    for (uint32_t k = 0; k < step->out_count; k++) {
+        if (!norn_view_present(&own->out[k]) || made[k].rank < 0)
+            continue; // the kernel's own word is checked too
+        if (frame->program->slots[step->out[k]].kind == NORN_SLOT_POOLED ||
+            norn_view_same_shape(&made[k], &own->out[k]))
+            continue;
+        char is[NORN_VIEW_TEXT], said[NORN_VIEW_TEXT];
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "node '%s': output %u is %s for these inputs, the model declares %s",
+                         own->call.name, k, norn_view_text(&made[k], is),
+                         norn_view_text(&own->out[k], said));
+    }
+    return NORN_OK;
+}
+
+static norn_status check_sized(const norn_frame *frame, const norn_frame_step *own) {
+    for (uint32_t k = 0; k < own->step->out_count; k++)
+        if (own->step->out[k] != NORN_NO_SLOT && own->out[k].rank < 0)
+            return norn_fail(NORN_INTERNAL, "node '%s': its kernel gave output %u no size",
+                             own->call.name, k);
+    (void)frame;
+    return NORN_OK;
+}
+
+static norn_status run_kernel(norn_frame *frame, norn_frame_step *own) {
+    const norn_step *step = own->step;
+    norn_run_room *room = frame->room;
+    if (own->empty) return NORN_OK;
+    if (step->dynamic) {
+        for (uint32_t k = 0; k < step->in_count; k++)
+            if (step->in[k] != NORN_NO_SLOT) own->in[k] = frame->slots[step->in[k]];
+        if (step->infer) NORN_TRY(infer_outputs(frame, own));
+    }
+    if (step->check) NORN_TRY(check_declared(frame, own));
+    own->call.tables = step->on_device ? room->device_tables : room->host_tables;
+    // Scratch on the device is in use until the stream has come by, but later steps come after
+    // that.
+    norn_scratch *scratch = step->on_device ? &room->device_scratch : &room->host_scratch;
+    norn_scratch_mark mark = norn_scratch_save(scratch);
+    norn_status status = step->kernel(&own->call);
+    norn_scratch_restore(scratch, mark);
+    if (status == NORN_OK && step->infer) status = check_sized(frame, own);
+    return status;
+}
+
+static void copy_rows(norn_frame_step *own) {
+    const norn_view *from = &own->in[0], *to = &own->out[0];
+    size_t row_bytes = 0, stride = 0;
+    (void)norn_dtype_bytes(to->dtype, to->dims[1], &row_bytes);
+    (void)norn_dtype_bytes(to->dtype, to->row_stride, &stride);
+    for (int64_t r = 0; r < to->dims[0]; r++)
+        memcpy((char *)to->data + (size_t)r * stride,
+               (const char *)from->data + (size_t)r * row_bytes, row_bytes);
+}
+
+static norn_status wait_for_device(norn_run_room *room) {
+    if (!room->device_busy) return NORN_OK;
+    NORN_TRY(room->device->ops->stream_wait(room->device, room->stream));
+    room->device_busy = false;
+    return NORN_OK;
+}
+
+static norn_status run_step(norn_frame *frame, norn_frame_step *own) {
+    const norn_step *step = own->step;
+    norn_run_room *room = frame->room;
+    if (step->kind == NORN_STEP_COPY) {
+        size_t bytes;
+        NORN_TRY(norn_view_bytes(&own->in[0], &bytes));
+        room->device_busy = true;
+        if (bytes == 0) return NORN_OK;
+        return room->device->ops->copy(room->device, room->stream, own->out[0].data,
+                                       own->in[0].data, bytes);
+    }
+    if (step->on_device)
+        room->device_busy = true;
+    else
+        NORN_TRY(wait_for_device(room));
+    if (step->kind == NORN_STEP_PLACE)
+        copy_rows(own);
+    else
+        NORN_TRY(run_kernel(frame, own));
+    for (uint32_t i = 0; i < own->release_count; i++) {
+        uint32_t slot = own->release[i];
+        norn_blocks_give(&room->blocks, frame->blocks[slot]);
+        frame->blocks[slot] = NULL;
+    }
+    return NORN_OK;
+}
+
+norn_status norn_frame_run(norn_frame *frame) {
+    const norn_program *program = frame->program;
+    norn_trace *trace = frame->room->trace;
+    if (trace && trace->frame != frame) trace = NULL; // bodies are part of their step
+    for (uint32_t i = 0; i < program->step_count; i++) {
+        if (trace) NORN_TRY(norn_trace_begin(trace, i));
+        norn_status status = run_step(frame, &frame->steps[i]);
+        if (status != NORN_OK) return status;
+        if (trace) NORN_TRY(norn_trace_end(trace, i));
+    }
+    return NORN_OK;
+}

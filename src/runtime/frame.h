@@ -1,0 +1,92 @@
+/// A frame: one program with its memory and its calls laid out, ready to run again and again. An
+/// instance has one for the model and, under it, one for every body of an If, Loop or Scan.
+///
+/// Binding inputs gives the symbols their values; while these stay the same, a run patches only the
+/// inputs' addresses. When a value outgrows its place the frame plans its memory again, and keeps
+/// that.
+#ifndef NORN_RUNTIME_FRAME_H
+#define NORN_RUNTIME_FRAME_H
+
+#include "plan/memory_plan.h"
+#include "plan/step_shape.h"
+#include "runtime/run_memory.h"
+
+typedef struct norn_frame norn_frame;
+
+/// What the frames of one instance share.
+typedef struct norn_run_room {
+    norn_alloc alloc;
+    norn_pool *threads;
+    norn_device *host, *device; ///< device NULL: a plan for the CPU
+    norn_stream *stream;        ///< of the device
+    norn_blocks blocks;
+    norn_scratch host_scratch, device_scratch;
+    const norn_table_binding *host_tables,
+        *device_tables;       ///< by the plan's table index; of this run
+    bool device_busy;         ///< work was given to the stream that the host has not waited for
+    struct norn_trace *trace; ///< of the top frame; NULL: not recorded
+} norn_run_room;
+
+/// One step with its operands. The executor's side of norn_call.
+typedef struct norn_frame_step {
+    norn_call call; ///< first: the host functions find the step by it
+    norn_frame *frame;
+    const norn_step *step;
+    norn_view *in, *out;
+    norn_view *checked; ///< room for shapes, of steps with `check`
+    norn_frame **bodies;
+    const uint32_t *release; ///< pooled slots that nobody reads after this step
+    uint32_t release_count;
+    bool empty; ///< every output has no elements: nothing to do
+} norn_frame_step;
+
+/// An operand that lies in an input: its address changes with every run.
+typedef struct norn_input_patch {
+    norn_view *view;
+    uint32_t input;
+} norn_input_patch;
+
+struct norn_frame {
+    const norn_program *program;
+    norn_run_room *room;
+    norn_layout layout;
+    char *host_arena, *device_arena;
+    size_t host_capacity, device_capacity;
+    int64_t *symbols;    ///< values of the last bound run
+    int64_t *incoming;   ///< of the run that is being bound
+    bool resolved;       ///< views agree with `symbols`
+    norn_view *slots;    ///< by slot: where its value is now
+    norn_block **blocks; ///< by slot: what a POOLED one holds
+    norn_frame_step *steps;
+    size_t *input_offsets;  ///< by input, in the device's arena: side by side at this run's sizes
+    size_t *output_offsets; ///< by output; SIZE_MAX for one that is on the host
+    size_t input_bytes, output_begin, output_bytes; ///< of those blocks at this run's sizes
+    norn_input_patch *patches;
+    uint32_t patch_count;
+    norn_shape_room shapes;
+    norn_arena arena; ///< of all the arrays above
+    int32_t *binder;  ///< by symbol: the input that set its value in this run, or -1
+};
+
+/// `room` is borrowed and must be in place; memory is planned at the profile's maximum and taken.
+norn_status norn_frame_create(const norn_program *program, norn_run_room *room,
+                              norn_frame **out) NORN_NODISCARD;
+void norn_frame_destroy(norn_frame *frame); ///< takes NULL
+
+/// Check `inputs` (host memory) against the program and make them those of the next run.
+/// Errors   INVALID_ARGUMENT names the input; RESOURCE_EXHAUSTED leaves the frame as it was
+norn_status norn_frame_bind(norn_frame *frame, const norn_view *inputs) NORN_NODISCARD;
+/// Check only: symbol values of these inputs into frame->incoming.
+norn_status norn_frame_read_symbols(norn_frame *frame, const norn_view *inputs) NORN_NODISCARD;
+/// Lay everything out for frame->incoming; true in *moved when memory or views changed.
+norn_status norn_frame_resolve(norn_frame *frame, bool *moved) NORN_NODISCARD;
+
+/// Run every step. On a device this only gives work to the stream, except where the CPU must step
+/// in.
+norn_status norn_frame_run(norn_frame *frame) NORN_NODISCARD;
+/// The value of output `index` after a run.
+const norn_view *norn_frame_output(const norn_frame *frame, uint32_t index);
+/// Give pooled blocks back to the room.
+void norn_frame_reset(norn_frame *frame);
+
+#endif

@@ -1,0 +1,51 @@
+/// One instance: a frame with its threads, staging memory and device stream. One thread at a time.
+#ifndef NORN_RUNTIME_INSTANCE_H
+#define NORN_RUNTIME_INSTANCE_H
+
+#include "norn/session.h"
+#include "plan/plan.h"
+#include "runtime/device_run.h"
+#include "runtime/frame.h"
+#include "runtime/table_set.h"
+#include "runtime/trace.h"
+
+/// Where callers put one input: a part of the instance's block, or memory of its own once it
+/// outgrew that.
+typedef struct norn_staging {
+    void *memory;
+    size_t bytes;
+    bool own;
+} norn_staging;
+
+struct norn_instance {
+    norn_session *session;
+    norn_plan *plan;
+    norn_alloc alloc;
+    norn_run_room room;
+    norn_frame *frame;
+    norn_view *given; ///< inputs as the caller placed them
+    bool *is_given;
+    norn_view *outputs; ///< of the last run
+    norn_staging *staging;
+    void *staging_block;
+    norn_device_run *device_run; ///< NULL: a plan for the CPU
+    norn_trace *trace;
+    bool trace_on;
+    norn_run_phases phases;
+    norn_instance *next; ///< among the session's free ones
+};
+
+norn_status norn_instance_create(norn_session *session, norn_plan *plan, int32_t threads,
+                                 norn_alloc alloc, norn_instance **out) NORN_NODISCARD;
+void norn_instance_destroy(norn_instance *instance); ///< takes NULL
+/// Forget the inputs of the last holder.
+void norn_instance_clear(norn_instance *instance);
+/// Run on `inputs`, wherever they are in host memory, with `tables`; outputs are in
+/// instance->outputs.
+norn_status norn_instance_execute(norn_instance *instance, const norn_view *inputs,
+                                  const norn_table_set *tables) NORN_NODISCARD;
+
+/// The session's tables now, retained.
+norn_table_set *norn_session_pin_tables(norn_session *session);
+
+#endif

@@ -1,0 +1,237 @@
+#include "base/checked.h"
+#include "base/memory.h"
+#include "runtime/executor.h"
+#include "tensor/dtype.h"
+
+#include <string.h>
+
+// ---- symbols from inputs
+// -------------------------------------------------------------------------
+
+static norn_status bad_dim(const norn_frame *frame, uint32_t input, int32_t d, int64_t value,
+                           norn_dim dim) {
+    const norn_graph *graph = frame->program->graph;
+    const char *name = graph->inputs[input]->name;
+    char text[NORN_DIM_TEXT];
+    if (norn_dim_is_const(dim))
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "input '%s': dim %d is %lld, the model expects %lld", name, d,
+                         (long long)value, (long long)dim.constant);
+    norn_dim_text(&graph->symbols, dim, text);
+    int32_t binder = frame->binder[dim.symbol];
+    if (binder >= 0 && (uint32_t)binder != input)
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "input '%s': dim %d is %lld, but input '%s' makes %s %lld", name, d,
+                         (long long)value, graph->inputs[binder]->name, text,
+                         (long long)norn_dim_eval(dim, frame->incoming));
+    return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': dim %d is %lld, which is not %s", name, d,
+                     (long long)value, text);
+}
+
+static norn_status check_type(const norn_frame *frame, uint32_t input, const norn_view *view) {
+    const norn_value *value = frame->program->graph->inputs[input];
+    if (view->dtype != value->dtype)
+        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': its type is %s, the model expects %s",
+                         value->name, norn_dtype_name(view->dtype), norn_dtype_name(value->dtype));
+    if (view->rank < 0 || view->rank > NORN_MAX_RANK ||
+        (value->shape.rank >= 0 && view->rank != value->shape.rank))
+        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': it has %d dims, the model expects %d",
+                         value->name, view->rank, value->shape.rank);
+    for (int32_t d = 0; d < view->rank; d++)
+        if (view->dims[d] < 0)
+            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': dim %d is %lld", value->name, d,
+                             (long long)view->dims[d]);
+    return NORN_OK;
+}
+
+/// Plain symbols take their value from the first input that has them.
+static norn_status bind_input(norn_frame *frame, uint32_t input, const norn_view *view) {
+    const norn_shape *shape = &frame->program->graph->inputs[input]->shape;
+    NORN_TRY(check_type(frame, input, view));
+    for (int32_t d = 0; d < shape->rank; d++) {
+        norn_dim dim = shape->dims[d];
+        int64_t value = view->dims[d];
+        if (norn_dim_is_const(dim)) {
+            if (value != dim.constant) return bad_dim(frame, input, d, value, dim);
+            continue;
+        }
+        if (frame->program->graph->symbols.at[dim.symbol].kind != NORN_SYMBOL_INPUT) continue;
+        int64_t rest = value - dim.constant;
+        if (frame->binder[dim.symbol] < 0) {
+            if (rest < 0 || dim.coef <= 0 || rest % dim.coef != 0)
+                return bad_dim(frame, input, d, value, dim);
+            frame->incoming[dim.symbol] = rest / dim.coef;
+            frame->binder[dim.symbol] = (int32_t)input;
+        } else if (norn_dim_eval(dim, frame->incoming) != value) {
+            return bad_dim(frame, input, d, value, dim);
+        }
+    }
+    return NORN_OK;
+}
+
+/// Dimensions that follow from other inputs' must agree with them.
+static norn_status check_derived(norn_frame *frame, const norn_view *inputs) {
+    const norn_graph *graph = frame->program->graph;
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        const norn_shape *shape = &graph->inputs[i]->shape;
+        for (int32_t d = 0; d < shape->rank; d++) {
+            norn_dim dim = shape->dims[d];
+            if (norn_dim_is_const(dim) || graph->symbols.at[dim.symbol].kind != NORN_SYMBOL_DERIVED)
+                continue;
+            if (frame->incoming[dim.symbol] < 0) continue;
+            if (norn_dim_eval(dim, frame->incoming) != inputs[i].dims[d])
+                return bad_dim(frame, i, d, inputs[i].dims[d], dim);
+        }
+    }
+    return NORN_OK;
+}
+
+norn_status norn_frame_read_symbols(norn_frame *frame, const norn_view *inputs) {
+    const norn_graph *graph = frame->program->graph;
+    for (int32_t i = 0; i < graph->symbols.count; i++) frame->incoming[i] = frame->binder[i] = -1;
+    for (uint32_t i = 0; i < graph->input_count; i++) NORN_TRY(bind_input(frame, i, &inputs[i]));
+    norn_symbols_eval(&graph->symbols, frame->incoming);
+    return check_derived(frame, inputs);
+}
+
+// ---- addresses
+// -----------------------------------------------------------------------------------
+
+static size_t bytes_now(const norn_view *view) {
+    int64_t elems = norn_view_elems(view);
+    size_t bytes = 0;
+    if (elems > 0) (void)norn_dtype_bytes(view->dtype, elems, &bytes);
+    return norn_align_up(bytes, NORN_DEVICE_ALIGN);
+}
+
+/// Inputs and outputs on the device lie side by side at this run's sizes, which the layout's never
+/// pass.
+static void lay_device_ends(norn_frame *frame) {
+    const norn_program *program = frame->program;
+    size_t at = 0;
+    if (!program->device) return;
+    for (uint32_t i = 0; i < program->graph->input_count; i++) {
+        uint32_t slot = program->device_inputs[i];
+        frame->input_offsets[i] = at;
+        if (slot == NORN_NO_SLOT) continue;
+        frame->slots[slot].data = frame->device_arena + at;
+        at += bytes_now(&frame->slots[slot]);
+    }
+    frame->input_bytes = at;
+    frame->output_begin = at = frame->layout.output_offset;
+    for (uint32_t i = 0; i < program->graph->output_count; i++) {
+        uint32_t slot = program->outputs[i];
+        bool repeated = false;
+        frame->output_offsets[i] = SIZE_MAX;
+        if (!program->slots[slot].on_device) continue;
+        for (uint32_t k = 0; k < i && !repeated; k++) {
+            repeated = program->outputs[k] == slot;
+            if (repeated) frame->output_offsets[i] = frame->output_offsets[k];
+        }
+        if (repeated) continue;
+        frame->output_offsets[i] = at;
+        frame->slots[slot].data = frame->device_arena + at;
+        at += bytes_now(&frame->slots[slot]);
+    }
+    frame->output_bytes = at - frame->output_begin;
+}
+
+static void lay_slot(norn_frame *frame, uint32_t index) {
+    const norn_slot *slot = &frame->program->slots[index];
+    norn_view *view = &frame->slots[index];
+    *view = (norn_view){.dtype = slot->dtype, .row_stride = slot->row_stride};
+    norn_shape_at(&slot->shape, frame->symbols, &view->rank, view->dims);
+    if (slot->kind == NORN_SLOT_CONST) {
+        *view = *slot->value->data;
+        view->data = (void *)(uintptr_t)slot->data;
+    }
+    if (slot->kind == NORN_SLOT_PLANNED)
+        view->data = (slot->on_device ? frame->device_arena : frame->host_arena) +
+                     frame->layout.offsets[index];
+}
+
+/// Elements from the first to just after the last.
+static int64_t reach_of(const norn_view *view) {
+    int64_t elems = norn_view_elems(view);
+    if (elems <= 0 || view->row_stride == 0) return elems;
+    int64_t inner = view->dims[view->rank - 1];
+    return (elems / inner - 1) * view->row_stride + inner;
+}
+
+/// A view's shape may come from a model's or a plan's word, so see that it stays inside its root.
+static norn_status lay_alias(norn_frame *frame, uint32_t index) {
+    const norn_slot *slot = &frame->program->slots[index];
+    const norn_view *root = &frame->slots[slot->root];
+    char *base = root->data;
+    size_t skip = 0;
+    int64_t reach = reach_of(&frame->slots[index]), room = norn_view_elems(root), end;
+    bool dense = slot->row_stride == 0 && slot->column == 0;
+    if (reach < 0 || (reach > 0 && (!norn_i64_add(reach, slot->column, &end) || end > room)) ||
+        (dense && reach != room))
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "'%s' has %lld elements, '%s' whose bytes it shows has %lld",
+                         slot->value->name, (long long)reach,
+                         frame->program->slots[slot->root].value->name, (long long)room);
+    (void)norn_dtype_bytes(slot->dtype, slot->column, &skip);
+    frame->slots[index].data = base ? base + skip : NULL;
+    return NORN_OK;
+}
+
+static void lay_step(norn_frame *frame, norn_frame_step *own) {
+    const norn_step *step = own->step;
+    own->call.state = step->state;
+    for (uint32_t k = 0; k < step->in_count; k++)
+        own->in[k] = step->in[k] == NORN_NO_SLOT ? (norn_view){0} : frame->slots[step->in[k]];
+    own->empty = step->out_count > 0 && !step->dynamic;
+    for (uint32_t k = 0; k < step->out_count; k++) {
+        own->out[k] = step->out[k] == NORN_NO_SLOT ? (norn_view){0} : frame->slots[step->out[k]];
+        if (norn_view_present(&own->out[k]) && norn_view_elems(&own->out[k]) != 0)
+            own->empty = false;
+    }
+}
+
+norn_status norn_frame_resolve(norn_frame *frame, bool *moved) {
+    const norn_program *program = frame->program;
+    size_t symbol_bytes = (size_t)program->graph->symbols.count * sizeof *frame->symbols;
+    bool grew;
+    *moved = false;
+    if (frame->resolved && memcmp(frame->symbols, frame->incoming, symbol_bytes) == 0)
+        return NORN_OK;
+    frame->resolved = false;
+    NORN_TRY(norn_layout_reserve(program, frame->incoming, &frame->layout, &grew));
+    if (grew) NORN_TRY(norn_memory_plan(program, frame->room->alloc, &frame->layout));
+    NORN_TRY(norn_frame_take_arenas(frame));
+    memcpy(frame->symbols, frame->incoming, symbol_bytes);
+    for (uint32_t i = 0; i < program->slot_count; i++) lay_slot(frame, i);
+    lay_device_ends(frame);
+    for (uint32_t i = 0; i < program->slot_count; i++)
+        if (program->slots[i].kind == NORN_SLOT_ALIAS) NORN_TRY(lay_alias(frame, i));
+    for (uint32_t i = 0; i < program->step_count; i++) lay_step(frame, &frame->steps[i]);
+    frame->resolved = true;
+    *moved = true;
+    return NORN_OK;
+}
+
+/// This run's addresses of the inputs, and of what only renames them.
+static void patch_inputs(norn_frame *frame, const norn_view *inputs) {
+    const norn_program *program = frame->program;
+    for (uint32_t i = 0; i < program->slot_count; i++) {
+        const norn_slot *root = norn_slot_root(program, i);
+        if (root->kind != NORN_SLOT_INPUT || root->on_device) continue;
+        if (program->slots[i].kind == NORN_SLOT_INPUT)
+            frame->slots[i] = inputs[root->input];
+        else
+            frame->slots[i].data = inputs[root->input].data;
+    }
+    for (uint32_t i = 0; i < frame->patch_count; i++)
+        frame->patches[i].view->data = inputs[frame->patches[i].input].data;
+}
+
+norn_status norn_frame_bind(norn_frame *frame, const norn_view *inputs) {
+    bool moved;
+    norn_frame_reset(frame);
+    NORN_TRY(norn_frame_read_symbols(frame, inputs));
+    NORN_TRY(norn_frame_resolve(frame, &moved));
+    patch_inputs(frame, inputs);
+    return NORN_OK;
+}

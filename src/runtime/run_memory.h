@@ -1,0 +1,73 @@
+/// Memory that a run takes while it runs: blocks for values whose size shows only then, and scratch
+/// of kernels. Both keep what they got from the allocator, so that the steady state allocates
+/// nothing.
+///
+/// Threads  one at a time; each instance has its own.
+#ifndef NORN_RUNTIME_RUN_MEMORY_H
+#define NORN_RUNTIME_RUN_MEMORY_H
+
+#include "base/status.h"
+#include "norn/alloc.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+// ---- blocks: any lifetime
+// ------------------------------------------------------------------------
+
+enum { NORN_BLOCK_CLASSES = 96 }; ///< two a power of two
+
+typedef struct norn_block norn_block;
+typedef struct norn_blocks {
+    norn_alloc alloc;
+    norn_block *free[NORN_BLOCK_CLASSES];
+    norn_block *all;
+} norn_blocks;
+
+void norn_blocks_init(norn_blocks *blocks, norn_alloc alloc); ///< allocates nothing
+void norn_blocks_deinit(norn_blocks *blocks); ///< frees every block, also those still taken
+/// At least `bytes`, 64-byte aligned, not zeroed.
+norn_status norn_blocks_take(norn_blocks *blocks, size_t bytes, norn_block **out) NORN_NODISCARD;
+void norn_blocks_give(norn_blocks *blocks, norn_block *block); ///< takes NULL
+void *norn_block_data(norn_block *block);
+size_t norn_block_bytes(const norn_block *block);
+
+// ---- scratch: last in, first out
+// -----------------------------------------------------------------
+
+/// Where memory of a stack comes from.
+typedef struct norn_scratch_source {
+    norn_status (*take)(void *context, size_t bytes, void **out);
+    void (*give)(void *context, void *memory);
+    void *context;
+} norn_scratch_source;
+
+typedef struct norn_scratch_chunk {
+    void *memory;
+    size_t bytes, used;
+} norn_scratch_chunk;
+
+enum { NORN_SCRATCH_CHUNKS = 32 };
+
+typedef struct norn_scratch {
+    norn_scratch_source source;
+    size_t align;
+    norn_scratch_chunk chunk[NORN_SCRATCH_CHUNKS];
+    uint32_t count, current; ///< chunks; the one that is being used
+} norn_scratch;
+
+typedef struct norn_scratch_mark {
+    uint32_t chunk;
+    size_t used;
+} norn_scratch_mark;
+
+void norn_scratch_init(norn_scratch *scratch, norn_scratch_source source, size_t align);
+void norn_scratch_deinit(norn_scratch *scratch);
+norn_status norn_scratch_take(norn_scratch *scratch, size_t bytes, void **out) NORN_NODISCARD;
+norn_scratch_mark norn_scratch_save(const norn_scratch *scratch);
+/// Everything taken after `mark` is free again.
+void norn_scratch_restore(norn_scratch *scratch, norn_scratch_mark mark);
+/// Between runs: several chunks become one as large as all, so that a later run needs one only.
+norn_status norn_scratch_settle(norn_scratch *scratch) NORN_NODISCARD;
+
+#endif

@@ -1,0 +1,206 @@
+#include "norn/session.h"
+#include "base/memory.h"
+#include "runtime/instance.h"
+#include "tensor/dtype.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+struct norn_session {
+    norn_alloc alloc;
+    norn_plan *plan;
+    norn_instance **instances;
+    int32_t count;
+    pthread_mutex_t lock; ///< of the free list and the tables' pointer; held for a few instructions
+    pthread_cond_t freed;
+    norn_instance *free;
+    int32_t free_count;
+    norn_table_set *tables;
+};
+
+static norn_status init_lock(norn_session *session) {
+    pthread_condattr_t monotonic;
+    pthread_mutex_init(&session->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&session->freed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return NORN_OK;
+}
+
+/// Threads of one instance: said, or the cores shared out.
+static int32_t threads_of(const norn_session_options *options, int32_t instances) {
+    if (options->threads > 0) return options->threads;
+    int32_t share = norn_core_count() / instances;
+    return share > 0 ? share : 1;
+}
+
+norn_status norn_session_create(norn_plan *plan, const norn_session_options *given,
+                                norn_alloc alloc, norn_session **out) {
+    norn_session_options options = given ? *given : (norn_session_options){0};
+    norn_session *session = NULL;
+    norn_status status;
+    *out = NULL;
+    if (options.instances < 0 || options.instances > 4096 || options.threads < 0)
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "a session of %d instances with %d threads each cannot be",
+                         options.instances, options.threads);
+    int32_t instances = options.instances ? options.instances : 1;
+    NORN_TRY(norn_plan_ready(plan));
+    NORN_TRY(NORN_NEW(alloc, &session));
+    session->alloc = alloc;
+    session->plan = norn_plan_retain(plan);
+    NORN_TRY_DONE(init_lock(session));
+    NORN_TRY_DONE(norn_table_set_create(plan, options.snapshot, alloc, &session->tables));
+    NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, (size_t)instances, &session->instances));
+    for (int32_t i = 0; i < instances; i++) {
+        NORN_TRY_DONE(norn_instance_create(session, plan, threads_of(&options, instances), alloc,
+                                           &session->instances[i]));
+        session->instances[i]->next = session->free;
+        session->free = session->instances[i];
+        session->free_count = ++session->count;
+    }
+    *out = session;
+    session = NULL;
+done:
+    norn_session_destroy(session);
+    return status;
+}
+
+void norn_session_destroy(norn_session *session) {
+    if (!session) return;
+    pthread_mutex_lock(&session->lock);
+    while (session->free_count < session->count) pthread_cond_wait(&session->freed, &session->lock);
+    pthread_mutex_unlock(&session->lock);
+    for (int32_t i = 0; i < session->count; i++) norn_instance_destroy(session->instances[i]);
+    norn_free(session->alloc, session->instances);
+    norn_table_set_release(session->tables);
+    norn_plan_release(session->plan);
+    pthread_cond_destroy(&session->freed);
+    pthread_mutex_destroy(&session->lock);
+    norn_free(session->alloc, session);
+}
+
+norn_status norn_session_set_snapshot(norn_session *session, norn_snapshot *snapshot) {
+    norn_table_set *set;
+    NORN_TRY(norn_table_set_create(session->plan, snapshot, session->alloc, &set));
+    pthread_mutex_lock(&session->lock);
+    norn_table_set *old = session->tables;
+    session->tables = set;
+    pthread_mutex_unlock(&session->lock);
+    norn_table_set_release(old);
+    return NORN_OK;
+}
+
+norn_table_set *norn_session_pin_tables(norn_session *session) {
+    pthread_mutex_lock(&session->lock);
+    norn_table_set *set = norn_table_set_retain(session->tables);
+    pthread_mutex_unlock(&session->lock);
+    return set;
+}
+
+norn_status norn_instance_acquire(norn_session *session, int64_t deadline_ns, norn_instance **out) {
+    struct timespec until = {.tv_sec = deadline_ns / 1000000000,
+                             .tv_nsec = deadline_ns % 1000000000};
+    int waited = 0;
+    *out = NULL;
+    pthread_mutex_lock(&session->lock);
+    while (!session->free && waited == 0)
+        waited = deadline_ns == 0 ? pthread_cond_wait(&session->freed, &session->lock)
+                                  : pthread_cond_timedwait(&session->freed, &session->lock, &until);
+    norn_instance *instance = session->free;
+    if (instance) {
+        session->free = instance->next;
+        session->free_count--;
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (!instance)
+        return norn_fail(NORN_DEADLINE_EXCEEDED,
+                         "the deadline passed before one of %d instances was free", session->count);
+    norn_instance_clear(instance);
+    *out = instance;
+    return NORN_OK;
+}
+
+void norn_instance_release(norn_instance *instance) {
+    norn_session *session = instance->session;
+    pthread_mutex_lock(&session->lock);
+    instance->next = session->free;
+    session->free = instance;
+    session->free_count++;
+    // Broadcast: norn_session_destroy may wait beside those who want an instance.
+    pthread_cond_broadcast(&session->freed);
+    pthread_mutex_unlock(&session->lock);
+}
+
+// ---- run: in from the caller's memory, out to it
+// -------------------------------------------------
+
+/// Kernels may assume that elements are aligned; a caller's need not be, and then they are copied.
+static norn_status take_inputs(norn_instance *instance, const norn_view *inputs) {
+    for (uint32_t i = 0; i < instance->plan->graph->input_count; i++) {
+        const norn_port *port = &instance->plan->inputs[i];
+        norn_view view = inputs[i];
+        size_t bytes;
+        if (view.row_stride != 0)
+            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': it must be dense", port->name);
+        if (view.rank < 0 || view.rank > NORN_MAX_RANK)
+            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': it has %d dims", port->name,
+                             view.rank);
+        norn_status status = norn_view_bytes(&view, &bytes);
+        if (status != NORN_OK) {
+            norn_note("input '%s'", port->name);
+            return status;
+        }
+        if (bytes && !view.data)
+            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': it has no data", port->name);
+        uint32_t element = norn_dtype_bits(view.dtype) / 8;
+        if (element > 8) element = 8;
+        if (bytes && element > 1 && (uintptr_t)view.data % element != 0 &&
+            view.dtype == port->dtype) {
+            void *aligned;
+            NORN_TRY(norn_instance_input(instance, i, view.rank, view.dims, &aligned));
+            view.data = memcpy(aligned, view.data, bytes);
+        }
+        instance->given[i] = view;
+    }
+    return NORN_OK;
+}
+
+static norn_status write_outputs(const norn_instance *instance, const norn_run_args *args) {
+    size_t count = instance->plan->graph->output_count;
+    for (size_t i = 0; i < count; i++) { // look before writing: outputs are all written or none
+        size_t bytes;
+        NORN_TRY(norn_view_bytes(&instance->outputs[i], &bytes));
+        if (bytes > args->output_bytes[i] || (bytes && !args->outputs[i].data))
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "output '%s': it needs %zu bytes, there is room for %zu",
+                             instance->plan->outputs[i].name, bytes,
+                             args->outputs[i].data ? args->output_bytes[i] : 0);
+    }
+    for (size_t i = 0; i < count; i++) {
+        void *to = args->outputs[i].data;
+        size_t bytes;
+        NORN_TRY(norn_view_bytes(&instance->outputs[i], &bytes));
+        if (bytes) memcpy(to, instance->outputs[i].data, bytes);
+        args->outputs[i] = instance->outputs[i];
+        args->outputs[i].data = to;
+    }
+    return NORN_OK;
+}
+
+norn_status norn_session_run(norn_session *session, const norn_run_args *args) {
+    norn_instance *instance;
+    NORN_TRY(norn_instance_acquire(session, args->deadline_ns, &instance));
+    norn_status status = take_inputs(instance, args->inputs);
+    if (status == NORN_OK) {
+        norn_table_set *tables = norn_session_pin_tables(session);
+        status = norn_instance_execute(instance, instance->given, tables);
+        norn_table_set_release(tables);
+    }
+    if (status == NORN_OK) status = write_outputs(instance, args);
+    norn_instance_release(instance);
+    return status;
+}
