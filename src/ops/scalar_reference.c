@@ -119,7 +119,7 @@ static double float_op(norn_scalar_op op, double a, double b, double c) {
     case NORN_SCALAR_ROUND:
         return rint(a);
     default:
-        return NAN;
+        return (double)NAN;
     }
 }
 
