@@ -89,10 +89,18 @@ def _items(table):
     years = [int(year) if year.isdigit() else 0 for year in table["release_year"]]
     return {
         "id": [table["item_id"][i] for i in order],
-        "title": [table["movie_title"][i] for i in order],
+        "title": [_natural(table["movie_title"][i]) for i in order],
         "year": np.array(years, np.float32)[order],
         "genres": bags,
     }, genres
+
+
+def _natural(title):
+    """`Third Man, The` as it is said."""
+    for article in (", The", ", A", ", An"):
+        if title.endswith(article):
+            return f"{article[2:]} {title.removesuffix(article)}"
+    return title
 
 
 class Features:

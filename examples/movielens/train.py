@@ -91,7 +91,8 @@ def settings():
     """norn.json: a request names its user once."""
     sides = dict.fromkeys(movielens.USER_INPUTS, "user")
     sides |= dict.fromkeys(movielens.ITEM_INPUTS, "item")
-    return {"inputs": {name: {"batch": side} for name, side in sides.items()}}
+    return {"inputs": {name: {"batch": side} for name, side in sides.items()},
+            "profile": {"max_batch": 2048}}  # all 1682 films in one batch
 
 
 def main():
