@@ -1,50 +1,8 @@
-// Normalisations that have no fast kernel: RMS, group, instance, batch, Lp, mean-variance, LRN.
+// Normalisations that have no fast kernel: group, instance, batch, Lp, mean-variance, LRN.
 #include "cpu/kernels/operand.h"
 
 #include <math.h>
 #include <string.h>
-
-/// y = x / sqrt(mean(x^2) + epsilon) * scale over the trailing dims from `axis`.
-norn_status norn_cpu_rms_norm(norn_call *call) {
-    const norn_view *in = &call->in[0];
-    const float *x, *scale;
-    float *y;
-    int32_t axis = norn_call_axis(call, -1, in->rank);
-    double epsilon = (double)norn_attr_f32(call->attrs, "epsilon", 1e-5f);
-    int64_t strides[NORN_MAX_RANK];
-    NORN_TRY(norn_input_f32(call, 0, &x));
-    NORN_TRY(norn_input_f32(call, 1, &scale));
-    NORN_TRY(norn_output_f32(call, 0, &y));
-    int64_t columns = norn_dims_product(in->dims, axis, in->rank),
-            rows = columns ? norn_view_elems(in) / columns : 0;
-    if (call->in[1].rank > in->rank) return norn_call_misfit(call, 1);
-    for (int32_t d = 0; d < call->in[1].rank; d++) {
-        int64_t own = call->in[1].dims[d], other = in->dims[in->rank - call->in[1].rank + d];
-        if (own != 1 && own != other) return norn_call_misfit(call, 1);
-    }
-    norn_broadcast_strides(&call->in[1], in->rank, in->dims, strides);
-    bool plain = norn_view_elems(&call->in[1]) == columns;
-    for (int64_t r = 0; r < rows; r++) {
-        const float *from = x + r * columns;
-        double sum = 0;
-        for (int64_t c = 0; c < columns; c++) sum += (double)from[c] * (double)from[c];
-        float factor = (float)(1 / sqrt(sum / (double)columns + epsilon));
-        for (int64_t c = 0; c < columns; c++) {
-            int64_t at = c;
-            if (!plain) {
-                int64_t rest = r * columns + c;
-                at = 0;
-                for (int32_t d = in->rank - 1; d >= 0; d--) {
-                    at += rest % in->dims[d] * strides[d];
-                    rest /= in->dims[d];
-                }
-            }
-            y[r * columns + c] = from[c] * factor * scale[at];
-        }
-    }
-    norn_result_f32(call, 0, y);
-    return NORN_OK;
-}
 
 /// Zero mean and unit variance of runs of `run` elements; scale and bias a channel.
 static norn_status norm_channels(norn_call *call, int64_t groups) {

@@ -255,18 +255,3 @@ norn_status norn_cpu_cumulate(norn_call *call) {
     }
     return NORN_OK;
 }
-
-/// 1 at the first largest element of each row along the axis.
-norn_status norn_cpu_hardmax(norn_call *call) {
-    const norn_view *in = &call->in[0], *out = &call->out[0];
-    int32_t axis = norn_call_axis(call, -1, in->rank);
-    int64_t length = in->dims[axis], inner = norn_dims_product(in->dims, axis + 1, in->rank);
-    for (int64_t r = 0; length && r < norn_view_elems(in) / length; r++) {
-        int64_t base = r / inner * length * inner + r % inner, best = 0;
-        for (int64_t i = 1; i < length; i++)
-            if (read_f64(in, base + i * inner) > read_f64(in, base + best * inner)) best = i;
-        for (int64_t i = 0; i < length; i++)
-            norn_element_set_f64(out->dtype, out->data, base + i * inner, i == best);
-    }
-    return NORN_OK;
-}
