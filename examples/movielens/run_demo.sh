@@ -42,6 +42,7 @@ ports=$("$PYTHON" -c '
 import socket
 held = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
 print(*(s.getsockname()[1] for s in held))')
+# shellcheck disable=SC2086  # three ports, three words
 set -- $ports "$@"
 http=$1 grpc=$2 metrics=$3
 shift 3

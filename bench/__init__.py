@@ -1,0 +1,1 @@
+"""Benchmarks that need peers from tests/requirements.txt."""
