@@ -4,14 +4,15 @@
 
 #include <string.h>
 
-enum { ARENA_BLOCK_BYTES = 32 * 1024 };
+enum { TOP_BLOCK_BYTES = 32 * 1024, BODY_BLOCK_BYTES = 2 * 1024 };
 
-norn_status norn_graph_create(const char *name, norn_alloc alloc, norn_graph **out) {
+static norn_status create(const char *name, norn_alloc alloc, size_t block_bytes,
+                          norn_graph **out) {
     norn_graph *graph;
     *out = NULL;
     NORN_TRY(NORN_NEW(alloc, &graph));
     graph->alloc = alloc;
-    norn_arena_init(&graph->arena, alloc, ARENA_BLOCK_BYTES);
+    norn_arena_init(&graph->arena, alloc, block_bytes);
     graph->symbols.arena = &graph->arena;
     graph->batch = -1;
     graph->path = "";
@@ -24,8 +25,12 @@ norn_status norn_graph_create(const char *name, norn_alloc alloc, norn_graph **o
     return NORN_OK;
 }
 
+norn_status norn_graph_create(const char *name, norn_alloc alloc, norn_graph **out) {
+    return create(name, alloc, TOP_BLOCK_BYTES, out);
+}
+
 norn_status norn_graph_create_body(norn_graph *parent, const char *name, norn_graph **out) {
-    NORN_TRY(norn_graph_create(name, parent->alloc, out));
+    NORN_TRY(create(name, parent->alloc, BODY_BLOCK_BYTES, out));
     norn_graph *body = *out;
     body->parent = parent;
     body->path = parent->path;
