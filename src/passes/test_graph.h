@@ -94,7 +94,7 @@ static inline norn_value *test_input(test_graph *t, const char *name, norn_dtype
 /// Elements first, first + step, ...
 static inline norn_value *test_const(test_graph *t, const char *name, norn_dtype dtype,
                                      const int *dims, double first, double step) {
-    int64_t at[NORN_MAX_RANK], elems = 1;
+    int64_t at[NORN_MAX_RANK] = {0}, elems = 1;
     int32_t rank = 0;
     norn_value *value;
     void *data;
@@ -116,6 +116,21 @@ static inline norn_value *test_ints(test_graph *t, int count, const int64_t *val
     test_ints(t, (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), \
               (const int64_t[]){__VA_ARGS__})
 
+/// Lists of attributes are borrowed by the graph; here they are literals of the caller's block.
+static inline norn_attrs test_keep(test_graph *t, norn_attrs attrs) {
+    norn_attr *kept;
+    CHECK(NORN_TAKE_ARRAY(&t->graph->arena, attrs.count, &kept));
+    for (uint32_t i = 0; i < attrs.count; i++) {
+        kept[i] = attrs.at[i];
+        if (kept[i].kind != NORN_ATTR_INTS) continue;
+        int64_t *ints;
+        CHECK(NORN_TAKE_ARRAY(&t->graph->arena, kept[i].count, &ints));
+        memcpy(ints, attrs.at[i].ints, kept[i].count * sizeof *ints);
+        kept[i].ints = ints;
+    }
+    return (norn_attrs){kept, attrs.count};
+}
+
 /// A node named after its operator, with `out_count` outputs, inferred; returns it.
 static inline norn_node *test_node(test_graph *t, norn_op_id op, norn_attrs attrs,
                                    uint32_t out_count, norn_value *const *in, uint32_t in_count) {
@@ -128,8 +143,8 @@ static inline norn_node *test_node(test_graph *t, norn_op_id op, norn_attrs attr
             norn_arena_format(&t->graph->arena, &name, "%s_%u", info->name, t->graph->value_count));
         CHECK(norn_graph_value(t->graph, name, NORN_DTYPE_NONE, NULL, &out[i]));
     }
-    CHECK(norn_graph_node(t->graph, NULL, info, info->name, in, in_count, out, out_count, attrs,
-                          NULL, &node));
+    CHECK(norn_graph_node(t->graph, NULL, info, info->name, in, in_count, out, out_count,
+                          test_keep(t, attrs), NULL, &node));
     CHECK(NORN_TAKE(&t->graph->arena, &origin));
     CHECK(
         norn_arena_format(&t->graph->arena, origin, "%s_%u", info->name, t->graph->node_count - 1));

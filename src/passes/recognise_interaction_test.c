@@ -1,0 +1,233 @@
+/// recognise_dot, recognise_fm, and Concats: flatten_concat, place_concat.
+#include "passes/test_graph.h"
+
+enum { FEATURES = 3, DIM = 4 };
+
+static norn_value *features(test_graph *t, norn_value **dense, norn_value **a, norn_value **b) {
+    *dense = OP(t, Relu, NONE, test_input(t, "dense", NORN_F32, DIMS(B, DIM)));
+    *a = OP(t, Relu, NONE, test_input(t, "a", NORN_F32, DIMS(B, DIM)));
+    *b = OP(t, Relu, NONE, test_input(t, "b", NORN_F32, DIMS(B, DIM)));
+    return OP(t, Reshape, NONE, OP(t, Concat, ATTR_INT("axis", 1), *dense, *a, *b),
+              INTS(t, -1, FEATURES, DIM));
+}
+
+static norn_value *products(test_graph *t, norn_value *x) {
+    return OP(t, MatMul, NONE, x, OP(t, Transpose, ATTR_INTS("perm", 0, 2, 1), x));
+}
+
+static void run(test_graph *t) {
+    test_run(t, norn_pass_simplify);
+    test_run(t, norn_pass_cse);
+    test_run(t, norn_pass_flatten_concat);
+    test_run(t, norn_pass_recognise_dot);
+    test_run(t, norn_pass_recognise_fm);
+}
+
+static void dots_of_pairs_beside_the_dense_vector_are_one_interaction(void **state) {
+    test_graph *t = test_begin();
+    norn_value *dense, *a, *b;
+    (void)state;
+    norn_value *z = products(t, features(t, &dense, &a, &b));
+    norn_value *turned = OP(t, Transpose, ATTR_INTS("perm", 1, 2, 0), z);
+    norn_value *flat = OP(t, Reshape, NONE, turned, INTS(t, FEATURES * FEATURES, -1));
+    norn_value *picked = OP(t, Gather, NONE, flat, INTS(t, 3, 6, 7)); // (1,0) (2,0) (2,1)
+    test_output(t, OP(t, Concat, ATTR_INT("axis", 1), dense,
+                      OP(t, Transpose, ATTR_INTS("perm", 1, 0), picked)));
+    run(t);
+    const norn_node *node = test_find(t, NORN_OP_Interaction);
+    const norn_interaction_region *r = &node->region->interaction;
+    assert_int_equal(t->graph->node_count, 4); // and three Relus
+    assert_int_equal(r->kind, NORN_INTERACTION_DOT);
+    assert_int_equal(r->features, FEATURES);
+    assert_int_equal(r->dim, DIM);
+    assert_int_equal(r->part_count, 3);
+    assert_int_equal(node->in_count, 3);
+    assert_ptr_equal(node->in[0].value, dense);
+    assert_ptr_equal(node->in[2].value, b);
+    assert_int_equal(r->pass_input, 0);
+    assert_int_equal(r->pass_through, DIM);
+    assert_int_equal(r->pair_count, 3);
+    assert_null(r->pair_order);
+    assert_false(r->diagonal || r->upper);
+    assert_int_equal(node->out[0]->shape.dims[1].constant, DIM + 3);
+    assert_true(test_has_origin(node, "MatMul_6"));
+    test_end(t);
+}
+
+static void indices_in_pairs_are_read_as_well(void **state) {
+    test_graph *t = test_begin();
+    norn_value *dense, *a, *b;
+    (void)state;
+    norn_value *z = products(t, features(t, &dense, &a, &b));
+    norn_value *turned = OP(t, Transpose, ATTR_INTS("perm", 1, 2, 0), z);
+    norn_value *pairs = INTS(t, 0, 0, 0, 1, 0, 2, 1, 1, 1, -1, 2, 2); // upper with the diagonal
+    int64_t dims[2] = {6, 2};
+    norn_view view = norn_view_of(NORN_I64, 2, dims, pairs->data->data);
+    CHECK(norn_graph_constant(t->graph, "pairs", &view, &pairs));
+    norn_value *picked = OP(t, GatherND, NONE, turned, pairs);
+    test_output(t, OP(t, Transpose, ATTR_INTS("perm", 1, 0), picked));
+    run(t);
+    const norn_interaction_region *r = &test_find(t, NORN_OP_Interaction)->region->interaction;
+    assert_true(r->diagonal && r->upper);
+    assert_int_equal(r->pair_count, 6);
+    assert_int_equal(r->pass_input, NORN_NO_INPUT);
+    assert_null(r->pair_order);
+    test_end(t);
+}
+
+static void another_order_of_pairs_is_written_down(void **state) {
+    test_graph *t = test_begin();
+    norn_value *dense, *a, *b;
+    (void)state;
+    norn_value *z = products(t, features(t, &dense, &a, &b));
+    norn_value *flat = OP(t, Reshape, NONE, z, INTS(t, -1, FEATURES * FEATURES));
+    test_output(t, OP(t, Gather, ATTR_INT("axis", 1), flat, INTS(t, 7, 0)));
+    run(t);
+    const norn_interaction_region *r = &test_find(t, NORN_OP_Interaction)->region->interaction;
+    const int32_t expected[4] = {2, 1, 0, 0};
+    assert_int_equal(r->pair_count, 2);
+    assert_non_null(r->pair_order);
+    assert_memory_equal(r->pair_order, expected, sizeof expected);
+    test_end(t);
+}
+
+static void products_that_are_read_whole_stay(void **state) {
+    test_graph *t = test_begin();
+    norn_value *dense, *a, *b;
+    (void)state;
+    norn_value *z = products(t, features(t, &dense, &a, &b));
+    norn_value *flat = OP(t, Reshape, NONE, z, INTS(t, -1, FEATURES * FEATURES));
+    test_output(t, OP(t, Gather, ATTR_INT("axis", 1), flat, INTS(t, 7, 0)));
+    test_output(t, OP(t, Softmax, NONE, z));
+    run(t);
+    assert_int_equal(test_count(t, NORN_OP_Interaction), 0);
+    assert_int_equal(test_count(t, NORN_OP_MatMul), 1);
+    test_end(t);
+}
+
+static norn_value *square(test_graph *t, norn_value *x) {
+    return OP(t, Pow, NONE, x, test_const(t, "2", NORN_F32, SCALAR, 2, 0));
+}
+
+static void the_second_order_term_is_an_interaction(void **state) {
+    test_graph *t = test_begin();
+    norn_value *dense, *a, *b;
+    (void)state;
+    norn_value *x = features(t, &dense, &a, &b);
+    norn_attrs flat = ATTR_INT("keepdims", 0);
+    norn_value *of_sum = square(t, OP(t, ReduceSum, flat, x, INTS(t, 1)));
+    norn_value *sum_of = OP(t, ReduceSum, flat, OP(t, Mul, NONE, x, x), INTS(t, 1));
+    norn_value *pairs = OP(t, ReduceSum, NONE, OP(t, Sub, NONE, of_sum, sum_of), INTS(t, 1));
+    test_output(t, OP(t, Mul, NONE, test_const(t, "half", NORN_F32, SCALAR, 0.5, 0), pairs));
+    run(t);
+    const norn_node *node = test_find(t, NORN_OP_Interaction);
+    assert_int_equal(node->region->interaction.kind, NORN_INTERACTION_FM);
+    assert_int_equal(node->in_count, 3);
+    assert_int_equal(node->out[0]->shape.rank, 2);
+    assert_int_equal(node->out[0]->shape.dims[1].constant, DIM);
+    assert_int_equal(test_count(t, NORN_OP_ReduceSum), 1);
+    assert_int_equal(
+        test_count(t, NORN_OP_Mul) + test_count(t, NORN_OP_Sub) + test_count(t, NORN_OP_Pow), 0);
+    assert_ptr_equal(test_find(t, NORN_OP_ReduceSum)->in[0].value, node->out[0]);
+    test_end(t);
+}
+
+static void a_term_that_is_not_halved_is_not_taken(void **state) {
+    test_graph *t = test_begin();
+    norn_value *dense, *a, *b;
+    (void)state;
+    norn_value *x = features(t, &dense, &a, &b);
+    norn_attrs flat = ATTR_INT("keepdims", 0);
+    norn_value *of_sum = square(t, OP(t, ReduceSum, flat, x, INTS(t, 1)));
+    norn_value *sum_of = OP(t, ReduceSum, flat, square(t, x), INTS(t, 1));
+    test_output(t, OP(t, Sub, NONE, of_sum, sum_of));
+    run(t);
+    assert_int_equal(test_count(t, NORN_OP_Interaction), 0);
+    test_end(t);
+}
+
+static void looked_up_features_are_one_part(void **state) {
+    test_graph *t = test_begin();
+    norn_value *dense = OP(t, Relu, NONE, test_input(t, "dense", NORN_F32, DIMS(B, DIM)));
+    norn_value *ids = test_input(t, "ids", NORN_I64, DIMS(B, 2)), *in[3] = {dense};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        norn_value *key =
+            OP(t, Gather, ATTR_INT("axis", 1), ids, test_const(t, "at", NORN_I64, SCALAR, i, 0));
+        in[1 + i] =
+            OP(t, Gather, NONE, test_const(t, "rows", NORN_F32, DIMS(9, DIM), 0, i + 1), key);
+        in[1 + i] = OP(t, Unsqueeze, NONE, in[1 + i], INTS(t, 1));
+    }
+    in[0] = OP(t, Unsqueeze, NONE, dense, INTS(t, 1));
+    norn_value *z = products(t, OP(t, Concat, ATTR_INT("axis", 1), in[0], in[1], in[2]));
+    norn_value *flat = OP(t, Reshape, NONE, z, INTS(t, -1, 9));
+    norn_value *picked = OP(t, Gather, ATTR_INT("axis", 1), flat, INTS(t, 3, 6, 7));
+    test_output(t, OP(t, Concat, ATTR_INT("axis", 1), dense, picked));
+    run(t);
+    test_run(t, norn_pass_recognise_lookup);
+    const norn_node *node = test_find(t, NORN_OP_Interaction),
+                    *lookup = test_find(t, NORN_OP_Lookup);
+    assert_int_equal(t->graph->node_count, 3);
+    assert_int_equal(node->in_count, 2);
+    assert_int_equal(node->region->interaction.part_count, 2);
+    assert_int_equal(node->region->interaction.features, 3);
+    assert_int_equal(node->region->interaction.pass_input, 0);
+    assert_ptr_equal(node->in[1].value, lookup->out[0]);
+    assert_int_equal(lookup->out[0]->shape.dims[1].constant, 2 * DIM);
+    test_end(t);
+}
+
+static void what_regions_write_for_a_concat_alone_is_placed(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 4)),
+               *y = test_input(t, "y", NORN_F32, DIMS(B, 4));
+    (void)state;
+    norn_value *a = OP(t, Relu, NONE, x), *b = OP(t, Softmax, NONE, x), *c = OP(t, Tanh, NONE, y);
+    test_output(t, c);
+    test_output(t, OP(t, Concat, ATTR_INT("axis", -1), a, b, c, y));
+    test_run(t, norn_pass_fuse_pointwise);
+    test_run(t, norn_pass_place_concat);
+    const norn_node *concat = test_find(t, NORN_OP_Concat);
+    const int64_t *placed;
+    assert_int_equal(norn_attr_i64(concat->attrs, "norn_place", 0), 1);
+    assert_int_equal(norn_attr_ints(concat->attrs, "norn_placed", &placed), 4);
+    assert_true(placed[0] == 1 && placed[1] == 0 && placed[2] == 0 && placed[3] == 0);
+    test_end(t);
+}
+
+static void stacked_experts_are_columns_that_products_write(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 4)), *in[3];
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        norn_value *w = test_const(t, "w", NORN_F32, DIMS(4, 8), i, 1);
+        in[i] = OP(t, Unsqueeze, NONE, OP(t, Relu, NONE, OP(t, MatMul, NONE, x, w)), INTS(t, 1));
+    }
+    norn_value *stacked = OP(t, Concat, ATTR_INT("axis", 1), in[0], in[1], in[2]);
+    test_output(t, OP(t, ReduceSum, NONE, stacked, INTS(t, 1)));
+    CHECK(norn_passes_run(&t->context, t->graph));
+    const norn_node *concat = test_find(t, NORN_OP_Concat);
+    const int64_t *placed;
+    assert_int_equal(concat->out[0]->shape.rank, 2);
+    assert_int_equal(concat->out[0]->shape.dims[1].constant, 24);
+    assert_int_equal(norn_attr_ints(concat->attrs, "norn_placed", &placed), 3);
+    assert_true(placed[0] == 1 && placed[1] == 1 && placed[2] == 1);
+    assert_int_equal(test_count(t, NORN_OP_GemmRegion), 3);
+    assert_int_equal(t->graph->node_count, 6); // three products, Concat, Reshape, RowReduce
+    test_end(t);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(dots_of_pairs_beside_the_dense_vector_are_one_interaction),
+        cmocka_unit_test(indices_in_pairs_are_read_as_well),
+        cmocka_unit_test(another_order_of_pairs_is_written_down),
+        cmocka_unit_test(products_that_are_read_whole_stay),
+        cmocka_unit_test(the_second_order_term_is_an_interaction),
+        cmocka_unit_test(a_term_that_is_not_halved_is_not_taken),
+        cmocka_unit_test(looked_up_features_are_one_part),
+        cmocka_unit_test(what_regions_write_for_a_concat_alone_is_placed),
+        cmocka_unit_test(stacked_experts_are_columns_that_products_write),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
