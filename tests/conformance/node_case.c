@@ -1,0 +1,174 @@
+#include "conformance/node_case.h"
+
+#include "base/arena.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "norn/norn.h"
+#include "onnx/tensor_proto.h"
+#include "tensor/dtype.h"
+#include "tensor/view.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { VALUES_MAX = 64 };
+
+typedef struct case_run {
+    const node_case *test;
+    const char *dir;
+    case_result *result;
+    norn_arena arena;
+} case_run;
+
+const char *case_status_name(case_status status) {
+    const char *const names[] = {"pass", "fail", "unsupported", "crash"};
+    return names[status];
+}
+
+/// Values of DIR/NAME/test_data_set_SET/STEM_i.pb, as many as there are.
+static norn_status read_values(case_run *run, int set, const char *stem, norn_view *out,
+                               uint32_t *count) {
+    for (*count = 0; *count < VALUES_MAX; ++*count) {
+        char path[1024];
+        norn_file *file; // mapped until the process ends: views alias it
+        snprintf(path, sizeof path, "%s/%s/test_data_set_%d/%s_%u.pb", run->dir, run->test->name,
+                 set, stem, *count);
+        if (!norn_path_is_file(path)) return NORN_OK;
+        NORN_TRY(norn_file_map(path, norn_alloc_heap(), &file));
+        NORN_TRY(
+            norn_tensor_proto_decode(norn_file_bytes(file), NULL, &run->arena, &out[*count], NULL));
+    }
+    return NORN_OK;
+}
+
+static norn_status differ(case_run *run, const char *format, uint32_t output, const char *got,
+                          const char *want) {
+    char text[CASE_NOTE];
+    snprintf(text, sizeof text, format, output, got, want);
+    if (run->result->status != CASE_FAIL)
+        snprintf(run->result->note, sizeof run->result->note, "%s", text);
+    run->result->status = CASE_FAIL;
+    return NORN_OK;
+}
+
+static bool same_string(const norn_view *a, const norn_view *b, int64_t i) {
+    const norn_string *x = (const norn_string *)a->data + i, *y = (const norn_string *)b->data + i;
+    return x->count == y->count && (x->count == 0 || memcmp(x->bytes, y->bytes, x->count) == 0);
+}
+
+/// As numpy.testing.assert_allclose: |got - want| <= atol + rtol |want|, NaN equals NaN. Integers,
+/// bools and strings are exact.
+static bool same_element(case_run *run, const norn_view *got, const norn_view *want, int64_t i) {
+    norn_dtype dtype = want->dtype;
+    if (dtype == NORN_STRING) return same_string(got, want, i);
+    bool complex = dtype == NORN_C64 || dtype == NORN_C128;
+    if (!complex && !norn_dtype_is_float(dtype))
+        return norn_element_i64(dtype, got->data, i) == norn_element_i64(dtype, want->data, i);
+    for (int part = 0; part < (complex ? 2 : 1); part++) {
+        norn_dtype real = dtype == NORN_C64 ? NORN_F32 : dtype == NORN_C128 ? NORN_F64 : dtype;
+        int64_t at = complex ? 2 * i + part : i;
+        double a = norn_element_f64(real, got->data, at),
+               b = norn_element_f64(real, want->data, at);
+        if (isnan(a) && isnan(b)) continue;
+        if (a == b) continue;
+        double error = fabs(a - b);
+        if (!(error <= run->result->error)) run->result->error = error;
+        if (!(error <= run->test->atol + run->test->rtol * fabs(b))) return false;
+    }
+    return true;
+}
+
+static norn_status compare(case_run *run, uint32_t index, const norn_view *got,
+                           const norn_view *want) {
+    char got_text[NORN_VIEW_TEXT], want_text[NORN_VIEW_TEXT];
+    if (got->dtype != want->dtype || !norn_view_same_shape(got, want))
+        return differ(run, "output %u is %s, not %s", index, norn_view_text(got, got_text),
+                      norn_view_text(want, want_text));
+    int64_t elems = norn_view_elems(want), wrong = 0, first = -1;
+    for (int64_t i = 0; i < elems; i++) {
+        if (same_element(run, got, want, i)) continue;
+        if (first < 0) first = i;
+        wrong++;
+    }
+    if (wrong == 0) return NORN_OK;
+    bool text = want->dtype == NORN_STRING || norn_dtype_bits(want->dtype) > 64;
+    snprintf(got_text, sizeof got_text, "%lld of %lld elements; the first, %lld, is %.9g",
+             (long long)wrong, (long long)elems, (long long)first,
+             text ? 0 : norn_element_f64(got->dtype, got->data, first));
+    snprintf(want_text, sizeof want_text, "%.9g",
+             text ? 0 : norn_element_f64(want->dtype, want->data, first));
+    return differ(run, "output %u differs in %s, not %s", index, got_text, want_text);
+}
+
+static norn_status run_set(case_run *run, norn_plan *plan, norn_session *session, int set) {
+    norn_view in[VALUES_MAX], want[VALUES_MAX];
+    uint32_t in_count, out_count;
+    norn_instance *instance;
+    NORN_TRY(read_values(run, set, "input", in, &in_count));
+    NORN_TRY(read_values(run, set, "output", want, &out_count));
+    if (in_count != norn_plan_input_count(plan) || out_count != norn_plan_output_count(plan))
+        return norn_fail(
+            NORN_INTERNAL, "the plan has %zu inputs and %zu outputs, the case %u and %u",
+            norn_plan_input_count(plan), norn_plan_output_count(plan), in_count, out_count);
+    NORN_TRY(norn_instance_acquire(session, 0, &instance));
+    for (uint32_t i = 0; i < in_count; i++) {
+        size_t bytes;
+        void *to;
+        NORN_TRY(norn_view_bytes(&in[i], &bytes));
+        NORN_TRY(norn_instance_input(instance, i, in[i].rank, in[i].dims, &to));
+        if (bytes) memcpy(to, in[i].data, bytes);
+    }
+    NORN_TRY(norn_instance_run(instance));
+    for (uint32_t i = 0; i < out_count; i++)
+        NORN_TRY(compare(run, i, norn_instance_output(instance, i), &want[i]));
+    norn_instance_release(instance);
+    return NORN_OK;
+}
+
+static norn_status run_case(case_run *run) {
+    char path[1024];
+    norn_model *model = NULL;
+    norn_plan *plan = NULL;
+    norn_session *session = NULL;
+    norn_compile_options options = {.device = "cpu"};
+    norn_session_options session_options = {.threads = 1};
+    norn_status status;
+    snprintf(path, sizeof path, "%s/%s/model.onnx", run->dir, run->test->name);
+    NORN_TRY_DONE(norn_model_open(path, norn_alloc_heap(), &model));
+    NORN_TRY_DONE(norn_plan_compile(model, &options, norn_alloc_heap(), &plan));
+    NORN_TRY_DONE(norn_session_create(plan, &session_options, norn_alloc_heap(), &session));
+    for (int set = 0;; set++) {
+        snprintf(path, sizeof path, "%s/%s/test_data_set_%d", run->dir, run->test->name, set);
+        if (!norn_path_is_dir(path)) break;
+        NORN_TRY_DONE(run_set(run, plan, session, set));
+    }
+done:
+    // Only what went well is taken down: the process ends here anyway.
+    if (status == NORN_OK) {
+        norn_session_destroy(session);
+        norn_plan_release(plan);
+        norn_model_close(model);
+    }
+    return status;
+}
+
+void node_case_run(const node_case *test, const char *dir, case_result *result) {
+    case_run run = {.test = test, .dir = dir, .result = result};
+    *result = (case_result){.status = CASE_PASS};
+    if (strpbrk(test->kinds, "som")) {
+        result->status = CASE_UNSUPPORTED;
+        snprintf(result->note, sizeof result->note, "%s", "sequence, optional and map values");
+        return;
+    }
+    norn_arena_init(&run.arena, norn_alloc_heap(), 1 << 16);
+    norn_status status = run_case(&run);
+    norn_arena_deinit(&run.arena);
+    if (status == NORN_OK) return;
+    result->status = status == NORN_UNIMPLEMENTED ? CASE_UNSUPPORTED : CASE_FAIL;
+    // The path of the case says nothing to a reader of the report.
+    const char *message = norn_message(), *file = strstr(message, "model.onnx: ");
+    snprintf(result->note, sizeof result->note, "%s",
+             file ? file + strlen("model.onnx: ") : message);
+}
