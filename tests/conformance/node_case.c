@@ -43,12 +43,12 @@ static norn_status read_values(case_run *run, int set, const char *stem, norn_vi
     return NORN_OK;
 }
 
-static norn_status differ(case_run *run, const char *format, uint32_t output, const char *got,
+/// Keeps the first difference: "output 0 `what` got, not want".
+static norn_status differ(case_run *run, uint32_t output, const char *what, const char *got,
                           const char *want) {
-    char text[CASE_NOTE];
-    snprintf(text, sizeof text, format, output, got, want);
     if (run->result->status != CASE_FAIL)
-        snprintf(run->result->note, sizeof run->result->note, "%s", text);
+        snprintf(run->result->note, sizeof run->result->note, "output %u %s %s, not %s", output,
+                 what, got, want);
     run->result->status = CASE_FAIL;
     return NORN_OK;
 }
@@ -84,7 +84,7 @@ static norn_status compare(case_run *run, uint32_t index, const norn_view *got,
                            const norn_view *want) {
     char got_text[NORN_VIEW_TEXT], want_text[NORN_VIEW_TEXT];
     if (got->dtype != want->dtype || !norn_view_same_shape(got, want))
-        return differ(run, "output %u is %s, not %s", index, norn_view_text(got, got_text),
+        return differ(run, index, "is", norn_view_text(got, got_text),
                       norn_view_text(want, want_text));
     int64_t elems = norn_view_elems(want), wrong = 0, first = -1;
     for (int64_t i = 0; i < elems; i++) {
@@ -99,7 +99,7 @@ static norn_status compare(case_run *run, uint32_t index, const norn_view *got,
              text ? 0 : norn_element_f64(got->dtype, got->data, first));
     snprintf(want_text, sizeof want_text, "%.9g",
              text ? 0 : norn_element_f64(want->dtype, want->data, first));
-    return differ(run, "output %u differs in %s, not %s", index, got_text, want_text);
+    return differ(run, index, "differs in", got_text, want_text);
 }
 
 static norn_status run_set(case_run *run, norn_plan *plan, norn_session *session, int set) {
