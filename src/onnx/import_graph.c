@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "tensor/dtype.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 norn_status norn_import_dtype(const norn_onnx_value_info *info, norn_dtype *out) {
@@ -30,6 +31,32 @@ norn_status norn_import_dtype(const norn_onnx_value_info *info, norn_dtype *out)
 
 // ---- inputs of the model ------------------------------------------------------------------------
 
+/// A dimension's name may be an expression: exporters write "batch + 1" (CSR offsets) and "2*s0".
+/// Splits `text`, "NAME", "NAME + K" or "K*NAME", into a name and what is done to it; else it is a
+/// name.
+static norn_status split_dim_name(norn_importer *importer, const char *text, const char **name,
+                                  int64_t *coef, int64_t *constant) {
+    const char *plus = strchr(text, '+'), *times = strchr(text, '*');
+    *name = text, *coef = 1, *constant = 0;
+    if ((plus != NULL) == (times != NULL)) return NORN_OK;
+    char *end;
+    const char *number = plus ? plus + 1 : text, *rest = plus ? text : times + 1;
+    long long value = strtoll(number, &end, 10);
+    while (*end == ' ') end++;
+    if (end == number || value < 1 || value > INT32_MAX || *end != (plus ? '\0' : '*')) {
+        return NORN_OK;
+    }
+    while (*rest == ' ') rest++;
+    size_t count = plus ? (size_t)(plus - rest) : strlen(rest);
+    while (count && rest[count - 1] == ' ') count--;
+    for (size_t i = 0; i < count; i++) {
+        if (strchr("+-*/() ", rest[i])) return NORN_OK;
+    }
+    if (count == 0 || (rest[0] >= '0' && rest[0] <= '9')) return NORN_OK;
+    *(plus ? constant : coef) = value;
+    return norn_arena_string(&importer->scratch, rest, count, name);
+}
+
 static norn_status input_shape(norn_scope *scope, const norn_onnx_value_info *info,
                                norn_shape *out) {
     norn_importer *importer = scope->importer;
@@ -46,15 +73,17 @@ static norn_status input_shape(norn_scope *scope, const norn_onnx_value_info *in
     out->rank = (int32_t)info->rank;
     for (uint32_t i = 0; i < info->rank; i++) {
         const char *name;
+        int64_t coef, constant;
         int32_t symbol;
         if (info->dims[i].value >= 0) {
             out->dims[i] = norn_dim_const(info->dims[i].value);
             continue;
         }
         NORN_TRY(norn_unify_dim_name(importer, info, i, &name));
+        NORN_TRY(split_dim_name(importer, name, &name, &coef, &constant));
         NORN_TRY(
             norn_symbol_input(&scope->graph->symbols, norn_unify_alias(importer, name), &symbol));
-        out->dims[i] = norn_dim_symbol(symbol);
+        out->dims[i] = (norn_dim){constant, coef, symbol};
     }
     return NORN_OK;
 }
