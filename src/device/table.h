@@ -32,6 +32,8 @@ typedef struct norn_table_binding {
     norn_status (*resolve)(const struct norn_table_binding *table, const int64_t *keys, int64_t count,
                            const void **row_out);
     const void *context;
+    /// Host, hashed: key of row i of `rows`, so that a device can build its own index; NULL: not listed.
+    const int64_t *keys;
 
     /// CUDA, hashed: buckets of eight int64 keys in device memory; row index = bucket * 8 + slot.
     const void *buckets;

@@ -1,0 +1,46 @@
+/// An open-addressing hash from int64 keys to row numbers, in groups of 16 with a tag byte for each
+/// slot: one 16-byte comparison finds the slots of a group that may hold the key.
+///
+/// Memory   9/8 of 16 bytes a slot, at most 7/8 full.
+/// Threads  find: any, at once; add: one, with no find beside it.
+/// Source   the layout of Abseil's "Swiss tables" (https://abseil.io/about/design/swisstables)
+#ifndef NORN_STORE_KEY_INDEX_H
+#define NORN_STORE_KEY_INDEX_H
+
+#include "base/status.h"
+#include "norn/alloc.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define NORN_NO_ROW UINT64_MAX
+
+typedef struct norn_key_slot {
+    int64_t key;
+    uint64_t row;
+} norn_key_slot;
+
+typedef struct norn_key_index {
+    norn_alloc alloc;
+    uint8_t *tags; ///< 16 a group; 0x80 is empty, else 7 bits of the hash
+    norn_key_slot *slots;
+    uint64_t group_mask;   ///< groups - 1
+    uint64_t count, limit; ///< keys; how many until it grows
+} norn_key_index;
+
+/// Room for `count` keys without growing.
+norn_status norn_key_index_init(norn_key_index *index, uint64_t count,
+                                norn_alloc alloc) NORN_NODISCARD;
+void norn_key_index_deinit(norn_key_index *index);
+
+/// Add `key`, or find it: *row is set to its row and *added to false when it was there.
+norn_status norn_key_index_add(norn_key_index *index, int64_t key, uint64_t *row,
+                               bool *added) NORN_NODISCARD;
+/// The row of a key that is there becomes `row`.
+void norn_key_index_move(norn_key_index *index, int64_t key, uint64_t row);
+/// rows[i] is the row of keys[i], NORN_NO_ROW where there is none. Prefetches in batches.
+void norn_key_index_find(const norn_key_index *index, const int64_t *keys, int64_t count,
+                         uint64_t *rows);
+size_t norn_key_index_bytes(const norn_key_index *index);
+
+#endif

@@ -1,0 +1,190 @@
+#include "store/table.h"
+#include "base/checked.h"
+#include "base/memory.h"
+#include "store/host_tier.h"
+#include "tensor/dtype.h"
+#include "tensor/safetensors.h"
+#include "tensor/view.h"
+
+#include <string.h>
+
+typedef struct tensors {
+    const norn_view *rows, *keys, *scales, *fallback;
+} tensors;
+
+// ---- checks
+// --------------------------------------------------------------------------------------
+
+static norn_status bad_tensor(const norn_table *table, const char *tensor, const norn_view *view,
+                              const char *wanted) {
+    char text[NORN_VIEW_TEXT];
+    return norn_fail(NORN_INVALID_ARGUMENT, "%s: tensor '%s' is %s, it should be %s", table->source,
+                     tensor, norn_view_text(view, text), wanted);
+}
+
+static bool is_row_type(norn_dtype dtype) {
+    return dtype == NORN_F32 || dtype == NORN_F16 || dtype == NORN_BF16 || dtype == NORN_I8;
+}
+
+static norn_status check(const norn_table *table, const tensors *t) {
+    if (!t->rows)
+        return norn_fail(NORN_INVALID_ARGUMENT, "%s: it has no tensor 'rows'", table->source);
+    if (!is_row_type(t->rows->dtype) || t->rows->rank != 2 || t->rows->dims[1] < 1 ||
+        t->rows->dims[1] > INT32_MAX)
+        return bad_tensor(table, "rows", t->rows,
+                          "[rows, dim] of float32, float16, bfloat16 or int8");
+    int64_t count = t->rows->dims[0];
+    if (t->keys && (t->keys->dtype != NORN_I64 || t->keys->rank != 1 || t->keys->dims[0] != count))
+        return bad_tensor(table, "keys", t->keys, "int64[rows], one key a row");
+    if (t->rows->dtype == NORN_I8 && !t->scales)
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "%s: int8 rows need a tensor 'scales', float32[rows]", table->source);
+    if (t->scales && (t->rows->dtype != NORN_I8 || t->scales->dtype != NORN_F32 ||
+                      t->scales->rank != 1 || t->scales->dims[0] != count))
+        return bad_tensor(table, "scales", t->scales, "float32[rows], of int8 rows");
+    if (t->fallback && (t->rows->dtype == NORN_I8 || t->fallback->dtype != t->rows->dtype ||
+                        t->fallback->rank != 1 || t->fallback->dims[0] != t->rows->dims[1]))
+        return bad_tensor(table, "default", t->fallback,
+                          "one row, of the type of 'rows' and not int8");
+    return NORN_OK;
+}
+
+// ---- rows
+// ----------------------------------------------------------------------------------------
+
+/// int8 rows with each its scale behind it, as lookups want them.
+static norn_status pack_rows(norn_table *table, const tensors *t) {
+    int64_t dim = t->rows->dims[1], count = t->rows->dims[0];
+    size_t at = (size_t)norn_table_scale_offset(dim), stride = at + sizeof(float), bytes;
+    if (!norn_size_mul(stride, (size_t)count, &bytes))
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "%s: 'rows' does not fit in memory",
+                         table->source);
+    NORN_TRY(norn_alloc_bytes(table->alloc, bytes, &table->packed));
+    const int8_t *from = t->rows->data;
+    const float *scales = t->scales->data;
+    for (int64_t i = 0; i < count; i++) {
+        char *row = (char *)table->packed + (size_t)i * stride;
+        memcpy(row, from + i * dim, (size_t)dim);
+        memset(row + dim, 0, at - (size_t)dim);
+        memcpy(row + at, &scales[i], sizeof scales[i]);
+    }
+    table->binding.rows = table->packed;
+    table->binding.row_bytes = (int64_t)stride;
+    return NORN_OK;
+}
+
+static norn_status resolve(const norn_table_binding *binding, const int64_t *keys, int64_t count,
+                           const void **row_out) {
+    norn_tier *tier = (norn_tier *)(uintptr_t)binding->context;
+    return tier->ops->lookup(tier, keys, count, row_out, NULL, NULL);
+}
+
+static norn_status fill(norn_table *table, const tensors *t) {
+    norn_table_binding *binding = &table->binding;
+    NORN_TRY(check(table, t));
+    *binding = (norn_table_binding){
+        .name = table->name,
+        .source = table->source,
+        .dtype = t->rows->dtype,
+        .dim = t->rows->dims[1],
+        .row_bytes = t->rows->dims[1] * (int64_t)(norn_dtype_bits(t->rows->dtype) / 8),
+        .row_count = t->rows->dims[0],
+        .missing = t->keys ? NORN_MISSING_DEFAULT : NORN_MISSING_ERROR,
+        .rows = t->rows->data,
+        .missing_count = &table->missing,
+    };
+    if (t->rows->dtype == NORN_I8) NORN_TRY(pack_rows(table, t));
+    if (t->fallback) binding->default_row = t->fallback->data;
+    norn_row_form form = {binding->dtype, binding->dim, binding->row_bytes};
+    const int64_t *keys = t->keys ? t->keys->data : NULL;
+    int64_t none = 0;
+    if (t->keys && binding->row_count == 0) keys = &none; // hashed and empty: every key is missing
+    norn_status status = norn_host_tier_create(form, keys, binding->rows, binding->row_count,
+                                               table->alloc, &table->tier);
+    if (status != NORN_OK) norn_note("%s: tensor 'keys'", table->source);
+    NORN_TRY(status);
+    if (!t->keys) return NORN_OK;
+    binding->resolve = resolve;
+    binding->context = table->tier;
+    binding->keys = t->keys->data;
+    return NORN_OK;
+}
+
+// ---- life
+// ----------------------------------------------------------------------------------------
+
+static void destroy(norn_table *table) {
+    norn_tier_close(table->tier);
+    norn_free(table->alloc, table->packed);
+    norn_file_unmap(table->file);
+    norn_free(table->alloc, table->name);
+    norn_free(table->alloc, table->source);
+    norn_free(table->alloc, table);
+}
+
+norn_table *norn_table_retain(norn_table *table) {
+    atomic_fetch_add_explicit(&table->references, 1, memory_order_relaxed);
+    return table;
+}
+
+void norn_table_release(norn_table *table) {
+    if (table && atomic_fetch_sub_explicit(&table->references, 1, memory_order_acq_rel) == 1)
+        destroy(table);
+}
+
+static norn_status create(const char *source, const char *name, norn_alloc alloc,
+                          norn_table **out) {
+    norn_table *table;
+    *out = NULL;
+    NORN_TRY(NORN_NEW(alloc, &table));
+    table->alloc = alloc;
+    atomic_init(&table->references, 1);
+    norn_status status = norn_alloc_string(alloc, name, &table->name);
+    if (status == NORN_OK) status = norn_alloc_string(alloc, source, &table->source);
+    if (status != NORN_OK)
+        destroy(table);
+    else
+        *out = table;
+    return status;
+}
+
+static norn_status decode(norn_table *table, norn_span bytes) {
+    norn_safetensors all;
+    norn_arena arena;
+    norn_arena_init(&arena, table->alloc, 1 << 12);
+    norn_status status = norn_safetensors_decode(bytes, table->source, &arena, &all);
+    if (status == NORN_OK) {
+        tensors t = {norn_safetensors_find(&all, "rows"), norn_safetensors_find(&all, "keys"),
+                     norn_safetensors_find(&all, "scales"), norn_safetensors_find(&all, "default")};
+        status = fill(table, &t);
+    }
+    norn_arena_deinit(&arena);
+    return status;
+}
+
+norn_status norn_table_decode(norn_span bytes, const char *source, const char *name,
+                              norn_alloc alloc, norn_table **out) {
+    norn_table *table;
+    *out = NULL;
+    NORN_TRY(create(source, name, alloc, &table));
+    norn_status status = decode(table, bytes);
+    if (status != NORN_OK)
+        destroy(table);
+    else
+        *out = table;
+    return status;
+}
+
+norn_status norn_table_open(const char *path, const char *name, norn_alloc alloc,
+                            norn_table **out) {
+    norn_table *table;
+    *out = NULL;
+    NORN_TRY(create(path, name, alloc, &table));
+    norn_status status = norn_file_map(path, alloc, &table->file);
+    if (status == NORN_OK) status = decode(table, norn_file_bytes(table->file));
+    if (status != NORN_OK)
+        destroy(table);
+    else
+        *out = table;
+    return status;
+}

@@ -1,0 +1,33 @@
+/// One table of a store: a file's tensors, the tier that holds them, and the binding that kernels
+/// read.
+#ifndef NORN_STORE_TABLE_H
+#define NORN_STORE_TABLE_H
+
+#include "base/file.h"
+#include "device/table.h"
+#include "store/tier.h"
+
+typedef struct norn_table {
+    atomic_uint references;
+    norn_alloc alloc;
+    char *name, *source;
+    norn_file *file; ///< mapped: rows and keys alias it; NULL in tests
+    void *packed;    ///< I8 rows with their scales behind them, NULL for other types
+    norn_tier *tier;
+    norn_table_binding binding;
+    _Atomic uint64_t missing; ///< lookups that found no row
+} norn_table;
+
+/// Map `path` and index it. Tensors: "rows" [n, dim] of float32, float16, bfloat16 or int8; "keys"
+/// [n] int64 (without it the table is dense); "scales" [n] float32 for int8; "default" [dim], the
+/// row of missing keys. Errors   NOT_FOUND; DATA_LOSS: truncated; INVALID_ARGUMENT; names file and
+/// tensor
+norn_status norn_table_open(const char *path, const char *name, norn_alloc alloc,
+                            norn_table **out) NORN_NODISCARD;
+/// The same from bytes that outlive the table; `source` is for messages.
+norn_status norn_table_decode(norn_span bytes, const char *source, const char *name,
+                              norn_alloc alloc, norn_table **out) NORN_NODISCARD;
+norn_table *norn_table_retain(norn_table *table);
+void norn_table_release(norn_table *table); ///< takes NULL
+
+#endif
