@@ -4,8 +4,13 @@
 #include <string.h>
 
 /// A block of A (ROWS x DEPTH) stays in the second-level cache, a panel of B (DEPTH x 16) in the
-/// first.
-enum { BLOCK_ROWS = 120, BLOCK_DEPTH = 256, BLOCK_COLUMNS = 64 };
+/// first. COLUMNS bounds the block of C that goes with it.
+enum { BLOCK_ROWS = 120, BLOCK_DEPTH = 256, BLOCK_COLUMNS = 256, BLOCK_COLUMNS_MIN = 64 };
+/// Rows of a copy of A lie this far apart: no power of two, so that they share no cache sets.
+enum { COMPACT_ROW = BLOCK_DEPTH + 16 };
+/// Pieces of work for each thread, so that one that is held up does not hold up the others for
+/// long.
+enum { PIECES_PER_THREAD = 4 };
 /// Multiply-adds below which a second thread costs more than it brings.
 enum { GRAIN_WORK = 64 * 1024 };
 
@@ -37,13 +42,19 @@ static const gemm_kernels *gemm_kernels_get(void) {
     return &kernels;
 }
 
-/// Rows [m0, m1) of `panels` panels at column n0, over k in [k0, k1).
-static void gemm_rows(const gemm_kernels *kernels, const norn_gemm_f32 *gemm, int64_t m0,
+/// A block of A as the micro-kernels read it: in place, or copied together.
+typedef struct a_block {
+    const float *rows;
+    int64_t stride;
+} a_block;
+
+/// Rows of `a` (m1 - m0 of them) by `panels` panels at column n0, over k in [k0, k1).
+static void gemm_rows(const gemm_kernels *kernels, const norn_gemm_f32 *gemm, a_block a, int64_t m0,
                       int64_t m1, int64_t n0, int32_t panels, int64_t k0, int64_t k1) {
     bool last = k1 == gemm->k;
     norn_gemm_tile tile = {
         .k = k1 - k0,
-        .lda = gemm->lda,
+        .lda = a.stride,
         .b = gemm->b + n0 / NORN_GEMM_PANEL * gemm->b_panel + k0 * gemm->ldb,
         .ldb = gemm->ldb,
         .b_panel = gemm->b_panel,
@@ -56,7 +67,7 @@ static void gemm_rows(const gemm_kernels *kernels, const norn_gemm_f32 *gemm, in
     for (int64_t m = m0; m < m1;) {
         int64_t rows = min_i64(m1 - m, kernels->rows_max);
         while (!kernels->fn[rows][panels]) rows--;
-        tile.a = gemm->a + m * gemm->lda + k0;
+        tile.a = a.rows + (m - m0) * a.stride;
         tile.c = gemm->c + m * gemm->ldc + n0;
         kernels->fn[rows][panels](&tile);
         m += rows;
@@ -71,17 +82,32 @@ static int32_t panels_for(const gemm_kernels *kernels, int64_t rows, int64_t lef
     return 1;
 }
 
+/// Whether copying a block of A together pays: it is read again for every panel, and rows that lie
+/// a page or more apart cost a TLB entry each and fall into the same cache sets.
+static bool wants_compact(const norn_gemm_f32 *gemm, int64_t rows, int64_t columns) {
+    return rows >= 24 && columns >= 128 && gemm->lda >= 512;
+}
+
 static void gemm_block(const norn_gemm_f32 *gemm, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
+    _Alignas(64) float copy[BLOCK_ROWS * COMPACT_ROW];
     const gemm_kernels *kernels = gemm_kernels_get();
+    bool compact = wants_compact(gemm, m1 - m0, n1 - n0);
     // One row at a time reads every weight once: no use for blocks, and long runs suit the
     // prefetchers.
     int64_t depth = m1 - m0 == 1 ? gemm->k : BLOCK_DEPTH;
     for (int64_t k0 = 0; k0 == 0 || k0 < gemm->k; k0 += depth) {
         int64_t k1 = min_i64(gemm->k, k0 + depth);
+        a_block a = {gemm->a + m0 * gemm->lda + k0, gemm->lda};
+        if (compact) {
+            for (int64_t m = 0; m < m1 - m0; m++)
+                memcpy(copy + m * COMPACT_ROW, a.rows + m * a.stride,
+                       (size_t)(k1 - k0) * sizeof *copy);
+            a = (a_block){copy, COMPACT_ROW};
+        }
         for (int64_t n = n0; n < n1;) {
             int64_t left = (n1 - n + NORN_GEMM_PANEL - 1) / NORN_GEMM_PANEL;
             int32_t panels = panels_for(kernels, m1 - m0, left);
-            gemm_rows(kernels, gemm, m0, m1, n, panels, k0, k1);
+            gemm_rows(kernels, gemm, a, m0, m1, n, panels, k0, k1);
             n += panels * NORN_GEMM_PANEL;
         }
         if (gemm->k == 0) break;
@@ -91,7 +117,8 @@ static void gemm_block(const norn_gemm_f32 *gemm, int64_t m0, int64_t m1, int64_
 
 typedef struct gemm_job {
     const norn_gemm_f32 *gemm;
-    int64_t column_blocks;
+    int64_t rows, columns; ///< of a block
+    int64_t row_blocks, column_blocks;
 } gemm_job;
 
 static void gemm_range(void *context, int64_t begin, int64_t end, int32_t worker) {
@@ -99,19 +126,44 @@ static void gemm_range(void *context, int64_t begin, int64_t end, int32_t worker
     const norn_gemm_f32 *gemm = job->gemm;
     (void)worker;
     for (int64_t block = begin; block < end; block++) {
-        int64_t m0 = block / job->column_blocks * BLOCK_ROWS;
-        int64_t n0 = block % job->column_blocks * BLOCK_COLUMNS;
-        gemm_block(gemm, m0, min_i64(gemm->m, m0 + BLOCK_ROWS), n0,
-                   min_i64(gemm->n, n0 + BLOCK_COLUMNS));
+        int64_t m0 = block / job->column_blocks * job->rows;
+        int64_t n0 = block % job->column_blocks * job->columns;
+        gemm_block(gemm, m0, min_i64(gemm->m, m0 + job->rows), n0,
+                   min_i64(gemm->n, n0 + job->columns));
     }
+}
+
+static int64_t blocks_of(int64_t count, int64_t size) {
+    return (count + size - 1) / size;
+}
+static int64_t round_up(int64_t count, int64_t unit) {
+    return blocks_of(count, unit) * unit;
+}
+
+/// Blocks as even as they can be, and enough of them for the threads.
+static gemm_job gemm_cut(const norn_gemm_f32 *gemm, int32_t threads) {
+    gemm_job job = {.gemm = gemm};
+    int64_t rows_max = gemm_kernels_get()->rows_max;
+    job.row_blocks = blocks_of(gemm->m, BLOCK_ROWS);
+    job.rows = min_i64(BLOCK_ROWS, round_up(blocks_of(gemm->m, job.row_blocks), rows_max));
+    job.row_blocks = blocks_of(gemm->m, job.rows);
+    job.column_blocks = blocks_of(gemm->n, BLOCK_COLUMNS);
+    if (threads > 1) {
+        int64_t wanted = blocks_of(threads * PIECES_PER_THREAD, job.row_blocks);
+        int64_t most = blocks_of(gemm->n, BLOCK_COLUMNS_MIN);
+        if (job.column_blocks < wanted) job.column_blocks = min_i64(wanted, most);
+    }
+    job.columns = round_up(blocks_of(gemm->n, job.column_blocks), BLOCK_COLUMNS_MIN);
+    job.column_blocks = blocks_of(gemm->n, job.columns);
+    return job;
 }
 
 void norn_gemm_f32_run(const norn_gemm_f32 *gemm, norn_pool *pool) {
     if (gemm->m <= 0 || gemm->n <= 0) return;
-    gemm_job job = {gemm, (gemm->n + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS};
-    int64_t row_blocks = (gemm->m + BLOCK_ROWS - 1) / BLOCK_ROWS;
-    int64_t work = min_i64(gemm->m, BLOCK_ROWS) * min_i64(gemm->n, BLOCK_COLUMNS) * (gemm->k + 1);
-    norn_pool_loop(pool, row_blocks * job.column_blocks, GRAIN_WORK / work + 1, gemm_range, &job);
+    gemm_job job = gemm_cut(gemm, pool ? norn_pool_threads(pool) : 1);
+    int64_t work = min_i64(gemm->m, job.rows) * min_i64(gemm->n, job.columns) * (gemm->k + 1);
+    norn_pool_loop(pool, job.row_blocks * job.column_blocks, GRAIN_WORK / work + 1, gemm_range,
+                   &job);
 }
 
 void norn_gemm_f32_solo(const norn_gemm_f32 *gemm) {
