@@ -67,11 +67,7 @@ static norn_status optimise(norn_plan *plan, const norn_model *model,
                                  .evaluator = norn_evaluator_on(&evaluate),
                                  .cpu_device = plan->device == NULL,
                                  .tables_dir = model->tables_dir};
-#if NORN_HAVE_PASSES
     NORN_TRY(norn_passes_run(&context, plan->graph));
-#else
-    return norn_fail(NORN_UNIMPLEMENTED, "this build has no passes");
-#endif
     return take_tables(plan, &context, config);
 }
 

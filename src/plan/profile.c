@@ -95,7 +95,7 @@ static void infer_batch(norn_graph *graph) {
 norn_status norn_profile_apply(norn_graph *graph, const norn_compile_options *options) {
     for (int32_t i = 0; i < graph->symbols.count; i++) {
         norn_symbol *symbol = &graph->symbols.at[i];
-        symbol->min = symbol->opt = symbol->max = -1;
+        if (symbol->kind == NORN_SYMBOL_INPUT) symbol->min = symbol->opt = symbol->max = -1;
     }
     if (options->batch_dim) NORN_TRY(batch_from_option(graph, options->batch_dim));
     if (graph->batch < 0 || graph->symbols.at[graph->batch].kind != NORN_SYMBOL_INPUT) {
@@ -128,5 +128,6 @@ norn_status norn_profile_apply(norn_graph *graph, const norn_compile_options *op
                              symbol->name, (long long)symbol->min, (long long)symbol->opt,
                              (long long)symbol->max);
     }
+    norn_symbols_bound(&graph->symbols);
     return NORN_OK;
 }

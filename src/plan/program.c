@@ -12,8 +12,7 @@ void norn_shape_at(const norn_shape *shape, const int64_t *symbols, int32_t *ran
 void norn_symbols_at_max(const norn_graph *graph, int64_t *values) {
     const norn_symbols *symbols = &graph->symbols;
     for (int32_t i = 0; i < symbols->count; i++)
-        values[i] = symbols->at[i].kind == NORN_SYMBOL_INPUT ? symbols->at[i].max : -1;
-    norn_symbols_eval(symbols, values);
+        values[i] = symbols->at[i].kind == NORN_SYMBOL_RUNTIME ? -1 : symbols->at[i].max;
 }
 
 static norn_view view_at(const norn_value *value, const int64_t *symbols) {
