@@ -46,7 +46,8 @@ norn_status norn_scalar_const(norn_scalar_builder *builder, norn_dtype dtype, do
 norn_status norn_scalar_load_of(norn_scalar_builder *builder, const norn_scalar_load *load, uint16_t *reg) NORN_NODISCARD;
 /// Emit ONNX pointwise node `node` (any operator flagged NORN_OP_POINTWISE: Add, Relu, Gelu, Where,
 /// Clip, PRelu, Cast, …) given a register for each of its inputs (0xffff: omitted).
-/// Half types compute in float. UNIMPLEMENTED for dtypes that have no scalar form (strings).
+/// Half types compute in float and round after every node, so that fused and unfused work agree to
+/// the bit. UNIMPLEMENTED for dtypes that have no scalar form (strings).
 norn_status norn_scalar_emit_node(norn_scalar_builder *builder, const norn_op_info *op, norn_attrs attrs,
                                   const norn_dtype *in_dtypes, const uint16_t *in_regs, uint32_t in_count,
                                   norn_dtype out_dtype, uint16_t *reg) NORN_NODISCARD;

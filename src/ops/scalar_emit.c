@@ -464,6 +464,28 @@ static uint32_t operands_needed(norn_op_id op) {
     }
 }
 
+static bool is_half(norn_dtype dtype) {
+    return dtype == NORN_F16 || dtype == NORN_BF16;
+}
+
+/// The result is one of the operands, or its negative: nothing to round.
+static bool only_chooses(norn_op_id op) {
+    switch ((int)op) {
+    case NORN_OP_Where:
+    case NORN_OP_Min:
+    case NORN_OP_Max:
+    case NORN_OP_Relu:
+    case NORN_OP_Clip:
+    case NORN_OP_Neg:
+    case NORN_OP_Abs:
+    case NORN_OP_Cast:
+    case NORN_OP_CastLike:
+        return true;
+    default:
+        return false;
+    }
+}
+
 norn_status norn_scalar_emit_node(norn_scalar_builder *builder, const norn_op_info *op,
                                   norn_attrs attrs, const norn_dtype *in_dtypes,
                                   const uint16_t *in_regs, uint32_t in_count, norn_dtype out_dtype,
@@ -500,6 +522,8 @@ norn_status norn_scalar_emit_node(norn_scalar_builder *builder, const norn_op_in
     } else {
         status = formula(&e, id, in_regs[0], reg);
     }
+    if (status == NORN_OK && is_half(out_dtype) && !only_chooses(id))
+        *reg = convert(&e, *reg, out_dtype);
     if (status == NORN_OK) status = e.status;
     if (status != NORN_OK) norn_note("operator %s", op->name);
     return status;

@@ -53,11 +53,43 @@ norn_status norn_shape_gemm_region(norn_shape_ctx *ctx) {
     return NORN_OK;
 }
 
+/// Loop dims that the loads tell: where one does not repeat, the size is its operand's. A dim in
+/// which all repeat (an Expand) is the output's to know: *known is false.
+static norn_status loop_dims(const norn_shape_ctx *ctx, const norn_scalar_program *program,
+                             norn_shape *out, bool *known) {
+    int32_t rank = 0;
+    *known = program->load_count > 0;
+    for (uint32_t i = 0; i < program->load_count; i++) {
+        if (program->loads[i].dynamic) return norn_shape_broadcast_all(ctx, 0, out);
+        const norn_shape *in = norn_shape_in(ctx, program->loads[i].input);
+        if (in->rank < 0) *known = false;
+        if (in->rank > rank) rank = in->rank;
+        for (int32_t d = 0; d < NORN_MAX_RANK; d++)
+            if (program->loads[i].broadcast[d] && d >= rank) rank = d + 1;
+    }
+    *out = (norn_shape){.rank = rank};
+    for (int32_t d = 0; d < rank && *known; d++) {
+        bool told = false;
+        for (uint32_t i = 0; i < program->load_count && !told; i++) {
+            const norn_shape *in = norn_shape_in(ctx, program->loads[i].input);
+            int32_t own = d - (rank - in->rank);
+            if (program->loads[i].broadcast[d] || own < 0) continue;
+            out->dims[d] = in->dims[own];
+            told = true;
+        }
+        *known = told;
+    }
+    return NORN_OK;
+}
+
 norn_status norn_shape_pointwise(norn_shape_ctx *ctx) {
     NORN_TRY(need_region(ctx));
+    const norn_pointwise_region *region = &((const norn_region *)ctx->region)->pointwise;
     norn_shape shape;
-    NORN_TRY(norn_shape_broadcast_all(ctx, 0, &shape));
-    for (uint32_t i = 0; i < ctx->out_count; i++) norn_shape_put(ctx, i, NORN_DTYPE_NONE, &shape);
+    bool known;
+    NORN_TRY(loop_dims(ctx, &region->program, &shape, &known));
+    for (uint32_t i = 0; i < ctx->out_count && known; i++)
+        norn_shape_put(ctx, i, NORN_DTYPE_NONE, &shape);
     return NORN_OK;
 }
 

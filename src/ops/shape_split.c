@@ -78,6 +78,9 @@ norn_status norn_shape_split(norn_shape_ctx *ctx) {
             out.dims[axis] = norn_dim_const(sizes[i]);
         } else if (present) {
             NORN_TRY(norn_shape_fresh(ctx, &out.dims[axis]));
+        } else if (norn_dim_is_const(whole)) { // more parts than the axis has: the last are empty
+            int64_t rest = whole.constant - used.constant;
+            out.dims[axis] = norn_dim_const(rest < chunk.constant ? rest : chunk.constant);
         } else if (i + 1 < ctx->out_count) {
             out.dims[axis] = chunk;
         } else {

@@ -23,11 +23,8 @@ static bool fits(const norn_view *view, const norn_view *joined, int32_t axis) {
     return true;
 }
 
-/// A pass may have placed some inputs where they belong already (passes/pass.h: norn_placed).
 norn_status norn_cpu_concat(norn_call *call) {
     int32_t axis = norn_call_axis(call, 0, call->out[0].rank);
-    const int64_t *placed;
-    uint32_t placed_count = norn_attr_ints(call->attrs, "norn_placed", &placed);
     norn_view out;
     int64_t offset = 0;
     NORN_TRY(norn_unpack_output(call, &call->out[0], &out));
@@ -39,7 +36,6 @@ norn_status norn_cpu_concat(norn_call *call) {
             return norn_call_misfit(call, i);
         part p = part_of(&call->in[i], &out, axis, offset);
         offset += length;
-        if (i < placed_count && placed[i]) continue;
         NORN_TRY(norn_unpack(call, &call->in[i], &in));
         if (norn_view_elems(&in) == 0) continue;
         norn_strided shape = {0};
