@@ -111,17 +111,13 @@ norn_status norn_import_check_operators(norn_importer *importer) {
     norn_status status = scan_nodes(&f, &graph.nodes, &importer->proto.opsets);
     norn_buffer_append(&f.list, "", 1);
     if (status == NORN_OK) status = norn_buffer_status(&f.list);
-    if (status == NORN_OK && f.count == 1) {
-        status = norn_fail(NORN_UNIMPLEMENTED,
-                           "node '%s': operator '%s' (domain %s, opset %lld) is not implemented",
-                           f.first_node, f.first_op, f.first_domain, (long long)f.first_opset);
-    } else if (status == NORN_OK && f.count > 1) {
-        status =
-            norn_fail(NORN_UNIMPLEMENTED,
-                      "node '%s': operator '%s' (domain %s, opset %lld) is not implemented, nor "
-                      "are %u others: %s%s",
-                      f.first_node, f.first_op, f.first_domain, (long long)f.first_opset,
-                      f.count - 1, (const char *)f.list.bytes, f.count > NAMED_MAX ? ", …" : "");
+    if (status == NORN_OK && f.count > 0) {
+        const char *others = (const char *)f.list.bytes;
+        status = norn_fail(
+            NORN_UNIMPLEMENTED,
+            "node '%s': operator '%s' (domain %s, opset %lld) is not implemented%s%s%s",
+            f.first_node, f.first_op, f.first_domain, (long long)f.first_opset,
+            f.count > 1 ? "; also missing: " : "", others, f.count > NAMED_MAX ? ", …" : "");
     }
     norn_buffer_deinit(&f.list);
     return status;

@@ -43,9 +43,10 @@ static const struct {
 };
 
 norn_status norn_upgrade(norn_onnx_call *call) {
+    const char *op_type = call->op_type; // an upgrade may rename
     if (*call->domain) return NORN_OK;
     for (size_t i = 0; i < sizeof upgrades / sizeof *upgrades && !call->done; i++) {
-        if (call->opset < upgrades[i].below && strcmp(call->op_type, upgrades[i].op_type) == 0) {
+        if (call->opset < upgrades[i].below && strcmp(op_type, upgrades[i].op_type) == 0) {
             NORN_TRY(upgrades[i].upgrade(call));
         }
     }
