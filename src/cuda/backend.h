@@ -1,0 +1,122 @@
+/// What the files of the CUDA backend share: the device object, streams, errors found on the device,
+/// and the table of operators that need more than a kernel.
+#ifndef NORN_CUDA_BACKEND_H
+#define NORN_CUDA_BACKEND_H
+
+#include "base/memory.h"
+#include "cuda/kernels/fault.h"
+#include "device/device.h"
+#include "norn/plan.h"
+#include "tensor/dtype.h"
+#include "ops/op.h"
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+
+enum { NORN_CUDA_WORKSPACE_BYTES = 32 << 20 };
+
+typedef struct norn_cuda_device {
+    norn_device base; ///< first: a norn_device * is one of these
+    norn_alloc alloc;
+    int32_t sm; ///< 90: the architecture that code is compiled for
+    int32_t multiprocessors;
+    char stamp[32];
+    cublasLtHandle_t lt; ///< NULL while compile-only
+} norn_cuda_device;
+
+static inline norn_cuda_device *norn_cuda_device_of(norn_device *self) {
+    return (norn_cuda_device *)self;
+}
+
+/// A stream, its workspace for matrix products, and where its kernels report bad indices.
+struct norn_stream {
+    norn_cuda_device *device;
+    cudaStream_t handle;
+    void *workspace;
+    norn_cuda_fault *fault;    ///< device memory: kernels write it
+    volatile uint32_t *raised; ///< mapped host memory
+};
+
+struct norn_event {
+    cudaEvent_t handle;
+};
+
+struct norn_capture {
+    cudaGraphExec_t exec;
+    norn_alloc alloc;
+};
+
+/// The call's stream.
+static inline norn_stream *norn_cuda_stream_of(const norn_call *call) {
+    return (norn_stream *)call->stream;
+}
+
+/// CUDA's result as a status; `what` names the call.
+norn_status norn_cuda_status(cudaError_t error, const char *what) NORN_NODISCARD;
+norn_status norn_cuda_blas_status(cublasStatus_t error, const char *what) NORN_NODISCARD;
+#define NORN_CUDA_TRY(call) NORN_TRY(norn_cuda_status((call), #call))
+#define NORN_CUDA_TRY_DONE(call) NORN_TRY_DONE(norn_cuda_status((call), #call))
+
+/// After a launch: the launcher's result, with the node's name.
+norn_status norn_cuda_launched(const norn_call *call, cudaError_t error) NORN_NODISCARD;
+
+/// Operators that need more than a kernel. A row may leave any member NULL.
+typedef struct norn_cuda_op {
+    uint16_t op;
+    bool (*supports)(const norn_step_spec *spec); ///< NULL: always
+    norn_status (*codegen)(norn_cuda_device *device, const norn_step_spec *spec, norn_alloc alloc, norn_span *code);
+    norn_status (*prepare)(norn_cuda_device *device, const norn_step_spec *spec, void **state);
+    void (*unprepare)(norn_cuda_device *device, void *state);
+} norn_cuda_op;
+
+extern const norn_cuda_op norn_cuda_ops[];
+extern const size_t norn_cuda_op_count;
+
+// ---- parts of the device vtable, a file each ------------------------------------------------------
+norn_status norn_cuda_memory_create(norn_device *self, norn_memory_kind kind, size_t bytes, void **out);
+void norn_cuda_memory_destroy(norn_device *self, norn_memory_kind kind, void *memory);
+norn_status norn_cuda_stream_create(norn_device *self, norn_stream **out);
+void norn_cuda_stream_destroy(norn_device *self, norn_stream *stream);
+norn_status norn_cuda_stream_wait(norn_device *self, norn_stream *stream);
+norn_status norn_cuda_copy(norn_device *self, norn_stream *stream, void *to, const void *from, size_t bytes);
+norn_status norn_cuda_event_create(norn_device *self, norn_event **out);
+void norn_cuda_event_destroy(norn_device *self, norn_event *event);
+norn_status norn_cuda_event_record(norn_device *self, norn_event *event, norn_stream *stream);
+norn_status norn_cuda_event_elapsed_ns(norn_device *self, norn_event *from, norn_event *to, int64_t *ns);
+norn_status norn_cuda_capture_begin(norn_device *self, norn_stream *stream);
+norn_status norn_cuda_capture_end(norn_device *self, norn_stream *stream, norn_capture **out);
+norn_status norn_cuda_capture_launch(norn_device *self, norn_capture *capture, norn_stream *stream);
+void norn_cuda_capture_destroy(norn_device *self, norn_capture *capture);
+norn_status norn_cuda_table_bind(norn_device *self, const norn_table_binding *host, norn_table_binding *out);
+void norn_cuda_table_unbind(norn_device *self, norn_table_binding *table);
+
+/// Exported: what norn_device_open() looks for.
+NORN_API norn_status norn_backend_open(int32_t ordinal, norn_alloc alloc, norn_device **out);
+
+// ---- kernels of the operator table ----------------------------------------------------------------
+#define norn_cuda_none NULL
+#define NORN_CUDA_KERNEL(name) norn_status name(norn_call *call)
+NORN_CUDA_KERNEL(norn_cuda_gemm_region);
+NORN_CUDA_KERNEL(norn_cuda_pointwise);
+NORN_CUDA_KERNEL(norn_cuda_row_reduce);
+NORN_CUDA_KERNEL(norn_cuda_lookup);
+NORN_CUDA_KERNEL(norn_cuda_interaction);
+NORN_CUDA_KERNEL(norn_cuda_batch_norm);
+NORN_CUDA_KERNEL(norn_cuda_concat);
+NORN_CUDA_KERNEL(norn_cuda_expand);
+NORN_CUDA_KERNEL(norn_cuda_gather);
+NORN_CUDA_KERNEL(norn_cuda_gather_elements);
+NORN_CUDA_KERNEL(norn_cuda_gather_nd);
+NORN_CUDA_KERNEL(norn_cuda_identity);
+NORN_CUDA_KERNEL(norn_cuda_layer_norm);
+NORN_CUDA_KERNEL(norn_cuda_log_softmax);
+NORN_CUDA_KERNEL(norn_cuda_matmul);
+NORN_CUDA_KERNEL(norn_cuda_reduce);
+NORN_CUDA_KERNEL(norn_cuda_rms_norm);
+NORN_CUDA_KERNEL(norn_cuda_slice);
+NORN_CUDA_KERNEL(norn_cuda_softmax);
+NORN_CUDA_KERNEL(norn_cuda_split);
+NORN_CUDA_KERNEL(norn_cuda_tile);
+NORN_CUDA_KERNEL(norn_cuda_transpose);
+
+#endif

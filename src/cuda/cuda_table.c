@@ -1,0 +1,161 @@
+/// Embedding tables on the GPU: dense ones as they are, hashed ones as buckets of eight keys.
+#include "cuda/backend.h"
+#include "cuda/kernels/bucket.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/// What a binding owns; `context` of the binding points here.
+typedef struct table_memory {
+    norn_alloc alloc;
+    void *rows, *buckets, *default_row;
+    _Atomic uint64_t *missing; ///< mapped host memory that kernels add to
+    _Atomic uint64_t *counter; ///< the host's, which gets the sum
+} table_memory;
+
+static void table_free(table_memory *memory) {
+    (void)cudaFree(memory->rows);
+    (void)cudaFree(memory->buckets);
+    (void)cudaFree(memory->default_row);
+    if (memory->missing) {
+        if (memory->counter) atomic_fetch_add(memory->counter, atomic_load(memory->missing));
+        (void)cudaFreeHost((void *)(uintptr_t)memory->missing);
+    }
+    norn_free(memory->alloc, memory);
+}
+
+static norn_status upload(const void *host, size_t bytes, void **out) {
+    NORN_TRY(norn_cuda_status(cudaMalloc(out, bytes ? bytes : 1), "table memory"));
+    return norn_cuda_status(cudaMemcpy(*out, host, bytes, cudaMemcpyHostToDevice), "table upload");
+}
+
+// ---- hashed tables -------------------------------------------------------------------------------
+typedef struct bucket_table {
+    int64_t *keys; ///< (mask + 1) * 8
+    int64_t *row;  ///< by slot: the host row, -1 when empty
+    uint64_t mask;
+} bucket_table;
+
+static int free_slot(const bucket_table *table, uint64_t bucket) {
+    for (int i = 0; i < NORN_CUDA_BUCKET_SLOTS; i++)
+        if (table->row[bucket * NORN_CUDA_BUCKET_SLOTS + (uint64_t)i] < 0) return i;
+    return -1;
+}
+
+/// Cuckoo: the emptier bucket, else push somebody out. False when it does not settle.
+static bool insert(bucket_table *table, int64_t key, int64_t row) {
+    enum { MOVES = 512 };
+    uint64_t hash = norn_cuda_bucket_hash(key), bucket = norn_cuda_bucket_first(hash, table->mask);
+    if (free_slot(table, bucket) < 0) bucket = norn_cuda_bucket_second(hash, table->mask);
+    for (int move = 0; move < MOVES; move++) {
+        int slot = free_slot(table, bucket);
+        bool found = slot >= 0;
+        if (!found) slot = move * 5 % NORN_CUDA_BUCKET_SLOTS;
+        uint64_t at = bucket * NORN_CUDA_BUCKET_SLOTS + (uint64_t)slot;
+        int64_t out_key = table->keys[at], out_row = table->row[at];
+        table->keys[at] = key;
+        table->row[at] = row;
+        if (found) return true;
+        key = out_key, row = out_row;
+        hash = norn_cuda_bucket_hash(key);
+        uint64_t first = norn_cuda_bucket_first(hash, table->mask);
+        bucket = first == bucket ? norn_cuda_bucket_second(hash, table->mask) : first;
+    }
+    return false;
+}
+
+static norn_status fill_buckets(norn_alloc alloc, const norn_table_binding *host, uint64_t buckets, bucket_table *table, bool *settled) {
+    size_t slots = buckets * NORN_CUDA_BUCKET_SLOTS;
+    table->mask = buckets - 1;
+    *settled = true;
+    NORN_TRY(NORN_NEW_ARRAY(alloc, slots, &table->keys));
+    NORN_TRY(NORN_NEW_ARRAY(alloc, slots, &table->row));
+    for (size_t i = 0; i < slots; i++) table->keys[i] = NORN_CUDA_BUCKET_EMPTY, table->row[i] = -1;
+    for (int64_t i = 0; i < host->row_count && *settled; i++) {
+        if (host->keys[i] == NORN_CUDA_BUCKET_EMPTY)
+            return norn_fail(NORN_INVALID_ARGUMENT, "table '%s': key %lld is reserved on CUDA", host->name, (long long)host->keys[i]);
+        *settled = insert(table, host->keys[i], i);
+    }
+    return NORN_OK;
+}
+
+static norn_status upload_buckets(norn_alloc alloc, const norn_table_binding *host, const bucket_table *table, table_memory *memory) {
+    size_t slots = (table->mask + 1) * NORN_CUDA_BUCKET_SLOTS, row_bytes = (size_t)host->row_bytes;
+    char *rows = NULL;
+    NORN_TRY(norn_alloc_zeroed(alloc, slots, row_bytes, (void **)&rows));
+    for (size_t i = 0; i < slots; i++)
+        if (table->row[i] >= 0) memcpy(rows + i * row_bytes, (const char *)host->rows + (size_t)table->row[i] * row_bytes, row_bytes);
+    norn_status status = upload(rows, slots * row_bytes, &memory->rows);
+    norn_free(alloc, rows);
+    return status == NORN_OK ? upload(table->keys, slots * sizeof *table->keys, &memory->buckets) : status;
+}
+
+static norn_status bind_hashed(norn_alloc alloc, const norn_table_binding *host, table_memory *memory, norn_table_binding *out) {
+    bucket_table table = {0};
+    bool settled = false;
+    norn_status status = NORN_OK;
+    if (!host->keys || !host->rows)
+        return norn_fail(NORN_UNIMPLEMENTED, "table '%s': a hashed table without its keys in memory cannot go to the GPU", host->name);
+    uint64_t buckets = 2; // at most four fifths full
+    while (buckets * NORN_CUDA_BUCKET_SLOTS * 4 / 5 < (uint64_t)host->row_count) buckets *= 2;
+    for (int grow = 0; grow < 4 && !settled; grow++, buckets *= 2) {
+        norn_free(alloc, table.keys);
+        norn_free(alloc, table.row);
+        table = (bucket_table){0};
+        NORN_TRY_DONE(fill_buckets(alloc, host, buckets, &table, &settled));
+    }
+    if (!settled) {
+        status = norn_fail(NORN_INTERNAL, "table '%s': its keys do not settle in buckets", host->name);
+        goto done;
+    }
+    NORN_TRY_DONE(upload_buckets(alloc, host, &table, memory));
+    out->buckets = memory->buckets;
+    out->bucket_mask = table.mask;
+done:
+    norn_free(alloc, table.keys);
+    norn_free(alloc, table.row);
+    return status;
+}
+
+// ---- binding -------------------------------------------------------------------------------------
+static norn_status bind(const norn_table_binding *host, table_memory *memory, norn_table_binding *out) {
+    if (host->resolve) NORN_TRY(bind_hashed(memory->alloc, host, memory, out));
+    else NORN_TRY(upload(host->rows, (size_t)host->row_count * (size_t)host->row_bytes, &memory->rows));
+    if (host->default_row) NORN_TRY(upload(host->default_row, (size_t)host->row_bytes, &memory->default_row));
+    void *counter = NULL;
+    NORN_TRY(norn_cuda_status(cudaHostAlloc(&counter, sizeof *memory->missing, cudaHostAllocMapped | cudaHostAllocPortable), "counter"));
+    memory->missing = counter;
+    memory->counter = host->missing_count;
+    atomic_init(memory->missing, 0);
+    out->resolve = NULL;
+    out->rows = memory->rows;
+    out->default_row = memory->default_row;
+    out->missing_count = memory->missing;
+    out->context = memory;
+    return NORN_OK;
+}
+
+norn_status norn_cuda_table_bind(norn_device *self, const norn_table_binding *host, norn_table_binding *out) {
+    table_memory *memory = NULL;
+    *out = *host;
+    out->buckets = NULL;
+    out->context = NULL;
+    if (!self->can_run) return norn_fail(NORN_UNAVAILABLE, "table '%s': no GPU here", host->name);
+    NORN_CUDA_TRY(cudaSetDevice(self->ordinal));
+    NORN_TRY(NORN_NEW(norn_cuda_device_of(self)->alloc, &memory));
+    memory->alloc = norn_cuda_device_of(self)->alloc;
+    norn_status status = bind(host, memory, out);
+    if (status != NORN_OK) {
+        norn_note("table '%s'", host->name);
+        table_free(memory);
+        *out = (norn_table_binding){0};
+    }
+    return status;
+}
+
+void norn_cuda_table_unbind(norn_device *self, norn_table_binding *table) {
+    (void)self;
+    if (table->context) table_free((table_memory *)(uintptr_t)table->context);
+    *table = (norn_table_binding){0};
+}

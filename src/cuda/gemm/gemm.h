@@ -1,0 +1,77 @@
+/// Matrix products: cuBLASLt, kernels of our own where a product is thin, and the choice between them.
+#ifndef NORN_CUDA_GEMM_H
+#define NORN_CUDA_GEMM_H
+
+#include "cuda/backend.h"
+#include "cuda/codegen/codegen.h"
+#include "cuda/kernels/gemm_kernels.h"
+
+/// D[m, n] = op(A[m, k] * B + bias), row-major float32, `batches` of them at the given strides (elements).
+typedef struct norn_cuda_product {
+    int64_t m, n, k;
+    const float *a, *b;
+    float *d;
+    int64_t lda, ldb, ldd;
+    bool b_transposed; ///< B is [n, k]
+    const float *bias; ///< [n], or NULL
+    bool relu;
+    bool tf32;
+    int32_t batches;
+    int64_t stride_a, stride_b, stride_d;
+} norn_cuda_product;
+
+/// Up to `most` algorithms, best guess first. None found is UNIMPLEMENTED.
+norn_status norn_cuda_lt_algorithms(const norn_cuda_device *device, const norn_cuda_product *product, int most,
+                                    cublasLtMatmulAlgo_t *algorithms, int *found) NORN_NODISCARD;
+/// `algorithm` NULL, or one that does not suit this shape: asks the heuristic.
+norn_status norn_cuda_lt_run(const norn_cuda_device *device, const norn_cuda_product *product,
+                             const cublasLtMatmulAlgo_t *algorithm, void *workspace, cudaStream_t stream) NORN_NODISCARD;
+
+/// How one size of a GEMM is computed.
+typedef enum norn_cuda_gemm_way {
+    NORN_CUDA_GEMM_LT,
+    NORN_CUDA_GEMM_DOT,    ///< a warp a column: few rows, or one column
+    NORN_CUDA_GEMM_THIN_K, ///< short sums: k up to 32
+    NORN_CUDA_GEMM_SKINNY, ///< tf32 tensor cores, k split over a cluster: tens of rows
+} norn_cuda_gemm_way;
+
+typedef struct norn_cuda_gemm_choice {
+    int64_t m;
+    norn_cuda_gemm_way way;
+    int32_t split;  ///< SKINNY: blocks of a cluster
+    float us;       ///< as timed while preparing; 0 when not timed
+    bool algorithm_known;
+    cublasLtMatmulAlgo_t algorithm;
+} norn_cuda_gemm_choice;
+
+enum { NORN_CUDA_GEMM_CHOICES = 20 };
+
+typedef struct norn_cuda_gemm_state {
+    norn_cuda_device *device;
+    // What of the epilogue the product does itself.
+    bool has_bias, relu;
+    uint32_t bias_input;
+    bool has_pointwise; ///< the rest: a pointwise kernel over the output, in place
+    norn_cuda_pointwise_state pointwise;
+    bool tf32;
+    float *packed; ///< constant B as [n][k padded to 16], zeros beyond; NULL when B is not constant
+    int64_t packed_k;
+    int32_t choice_count;
+    norn_cuda_gemm_choice choices[NORN_CUDA_GEMM_CHOICES]; ///< by rising m
+} norn_cuda_gemm_state;
+
+/// Bias and ReLU of an epilogue program. True: nothing of it is left.
+bool norn_cuda_epilogue_match(const norn_scalar_program *program, bool *has_bias, uint32_t *bias_input, bool *relu);
+
+/// Run `product` in the way of `choice`.
+norn_status norn_cuda_gemm_run(const norn_cuda_gemm_state *state, const norn_cuda_product *product,
+                               const norn_cuda_gemm_choice *choice, norn_stream *stream) NORN_NODISCARD;
+/// Fill the choices for 1 … max_m rows by timing what can compute them.
+norn_status norn_cuda_gemm_tune(norn_cuda_gemm_state *state, int64_t max_m, int64_t n, int64_t k, bool b_transposed) NORN_NODISCARD;
+
+norn_status norn_cuda_gemm_codegen(norn_cuda_device *device, const norn_step_spec *spec, norn_alloc alloc, norn_span *code);
+norn_status norn_cuda_gemm_prepare(norn_cuda_device *device, const norn_step_spec *spec, void **state);
+void norn_cuda_gemm_unprepare(norn_cuda_device *device, void *state);
+bool norn_cuda_gemm_supports(const norn_step_spec *spec);
+
+#endif

@@ -1,0 +1,122 @@
+/// GemmRegion: Y = epilogue(A * B). Bias and ReLU go into the product; anything else is a pointwise kernel
+/// over the output, in place.
+#include "cuda/gemm/gemm.h"
+
+#include <stdlib.h>
+
+static const norn_gemm_region *region_of(const void *region) {
+    return &((const norn_region *)region)->gemm;
+}
+
+bool norn_cuda_gemm_supports(const norn_step_spec *spec) {
+    const norn_gemm_region *region = region_of(spec->region);
+    if (region->b_packed || spec->in[0].dtype != NORN_F32 || spec->in[1].dtype != NORN_F32 || spec->out[0].dtype != NORN_F32)
+        return false;
+    return region->k > 0 && region->k <= INT32_MAX / 2 && region->n <= INT32_MAX / 2 && norn_cuda_program_supported(&region->epilogue);
+}
+
+norn_status norn_cuda_gemm_codegen(norn_cuda_device *device, const norn_step_spec *spec, norn_alloc alloc, norn_span *code) {
+    const norn_gemm_region *region = region_of(spec->region);
+    bool bias, relu;
+    uint32_t input;
+    if (norn_cuda_epilogue_match(&region->epilogue, &bias, &input, &relu)) return NORN_OK;
+    norn_buffer source;
+    norn_buffer_init(&source, alloc);
+    norn_status status = norn_cuda_pointwise_source(&region->epilogue, 2, spec->out, &source);
+    if (status == NORN_OK) status = norn_cuda_compile((const char *)source.bytes, device->sm, alloc, code);
+    norn_buffer_deinit(&source);
+    return status;
+}
+
+/// A copy of constant weights in the layout of our own kernels.
+static norn_status pack_weights(norn_cuda_gemm_state *state, const norn_gemm_region *region, const float *host) {
+    size_t bytes = (size_t)region->k * (size_t)region->n * sizeof(float);
+    float *staged = NULL;
+    norn_status status;
+    state->packed_k = (region->k + 15) / 16 * 16;
+    NORN_TRY_DONE(norn_cuda_status(cudaMalloc((void **)&staged, bytes), "weights"));
+    NORN_TRY_DONE(norn_cuda_status(cudaMemcpy(staged, host, bytes, cudaMemcpyHostToDevice), "weights"));
+    NORN_TRY_DONE(norn_cuda_status(cudaMalloc((void **)&state->packed, (size_t)state->packed_k * (size_t)region->n * sizeof(float)), "packed weights"));
+    NORN_TRY_DONE(norn_cuda_status(norn_cuda_gemm_pack_launch(staged, region->b_transposed, (int32_t)region->n, (int32_t)region->k,
+                                                              (int32_t)state->packed_k, state->packed, NULL),
+                                   "packing weights"));
+    NORN_TRY_DONE(norn_cuda_status(cudaDeviceSynchronize(), "packing weights"));
+done:
+    (void)cudaFree(staged);
+    return status;
+}
+
+static int64_t rows_of(const norn_view *a) {
+    return norn_dims_product(a->dims, 0, a->rank - 1);
+}
+
+static norn_status fill_state(norn_cuda_gemm_state *state, const norn_step_spec *spec) {
+    const norn_gemm_region *region = region_of(spec->region);
+    state->tf32 = spec->precision == NORN_PRECISION_TF32;
+    state->has_pointwise = !norn_cuda_epilogue_match(&region->epilogue, &state->has_bias, &state->bias_input, &state->relu);
+    if (state->has_pointwise) {
+        state->has_bias = state->relu = false;
+        NORN_TRY(norn_cuda_pointwise_load(state->device, spec->code, &state->pointwise));
+    }
+    if (spec->in[1].data) NORN_TRY(pack_weights(state, region, spec->in[1].data));
+    int64_t rows = rows_of(&spec->in[0]);
+    if (rows <= 0 || region->n == 0) return NORN_OK;
+    return norn_cuda_gemm_tune(state, rows, region->n, region->k, region->b_transposed);
+}
+
+norn_status norn_cuda_gemm_prepare(norn_cuda_device *device, const norn_step_spec *spec, void **out) {
+    norn_cuda_gemm_state *state = NULL;
+    NORN_TRY(NORN_NEW(device->alloc, &state));
+    state->device = device;
+    norn_status status = fill_state(state, spec);
+    if (status != NORN_OK) {
+        norn_cuda_gemm_unprepare(device, state);
+        return status;
+    }
+    *out = state;
+    return NORN_OK;
+}
+
+void norn_cuda_gemm_unprepare(norn_cuda_device *device, void *memory) {
+    norn_cuda_gemm_state *state = memory;
+    norn_cuda_module_unload(&state->pointwise.module);
+    (void)cudaFree(state->packed);
+    norn_free(device->alloc, state);
+}
+
+/// What was tuned for the next larger number of rows.
+static const norn_cuda_gemm_choice *choice_for(const norn_cuda_gemm_state *state, int64_t m) {
+    for (int32_t i = 0; i < state->choice_count; i++)
+        if (state->choices[i].m >= m) return &state->choices[i];
+    return state->choice_count ? &state->choices[state->choice_count - 1] : NULL;
+}
+
+norn_status norn_cuda_gemm_region(norn_call *call) {
+    const norn_gemm_region *region = region_of(call->region);
+    const norn_cuda_gemm_state *state = call->state;
+    norn_view *out = &call->out[0];
+    int64_t rows = rows_of(&call->in[0]);
+    if (rows == 0 || region->n == 0) return NORN_OK;
+    norn_cuda_product product = {.m = rows,
+                                 .n = region->n,
+                                 .k = region->k,
+                                 .a = call->in[0].data,
+                                 .b = call->in[1].data,
+                                 .d = out->data,
+                                 .lda = region->k,
+                                 .ldb = region->b_transposed ? region->k : region->n,
+                                 .ldd = out->row_stride ? out->row_stride : region->n,
+                                 .b_transposed = region->b_transposed,
+                                 .bias = state->has_bias ? call->in[state->bias_input].data : NULL,
+                                 .relu = state->relu,
+                                 .tf32 = state->tf32,
+                                 .batches = 1};
+    norn_status status = norn_cuda_gemm_run(state, &product, choice_for(state, rows), norn_cuda_stream_of(call));
+    if (status != NORN_OK) {
+        norn_note("node '%s'", call->name);
+        return status;
+    }
+    if (!state->has_pointwise) return NORN_OK;
+    const int64_t dims[2] = {rows, region->n};
+    return norn_cuda_pointwise_run(call, &state->pointwise, &region->epilogue, 2, dims, out->data);
+}

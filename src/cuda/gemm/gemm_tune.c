@@ -1,0 +1,141 @@
+/// Which way is fastest at each number of rows: timed while preparing, on buffers of the real sizes.
+///
+/// Ways are replayed from a captured graph, because the host takes longer to launch a thin product than
+/// the device to compute it.
+#include "base/log.h"
+#include "cuda/gemm/gemm.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { LT_MOST = 6, CANDIDATE_MOST = 12, LAUNCHES = 8, REPLAYS = 3 };
+
+static const int64_t row_counts[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 65536, 262144};
+
+typedef struct gemm_bench {
+    norn_cuda_gemm_state *state;
+    norn_stream *stream;
+    float *a, *b, *d, *bias;
+    cudaEvent_t from, to;
+} gemm_bench;
+
+static void bench_deinit(gemm_bench *bench) {
+    if (bench->from) (void)cudaEventDestroy(bench->from);
+    if (bench->to) (void)cudaEventDestroy(bench->to);
+    (void)cudaFree(bench->a);
+    (void)cudaFree(bench->b);
+    (void)cudaFree(bench->d);
+    (void)cudaFree(bench->bias);
+    norn_cuda_stream_destroy(&bench->state->device->base, bench->stream);
+}
+
+/// Device memory of small numbers: zeros would flatter.
+static norn_status floats(int64_t count, float **out) {
+    NORN_CUDA_TRY(cudaMalloc((void **)out, (size_t)count * sizeof(float)));
+    NORN_CUDA_TRY(cudaMemset(*out, 0x3c, (size_t)count * sizeof(float)));
+    return NORN_OK;
+}
+
+static norn_status bench_init(gemm_bench *bench, int64_t m, int64_t n, int64_t k) {
+    NORN_TRY(norn_cuda_stream_create(&bench->state->device->base, &bench->stream));
+    NORN_TRY(floats(m * k, &bench->a));
+    NORN_TRY(floats(n * k, &bench->b));
+    NORN_TRY(floats(m * n, &bench->d));
+    NORN_TRY(floats(n, &bench->bias));
+    NORN_CUDA_TRY(cudaEventCreate(&bench->from));
+    NORN_CUDA_TRY(cudaEventCreate(&bench->to));
+    return NORN_OK;
+}
+
+static norn_status capture(gemm_bench *bench, const norn_cuda_product *product, const norn_cuda_gemm_choice *choice, norn_capture **out) {
+    norn_device *device = &bench->state->device->base;
+    norn_status status = NORN_OK;
+    NORN_TRY(norn_cuda_capture_begin(device, bench->stream));
+    for (int i = 0; i < LAUNCHES && status == NORN_OK; i++)
+        status = norn_cuda_gemm_run(bench->state, product, choice, bench->stream);
+    norn_status ended = norn_cuda_capture_end(device, bench->stream, out); // always, or the stream stays captured
+    return status == NORN_OK ? ended : status;
+}
+
+static norn_status replay(gemm_bench *bench, norn_capture *graph, float *us) {
+    norn_device *device = &bench->state->device->base;
+    float best = INFINITY;
+    for (int i = 0; i < REPLAYS; i++) {
+        float ms = 0;
+        NORN_CUDA_TRY(cudaEventRecord(bench->from, bench->stream->handle));
+        NORN_TRY(norn_cuda_capture_launch(device, graph, bench->stream));
+        NORN_CUDA_TRY(cudaEventRecord(bench->to, bench->stream->handle));
+        NORN_CUDA_TRY(cudaEventSynchronize(bench->to));
+        NORN_CUDA_TRY(cudaEventElapsedTime(&ms, bench->from, bench->to));
+        if (i > 0 && ms < best) best = ms; // the first warms up
+    }
+    *us = best * 1000.0f / LAUNCHES;
+    return NORN_OK;
+}
+
+/// A way that fails is not a candidate; that is no error.
+static norn_status time_choice(gemm_bench *bench, const norn_cuda_product *product, norn_cuda_gemm_choice *choice) {
+    norn_capture *graph = NULL;
+    choice->us = INFINITY;
+    norn_status status = capture(bench, product, choice, &graph);
+    if (status == NORN_OK) status = replay(bench, graph, &choice->us);
+    norn_cuda_capture_destroy(&bench->state->device->base, graph);
+    return status;
+}
+
+static int list_own(const norn_cuda_gemm_state *state, const norn_cuda_product *p, norn_cuda_gemm_choice *list) {
+    int count = 0;
+    if (!state->packed) return 0;
+    if (p->n == 1 || p->m <= 16) list[count++] = (norn_cuda_gemm_choice){.m = p->m, .way = NORN_CUDA_GEMM_DOT};
+    if (p->k <= 32 && p->n % 4 == 0) list[count++] = (norn_cuda_gemm_choice){.m = p->m, .way = NORN_CUDA_GEMM_THIN_K};
+    if (!state->tf32 || p->n % 16 != 0 || p->m > 512) return count;
+    for (int32_t split = 1; split <= 8; split *= 2)
+        if (state->packed_k >= split * 64) // a chunk for every warp of the cluster
+            list[count++] = (norn_cuda_gemm_choice){.m = p->m, .way = NORN_CUDA_GEMM_SKINNY, .split = split};
+    return count;
+}
+
+static norn_status tune_rows(gemm_bench *bench, const norn_cuda_product *product, norn_cuda_gemm_choice *best) {
+    norn_cuda_gemm_choice list[CANDIDATE_MOST + LT_MOST] = {0};
+    cublasLtMatmulAlgo_t algorithms[LT_MOST];
+    int found = 0, count = list_own(bench->state, product, list);
+    norn_status status = norn_cuda_lt_algorithms(bench->state->device, product, LT_MOST, algorithms, &found);
+    if (status != NORN_OK && count == 0) return status;
+    for (int i = 0; i < found; i++)
+        list[count++] = (norn_cuda_gemm_choice){.m = product->m, .way = NORN_CUDA_GEMM_LT, .algorithm_known = true, .algorithm = algorithms[i]};
+    best->us = INFINITY;
+    for (int i = 0; i < count; i++)
+        if (time_choice(bench, product, &list[i]) == NORN_OK && list[i].us < best->us) *best = list[i];
+    return isinf(best->us) ? norn_fail(NORN_INTERNAL, "no way computes this product") : NORN_OK;
+}
+
+static const char *way_name(norn_cuda_gemm_way way) {
+    switch (way) {
+    case NORN_CUDA_GEMM_LT: return "cublasLt";
+    case NORN_CUDA_GEMM_DOT: return "dot";
+    case NORN_CUDA_GEMM_THIN_K: return "thin-k";
+    case NORN_CUDA_GEMM_SKINNY: return "skinny";
+    }
+    return "?";
+}
+
+norn_status norn_cuda_gemm_tune(norn_cuda_gemm_state *state, int64_t max_m, int64_t n, int64_t k, bool b_transposed) {
+    gemm_bench bench = {.state = state};
+    norn_status status;
+    NORN_TRY_DONE(bench_init(&bench, max_m, n, k));
+    for (size_t i = 0; i < sizeof row_counts / sizeof *row_counts && state->choice_count < NORN_CUDA_GEMM_CHOICES; i++) {
+        int64_t m = row_counts[i] < max_m ? row_counts[i] : max_m;
+        norn_cuda_product product = {.m = m, .n = n, .k = k, .a = bench.a, .b = bench.b, .d = bench.d, .lda = k,
+                                     .ldb = b_transposed ? k : n, .ldd = n, .b_transposed = b_transposed,
+                                     .bias = state->has_bias ? bench.bias : NULL, .relu = state->relu, .tf32 = state->tf32, .batches = 1};
+        norn_cuda_gemm_choice *choice = &state->choices[state->choice_count];
+        NORN_TRY_DONE(tune_rows(&bench, &product, choice));
+        state->choice_count++;
+        norn_log(NORN_LOG_DEBUG, "cuda: gemm %lld x %lld x %lld: %s split %d, %.2f us", (long long)m, (long long)n, (long long)k,
+                 way_name(choice->way), (int)choice->split, (double)choice->us);
+        if (m == max_m) break;
+    }
+done:
+    bench_deinit(&bench);
+    return status;
+}

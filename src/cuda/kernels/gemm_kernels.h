@@ -1,0 +1,36 @@
+/// Launchers of our own matrix products. Plain C: read by .c and .cu.
+#ifndef NORN_CUDA_GEMM_KERNELS_H
+#define NORN_CUDA_GEMM_KERNELS_H
+
+#include <cuda_runtime_api.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// d[m][n] = op(sum_k a[m][k] * b[n][k] + bias[n]). `b` is packed: rows of packed_k (a multiple of 16,
+/// >= k, zeros beyond k), 16-byte aligned. `a` needs no alignment.
+typedef struct norn_cuda_gemm_args {
+    const float *a, *b, *bias;
+    float *d;
+    int64_t lda, ldd;
+    int32_t m, n, k, packed_k;
+    int32_t relu;
+} norn_cuda_gemm_args;
+
+/// Exact fp32. A warp computes a column for up to eight rows.
+cudaError_t norn_cuda_gemm_dot_launch(const norn_cuda_gemm_args *args, cudaStream_t stream);
+/// Exact fp32, k <= 32, n a multiple of 4, ldd a multiple of 4, d 16-byte aligned.
+cudaError_t norn_cuda_gemm_thin_k_launch(const norn_cuda_gemm_args *args, cudaStream_t stream);
+/// tf32 tensor cores; n a multiple of 16; `split` blocks of a cluster share the sum: 1, 2, 4 or 8.
+cudaError_t norn_cuda_gemm_skinny_launch(const norn_cuda_gemm_args *args, int32_t split, cudaStream_t stream);
+
+/// Lay B out as the kernels above want it; b is [n, k] when transposed, else [k, n].
+cudaError_t norn_cuda_gemm_pack_launch(const float *b, int32_t transposed, int32_t n, int32_t k, int32_t packed_k,
+                                       float *packed, cudaStream_t stream);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

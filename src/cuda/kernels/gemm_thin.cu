@@ -1,0 +1,140 @@
+/// Exact fp32 products that are thin in one direction.
+#include "cuda/kernels/dependent.cuh"
+#include "cuda/kernels/gemm_kernels.h"
+
+// ---- packing -------------------------------------------------------------------------------------
+static __global__ void pack(const float *b, int transposed, int n, int k, int packed_k, float *packed) {
+    const int64_t total = (int64_t)n * packed_k;
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < total; i += (int64_t)gridDim.x * blockDim.x) {
+        const int row = (int)(i / packed_k), col = (int)(i % packed_k);
+        packed[i] = col >= k ? 0.0f : transposed ? b[(int64_t)row * k + col] : b[(int64_t)col * n + row];
+    }
+}
+
+extern "C" cudaError_t norn_cuda_gemm_pack_launch(const float *b, int32_t transposed, int32_t n, int32_t k, int32_t packed_k,
+                                                  float *packed, cudaStream_t stream) {
+    const int64_t total = (int64_t)n * packed_k;
+    const int blocks = (int)(total / 256 + 1 < 2048 ? total / 256 + 1 : 2048);
+    pack<<<blocks, 256, 0, stream>>>(b, transposed, n, k, packed_k, packed);
+    return cudaGetLastError();
+}
+
+// ---- a warp a column -----------------------------------------------------------------------------
+static __device__ __forceinline__ float4 load_row(const float *row, int at, int k, bool aligned) {
+    if (aligned && at + 4 <= k) return *(const float4 *)(row + at);
+    float4 v = {0, 0, 0, 0};
+    if (at < k) v.x = row[at];
+    if (at + 1 < k) v.y = row[at + 1];
+    if (at + 2 < k) v.z = row[at + 2];
+    if (at + 3 < k) v.w = row[at + 3];
+    return v;
+}
+
+enum { RUN = 4 }; // loads in flight a lane
+
+static __device__ __forceinline__ void load_weights(const float *b, int at, int k, float4 (&w)[RUN]) {
+#pragma unroll
+    for (int i = 0; i < RUN; i++) w[i] = at + i * 128 < k ? *(const float4 *)(b + at + i * 128) : float4{0, 0, 0, 0};
+}
+
+/// Lanes split k; ROWS sums at once share the loads of b.
+template <int ROWS> static __global__ void __launch_bounds__(256) dot(const __grid_constant__ norn_cuda_gemm_args p) {
+    const int lane = threadIdx.x % 32;
+    // One column: warps go over rows. Many: warps go over columns, blocks over rows.
+    const int64_t warp = (int64_t)blockIdx.x * 8 + threadIdx.x / 32;
+    const int column = p.n == 1 ? 0 : (int)warp;
+    const int64_t first = (p.n == 1 ? warp : (int64_t)blockIdx.y) * ROWS;
+    norn_let_next_start();
+    if (column >= p.n || first >= p.m) return;
+    const float *b = p.b + (int64_t)column * p.packed_k;
+    const float *a = p.a + first * p.lda;
+    const bool aligned = ((uintptr_t)p.a & 15) == 0 && p.lda % 4 == 0;
+    float sum[ROWS] = {};
+    // The first weights do not wait for the kernel before.
+    float4 w[RUN], coming[RUN];
+    load_weights(b, lane * 4, p.packed_k, w);
+    norn_wait_before();
+    for (int at = lane * 4; at < p.packed_k; at += 128 * RUN) {
+        load_weights(b, at + 128 * RUN, p.packed_k, coming);
+#pragma unroll
+        for (int r = 0; r < ROWS; r++) {
+            if (first + r >= p.m) break;
+            float4 x[RUN];
+#pragma unroll
+            for (int i = 0; i < RUN; i++) x[i] = load_row(a + r * p.lda, at + i * 128, p.k, aligned);
+#pragma unroll
+            for (int i = 0; i < RUN; i++) sum[r] += (x[i].x * w[i].x + x[i].y * w[i].y) + (x[i].z * w[i].z + x[i].w * w[i].w);
+        }
+#pragma unroll
+        for (int i = 0; i < RUN; i++) w[i] = coming[i];
+    }
+#pragma unroll
+    for (int r = 0; r < ROWS; r++)
+#pragma unroll
+        for (int s = 16; s; s >>= 1) sum[r] += __shfl_xor_sync(0xffffffffu, sum[r], s);
+    float mine = sum[0];
+#pragma unroll
+    for (int r = 1; r < ROWS; r++)
+        if (lane == r) mine = sum[r];
+    if (lane >= ROWS || first + lane >= p.m) return;
+    mine += p.bias ? p.bias[column] : 0.0f;
+    p.d[(first + lane) * p.ldd + column] = p.relu ? fmaxf(mine, 0.0f) : mine;
+}
+
+extern "C" cudaError_t norn_cuda_gemm_dot_launch(const norn_cuda_gemm_args *p, cudaStream_t stream) {
+    const bool few = p->m == 1;
+    const int rows = few ? 1 : p->m <= 4 ? 4 : 8;
+    const unsigned groups = (unsigned)((p->m + rows - 1) / rows);
+    const dim3 grid = p->n == 1 ? dim3((groups + 7) / 8) : dim3((unsigned)(p->n + 7) / 8, groups);
+    if (grid.y > 65535) return cudaErrorInvalidConfiguration;
+    if (rows == 1) return norn_launch(dot<1>, grid, 256, 0, stream, 1, *p);
+    if (rows == 4) return norn_launch(dot<4>, grid, 256, 0, stream, 1, *p);
+    return norn_launch(dot<8>, grid, 256, 0, stream, 1, *p);
+}
+
+// ---- short sums ----------------------------------------------------------------------------------
+enum { THIN_ROWS = 16 };
+
+/// A thread keeps four columns of b in registers and walks over THIN_ROWS rows of a.
+template <int K> static __global__ void __launch_bounds__(128) thin_k(const __grid_constant__ norn_cuda_gemm_args p) {
+    __shared__ float rows[THIN_ROWS][K];
+    const int column = (blockIdx.y * 128 + threadIdx.x) * 4;
+    const int first = blockIdx.x * THIN_ROWS;
+    const bool inside = column < p.n;
+    float w[K][4], bias[4] = {};
+    norn_let_next_start();
+    if (inside) {
+#pragma unroll
+        for (int c = 0; c < 4; c++) {
+#pragma unroll
+            for (int k = 0; k < K; k += 4) {
+                const float4 v = *(const float4 *)(p.b + (int64_t)(column + c) * p.packed_k + k);
+                w[k][c] = v.x, w[k + 1][c] = v.y, w[k + 2][c] = v.z, w[k + 3][c] = v.w;
+            }
+            if (p.bias) bias[c] = p.bias[column + c];
+        }
+    }
+    norn_wait_before();
+    for (int i = threadIdx.x; i < THIN_ROWS * K; i += 128) {
+        const int r = i / K, k = i % K;
+        rows[r][k] = first + r < p.m && k < p.k ? p.a[(int64_t)(first + r) * p.lda + k] : 0.0f;
+    }
+    __syncthreads();
+    if (!inside) return;
+    for (int r = 0; r < THIN_ROWS && first + r < p.m; r++) {
+        float4 sum = {bias[0], bias[1], bias[2], bias[3]};
+#pragma unroll
+        for (int k = 0; k < K; k++) {
+            const float x = rows[r][k];
+            sum.x += x * w[k][0], sum.y += x * w[k][1], sum.z += x * w[k][2], sum.w += x * w[k][3];
+        }
+        if (p.relu) sum = {fmaxf(sum.x, 0.0f), fmaxf(sum.y, 0.0f), fmaxf(sum.z, 0.0f), fmaxf(sum.w, 0.0f)};
+        *(float4 *)(p.d + (int64_t)(first + r) * p.ldd + column) = sum;
+    }
+}
+
+extern "C" cudaError_t norn_cuda_gemm_thin_k_launch(const norn_cuda_gemm_args *p, cudaStream_t stream) {
+    const dim3 grid((unsigned)(p->m + THIN_ROWS - 1) / THIN_ROWS, (unsigned)(p->n + 511) / 512);
+    if (p->packed_k == 16) return norn_launch(thin_k<16>, grid, 128, 0, stream, 1, *p);
+    return norn_launch(thin_k<32>, grid, 128, 0, stream, 1, *p);
+}

@@ -1,0 +1,176 @@
+/// Pairwise dots of the rows of X [F, D] of each sample, beside a copied pass-through; and FM.
+#include "cuda/kernels/dependent.cuh"
+#include "cuda/kernels/interaction_kernel.h"
+
+typedef norn_cuda_interaction_args args;
+
+static __device__ __forceinline__ uint32_t to_tf32(float x) {
+    uint32_t u;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(u) : "f"(x));
+    return u;
+}
+
+static __device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// ---- tf32 ----------------------------------------------------------------------------------------
+enum { WARPS = 4, GRAM = 33, CHUNKS = 4 }; // CHUNKS of 16 k in flight
+
+/// A warp a sample. X X^T needs one set of fragments: row g of tile i serves as an A row and as a B column.
+/// Of 16 k, lane t holds k = 4t..4t+3: a permutation of k that the dot does not see.
+static __global__ void __launch_bounds__(WARPS * 32) dot_tf32(const __grid_constant__ args p) {
+    __shared__ float gram[WARPS][32 * GRAM];
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
+    const float *row[4];
+    int stride[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const int f = i * 8 + g;
+        row[i] = f < p.features ? p.feature[f] + t * 4 : nullptr;
+        stride[i] = f < p.features ? p.stride[f] : 0;
+    }
+    norn_let_next_start();
+    norn_wait_before();
+    for (int64_t sample = (int64_t)blockIdx.x * WARPS + warp; sample < p.batch; sample += (int64_t)gridDim.x * WARPS) {
+        float sum[6][4] = {}; // tiles of 16 x 8: (0,0) (0,1) (1,0) (1,1) (1,2) (1,3)
+        for (int k = 0; k < p.dim; k += 16 * CHUNKS) {
+            float4 x[CHUNKS][4];
+#pragma unroll
+            for (int c = 0; c < CHUNKS; c++)
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+                    x[c][i] = row[i] && k + c * 16 < p.dim ? *(const float4 *)(row[i] + sample * stride[i] + k + c * 16) : float4{0, 0, 0, 0};
+#pragma unroll
+            for (int c = 0; c < CHUNKS; c++)
+#pragma unroll
+                for (int half = 0; half < 2; half++) {
+                    uint32_t u[4], v[4];
+#pragma unroll
+                    for (int i = 0; i < 4; i++) u[i] = to_tf32(half ? x[c][i].z : x[c][i].x), v[i] = to_tf32(half ? x[c][i].w : x[c][i].y);
+                    const uint32_t top[4] = {u[0], u[1], v[0], v[1]}, low[4] = {u[2], u[3], v[2], v[3]};
+                    mma(sum[0], top, u[0], v[0]);
+                    mma(sum[1], top, u[1], v[1]);
+#pragma unroll
+                    for (int i = 0; i < 4; i++) mma(sum[2 + i], low, u[i], v[i]);
+                }
+        }
+        // Lane holds rows g and g + 8, columns 2t and 2t + 1 of each tile.
+#pragma unroll
+        for (int i = 0; i < 6; i++) {
+            const int r = (i < 2 ? 0 : 16) + g, c = (i < 2 ? i : i - 2) * 8 + 2 * t;
+            gram[warp][r * GRAM + c] = sum[i][0];
+            gram[warp][r * GRAM + c + 1] = sum[i][1];
+            gram[warp][(r + 8) * GRAM + c] = sum[i][2];
+            gram[warp][(r + 8) * GRAM + c + 1] = sum[i][3];
+        }
+        __syncwarp();
+        float *out = p.out + sample * p.out_stride;
+        for (int i = lane; i < p.pass_count; i += 32) out[i] = p.pass[sample * p.pass_stride + i];
+        out += p.pass_count;
+        for (int i = lane; i < p.pair_count; i += 32) {
+            const int pair = p.pairs[i];
+            out[i] = gram[warp][(pair >> 8) * GRAM + (pair & 255)];
+        }
+        __syncwarp();
+    }
+}
+
+extern "C" cudaError_t norn_cuda_dot_tf32_launch(const args *p, cudaStream_t stream) {
+    const int64_t blocks = (p->batch + WARPS - 1) / WARPS;
+    return norn_launch(dot_tf32, dim3((unsigned)(blocks < 1 << 20 ? blocks : 1 << 20)), WARPS * 32, 0, stream, 1, *p);
+}
+
+// ---- exact ---------------------------------------------------------------------------------------
+enum { EXACT_THREADS = 64 };
+
+/// A block a sample: X in shared memory, a thread computes tiles of 4 x 4 pairs at or below the diagonal.
+static __global__ void __launch_bounds__(EXACT_THREADS) dot_exact(const __grid_constant__ args p) {
+    extern __shared__ float4 shared[];
+    const int tiles = (p.features + 3) / 4, pitch = p.dim + 4;
+    float *x = (float *)shared, *gram = x + tiles * 4 * pitch; // gram: packed triangle with diagonal
+    norn_let_next_start();
+    norn_wait_before();
+    for (int64_t sample = blockIdx.x; sample < p.batch; sample += gridDim.x) {
+        if (p.aligned) {
+            const int quads = p.dim / 4;
+            for (int i = threadIdx.x; i < p.features * quads; i += EXACT_THREADS) {
+                const int f = i / quads, q = i % quads;
+                *(float4 *)(x + f * pitch + q * 4) = *(const float4 *)(p.feature[f] + sample * p.stride[f] + q * 4);
+            }
+        } else {
+            for (int i = threadIdx.x; i < p.features * p.dim; i += EXACT_THREADS) {
+                const int f = i / p.dim, k = i % p.dim;
+                x[f * pitch + k] = p.feature[f][sample * p.stride[f] + k];
+            }
+        }
+        __syncthreads();
+        for (int tile = threadIdx.x; tile < tiles * (tiles + 1) / 2; tile += EXACT_THREADS) {
+            int ti = 0;
+            while ((ti + 1) * (ti + 2) / 2 <= tile) ti++;
+            const int tj = tile - ti * (ti + 1) / 2;
+            float sum[4][4] = {};
+            // Rows beyond the last feature hold anything; their sums are not kept.
+            const float *xi = x + ti * 4 * pitch, *xj = x + tj * 4 * pitch;
+            for (int k = 0; k < p.dim; k++) {
+                float a[4], b[4];
+#pragma unroll
+                for (int r = 0; r < 4; r++) a[r] = xi[r * pitch + k], b[r] = xj[r * pitch + k];
+#pragma unroll
+                for (int r = 0; r < 4; r++)
+#pragma unroll
+                    for (int c = 0; c < 4; c++) sum[r][c] = fmaf(a[r], b[c], sum[r][c]);
+            }
+#pragma unroll
+            for (int r = 0; r < 4; r++)
+#pragma unroll
+                for (int c = 0; c < 4; c++) {
+                    const int i = ti * 4 + r, j = tj * 4 + c;
+                    if (i < p.features && j <= i) gram[i * (i + 1) / 2 + j] = sum[r][c];
+                }
+        }
+        __syncthreads();
+        float *out = p.out + sample * p.out_stride;
+        for (int i = threadIdx.x; i < p.pass_count; i += EXACT_THREADS) out[i] = p.pass[sample * p.pass_stride + i];
+        for (int i = threadIdx.x; i < p.pair_count; i += EXACT_THREADS) {
+            const int a = p.pairs[i] >> 8, b = p.pairs[i] & 255;
+            out[p.pass_count + i] = gram[a * (a + 1) / 2 + b];
+        }
+        __syncthreads();
+    }
+}
+
+extern "C" cudaError_t norn_cuda_dot_exact_launch(const args *p, cudaStream_t stream) {
+    const size_t bytes = (size_t)norn_cuda_dot_exact_bytes(p->features, p->dim);
+    if (bytes > 48 << 10) {
+        const cudaError_t error = cudaFuncSetAttribute(dot_exact, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
+        if (error != cudaSuccess) return error;
+    }
+    const int64_t blocks = p->batch < 1 << 20 ? p->batch : 1 << 20;
+    return norn_launch(dot_exact, dim3((unsigned)blocks), EXACT_THREADS, bytes, stream, 1, *p);
+}
+
+// ---- FM ------------------------------------------------------------------------------------------
+static __global__ void __launch_bounds__(256) fm(const __grid_constant__ args p) {
+    const int64_t total = p.batch * p.dim;
+    norn_let_next_start();
+    norn_wait_before();
+    for (int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x; i < total; i += (int64_t)gridDim.x * 256) {
+        const int64_t sample = i / p.dim;
+        const int k = (int)(i % p.dim);
+        float sum = 0, squares = 0;
+        for (int f = 0; f < p.features; f++) {
+            const float x = p.feature[f][sample * p.stride[f] + k];
+            sum += x;
+            squares = fmaf(x, x, squares);
+        }
+        p.out[sample * p.out_stride + k] = 0.5f * (sum * sum - squares);
+    }
+}
+
+extern "C" cudaError_t norn_cuda_fm_launch(const args *p, cudaStream_t stream) {
+    const int64_t blocks = (p->batch * p->dim + 255) / 256;
+    return norn_launch(fm, dim3((unsigned)(blocks < 1 << 20 ? blocks : 1 << 20)), 256, 0, stream, 1, *p);
+}
