@@ -175,14 +175,26 @@ done:
     return status;
 }
 
+/// The folder tables/ of the package, when there is one.
+static norn_status open_tables(norn_served *served, const char *dir) {
+    char path[4096];
+    (void)snprintf(path, sizeof path, "%s/tables", dir);
+    if (!norn_path_is_dir(path)) return NORN_OK;
+    NORN_TRY(norn_store_create(served->alloc, &served->store));
+    NORN_TRY(norn_store_open_dir(served->store, path));
+    return norn_store_snapshot(served->store, &served->snapshot);
+}
+
 static norn_status create_in(norn_served *served, const char *dir, const norn_served_defaults *defaults) {
     const norn_package_config *config = &served->config;
     NORN_TRY(load_plan(served, dir, defaults));
     NORN_TRY(learn_ports(served));
+    NORN_TRY(open_tables(served, dir));
     const int32_t instances = config->instances ? config->instances : defaults->instances ? defaults->instances : 1;
     const norn_session_options session = {
         .instances = instances,
         .threads = config->threads ? config->threads : defaults->threads,
+        .snapshot = served->snapshot,
     };
     NORN_TRY(norn_session_create(served->plan, &session, served->alloc, &served->session));
     const int64_t plan_max = norn_plan_max_batch(served->plan);
@@ -205,6 +217,8 @@ static void destroy(norn_served *served) {
     for (int32_t i = 0; i < served->thread_count; ++i) pthread_join(served->threads[i], NULL);
     norn_batcher_destroy(served->batcher);
     norn_session_destroy(served->session);
+    if (served->snapshot) norn_snapshot_release(served->snapshot);
+    norn_store_destroy(served->store);
     norn_plan_release(served->plan);
     norn_arena_deinit(&served->arena);
     norn_free(alloc, served);

@@ -20,6 +20,8 @@ struct norn_served {
     int64_t version;
     norn_plan *plan;
     norn_session *session;
+    norn_store *store;       ///< of tables/; NULL when there is none
+    norn_snapshot *snapshot; ///< likewise
     norn_package_config config;
     bool *input_is_user;   ///< by input: one row is repeated for every item
     bool *input_has_batch; ///< by input: dim 0 is the batch symbol

@@ -1,0 +1,277 @@
+#include "base/file.h"
+#include "cli/load.h"
+#include "insight/random_input.h"
+#include "plan/plan.h"
+#include "tensor/dtype.h"
+#include "tensor/npy.h"
+#include "tensor/view.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static int run(int argc, char **argv);
+
+const cli_command cli_run = {
+    .name = "run",
+    .operands = "MODEL|PLAN",
+    .operand_count = 1,
+    .summary = "run a model once on given or random inputs",
+    .details = "Inputs are .npy files; what is not given is random, of the declared shape, and said to be so. Outputs are\n"
+               "written as DIR/NAME.npy ('/' in a name becomes '_').\n\n"
+               "  norn run model.onnx --output-dir out\n"
+               "  norn run model.norn --input dense=dense.npy --input sparse=sparse.npy --output-dir out\n"
+               "  norn run model.onnx --input-dir in --expect expected --rtol 1e-5    compare with DIR/NAME.npy\n"
+               "  norn run model.onnx --shapes dense:64x13,sparse:64x26\n",
+    .run = run,
+};
+
+typedef struct run_options {
+    cli_compiling compile;
+    cli_list inputs;
+    const char *input_dir, *output_dir, *expect, *shapes;
+    double rtol, atol;
+    int64_t batch, seed, threads;
+} run_options;
+
+/// Everything of one run; freed by `forget`.
+typedef struct run_state {
+    const run_options *options;
+    cli_loaded loaded;
+    norn_arena arena;
+    norn_view *inputs;
+    norn_file **files; ///< of the inputs that were given
+    size_t input_count, output_count;
+    norn_input_shape *shapes;
+    size_t shape_count;
+    norn_session *session;
+    norn_instance *instance;
+} run_state;
+
+static void file_of(const char *dir, const char *name, char out[4096]) {
+    const int at = snprintf(out, 4096, "%s/", dir);
+    (void)snprintf(out + at, 4096 - (size_t)at, "%s.npy", name);
+    for (char *c = out + at; *c; ++c)
+        if (*c == '/') *c = '_';
+}
+
+static norn_status load_npy(const char *path, norn_file **file, norn_view *view) {
+    NORN_TRY(norn_file_map(path, norn_alloc_heap(), file));
+    return norn_npy_decode(norn_file_bytes(*file), path, view);
+}
+
+static int take_named_inputs(run_state *state) {
+    const cli_list *given = &state->options->inputs;
+    for (size_t i = 0; i < given->count; ++i) {
+        const char *equals = strchr(given->at[i], '=');
+        size_t input = 0;
+        if (!equals) return cli_error(&cli_run, CLI_WRONG, "--input: '%s' is not NAME=FILE.npy", given->at[i]);
+        const size_t length = (size_t)(equals - given->at[i]);
+        for (; input < state->input_count; ++input) {
+            const char *name = norn_plan_input(state->loaded.plan, input)->name;
+            if (strlen(name) == length && memcmp(name, given->at[i], length) == 0) break;
+        }
+        if (input == state->input_count)
+            return cli_error(&cli_run, CLI_FAILED, "the model has no input '%.*s'; `norn inspect` lists them", (int)length,
+                             given->at[i]);
+        if (state->files[input])
+            return cli_error(&cli_run, CLI_WRONG, "--input: '%.*s' was given twice", (int)length, given->at[i]);
+        if (load_npy(equals + 1, &state->files[input], &state->inputs[input]) != NORN_OK) return cli_failed(&cli_run);
+    }
+    return CLI_DONE;
+}
+
+static int take_dir_inputs(run_state *state) {
+    char path[4096];
+    for (size_t i = 0; state->options->input_dir && i < state->input_count; ++i) {
+        if (state->files[i]) continue;
+        file_of(state->options->input_dir, norn_plan_input(state->loaded.plan, i)->name, path);
+        if (!norn_path_is_file(path)) continue;
+        if (load_npy(path, &state->files[i], &state->inputs[i]) != NORN_OK) return cli_failed(&cli_run);
+    }
+    return CLI_DONE;
+}
+
+static int fill_missing(run_state *state) {
+    const norn_random_inputs random = {.batch = state->options->batch,
+                                       .shapes = state->shapes,
+                                       .shape_count = state->shape_count,
+                                       .seed = (uint64_t)state->options->seed};
+    int64_t *symbols;
+    char text[NORN_VIEW_TEXT];
+    if (norn_random_bind(state->loaded.plan, &random, state->inputs, &state->arena, &symbols) != NORN_OK)
+        return cli_failed(&cli_run);
+    for (size_t i = 0; i < state->input_count; ++i) {
+        if (state->files[i]) continue;
+        if (norn_random_fill(state->loaded.plan, state->loaded.snapshot, symbols, i, random.seed, &state->arena,
+                             &state->inputs[i]) != NORN_OK)
+            return cli_failed(&cli_run);
+        fprintf(stderr, "input '%s' is random: %s, seed %lld\n", norn_plan_input(state->loaded.plan, i)->name,
+                norn_view_text(&state->inputs[i], text), (long long)state->options->seed);
+    }
+    return CLI_DONE;
+}
+
+static norn_status place_and_run(run_state *state) {
+    const norn_session_options session = {.instances = 1, .threads = (int32_t)state->options->threads,
+                                          .snapshot = state->loaded.snapshot};
+    NORN_TRY(norn_session_create(state->loaded.plan, &session, norn_alloc_heap(), &state->session));
+    NORN_TRY(norn_instance_acquire(state->session, 0, &state->instance));
+    for (size_t i = 0; i < state->input_count; ++i) {
+        const norn_view *view = &state->inputs[i];
+        const norn_port *port = norn_plan_input(state->loaded.plan, i);
+        void *to;
+        size_t bytes;
+        if (view->dtype != port->dtype)
+            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': the file holds %s, the model expects %s", port->name,
+                             norn_dtype_name(view->dtype), norn_dtype_name(port->dtype));
+        NORN_TRY(norn_instance_input(state->instance, i, view->rank, view->dims, &to));
+        NORN_TRY(norn_view_bytes(view, &bytes));
+        if (bytes) memcpy(to, view->data, bytes);
+    }
+    return norn_instance_run(state->instance);
+}
+
+// ---- outputs ----------------------------------------------------------------------------------------
+
+static int write_outputs(const run_state *state) {
+    char path[4096];
+    if (mkdir(state->options->output_dir, 0777) != 0 && errno != EEXIST)
+        return cli_error(&cli_run, CLI_FAILED, "--output-dir '%s': %s", state->options->output_dir, strerror(errno));
+    for (size_t i = 0; i < state->output_count; ++i) {
+        file_of(state->options->output_dir, norn_plan_output(state->loaded.plan, i)->name, path);
+        if (norn_npy_write(path, norn_instance_output(state->instance, i), norn_alloc_heap()) != NORN_OK)
+            return cli_failed(&cli_run);
+    }
+    return CLI_DONE;
+}
+
+typedef struct comparison {
+    double max_abs, max_rel; ///< max_rel: |a - b| / |b| where |b| > atol
+    int64_t wrong, elems, first_wrong;
+} comparison;
+
+static bool same_value(double got, double wanted, double rtol, double atol) {
+    if (isnan(wanted) || isnan(got)) return isnan(wanted) && isnan(got);
+    if (isinf(wanted) || isinf(got)) return wanted == got;
+    return fabs(got - wanted) <= atol + rtol * fabs(wanted);
+}
+
+static comparison compare(const norn_view *got, const norn_view *wanted, double rtol, double atol) {
+    comparison c = {.elems = norn_view_elems(wanted), .first_wrong = -1};
+    for (int64_t i = 0; i < c.elems; ++i) {
+        const double a = norn_element_f64(got->dtype, got->data, i), b = norn_element_f64(wanted->dtype, wanted->data, i);
+        const double error = fabs(a - b);
+        if (error > c.max_abs) c.max_abs = error;
+        if (fabs(b) > atol && error / fabs(b) > c.max_rel) c.max_rel = error / fabs(b);
+        if (same_value(a, b, rtol, atol)) continue;
+        if (c.wrong++ == 0) c.first_wrong = i;
+    }
+    return c;
+}
+
+/// One line an output; CLI_FAILED when any differs.
+static int expect_output(const run_state *state, size_t index) {
+    const run_options *options = state->options;
+    const norn_view *got = norn_instance_output(state->instance, index);
+    const char *name = norn_plan_output(state->loaded.plan, index)->name;
+    char path[4096], got_text[NORN_VIEW_TEXT], wanted_text[NORN_VIEW_TEXT];
+    norn_file *file = NULL;
+    norn_view wanted;
+    int exit_status = CLI_DONE;
+    file_of(options->expect, name, path);
+    if (load_npy(path, &file, &wanted) != NORN_OK) {
+        exit_status = cli_failed(&cli_run);
+    } else if (got->dtype != wanted.dtype || !norn_view_same_shape(got, &wanted)) {
+        exit_status = cli_error(&cli_run, CLI_FAILED, "output '%s' is %s, expected %s", name, norn_view_text(got, got_text),
+                                norn_view_text(&wanted, wanted_text));
+    } else {
+        const comparison c = compare(got, &wanted, options->rtol, options->atol);
+        printf("%-24s %-20s max abs %.3g  max rel %.3g  %s\n", name, norn_view_text(got, got_text), c.max_abs, c.max_rel,
+               c.wrong ? "DIFFERS" : "ok");
+        if (c.wrong)
+            exit_status = cli_error(&cli_run, CLI_FAILED,
+                                    "output '%s': %lld of %lld elements differ by more than %g + %g * |expected|; the first, "
+                                    "element %lld, is %.9g, expected %.9g",
+                                    name, (long long)c.wrong, (long long)c.elems, options->atol, options->rtol,
+                                    (long long)c.first_wrong, norn_element_f64(got->dtype, got->data, c.first_wrong),
+                                    norn_element_f64(wanted.dtype, wanted.data, c.first_wrong));
+    }
+    norn_file_unmap(file);
+    return exit_status;
+}
+
+/// Without --expect and --output-dir: the first elements of every output.
+static void print_outputs(const run_state *state) {
+    char text[NORN_VIEW_TEXT];
+    for (size_t i = 0; i < state->output_count; ++i) {
+        const norn_view *view = norn_instance_output(state->instance, i);
+        const int64_t elems = norn_view_elems(view);
+        printf("%-24s %-20s", norn_plan_output(state->loaded.plan, i)->name, norn_view_text(view, text));
+        for (int64_t e = 0; e < elems && e < 8 && view->dtype != NORN_STRING; ++e)
+            printf(" %.7g", norn_element_f64(view->dtype, view->data, e));
+        printf("%s\n", elems > 8 ? " …" : "");
+    }
+}
+
+static int run_loaded(run_state *state) {
+    int exit_status;
+    state->input_count = norn_plan_input_count(state->loaded.plan);
+    state->output_count = norn_plan_output_count(state->loaded.plan);
+    if (NORN_TAKE_ARRAY(&state->arena, state->input_count, &state->inputs) != NORN_OK ||
+        NORN_TAKE_ARRAY(&state->arena, state->input_count, &state->files) != NORN_OK)
+        return cli_failed(&cli_run);
+    if (!cli_shapes(&cli_run, "--shapes", state->options->shapes, &state->shapes, &state->shape_count)) return CLI_WRONG;
+    if ((exit_status = take_named_inputs(state)) != CLI_DONE) return exit_status;
+    if ((exit_status = take_dir_inputs(state)) != CLI_DONE) return exit_status;
+    if ((exit_status = fill_missing(state)) != CLI_DONE) return exit_status;
+    if (place_and_run(state) != NORN_OK) return cli_failed(&cli_run);
+    if (state->options->output_dir && (exit_status = write_outputs(state)) != CLI_DONE) return exit_status;
+    for (size_t i = 0; state->options->expect && i < state->output_count; ++i) {
+        const int one = expect_output(state, i);
+        if (one != CLI_DONE) exit_status = one;
+    }
+    if (!state->options->output_dir && !state->options->expect) print_outputs(state);
+    return exit_status;
+}
+
+static void forget(run_state *state) {
+    if (state->instance) norn_instance_release(state->instance);
+    norn_session_destroy(state->session);
+    for (size_t i = 0; state->files && i < state->input_count; ++i) norn_file_unmap(state->files[i]);
+    free(state->shapes);
+    norn_arena_deinit(&state->arena);
+    cli_unload(&state->loaded);
+}
+
+static int run(int argc, char **argv) {
+    run_options o = {.rtol = 1e-5, .atol = 1e-6, .seed = 1};
+    const cli_option options[] = {
+        {"--input", 'i', CLI_LIST, &o.inputs, "NAME=FILE", "an input from a .npy file; may be repeated"},
+        {"--input-dir", 0, CLI_TEXT, &o.input_dir, "DIR", "take every input NAME from DIR/NAME.npy where it is there"},
+        {"--output-dir", 'o', CLI_TEXT, &o.output_dir, "DIR", "write every output to DIR/NAME.npy"},
+        {"--expect", 0, CLI_TEXT, &o.expect, "DIR", "compare every output with DIR/NAME.npy; exit status 1 if one differs"},
+        {"--rtol", 0, CLI_REAL, &o.rtol, "R", "relative tolerance (default 1e-5)"},
+        {"--atol", 0, CLI_REAL, &o.atol, "A", "absolute tolerance (default 1e-6)"},
+        {"--shapes", 0, CLI_TEXT, &o.shapes, "S", "shapes of random inputs: NAME:2x13,OTHER:2x26"},
+        {"--batch", 'b', CLI_INT, &o.batch, "N", "batch of random inputs (default 1)"},
+        {"--seed", 0, CLI_INT, &o.seed, "N", "of random inputs (default 1)"},
+        {"--threads", 0, CLI_INT, &o.threads, "N", "compute threads (default: all cores)"},
+        CLI_COMPILE_OPTIONS(&o.compile),
+    };
+    run_state state = {.options = &o};
+    cli_list operands;
+    int exit_status;
+    if (cli_parse(&cli_run, options, sizeof options / sizeof options[0], argc, argv, &operands, &exit_status)) {
+        norn_arena_init(&state.arena, norn_alloc_heap(), 1 << 16);
+        exit_status = cli_load(&cli_run, &o.compile, operands.at[0], &state.loaded);
+        if (exit_status == CLI_DONE) exit_status = run_loaded(&state);
+        forget(&state);
+    }
+    cli_list_free(&o.inputs);
+    cli_list_free(&operands);
+    return exit_status;
+}

@@ -1,0 +1,250 @@
+#include "cli/options.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int cli_error(const cli_command *command, int exit_status, const char *format, ...) {
+    va_list arguments;
+    fflush(stdout);
+    fprintf(stderr, "norn %s: ", command->name);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    return exit_status;
+}
+
+int cli_failed(const cli_command *command) {
+    cli_progress_end();
+    return cli_error(command, CLI_FAILED, "%s", norn_message());
+}
+
+void cli_list_free(cli_list *list) {
+    free((void *)list->at);
+    *list = (cli_list){NULL, 0};
+}
+
+static bool list_add(cli_list *list, const char *text) {
+    const char **larger = realloc((void *)list->at, (list->count + 1) * sizeof *larger);
+    if (!larger) return false;
+    larger[list->count++] = text;
+    list->at = larger;
+    return true;
+}
+
+// ---- did you mean -----------------------------------------------------------------------------------
+
+enum { WORD_MAX = 32 };
+
+/// Levenshtein distance of words of at most WORD_MAX letters; more when one is longer.
+static size_t distance(const char *a, const char *b) {
+    size_t row[WORD_MAX + 1];
+    const size_t m = strlen(a), n = strlen(b);
+    if (m > WORD_MAX || n > WORD_MAX) return WORD_MAX;
+    for (size_t j = 0; j <= n; ++j) row[j] = j;
+    for (size_t i = 1; i <= m; ++i) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; ++j) {
+            const size_t change = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            const size_t step = 1 + (row[j] < row[j - 1] ? row[j] : row[j - 1]);
+            row[j] = change < step ? change : step;
+        }
+    }
+    return row[n];
+}
+
+const char *cli_nearest(const char *word, const char *const *names, size_t count) {
+    const char *best = NULL;
+    size_t least = 1 + strlen(word) / 3;
+    for (size_t i = 0; i < count; ++i) {
+        const size_t d = distance(word, names[i]);
+        if (d > least || (best && d == least)) continue;
+        best = names[i];
+        least = d;
+    }
+    return best;
+}
+
+// ---- help -------------------------------------------------------------------------------------------
+
+static void print_option(const cli_option *option) {
+    char left[64];
+    const char *line = option->help;
+    snprintf(left, sizeof left, "%s%c%s%s%s%s", option->letter ? "-" : "  ", option->letter ? option->letter : ' ',
+             option->letter ? ", " : " ", option->name, option->argument ? " " : "",
+             option->argument ? option->argument : "");
+    printf("  %-30s ", left);
+    if (strlen(left) > 30) printf("\n%33s", "");
+    while (line) {
+        const char *end = strchr(line, '\n');
+        printf("%.*s\n", end ? (int)(end - line) : (int)strlen(line), line);
+        line = end ? end + 1 : NULL;
+        if (line) printf("%33s", "");
+    }
+}
+
+static void print_help(const cli_command *command, const cli_option *options, size_t count) {
+    printf("norn %s: %s\n\nusage: norn %s%s%s [options]\n\n%s", command->name, command->summary, command->name,
+           command->operand_count ? " " : "", command->operands, command->details);
+    printf("\noptions:\n");
+    for (size_t i = 0; i < count; ++i) print_option(&options[i]);
+    printf("  %-30s this text\n", "-h, --help");
+}
+
+// ---- parsing ----------------------------------------------------------------------------------------
+
+static const cli_option *find(const cli_option *options, size_t count, const char *word, size_t length) {
+    for (size_t i = 0; i < count; ++i) {
+        if (strlen(options[i].name) == length && memcmp(options[i].name, word, length) == 0) return &options[i];
+        if (length == 2 && word[0] == '-' && options[i].letter && word[1] == options[i].letter) return &options[i];
+    }
+    return NULL;
+}
+
+static int unknown_option(const cli_command *command, const cli_option *options, size_t count, const char *word) {
+    const char *names[128];
+    size_t used = 0;
+    for (; used < count && used < 128; ++used) names[used] = options[used].name;
+    const char *near = cli_nearest(word, names, used);
+    if (near) return cli_error(command, CLI_WRONG, "no option '%s'; did you mean '%s'?", word, near);
+    return cli_error(command, CLI_WRONG, "no option '%s'; `norn %s --help` lists them", word, command->name);
+}
+
+static bool set_number(const cli_option *option, const char *text) {
+    char *end;
+    errno = 0;
+    if (option->kind == CLI_INT) {
+        const long long value = strtoll(text, &end, 10);
+        if (errno || end == text || *end || value < 0) return false;
+        *(int64_t *)option->target = value;
+        return true;
+    }
+    const double value = strtod(text, &end);
+    if (errno || end == text || *end || !(value >= 0) || !isfinite(value)) return false;
+    *(double *)option->target = value;
+    return true;
+}
+
+static int set_value(const cli_command *command, const cli_option *option, const char *text) {
+    switch (option->kind) {
+    case CLI_TEXT: *(const char **)option->target = text; return CLI_DONE;
+    case CLI_LIST:
+        if (!list_add(option->target, text)) return cli_error(command, CLI_FAILED, "out of memory");
+        return CLI_DONE;
+    case CLI_INT:
+    case CLI_REAL:
+        if (set_number(option, text)) return CLI_DONE;
+        return cli_error(command, CLI_WRONG, "%s takes a %snumber, not '%s'", option->name,
+                         option->kind == CLI_INT ? "whole " : "", text);
+    case CLI_FLAG: break;
+    }
+    return cli_error(command, CLI_WRONG, "%s takes no value", option->name);
+}
+
+/// One option at argv[*i]; advances over its value.
+static int parse_option(const cli_command *command, const cli_option *options, size_t count, int argc, char **argv,
+                        int *i) {
+    const char *word = argv[*i], *equals = strchr(word, '=');
+    const size_t length = equals ? (size_t)(equals - word) : strlen(word);
+    const cli_option *option = find(options, count, word, length);
+    if (!option) return unknown_option(command, options, count, word);
+    if (option->kind == CLI_FLAG) {
+        if (equals) return cli_error(command, CLI_WRONG, "%s takes no value", option->name);
+        *(bool *)option->target = true;
+        return CLI_DONE;
+    }
+    if (equals) return set_value(command, option, equals + 1);
+    if (*i + 1 >= argc) return cli_error(command, CLI_WRONG, "%s needs a value: %s %s", option->name, option->name,
+                                         option->argument);
+    return set_value(command, option, argv[++*i]);
+}
+
+bool cli_parse(const cli_command *command, const cli_option *options, size_t option_count, int argc, char **argv,
+               cli_list *operands, int *exit_status) {
+    *operands = (cli_list){NULL, 0};
+    *exit_status = CLI_DONE;
+    for (int i = 1; i < argc && *exit_status == CLI_DONE; ++i) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            print_help(command, options, option_count);
+            return false;
+        }
+        if (argv[i][0] == '-' && argv[i][1]) {
+            *exit_status = parse_option(command, options, option_count, argc, argv, &i);
+        } else if (!list_add(operands, argv[i])) {
+            *exit_status = cli_error(command, CLI_FAILED, "out of memory");
+        }
+    }
+    if (*exit_status == CLI_DONE && operands->count != command->operand_count)
+        *exit_status = cli_error(command, CLI_WRONG, "usage: norn %s%s%s [options]; --help says more", command->name,
+                                 command->operand_count ? " " : "", command->operands);
+    return *exit_status == CLI_DONE;
+}
+
+// ---- shapes -----------------------------------------------------------------------------------------
+
+static bool parse_dims(char *text, norn_input_shape *shape) {
+    for (char *dim = text;; ++shape->rank) {
+        char *end;
+        errno = 0;
+        if (shape->rank == NORN_MAX_RANK || *dim < '0' || *dim > '9') return false;
+        shape->dims[shape->rank] = strtoll(dim, &end, 10);
+        if (errno) return false;
+        if (!*end) return ++shape->rank, true;
+        if (*end != 'x') return false;
+        dim = end + 1;
+    }
+}
+
+bool cli_shapes(const cli_command *command, const char *option, const char *text, norn_input_shape **out, size_t *count) {
+    *out = NULL;
+    *count = 0;
+    if (!text) return true;
+    size_t most = 1;
+    for (const char *c = text; *c; ++c) most += *c == ',';
+    // One block: the shapes, then a copy of the text that their names point into.
+    norn_input_shape *shapes = calloc(1, most * sizeof *shapes + strlen(text) + 1);
+    if (!shapes) return cli_error(command, CLI_FAILED, "out of memory"), false;
+    char *copy = (char *)(shapes + most), *rest;
+    memcpy(copy, text, strlen(text) + 1);
+    for (char *item = strtok_r(copy, ",", &rest); item; item = strtok_r(NULL, ",", &rest)) {
+        char *colon = strrchr(item, ':');
+        norn_input_shape *shape = &shapes[*count];
+        if (colon) *colon = 0;
+        if (!colon || colon == item || !parse_dims(colon + 1, shape)) {
+            cli_error(command, CLI_WRONG, "%s: '%s' is not NAME:2x13", option, item);
+            free(shapes);
+            return false;
+        }
+        shape->name = item;
+        ++*count;
+    }
+    *out = shapes;
+    return true;
+}
+
+// ---- progress ---------------------------------------------------------------------------------------
+
+static bool progress_drawn;
+
+void cli_progress(void *context, const char *what, double fraction) {
+    enum { WIDTH = 30 };
+    const int filled = (int)(fraction * WIDTH + 0.5);
+    (void)context;
+    if (!isatty(STDERR_FILENO)) return;
+    fprintf(stderr, "\r\033[K[%.*s%*s] %3.0f %%  %.60s", filled, "##############################", WIDTH - filled, "",
+            100 * fraction, what);
+    fflush(stderr);
+    progress_drawn = true;
+}
+
+void cli_progress_end(void) {
+    if (progress_drawn) fprintf(stderr, "\r\033[K");
+    progress_drawn = false;
+}

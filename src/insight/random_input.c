@@ -1,0 +1,173 @@
+#include "insight/random_input.h"
+
+#include "base/hash.h"
+#include "ops/op.h"
+#include "plan/plan.h"
+#include "tensor/dtype.h"
+#include "tensor/view.h"
+
+#include <math.h>
+#include <string.h>
+
+// ---- shapes -----------------------------------------------------------------------------------------
+
+static norn_status bind_dims(const norn_graph *graph, uint32_t input, int32_t rank, const int64_t *dims,
+                             int64_t *symbols) {
+    const norn_value *value = graph->inputs[input];
+    if (value->shape.rank >= 0 && value->shape.rank != rank)
+        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': %d dimensions were given, the model takes %d", value->name,
+                         (int)rank, (int)value->shape.rank);
+    for (int32_t d = 0; d < rank && value->shape.rank >= 0; ++d) {
+        const norn_dim dim = value->shape.dims[d];
+        if (norn_dim_is_const(dim)) {
+            if (dim.constant != dims[d])
+                return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': dim %d is %lld, the model expects %lld", value->name,
+                                 (int)d, (long long)dims[d], (long long)dim.constant);
+        } else if (graph->symbols.at[dim.symbol].kind == NORN_SYMBOL_INPUT && dim.coef != 0) {
+            symbols[dim.symbol] = (dims[d] - dim.constant) / dim.coef;
+        }
+    }
+    return NORN_OK;
+}
+
+norn_status norn_random_bind(const norn_plan *plan, const norn_random_inputs *options, const norn_view *given,
+                             norn_arena *arena, int64_t **out) {
+    const norn_graph *graph = plan->graph;
+    int64_t *symbols;
+    *out = NULL;
+    NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)graph->symbols.count, &symbols));
+    const int64_t batch = options->batch > 0 ? options->batch : 1;
+    for (int32_t s = 0; s < graph->symbols.count; ++s) {
+        const norn_symbol *symbol = &graph->symbols.at[s];
+        // A ragged length: a few elements a row.
+        symbols[s] = s == graph->batch ? batch : symbol->opt > 0 ? symbol->opt : 4 * batch;
+    }
+    for (size_t i = 0; i < options->shape_count; ++i) {
+        uint32_t input = 0;
+        while (input < graph->input_count && strcmp(graph->inputs[input]->name, options->shapes[i].name) != 0) ++input;
+        if (input == graph->input_count)
+            return norn_fail(NORN_INVALID_ARGUMENT, "--shapes: the model has no input '%s'", options->shapes[i].name);
+        NORN_TRY(bind_dims(graph, input, options->shapes[i].rank, options->shapes[i].dims, symbols));
+    }
+    for (uint32_t i = 0; given && i < graph->input_count; ++i)
+        if (given[i].dtype != NORN_DTYPE_NONE) NORN_TRY(bind_dims(graph, i, given[i].rank, given[i].dims, symbols));
+    norn_symbols_eval(&graph->symbols, symbols);
+    *out = symbols;
+    return NORN_OK;
+}
+
+// ---- what an input is read as -------------------------------------------------------------------------
+
+/// What the readers of an integer input make of it.
+typedef struct key_use {
+    int64_t rows; ///< the fewest rows of any table that it indexes; INT64_MAX: none
+    bool offsets; ///< CSR offsets
+} key_use;
+
+static int64_t rows_of_table(const norn_plan *plan, norn_snapshot *snapshot, uint32_t table) {
+    const norn_table_binding *binding = NULL;
+    if (snapshot) binding = snapshot->find(snapshot, plan->tables[table].name);
+    if (binding && binding->row_count > 0 && !binding->resolve) return binding->row_count;
+    return plan->tables[table].rows > 0 ? plan->tables[table].rows : 1000; // hashed: any key will do
+}
+
+static void see_lookup(const norn_plan *plan, norn_snapshot *snapshot, const norn_use *use, key_use *found) {
+    const norn_lookup_region *region = &use->node->region->lookup;
+    for (uint32_t c = 0; c < region->column_count; ++c) {
+        const norn_lookup_column *column = &region->columns[c];
+        int64_t rows = INT64_MAX;
+        if (column->offsets_input == use->index) found->offsets = true;
+        if (column->keys_input != use->index) continue;
+        if (column->rows_input == NORN_NO_INPUT) {
+            rows = rows_of_table(plan, snapshot, column->table);
+        } else if (norn_node_in(use->node, column->rows_input)->shape.rank > 0) {
+            rows = norn_node_in(use->node, column->rows_input)->shape.dims[0].constant;
+        }
+        if (rows - column->key_offset < found->rows) found->rows = rows - column->key_offset;
+    }
+}
+
+static void see_gather(const norn_use *use, key_use *found) {
+    const norn_value *data = norn_node_in(use->node, 0);
+    int64_t axis = norn_attr_i64(use->node->attrs, "axis", 0);
+    if (use->index != 1 || data->shape.rank <= 0) return;
+    if (axis < 0) axis += data->shape.rank;
+    if (axis < 0 || axis >= data->shape.rank || !norn_dim_is_const(data->shape.dims[axis])) return;
+    if (data->shape.dims[axis].constant < found->rows) found->rows = data->shape.dims[axis].constant;
+}
+
+/// Follow the value through operators that hand its elements on, a few deep.
+static void see_uses(const norn_plan *plan, norn_snapshot *snapshot, const norn_value *value, int depth, key_use *found) {
+    for (const norn_use *use = value->uses; use; use = use->next) {
+        if (!use->node) continue;
+        if (norn_node_is(use->node, NORN_OP_Lookup)) {
+            see_lookup(plan, snapshot, use, found);
+        } else if (norn_node_is(use->node, NORN_OP_Gather)) {
+            see_gather(use, found);
+            if (use->index == 0 && depth > 0 && use->node->out[0]) see_uses(plan, snapshot, use->node->out[0], depth - 1, found);
+        } else if (depth > 0 && use->index == 0) {
+            for (uint32_t o = 0; o < use->node->out_count; ++o)
+                if (use->node->out[o] && norn_dtype_is_integer(use->node->out[o]->dtype))
+                    see_uses(plan, snapshot, use->node->out[o], depth - 1, found);
+        }
+    }
+}
+
+// ---- elements -----------------------------------------------------------------------------------------
+
+/// Log-uniform ranks, as in traffic, spread over the table by a hash.
+static int64_t random_key(norn_random *random, int64_t rows) {
+    const double rank = exp(norn_random_unit(random) * log((double)rows + 1)) - 1;
+    return (int64_t)(norn_hash_u64((uint64_t)rank + 1) % (uint64_t)rows);
+}
+
+static void fill_integers(const norn_plan *plan, norn_snapshot *snapshot, size_t index, norn_random *random,
+                          norn_view *view, int64_t elems, const int64_t *symbols) {
+    key_use use = {.rows = INT64_MAX};
+    see_uses(plan, snapshot, plan->graph->inputs[index], 6, &use);
+    if (use.offsets) {
+        // Offsets over the values of the lookup that reads both: rise evenly from 0 to their count.
+        int64_t values = 0;
+        for (const norn_use *u = plan->graph->inputs[index]->uses; u; u = u->next) {
+            if (!norn_node_is(u->node, NORN_OP_Lookup)) continue;
+            const norn_lookup_region *region = &u->node->region->lookup;
+            for (uint32_t c = 0; c < region->column_count; ++c) {
+                if (region->columns[c].offsets_input != u->index) continue;
+                const norn_value *keys = norn_node_in(u->node, region->columns[c].keys_input);
+                if (keys->shape.rank > 0) values = norn_dim_eval(keys->shape.dims[0], symbols);
+            }
+        }
+        for (int64_t i = 0; i < elems; ++i)
+            norn_element_set_i64(view->dtype, view->data, i, elems > 1 ? values * i / (elems - 1) : 0);
+        return;
+    }
+    const int64_t rows = use.rows == INT64_MAX || use.rows < 1 ? 2 : use.rows;
+    for (int64_t i = 0; i < elems; ++i) norn_element_set_i64(view->dtype, view->data, i, random_key(random, rows));
+}
+
+norn_status norn_random_fill(const norn_plan *plan, norn_snapshot *snapshot, const int64_t *symbols, size_t index,
+                             uint64_t seed, norn_arena *arena, norn_view *out) {
+    const norn_value *value = plan->graph->inputs[index];
+    norn_random random;
+    size_t bytes;
+    if (value->shape.rank < 0)
+        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s' has no declared shape: give it with --input or --shapes",
+                         value->name);
+    *out = (norn_view){.dtype = value->dtype, .rank = value->shape.rank};
+    for (int32_t d = 0; d < out->rank; ++d) out->dims[d] = norn_dim_eval(value->shape.dims[d], symbols);
+    if (out->dtype == NORN_STRING)
+        return norn_fail(NORN_UNIMPLEMENTED, "input '%s' is of strings: give it with --input", value->name);
+    NORN_TRY(norn_view_bytes(out, &bytes));
+    NORN_TRY(norn_arena_take(arena, bytes + 1, 1, 64, &out->data));
+    norn_random_init(&random, seed * 1000003 + index);
+    const int64_t elems = norn_view_elems(out);
+    if (out->dtype == NORN_BOOL) {
+        for (int64_t i = 0; i < elems; ++i) norn_element_set_i64(NORN_BOOL, out->data, i, norn_random_unit(&random) < 0.5);
+    } else if (norn_dtype_is_integer(out->dtype)) {
+        fill_integers(plan, snapshot, index, &random, out, elems, symbols);
+    } else {
+        for (int64_t i = 0; i < elems; ++i)
+            norn_element_set_f64(out->dtype, out->data, i, 2 * norn_random_unit(&random) - 1);
+    }
+    return NORN_OK;
+}
