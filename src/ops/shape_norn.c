@@ -97,37 +97,45 @@ norn_status norn_shape_row_reduce(norn_shape_ctx *ctx) {
     return need_region(ctx); // whether reduced dims are kept is the output value's to know
 }
 
+/// Rows of a column's output, and keys that it writes side by side in one; rank -1 of the keys:
+/// unknown.
+static norn_status lookup_rows(norn_shape_ctx *ctx, const norn_lookup_column *column,
+                               norn_dim *rows, int64_t *per_row, bool *known) {
+    const norn_shape *keys = norn_shape_in(ctx, column->keys_input);
+    bool side_by_side = column->form == NORN_KEYS_FIXED && column->pool == NORN_POOL_NONE;
+    *per_row = side_by_side ? column->keys_count : 1;
+    *known = false;
+    if (column->form == NORN_KEYS_CSR) {
+        const norn_shape *offsets = norn_shape_in(ctx, column->offsets_input);
+        *known = offsets->rank == 1;
+        return *known ? norn_shape_dim_i64(ctx, NORN_DIM_ADD, offsets->dims[0], -1, rows) : NORN_OK;
+    }
+    if (keys->rank < 1 || (side_by_side && column->keys_count < 1)) return NORN_OK;
+    *known = true;
+    *rows = keys->dims[0];
+    if (column->keys_stride) return NORN_OK;
+    if (column->keys_count < 1) // all keys of a row are pooled: [rows.., n]
+        return norn_shape_product(ctx->symbols, keys, 0, keys->rank - 1, rows);
+    NORN_TRY(norn_shape_product(ctx->symbols, keys, 0, keys->rank, rows));
+    return norn_dim_apply(ctx->symbols, NORN_DIM_FLOORDIV, *rows,
+                          norn_dim_const(column->keys_count), rows);
+}
+
 norn_status norn_shape_lookup(norn_shape_ctx *ctx) {
     NORN_TRY(need_region(ctx));
     const norn_lookup_region *lookup = &((const norn_region *)ctx->region)->lookup;
     for (uint32_t o = 0; o < ctx->out_count; o++) {
-        int64_t width = 0;
-        norn_dim rows = norn_dim_const(-1);
-        for (uint32_t i = 0; i < lookup->column_count; i++) {
+        int64_t width = 0, per_row;
+        norn_dim rows = norn_dim_const(0);
+        bool known = true;
+        for (uint32_t i = 0; i < lookup->column_count && known; i++) {
             const norn_lookup_column *column = &lookup->columns[i];
             if (column->output != o) continue;
-            bool side_by_side = column->form == NORN_KEYS_FIXED && column->pool == NORN_POOL_NONE;
-            const norn_shape *keys = norn_shape_in(ctx, column->keys_input),
-                             *offsets = norn_shape_in(ctx, column->offsets_input);
-            int64_t per_row = 1;
-            if (side_by_side) {
-                bool known = keys->rank == 2 && norn_dim_is_const(keys->dims[1]);
-                if (column->keys_stride)
-                    per_row = column->keys_count;
-                else if (known)
-                    per_row = keys->dims[1].constant;
-                else
-                    return NORN_OK;
-            }
+            NORN_TRY(lookup_rows(ctx, column, &rows, &per_row, &known));
             if (column->column + column->dim * per_row > width)
                 width = column->column + column->dim * per_row;
-            if (column->form == NORN_KEYS_CSR) {
-                if (offsets->rank == 1)
-                    NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_ADD, offsets->dims[0], -1, &rows));
-            } else if (keys->rank >= 1) {
-                rows = keys->dims[0];
-            }
         }
+        if (!known) continue;
         norn_shape out = {.rank = 2, .dims = {rows, norn_dim_const(width)}};
         norn_shape_put(ctx, o, NORN_F32, &out);
     }

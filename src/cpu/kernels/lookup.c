@@ -19,8 +19,10 @@ enum { RING = 16, KEY_RUN = 64, LINE = 64, PREFETCH_LINES = 8, GRAIN_BYTES = 64 
 typedef struct lookup_column {
     const norn_lookup_column *spec;
     const norn_table_binding *table;
+    norn_table_binding inline_table; ///< what `table` points to when the rows are an input
     const norn_view *keys;
-    const void *offsets; ///< CSR
+    int64_t keys_first, keys_step; ///< FIXED and ONE: key j of row b is at b * step + first + j
+    const void *offsets;           ///< CSR
     norn_dtype offsets_dtype;
     const float *weights;
     int64_t per_row; ///< FIXED and ONE: keys a row
@@ -189,13 +191,13 @@ static bool missing_row(lookup_job *job, const norn_table_binding *table, int64_
     return true;
 }
 
-/// Rows of keys [first, first + count) of a column, count <= KEY_RUN.
-static bool resolve_keys(lookup_job *job, const lookup_column *column, int64_t first, int64_t count,
-                         const void **rows) {
+/// Rows of the `count` keys of a column at first, first + step, ...; count <= KEY_RUN.
+static bool resolve_keys(lookup_job *job, const lookup_column *column, int64_t first, int64_t step,
+                         int64_t count, const void **rows) {
     const norn_table_binding *table = column->table;
     int64_t keys[KEY_RUN];
     for (int64_t i = 0; i < count; i++) {
-        int64_t key = integer_at(column->keys->dtype, column->keys->data, first + i);
+        int64_t key = integer_at(column->keys->dtype, column->keys->data, first + i * step);
         key = (int64_t)((uint64_t)key + (uint64_t)column->spec->key_offset);
         if (key < 0 && column->spec->negative_wraps) key += table->row_count;
         keys[i] = key;
@@ -218,9 +220,9 @@ static bool resolve_keys(lookup_job *job, const lookup_column *column, int64_t f
     return true;
 }
 
-/// Keys [begin, end) pooled into one row, or written side by side.
+/// Keys [begin, end) pooled into one row, or written side by side; weights[0] is that of the first.
 static bool push_bag(lookup_job *job, const lookup_column *column, lookup_ring *ring, int64_t begin,
-                     int64_t end, char *out) {
+                     int64_t end, const float *weights, char *out) {
     const void *rows[KEY_RUN];
     norn_pool_mode pool = column->spec->pool;
     bool pooled = pool != NORN_POOL_NONE;
@@ -233,13 +235,13 @@ static bool push_bag(lookup_job *job, const lookup_column *column, lookup_ring *
     }
     for (int64_t at = begin; at < end; at += KEY_RUN) {
         int64_t count = end - at < KEY_RUN ? end - at : KEY_RUN;
-        if (!resolve_keys(job, column, at, count, rows)) return false;
+        if (!resolve_keys(job, column, at, 1, count, rows)) return false;
         for (int64_t i = 0; i < count; i++) {
             lookup_item item = {
                 .row = rows[i],
                 .column = column,
                 .out = out,
-                .weight = column->weights ? column->weights[at + i] : 1,
+                .weight = weights ? weights[at - begin + i] : 1,
                 .first = !pooled || at + i == begin,
                 .last_scale = !pooled             ? 1
                               : at + i + 1 == end ? scale
@@ -260,13 +262,16 @@ static bool push_rows(lookup_job *job, const lookup_column *column, lookup_ring 
         if (column->spec->form == NORN_KEYS_CSR) {
             int64_t from = integer_at(column->offsets_dtype, column->offsets, row);
             int64_t to = integer_at(column->offsets_dtype, column->offsets, row + 1);
-            if (!push_bag(job, column, ring, from, to, out)) return false;
+            const float *weights = column->weights ? column->weights + from : NULL;
+            if (!push_bag(job, column, ring, from, to, weights, out)) return false;
         } else if (column->per_row != 1) {
-            int64_t from = row * column->per_row;
-            if (!push_bag(job, column, ring, from, from + column->per_row, out)) return false;
+            int64_t from = row * column->keys_step + column->keys_first, count = column->per_row;
+            const float *weights = column->weights ? column->weights + row * count : NULL;
+            if (!push_bag(job, column, ring, from, from + count, weights, out)) return false;
         } else { // one key a row: a run of them is resolved at once
             int64_t count = end - row < KEY_RUN ? end - row : KEY_RUN;
-            if (!resolve_keys(job, column, row, count, rows)) return false;
+            int64_t from = row * column->keys_step + column->keys_first;
+            if (!resolve_keys(job, column, from, column->keys_step, count, rows)) return false;
             for (int64_t i = 0; i < count; i++, out += column->row_bytes) {
                 lookup_item item = {.row = rows[i],
                                     .column = column,
@@ -317,11 +322,51 @@ static norn_status check_offsets(const norn_call *call, const lookup_column *col
     return NORN_OK;
 }
 
+/// Rows that are a constant of the plan instead of a table's.
+static void bind_inline_rows(const norn_call *call, lookup_column *column) {
+    const norn_view *rows = &call->in[column->spec->rows_input];
+    int64_t dim = rows->rank ? rows->dims[rows->rank - 1] : 1;
+    column->inline_table =
+        (norn_table_binding){.name = "(constant)",
+                             .dtype = rows->dtype,
+                             .dim = dim,
+                             .row_bytes = dim * (int64_t)norn_dtype_bits(rows->dtype) / 8,
+                             .row_count = rows->rank ? rows->dims[0] : 0,
+                             .missing = NORN_MISSING_ERROR,
+                             .rows = rows->data};
+    column->table = &column->inline_table;
+}
+
+/// Where a row's keys lie: columns of a wider input, or all of it.
+static norn_status bind_keys(const norn_call *call, lookup_column *column, int64_t batch) {
+    const norn_lookup_column *spec = column->spec;
+    int64_t count = norn_view_elems(column->keys);
+    if (count % batch)
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "node '%s': table '%s': %lld keys do not divide among %lld rows",
+                         call->name, column->table->name, (long long)count, (long long)batch);
+    column->keys_step = column->per_row = count / batch;
+    if (!spec->keys_stride) return NORN_OK;
+    column->keys_first = spec->keys_first;
+    column->per_row = spec->keys_count;
+    if (spec->keys_stride != column->keys_step || spec->keys_first < 0 || spec->keys_count < 1 ||
+        spec->keys_count > spec->keys_stride - spec->keys_first)
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "node '%s': table '%s': keys come %lld a row, the model expects %lld",
+                         call->name, column->table->name, (long long)column->keys_step,
+                         (long long)spec->keys_stride);
+    return NORN_OK;
+}
+
 static norn_status bind_column(norn_call *call, const norn_lookup_column *spec,
                                lookup_column *column, int64_t batch) {
     const norn_view *out = &call->out[spec->output];
     const norn_view *keys = &call->in[spec->keys_input];
-    *column = (lookup_column){.spec = spec, .table = &call->tables[spec->table], .keys = keys};
+    *column = (lookup_column){.spec = spec, .keys = keys};
+    if (spec->rows_input != NORN_NO_INPUT)
+        bind_inline_rows(call, column);
+    else
+        column->table = &call->tables[spec->table];
     const norn_table_binding *table = column->table;
     if (table->dim != spec->dim)
         return norn_fail(NORN_INVALID_ARGUMENT,
@@ -333,12 +378,7 @@ static norn_status bind_column(norn_call *call, const norn_lookup_column *spec,
         column->offsets = offsets->data;
         column->offsets_dtype = offsets->dtype;
     } else {
-        int64_t count = norn_view_elems(keys);
-        if (count % batch)
-            return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': table '%s': %lld keys do not divide among %lld rows",
-                             call->name, table->name, (long long)count, (long long)batch);
-        column->per_row = count / batch;
+        NORN_TRY(bind_keys(call, column, batch));
     }
     if (spec->weights_input != NORN_NO_INPUT) {
         const norn_view *weights = &call->in[spec->weights_input];
