@@ -15,6 +15,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from . import package as _package
+from . import torch_bags
 from .standard_ops import to_standard_ops
 
 __all__ = ["from_torch", "package", "split_tables", "to_standard_ops"]
@@ -35,24 +36,36 @@ def package(model, out_dir, table_threshold=1 << 20, settings=None):
 
 def split_tables(model, table_threshold=1 << 20):
     """(a copy of `model` that reads `ai.norn` tables, {table: {"rows": array}})."""
+    bagged = {node.input[0] for node in model.graph.node if _is_unbound_bag(node)}
     chosen, tables = {}, {}
     for tensor in model.graph.initializer:
-        if _is_table(model.graph, tensor, table_threshold):
+        if tensor.name in bagged or _is_table(model.graph, tensor, table_threshold):
             name = _package.table_name(tensor.name, tables)
             chosen[tensor.name] = name
             tables[name] = {"rows": numpy_helper.to_array(tensor)}
     result = onnx.ModelProto()
     result.CopyFrom(model)
     graph = result.graph
-    kept = [tensor for tensor in graph.initializer if tensor.name not in chosen]
+    for node in graph.node:
+        if _is_unbound_bag(node) and node.input[0] not in chosen:
+            raise ValueError(f"node '{node.name}': the weight '{node.input[0]}' of an EmbeddingBag "
+                             "is computed; a table must be a parameter")
+        if node.op_type in ("Gather", "EmbeddingBag") and node.input[0] in chosen:
+            _read_table(node, chosen[node.input[0]], tables)
+    still_read = {value for node in graph.node for value in node.input}
+    kept = [tensor for tensor in graph.initializer
+            if tensor.name not in chosen or tensor.name in still_read]
     del graph.initializer[:]
     graph.initializer.extend(kept)
-    for node in graph.node:
-        if node.op_type == "Gather" and node.input[0] in chosen:
-            _become_embedding(node, chosen[node.input[0]], tables)
     if chosen and not any(entry.domain == _package.DOMAIN for entry in result.opset_import):
         result.opset_import.append(helper.make_opsetid(_package.DOMAIN, 1))
     return result, tables
+
+
+def _is_unbound_bag(node):
+    """An EmbeddingBag whose first input is still the weight: see torch_bags."""
+    return (node.domain == _package.DOMAIN and node.op_type == "EmbeddingBag"
+            and _attribute(node, "table", None) is None)
 
 
 def _is_table(graph, tensor, threshold):
@@ -86,20 +99,28 @@ def _attribute(node, name, default):
     return default
 
 
-def _become_embedding(node, table, tables):
-    keys = node.input[1]
-    node.op_type, node.domain = "Embedding", _package.DOMAIN
+def _read_table(node, table, tables):
+    """Gather(weight, keys) and EmbeddingBag(weight, ...) become readers of a table by name."""
+    operands = list(node.input)[1:]
+    mode = [helper.make_attribute("mode", _attribute(node, "mode", b"sum"))]
+    if node.op_type == "Gather":
+        node.op_type, node.domain, mode = "Embedding", _package.DOMAIN, []
     del node.input[:]
-    node.input.append(keys)
+    node.input.extend(operands)
     del node.attribute[:]
     dim = tables[table]["rows"].shape[1]
     node.attribute.extend([helper.make_attribute("table", table),
-                           helper.make_attribute("dim", dim)])
+                           helper.make_attribute("dim", dim), *mode])
 
 
 def from_torch(module, example_inputs, out_dir, input_names=None, output_names=None,
-               table_threshold=1 << 20, settings=None, dynamo=True, keep_onnx=None):
-    """Export a PyTorch module, every input's first dimension dynamic, and package it.
+               table_threshold=1 << 20, settings=None, dynamo=True, keep_onnx=None,
+               dynamic_shapes=None):
+    """Export a PyTorch module and package it.
+
+    Every input's first dimension is the batch, unless `dynamic_shapes` says otherwise (as for
+    torch.export: a CSR pair is `{0: Dim("nnz")}, {0: Dim.AUTO}`). nn.EmbeddingBag becomes one
+    `ai.norn::EmbeddingBag` node; with `dynamo=False` it becomes the exporter's Loop.
 
     `dynamo` picks PyTorch's exporter. `keep_onnx` is a path at which to keep the exporter's own
     file, which any ONNX runtime can run. Returns the tables' names.
@@ -114,8 +135,9 @@ def from_torch(module, example_inputs, out_dir, input_names=None, output_names=N
         options = {"input_names": names, "output_names": output_names, "dynamo": dynamo}
         if dynamo:
             batch = torch.export.Dim("batch")
-            options |= {"dynamic_shapes": tuple({0: batch} for _ in names), "verbose": False,
-                        "external_data": False}
+            shapes = dynamic_shapes or tuple({0: batch} for _ in names)
+            options |= {"dynamic_shapes": shapes, "verbose": False, "external_data": False,
+                        "custom_translation_table": torch_bags.translations()}
         else:
             dynamic = {name: {0: "batch"} for name in [*names, *(output_names or [])]}
             options |= {"dynamic_axes": dynamic, "opset_version": 17}
@@ -125,7 +147,6 @@ def from_torch(module, example_inputs, out_dir, input_names=None, output_names=N
         _strip_traces(model.graph)
         if keep_onnx:
             onnx.save(model, path)
-    onnx.checker.check_model(model)
     return package(model, out_dir, table_threshold, settings)
 
 

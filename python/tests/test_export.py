@@ -243,6 +243,44 @@ class FromTorch(Scratch):
                     got = run(self.folder / "twin.onnx", feeds)[0]
                     np.testing.assert_allclose(got, wanted, rtol=1e-5)
 
+    def test_embedding_bags_become_one_node_each_and_pool_like_the_module(self):
+        class Bags(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.csr = torch.nn.EmbeddingBag(50, 4, mode="sum", include_last_offset=True)
+                self.starts = torch.nn.EmbeddingBag(60, 4, mode="max")
+                self.padded = torch.nn.EmbeddingBag(70, 4, mode="mean")
+                self.scaled = torch.nn.EmbeddingBag(80, 4, mode="sum", include_last_offset=True)
+
+            def forward(self, values, offsets, weights, starts, padded):
+                return (self.csr(values, offsets) + self.starts(values, starts)
+                        + self.padded(padded) + self.scaled(values, offsets, weights))
+
+        def example(batch, count):
+            cuts = np.sort(RNG.integers(0, count + 1, batch - 1))
+            offsets = np.concatenate([[0], cuts, [count]])
+            return {"values": RNG.integers(0, 50, count), "offsets": offsets,
+                    "weights": RNG.uniform(0.5, 2, count).astype(np.float32),
+                    "starts": offsets[:-1].copy(), "padded": RNG.integers(0, 70, (batch, 3))}
+
+        module = Bags().eval()
+        feeds = example(5, 17)
+        count, free = torch.export.Dim("nnz"), torch.export.Dim.AUTO
+        shapes = ({0: count}, {0: free}, {0: count}, {0: free}, {0: free})
+        names = export.from_torch(module, [torch.from_numpy(a) for a in feeds.values()],
+                                  self.folder / "1", list(feeds), ["y"], dynamic_shapes=shapes)
+        self.assertEqual(sorted(names), ["csr", "padded", "scaled", "starts"])
+        kinds = [node.op_type for node in packages.Package(self.folder / "1").model().graph.node]
+        self.assertEqual(kinds.count("EmbeddingBag"), 4)
+        self.assertNotIn("Loop", kinds)
+        export.to_standard_ops(self.folder / "1", self.folder / "twin.onnx")
+        for batch, count in ((5, 17), (9, 40)):
+            feeds = example(batch, count)
+            with torch.no_grad():
+                wanted = module(*(torch.from_numpy(a) for a in feeds.values())).numpy()
+            got = run(self.folder / "twin.onnx", feeds)[0]
+            np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+
 
 if __name__ == "__main__":
     unittest.main()
