@@ -57,6 +57,52 @@ static uint32_t visible(const chain *c, norn_value **last) {
     return count;
 }
 
+/// The pointwise nodes that make operands for `node` alone, and theirs: consumers first, `node` at
+/// 0.
+static uint32_t find_operands(const norn_fuse *fuse, const chain *c, norn_node *node,
+                              norn_node *found[NORN_FUSE_CHAIN_MAX]) {
+    uint32_t count = 0;
+    found[count++] = node;
+    for (uint32_t at = 0; at < count; at++) {
+        for (uint32_t i = 0; i < found[at]->in_count; i++) {
+            const norn_value *in = found[at]->in[i].value;
+            norn_node *producer = in ? in->producer : NULL;
+            uint16_t reg;
+            if (!producer || norn_fuse_find(fuse, in, &reg) ||
+                count + c->count >= NORN_FUSE_CHAIN_MAX)
+                continue;
+            if (norn_value_only_reader(in) != found[at] ||
+                !norn_fuse_is_pointwise(fuse->graph, producer))
+                continue;
+            if (!norn_shape_equal(&in->shape, &c->seed->shape) || in->dtype != NORN_F32) continue;
+            bool twice = false; // x * x
+            for (uint32_t j = 0; j < count; j++) twice = twice || found[j] == producer;
+            if (!twice) found[count++] = producer;
+        }
+    }
+    return count;
+}
+
+/// Takes `node` with the work on its operands, or alone. What makes the operands reads nothing of
+/// the chain: it would stand before `node` among the readers then.
+static norn_status take(norn_fuse *fuse, chain *c, norn_node *node, bool *fits) {
+    norn_node *found[NORN_FUSE_CHAIN_MAX];
+    uint32_t before = c->count, inputs = fuse->input_count, values = fuse->value_count;
+    uint32_t loads = fuse->builder.load_count, instrs = fuse->builder.instr_count;
+    *fits = true;
+    for (uint32_t at = find_operands(fuse, c, node, found); at-- > 0 && *fits;) {
+        NORN_TRY(norn_fuse_node(fuse, found[at], fits));
+        if (*fits) c->nodes[c->count++] = found[at];
+    }
+    if (*fits) return NORN_OK;
+    c->count = before;
+    fuse->input_count = inputs, fuse->value_count = values;
+    fuse->builder.load_count = loads, fuse->builder.instr_count = instrs;
+    NORN_TRY(norn_fuse_node(fuse, node, fits));
+    if (*fits) c->nodes[c->count++] = node;
+    return NORN_OK;
+}
+
 norn_status norn_fuse_follow(norn_fuse *fuse, norn_value *seed,
                              norn_node *nodes[NORN_FUSE_CHAIN_MAX], uint32_t *count,
                              norn_value **result) {
@@ -71,9 +117,8 @@ norn_status norn_fuse_follow(norn_fuse *fuse, norn_value *seed,
         // A value that something else reads as well stays visible, so the first refusal ends it.
         if (!node || node->out_count != 1 || !node->out[0]) break;
         if (!norn_shape_equal(&node->out[0]->shape, &seed->shape)) break;
-        NORN_TRY(norn_fuse_node(fuse, node, &fits));
+        NORN_TRY(take(fuse, &c, node, &fits));
         if (!fits) break;
-        nodes[c.count++] = node;
         if (visible(&c, &last) != 1 || last != node->out[0] || last->dtype != NORN_F32) continue;
         best = c.count, *result = last;
         inputs = fuse->input_count, values = fuse->value_count;

@@ -1,11 +1,11 @@
 /// Every pointwise node becomes part of a Pointwise region:
 ///   Add(Mul(a, b), c), Sub(Mul(a, b), d)   -> one region with two stores; a * b stays in a
 ///   register
-/// A group grows over edges between nodes of one output shape, with one reader or several; what is
-/// read outside is stored. It stays convex: no path leaves it and comes back, groups taken whole.
-/// A group ends where a program would pass the maxima of region.h. Nodes without a scalar form
-/// (strings) stay as they are; a node whose broadcast shows only when running is a group of its
-/// own.
+/// A group grows over edges between nodes of one output shape, with one reader or several, then
+/// over nodes that read one tensor; what is read outside is stored. It stays convex: no path leaves
+/// it and comes back, groups taken whole. A group ends where a program would pass the maxima of
+/// region.h. Nodes without a scalar form (strings) stay as they are; a node whose broadcast shows
+/// only when running is a group of its own.
 #include "passes/fuse.h"
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
@@ -200,6 +200,20 @@ static norn_status found_group(fuser *f, norn_node *node) {
     return NORN_OK;
 }
 
+/// Groups that read one tensor read it together.
+static norn_status join_siblings(fuser *f, const norn_node *node) {
+    bool merged;
+    for (uint32_t i = 0; i < node->in_count; i++) {
+        const norn_value *in = node->in[i].value;
+        if (!in || in->data) continue;
+        for (const norn_use *use = in->uses; use; use = use->next) {
+            group *other = use->node && !use->node->region ? group_of(use->node) : NULL;
+            if (other) NORN_TRY(merge(f, group_of(node), other, &merged));
+        }
+    }
+    return NORN_OK;
+}
+
 /// The group's node, before its last one; the order is mended after.
 static norn_status replace(fuser *f, const group *g) {
     norn_value *stores[NORN_SCALAR_STORE_MAX], *out[NORN_SCALAR_STORE_MAX];
@@ -241,6 +255,9 @@ norn_status norn_pass_fuse_pointwise(norn_pass_context *context, norn_graph *gra
     }
     for (norn_node *node = graph->nodes; node; node = node->next) {
         if (!node->dead) NORN_TRY_DONE(found_group(f, node));
+    }
+    for (const norn_node *node = graph->nodes; node; node = node->next) {
+        if (group_of(node)) NORN_TRY_DONE(join_siblings(f, node));
     }
     for (norn_node *node = graph->nodes, *next; node; node = next) {
         next = node->next;

@@ -339,5 +339,5 @@ norn_status norn_pass_recognise_lookup(norn_pass_context *context, norn_graph *g
     }
     norn_graph_sweep(graph);
     NORN_TRY(norn_graph_sort(graph));
-    return norn_pass_dead_code(context, graph);
+    return norn_pass_simplify(context, graph); // reshapes of reshapes, and dead code
 }
