@@ -96,7 +96,34 @@ static void see_gather(const norn_use *use, key_use *found) {
     if (data->shape.dims[axis].constant < found->rows) found->rows = data->shape.dims[axis].constant;
 }
 
-/// Follow the value through operators that hand its elements on, a few deep.
+/// The largest element of the integer constants that `node` reads: what an Add of the fields' offsets adds at most.
+static int64_t largest_constant(const norn_node *node) {
+    int64_t largest = 0;
+    for (uint32_t i = 0; i < node->in_count; ++i) {
+        const norn_value *value = norn_node_in(node, i);
+        if (!value || !value->data || !norn_dtype_is_integer(value->dtype)) continue;
+        const int64_t elems = norn_view_elems(value->data);
+        for (int64_t e = 0; e < elems && e < 65536; ++e) {
+            const int64_t element = norn_element_i64(value->dtype, value->data->data, e);
+            if (element > largest) largest = element;
+        }
+    }
+    return largest;
+}
+
+static void see_uses(const norn_plan *plan, norn_snapshot *snapshot, const norn_value *value, int depth, key_use *found);
+
+/// Follow the value through an operator that hands its elements on, perhaps with something added.
+static void see_through(const norn_plan *plan, norn_snapshot *snapshot, const norn_node *node, int depth, key_use *found) {
+    key_use behind = {.rows = INT64_MAX};
+    for (uint32_t o = 0; o < node->out_count; ++o)
+        if (node->out[o] && norn_dtype_is_integer(node->out[o]->dtype))
+            see_uses(plan, snapshot, node->out[o], depth - 1, &behind);
+    if (behind.rows == INT64_MAX) return;
+    if (norn_node_is(node, NORN_OP_Pointwise)) behind.rows -= largest_constant(node);
+    if (behind.rows < found->rows) found->rows = behind.rows;
+}
+
 static void see_uses(const norn_plan *plan, norn_snapshot *snapshot, const norn_value *value, int depth, key_use *found) {
     for (const norn_use *use = value->uses; use; use = use->next) {
         if (!use->node) continue;
@@ -106,9 +133,7 @@ static void see_uses(const norn_plan *plan, norn_snapshot *snapshot, const norn_
             see_gather(use, found);
             if (use->index == 0 && depth > 0 && use->node->out[0]) see_uses(plan, snapshot, use->node->out[0], depth - 1, found);
         } else if (depth > 0 && use->index == 0) {
-            for (uint32_t o = 0; o < use->node->out_count; ++o)
-                if (use->node->out[o] && norn_dtype_is_integer(use->node->out[o]->dtype))
-                    see_uses(plan, snapshot, use->node->out[o], depth - 1, found);
+            see_through(plan, snapshot, use->node, depth, found);
         }
     }
 }
