@@ -40,6 +40,26 @@ static const norn_view *first_output(const norn_call *call) {
     return NULL;
 }
 
+/// What repeats shows only now: by the operand's own dims.
+static norn_status bind_dynamic(const norn_call *call, norn_tile_nest *nest, uint32_t index,
+                                const norn_view *view) {
+    int64_t size = norn_dtype_bits(view->dtype) / 8, *strides = nest->strides[index];
+    for (int32_t d = 1; d <= view->rank; d++) {
+        int64_t has = view->dims[view->rank - d];
+        if (d > nest->rank ? has != 1 : has != 1 && has != nest->dims[nest->rank - d])
+            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': an operand's dims do not broadcast",
+                             call->name);
+    }
+    if (view->rank > nest->rank) {
+        for (int32_t d = 0; d < nest->rank; d++) strides[d] = 0;
+    } else {
+        norn_broadcast_strides(view, nest->rank, nest->dims, strides);
+    }
+    for (int32_t d = 0; d < nest->rank; d++) strides[d] *= size;
+    nest->data[index] = view->data;
+    return NORN_OK;
+}
+
 static norn_status bind_load(norn_call *call, norn_tile_nest *nest, uint32_t index,
                              const norn_scalar_load *load) {
     norn_view view;
@@ -47,6 +67,7 @@ static norn_status bind_load(norn_call *call, norn_tile_nest *nest, uint32_t ind
         return norn_fail(NORN_INTERNAL, "node '%s': its region reads input %u of %u", call->name,
                          load->input, call->in_count);
     NORN_TRY(widen(call, &call->in[load->input], &view));
+    if (load->dynamic) return bind_dynamic(call, nest, index, &view);
     norn_tile_strides(load, nest->rank, nest->dims, norn_dtype_bits(view.dtype) / 8,
                       nest->strides[index]);
     int64_t wanted = 1;
