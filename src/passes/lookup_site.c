@@ -112,10 +112,16 @@ static bool is_pooled(const norn_node *gather) {
     return pooling_node(value, scratch.weights != NULL, &mode) != NULL;
 }
 
+static bool looks_up(const norn_use *use) {
+    if (!use->node) return false;
+    if (norn_node_is(use->node, NORN_OP_Embedding)) return use->index == 0 && use->node->out[0];
+    return is_row_gather(use->node) && use->index == 1;
+}
+
 /// Only lookups that can add the starts themselves read the sum, so that it is not computed.
 static bool starts_can_move(const norn_value *ids, bool scalar) {
     for (const norn_use *use = ids->uses; use; use = use->next) {
-        if (!use->node || !is_row_gather(use->node) || use->index != 1) return false;
+        if (!looks_up(use)) return false;
         if (!scalar && is_pooled(use->node)) return false;
     }
     return true;
@@ -190,12 +196,13 @@ static bool finish(const norn_graph *graph, norn_lookup_site *site) {
     return norn_shape_is_static(graph, shape) || is_rows(shape, site->rows, site->width);
 }
 
-static norn_status gather_site(norn_pass_context *context, norn_graph *graph, norn_node *gather,
-                               norn_lookup_site *site, bool *found) {
-    norn_value *value = gather->out[0], *ids = gather->in[1].value;
+/// The lookup of each id of `ids` by `node`, and the pooling that follows it, if one does.
+static norn_status rows_site(norn_graph *graph, norn_node *node, norn_value *ids,
+                             norn_lookup_site *site, bool *found) {
+    norn_value *value = node->out[0];
     norn_lookup_column *column = &site->column;
     int64_t count = 0; // keys a row, 0 when it is not constant
-    add_node(site, gather);
+    add_node(site, node);
     follow_weights(site, &value);
     norn_node *pooling = pooling_node(value, site->weights != NULL, &column->pool);
     if (pooling) {
@@ -208,16 +215,14 @@ static norn_status gather_site(norn_pass_context *context, norn_graph *graph, no
     } else {
         site->weights = NULL, site->node_count = 1;
         column->pool = NORN_POOL_NONE;
-        site->result = gather->out[0];
+        site->result = node->out[0];
         NORN_TRY(split_rows(graph, ids, site->result, &site->rows, &count));
     }
-    column->dim = gather->in[0].value->data->dims[1];
     NORN_TRY(move_starts(graph, site, &ids));
     if (site->field_offsets) count = 1;
     bool one = count == 1 && (column->pool == NORN_POOL_NONE || !site->weights);
     if (one) column->pool = NORN_POOL_NONE;
     column->form = one ? NORN_KEYS_ONE : NORN_KEYS_FIXED;
-    column->negative_wraps = true;
     column->keys_count = count;
     norn_key_columns keys =
         norn_lookup_keys(ids, site->rows, site->field_offsets ? site->fields : count);
@@ -226,7 +231,16 @@ static norn_status gather_site(norn_pass_context *context, norn_graph *graph, no
     if (site->field_offsets && !keys.stride) column->keys_stride = site->fields;
     add_node(site, keys.node);
     *found = finish(graph, site);
-    return *found ? find_rows(context, graph, gather->in[0].value, site) : NORN_OK;
+    return NORN_OK;
+}
+
+static norn_status gather_site(norn_pass_context *context, norn_graph *graph, norn_node *gather,
+                               norn_lookup_site *site, bool *found) {
+    norn_value *table = gather->in[0].value;
+    site->column.dim = table->data->dims[1];
+    site->column.negative_wraps = true;
+    NORN_TRY(rows_site(graph, gather, gather->in[1].value, site, found));
+    return *found ? find_rows(context, graph, table, site) : NORN_OK;
 }
 
 // ---- ai.norn operators --------------------------------------------------------------------------
@@ -245,9 +259,9 @@ static norn_status custom_site(norn_pass_context *context, norn_graph *graph, no
                          node->name, node->op->name);
     }
     if (shape->rank < 2) return NORN_OK;
-    add_node(site, node);
-    site->result = node->out[0];
     if (norn_node_is(node, NORN_OP_EmbeddingBag)) {
+        add_node(site, node);
+        site->result = node->out[0];
         column->form = NORN_KEYS_CSR;
         column->pool = strcmp(mode, "mean") == 0  ? NORN_POOL_MEAN
                        : strcmp(mode, "max") == 0 ? NORN_POOL_MAX
@@ -260,16 +274,9 @@ static norn_status custom_site(norn_pass_context *context, norn_graph *graph, no
         return *found ? norn_lookup_table(context, graph, table, column->dim, NULL, &site->table)
                       : NORN_OK;
     }
-    int64_t count;
-    if (!is_keys(norn_node_in(node, 0)) || node->in[0].value->shape.rank != shape->rank - 1)
-        return NORN_OK;
-    NORN_TRY(split_rows(graph, node->in[0].value, node->out[0], &site->rows, &count));
-    norn_key_columns keys = norn_lookup_keys(node->in[0].value, site->rows, count);
-    site->keys = keys.keys;
-    add_node(site, keys.node);
-    column->form = count == 1 ? NORN_KEYS_ONE : NORN_KEYS_FIXED;
-    column->keys_first = keys.first, column->keys_stride = keys.stride, column->keys_count = count;
-    *found = finish(graph, site);
+    norn_value *ids = norn_node_in(node, 0);
+    if (!is_keys(ids) || ids->shape.rank < 1 || ids->shape.rank != shape->rank - 1) return NORN_OK;
+    NORN_TRY(rows_site(graph, node, ids, site, found));
     return *found ? norn_lookup_table(context, graph, table, column->dim, NULL, &site->table)
                   : NORN_OK;
 }

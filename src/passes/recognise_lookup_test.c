@@ -227,6 +227,24 @@ static void custom_operators_read_tables_of_the_package(void **state) {
     test_end(t);
 }
 
+static void a_custom_embedding_that_is_summed_is_a_bag(void **state) {
+    test_graph *t = test_begin();
+    norn_value *ids = test_input(t, "ids", NORN_I64, DIMS(B, 50));
+    (void)state;
+    norn_value *rows = OP(t, Embedding, embedding(t, "user", 8, ""), ids);
+    test_output(t, OP(t, ReduceSum, ATTR_INT("keepdims", 0), rows, INTS(t, 1)));
+    run(t);
+    assert_int_equal(t->graph->node_count, 1);
+    const norn_node *node = test_find(t, NORN_OP_Lookup);
+    const norn_lookup_column *column = &node->region->lookup.columns[0];
+    assert_int_equal(column->form, NORN_KEYS_FIXED);
+    assert_int_equal(column->pool, NORN_POOL_SUM);
+    assert_int_equal(column->keys_count, 50);
+    assert_false(column->negative_wraps);
+    assert_int_equal(node->out[0]->shape.dims[1].constant, 8);
+    test_end(t);
+}
+
 static void a_table_with_two_widths_is_refused_by_name(void **state) {
     test_graph *t = test_begin();
     norn_value *ids = test_input(t, "ids", NORN_I64, DIMS(B));
@@ -327,6 +345,7 @@ int main(void) {
         cmocka_unit_test(fields_that_share_a_table_have_offsets),
         cmocka_unit_test(an_add_that_a_pooled_lookup_needs_is_kept_for_both),
         cmocka_unit_test(custom_operators_read_tables_of_the_package),
+        cmocka_unit_test(a_custom_embedding_that_is_summed_is_a_bag),
         cmocka_unit_test(a_table_with_two_widths_is_refused_by_name),
         cmocka_unit_test(a_lookup_by_looked_up_weights_is_another_level),
         cmocka_unit_test(rows_that_others_read_are_not_pooled_away),
