@@ -2,10 +2,11 @@
 
     python -m bench.compare_onnxruntime --norn build/release/bin/norn
 
-Both get the same models, the same inputs and the same number of threads. Rounds alternate between
-the two, so that noise on the machine hits both; a figure is the median over rounds of each round's
-median latency. Norn is timed by `norn bench` (a process that loads a compiled plan and runs it
-over and over), ONNX Runtime in this process through its IO binding, inputs and outputs bound once.
+Both get the same models and the same number of threads, and eight sets of random inputs that take
+turns, with few hot ids and many rare ones. Rounds alternate between the two, so that noise on the
+machine hits both; a figure is the median over rounds of each round's median latency. Norn is timed
+by `norn bench` (a process that loads a compiled plan and runs it over and over), ONNX Runtime in
+this process through its IO binding, inputs and outputs bound once.
 """
 
 import argparse
@@ -24,7 +25,6 @@ import time
 for _name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
     os.environ.pop(_name, None)
 
-import numpy as np  # noqa: E402
 import onnxruntime  # noqa: E402
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
@@ -34,6 +34,7 @@ from examples import models  # noqa: E402
 from examples.models.write import write_model  # noqa: E402
 
 SEED = 1
+INPUT_SETS = 8  # as many as `norn bench` takes turns with
 
 
 class OrtSide:
@@ -45,7 +46,11 @@ class OrtSide:
         self.session = onnxruntime.InferenceSession(str(path), options,
                                                     providers=["CPUExecutionProvider"])
 
-    def bind(self, feeds):
+    def bind(self, name, batch):
+        return [self._bind(models.inputs(name, "full", batch, SEED + i))
+                for i in range(INPUT_SETS)]
+
+    def _bind(self, feeds):
         binding = self.session.io_binding()
         for name, array in feeds.items():
             binding.bind_cpu_input(name, array)
@@ -53,12 +58,13 @@ class OrtSide:
             binding.bind_output(output.name)
         return binding
 
-    def time(self, binding, seconds):
+    def time(self, bindings, seconds):
         """The median latency in microseconds of runs back to back for `seconds`."""
-        for _ in range(3):
-            self.session.run_with_iobinding(binding)
         took, end = [], time.perf_counter() + seconds
+        for binding in bindings:
+            self.session.run_with_iobinding(binding)
         while time.perf_counter() < end or len(took) < 5:
+            binding = bindings[len(took) % len(bindings)]
             began = time.perf_counter_ns()
             self.session.run_with_iobinding(binding)
             took.append(time.perf_counter_ns() - began)
@@ -67,12 +73,11 @@ class OrtSide:
 
 class NornSide:
     def __init__(self, norn, plan, threads):
-        self.command = [str(norn), "bench", str(plan), "--threads", str(threads), "--json"]
+        self.command = [str(norn), "bench", str(plan), "--threads", str(threads), "--json",
+                        "--input-sets", str(INPUT_SETS), "--seed", str(SEED)]
 
-    def time(self, batch, inputs, seconds):
+    def time(self, batch, seconds):
         command = [*self.command, "--batch", str(batch), "--duration", str(seconds)]
-        for name, file in inputs.items():
-            command += ["--input", f"{name}={file}"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"compare: {' '.join(command)}\n{done.stderr.strip()}")
@@ -80,40 +85,30 @@ class NornSide:
         return float(report["run"]["p50_us"])
 
 
-def prepare(norn, name, folder, batches):
-    """(ONNX file, plan, {batch: inputs}, {batch: their files}), made once and kept."""
+def prepare(norn, name, folder, most):
+    """(ONNX file, plan for batches up to `most`); the file is made once and kept."""
     path = folder / "models" / f"{name}.onnx"
     if not path.exists():
         print(f"  making {path.name}", flush=True)
         write_model(folder / "models", name, "full", "torchscript", SEED)
     plan = folder / "plans" / f"{name}.norn"
     plan.parent.mkdir(parents=True, exist_ok=True)
-    most = max(batches)
     subprocess.run([str(norn), "compile", str(path), "-o", str(plan), "--max-batch", str(most)],
                    check=True, stdout=subprocess.DEVNULL)
-    feeds, files = {}, {}
-    for batch in batches:
-        feeds[batch] = models.inputs(name, "full", batch, SEED)
-        files[batch] = {}
-        for tensor, array in feeds[batch].items():
-            file = folder / "inputs" / name / f"b{batch}" / f"{tensor}.npy"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            np.save(file, array)
-            files[batch][tensor] = file
-    return path, plan, feeds, files
+    return path, plan
 
 
 def compare(options, name):
     """Rows (model, batch, norn us, onnxruntime us) of one model."""
-    path, plan, feeds, files = prepare(options.norn, name, options.work, options.batches)
+    path, plan = prepare(options.norn, name, options.work, max(options.batches))
     ort = OrtSide(path, options.threads)
     norn = NornSide(options.norn, plan, options.threads)
     for batch in options.batches:
-        binding = ort.bind(feeds[batch])
+        bindings = ort.bind(name, batch)
         ours, theirs = [], []
         for _ in range(options.rounds):
-            ours.append(norn.time(batch, files[batch], options.seconds))
-            theirs.append(ort.time(binding, options.seconds))
+            ours.append(norn.time(batch, options.seconds))
+            theirs.append(ort.time(bindings, options.seconds))
         row = (name, batch, statistics.median(ours), statistics.median(theirs))
         print(f"  {name:10} batch {batch:5}  norn {row[2]:9.1f} us  onnxruntime {row[3]:9.1f} us"
               f"  {row[3] / row[2]:5.2f} x", flush=True)
@@ -153,7 +148,8 @@ def markdown(options, rows):
         f"- processor: {processor()}, {os.cpu_count()} logical cores; "
         f"{options.threads} threads each",
         f"- onnxruntime {onnxruntime.__version__}, CPU provider, default optimisation, IO binding",
-        f"- models: `examples/models --size full`; inputs the same, ids Zipf-like, seed {SEED}",
+        f"- models: `examples/models --size full`; {INPUT_SETS} sets of inputs take turns, "
+        "few ids hot and many rare",
         f"- {options.rounds} rounds of {options.seconds:g} s each, alternating; "
         "median of the rounds' medians",
         f"- command: `python -m bench.compare_onnxruntime {shown(options.argv)}`",
@@ -197,7 +193,7 @@ def parse(argv):
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each side in each round")
     parser.add_argument("--work", type=pathlib.Path, default=REPOSITORY / "build" / "bench",
-                        metavar="DIR", help="keeps models (1.1 GB), plans and inputs")
+                        metavar="DIR", help="keeps models (1.1 GB) and plans")
     parser.add_argument("--report", type=pathlib.Path, metavar="FILE",
                         help="Markdown; default docs/benchmarks/onnxruntime-DATE.md")
     options = parser.parse_args(argv)

@@ -35,8 +35,13 @@ fi
 
 say "norn check $package"
 "$NORN" check "$package"
-say "norn compile $package -o $work/movielens.norn"
-"$NORN" compile "$package" -o "$work/movielens.norn"
+# What a trainer's pipeline would publish: the package with its model compiled.
+served=$work/repository/movielens/1
+rm -rf "$work/repository"
+mkdir -p "$served"
+cp -R "$package/tables" "$package/norn.json" "$served"
+say "norn compile $package -o $served/model.norn"
+"$NORN" compile "$package" -o "$served/model.norn"
 
 ports=$("$PYTHON" -c '
 import socket
@@ -47,8 +52,8 @@ set -- $ports "$@"
 http=$1 grpc=$2 metrics=$3
 shift 3
 
-say "norn serve --repository examples/movielens/repository (HTTP $http, gRPC $grpc, metrics $metrics)"
-"$NORN" serve --repository examples/movielens/repository --http-port "$http" --grpc-port "$grpc" \
+say "norn serve --repository $work/repository (HTTP $http, gRPC $grpc, metrics $metrics)"
+"$NORN" serve --repository "$work/repository" --http-port "$http" --grpc-port "$grpc" \
     --metrics-port "$metrics" >"$work/server.log" 2>&1 &
 server=$!
 "$PYTHON" - "$http" "$server" <<'READY' || { cat "$work/server.log" >&2; fail "the server did not become ready"; }

@@ -22,10 +22,11 @@ def run_norn(*arguments):
     return subprocess.run([str(NORN), *map(str, arguments)], capture_output=True, text=True)
 
 
-@unittest.skipUnless(NORN.exists(), f"{NORN} is not built")
 class RunEqualsOnnxruntime(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
+        if not NORN.exists():
+            raise FileNotFoundError(f"{NORN} is not built")
         cls.models = served.example_models()
         scratch = tempfile.TemporaryDirectory()
         cls.addClassCleanup(scratch.cleanup)
