@@ -48,9 +48,25 @@ typedef struct a_block {
     int64_t stride;
 } a_block;
 
-/// Rows of `a` (m1 - m0 of them) by `panels` panels at column n0, over k in [k0, k1).
+/// Rows for the next tile, so that a short last tile is not followed by a shorter one.
+static int64_t tile_rows(const gemm_kernels *kernels, int64_t left, int32_t panels) {
+    int64_t rows = kernels->rows_max;
+    if (left < 2 * rows) rows = left > rows ? (left + 1) / 2 : left;
+    while (!kernels->fn[rows][panels]) rows--;
+    return rows;
+}
+
+/// Bring `bytes` at `from` towards the core: the panel that comes next, while this one is worked
+/// on.
+static void prefetch_run(const char *from, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
+}
+
+/// Rows of `a` (m1 - m0 of them) by `panels` panels at column n0, over k in [k0, k1). `next` is
+/// where B goes on, NULL at its end.
 static void gemm_rows(const gemm_kernels *kernels, const norn_gemm_f32 *gemm, a_block a, int64_t m0,
-                      int64_t m1, int64_t n0, int32_t panels, int64_t k0, int64_t k1) {
+                      int64_t m1, int64_t n0, int32_t panels, int64_t k0, int64_t k1,
+                      const float *next) {
     bool last = k1 == gemm->k;
     norn_gemm_tile tile = {
         .k = k1 - k0,
@@ -64,13 +80,19 @@ static void gemm_rows(const gemm_kernels *kernels, const norn_gemm_f32 *gemm, a_
         .floor = last ? gemm->floor : -INFINITY,
         .accumulate = k0 > 0,
     };
+    // The first tile waits for its panel, the others find it in the cache; so they fetch the next
+    // one.
+    int64_t bytes = next ? (k1 - k0) * NORN_GEMM_PANEL * (int64_t)sizeof(float) : 0;
+    int64_t slice = (bytes * kernels->rows_max / (m1 - m0) + 63) / 64 * 64;
     for (int64_t m = m0; m < m1;) {
-        int64_t rows = min_i64(m1 - m, kernels->rows_max);
-        while (!kernels->fn[rows][panels]) rows--;
+        int64_t rows = tile_rows(kernels, m1 - m, panels);
         tile.a = a.rows + (m - m0) * a.stride;
         tile.c = gemm->c + m * gemm->ldc + n0;
+        if (bytes > 0) prefetch_run((const char *)next, min_i64(slice, bytes));
         kernels->fn[rows][panels](&tile);
         m += rows;
+        bytes -= slice;
+        if (bytes > 0) next += slice / (int64_t)sizeof(float);
     }
 }
 
@@ -86,6 +108,10 @@ static int32_t panels_for(const gemm_kernels *kernels, int64_t rows, int64_t lef
 /// a page or more apart cost a TLB entry each and fall into the same cache sets.
 static bool wants_compact(const norn_gemm_f32 *gemm, int64_t rows, int64_t columns) {
     return rows >= 24 && columns >= 128 && gemm->lda >= 512;
+}
+
+static const float *panel_at(const norn_gemm_f32 *gemm, int64_t n, int64_t k) {
+    return gemm->b + n / NORN_GEMM_PANEL * gemm->b_panel + k * gemm->ldb;
 }
 
 static void gemm_block(const norn_gemm_f32 *gemm, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
@@ -107,8 +133,14 @@ static void gemm_block(const norn_gemm_f32 *gemm, int64_t m0, int64_t m1, int64_
         for (int64_t n = n0; n < n1;) {
             int64_t left = (n1 - n + NORN_GEMM_PANEL - 1) / NORN_GEMM_PANEL;
             int32_t panels = panels_for(kernels, m1 - m0, left);
-            gemm_rows(kernels, gemm, a, m0, m1, n, panels, k0, k1);
-            n += panels * NORN_GEMM_PANEL;
+            int64_t after = n + panels * NORN_GEMM_PANEL;
+            const float *next = NULL;
+            if (m1 - m0 >= 4 * kernels->rows_max && gemm->ldb == NORN_GEMM_PANEL)
+                next = after < n1     ? panel_at(gemm, after, k0)
+                       : k1 < gemm->k ? panel_at(gemm, n0, k1)
+                                      : NULL;
+            gemm_rows(kernels, gemm, a, m0, m1, n, panels, k0, k1, next);
+            n = after;
         }
         if (gemm->k == 0) break;
     }
