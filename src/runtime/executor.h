@@ -6,7 +6,7 @@
 
 extern const norn_call_host norn_executor_host;
 
-/// Arenas at least as large as the layout says.
-norn_status norn_frame_take_arenas(norn_frame *frame) NORN_NODISCARD;
+/// Arenas at least as large as `layout` says; on failure those there are stay.
+norn_status norn_frame_take_arenas(norn_frame *frame, const norn_layout *layout) NORN_NODISCARD;
 
 #endif

@@ -117,10 +117,11 @@ norn_status norn_frame_create(const norn_program *program, norn_run_room *room, 
     norn_arena_init(&frame->arena, room->alloc, 1 << 14);
     NORN_TRY_DONE(make_arrays(frame));
     NORN_TRY_DONE(norn_layout_create(program, room->alloc, &frame->layout));
+    NORN_TRY_DONE(norn_layout_create(program, room->alloc, &frame->next_layout));
     norn_symbols_at_max(program->graph, frame->incoming);
     NORN_TRY_DONE(norn_layout_reserve(program, frame->incoming, &frame->layout, &grew));
     NORN_TRY_DONE(norn_memory_plan(program, room->alloc, &frame->layout));
-    NORN_TRY_DONE(norn_frame_take_arenas(frame));
+    NORN_TRY_DONE(norn_frame_take_arenas(frame, &frame->layout));
     *out = frame;
     frame = NULL;
 done:
@@ -138,6 +139,7 @@ void norn_frame_destroy(norn_frame *frame) {
     if (frame->device_arena)
         room->device->ops->memory_destroy(room->device, NORN_MEMORY_DEVICE, frame->device_arena);
     norn_layout_destroy(&frame->layout, room->alloc);
+    norn_layout_destroy(&frame->next_layout, room->alloc);
     norn_arena_deinit(&frame->arena);
     norn_free(room->alloc, frame);
 }
@@ -157,26 +159,32 @@ const norn_view *norn_frame_output(const norn_frame *frame, uint32_t index) {
 // ---- memory
 // --------------------------------------------------------------------------------------
 
-norn_status norn_frame_take_arenas(norn_frame *frame) {
+norn_status norn_frame_take_arenas(norn_frame *frame, const norn_layout *layout) {
     norn_run_room *room = frame->room;
-    if (frame->layout.host_bytes > frame->host_capacity || !frame->host_arena) {
-        void *memory;
-        NORN_TRY(norn_alloc_bytes(room->alloc, frame->layout.host_bytes, &memory));
-        norn_free(room->alloc, frame->host_arena);
-        frame->host_arena = memory;
-        frame->host_capacity = frame->layout.host_bytes;
-        frame->resolved = false;
+    norn_alloc alloc = room->alloc;
+    void *host = NULL, *device = NULL;
+    norn_status status = NORN_OK;
+    bool host_grows = layout->host_bytes > frame->host_capacity || !frame->host_arena;
+    bool device_grows = frame->program->device && layout->device_bytes > frame->device_capacity;
+    if (host_grows) status = norn_alloc_bytes(alloc, layout->host_bytes, &host);
+    if (status == NORN_OK && device_grows)
+        status = room->device->ops->memory_create(room->device, NORN_MEMORY_DEVICE,
+                                                  layout->device_bytes, &device);
+    if (status != NORN_OK) {
+        if (host) norn_free(alloc, host);
+        return status;
     }
-    if (frame->program->device && frame->layout.device_bytes > frame->device_capacity) {
-        const norn_device_ops *ops = room->device->ops;
-        void *memory;
-        NORN_TRY(ops->memory_create(room->device, NORN_MEMORY_DEVICE, frame->layout.device_bytes,
-                                    &memory));
+    if (host_grows) {
+        norn_free(alloc, frame->host_arena);
+        frame->host_arena = host;
+        frame->host_capacity = layout->host_bytes;
+    }
+    if (device_grows) {
         if (frame->device_arena)
-            ops->memory_destroy(room->device, NORN_MEMORY_DEVICE, frame->device_arena);
-        frame->device_arena = memory;
-        frame->device_capacity = frame->layout.device_bytes;
-        frame->resolved = false;
+            room->device->ops->memory_destroy(room->device, NORN_MEMORY_DEVICE,
+                                              frame->device_arena);
+        frame->device_arena = device;
+        frame->device_capacity = layout->device_bytes;
     }
     return NORN_OK;
 }

@@ -23,6 +23,7 @@ typedef struct norn_run_room {
     norn_scratch host_scratch, device_scratch;
     const norn_table_binding *host_tables,
         *device_tables;       ///< by the plan's table index; of this run
+    uint64_t tables_id;       ///< of the set these are in: captured graphs hold its addresses
     bool device_busy;         ///< work was given to the stream that the host has not waited for
     struct norn_trace *trace; ///< of the top frame; NULL: not recorded
 } norn_run_room;
@@ -49,13 +50,15 @@ typedef struct norn_input_patch {
 struct norn_frame {
     const norn_program *program;
     norn_run_room *room;
-    norn_layout layout;
+    norn_layout layout, next_layout; ///< in use; being planned
     char *host_arena, *device_arena;
     size_t host_capacity, device_capacity;
-    int64_t *symbols;    ///< values of the last bound run
-    int64_t *incoming;   ///< of the run that is being bound
-    bool resolved;       ///< views agree with `symbols`
-    norn_view *slots;    ///< by slot: where its value is now
+    int64_t *symbols;  ///< values of the last bound run
+    int64_t *incoming; ///< of the run that is being bound
+    bool resolved;     ///< views agree with `symbols`
+    uint64_t
+        generation;   ///< changes when addresses do for the same shapes: captured graphs end then
+    norn_view *slots; ///< by slot: where its value is now
     norn_block **blocks; ///< by slot: what a POOLED one holds
     norn_frame_step *steps;
     size_t *input_offsets;  ///< by input, in the device's arena: side by side at this run's sizes
@@ -78,8 +81,10 @@ void norn_frame_destroy(norn_frame *frame); ///< takes NULL
 norn_status norn_frame_bind(norn_frame *frame, const norn_view *inputs) NORN_NODISCARD;
 /// Check only: symbol values of these inputs into frame->incoming.
 norn_status norn_frame_read_symbols(norn_frame *frame, const norn_view *inputs) NORN_NODISCARD;
-/// Lay everything out for frame->incoming; true in *moved when memory or views changed.
-norn_status norn_frame_resolve(norn_frame *frame, bool *moved) NORN_NODISCARD;
+/// Lay everything out for frame->incoming.
+norn_status norn_frame_resolve(norn_frame *frame) NORN_NODISCARD;
+/// Point views of host inputs at `inputs`, after resolving.
+void norn_frame_patch(norn_frame *frame, const norn_view *inputs);
 
 /// Run every step. On a device this only gives work to the stream, except where the CPU must step
 /// in.

@@ -187,6 +187,7 @@ norn_status norn_instance_execute(norn_instance *instance, const norn_view *inpu
     norn_run_room *room = &instance->room;
     room->host_tables = tables->host;
     room->device_tables = tables->device;
+    room->tables_id = tables->id;
     if (instance->trace_on && !instance->trace)
         NORN_TRY(norn_trace_create(instance->frame, &instance->trace));
     room->trace = instance->trace_on ? instance->trace : NULL;

@@ -190,17 +190,31 @@ static void lay_step(norn_frame *frame, norn_frame_step *own) {
     }
 }
 
-norn_status norn_frame_resolve(norn_frame *frame, bool *moved) {
+/// Room for every value at frame->incoming. A failure leaves layout and arenas as they were, so
+/// that smaller runs go on.
+static norn_status make_room(norn_frame *frame) {
+    const norn_program *program = frame->program;
+    norn_layout *next = &frame->next_layout;
+    bool grew;
+    memcpy(next->bytes, frame->layout.bytes, program->slot_count * sizeof *next->bytes);
+    NORN_TRY(norn_layout_reserve(program, frame->incoming, next, &grew));
+    if (!grew) return NORN_OK;
+    NORN_TRY(norn_memory_plan(program, frame->room->alloc, next));
+    NORN_TRY(norn_frame_take_arenas(frame, next));
+    norn_layout old = frame->layout;
+    frame->layout = *next;
+    frame->next_layout = old;
+    frame->generation++;
+    return NORN_OK;
+}
+
+norn_status norn_frame_resolve(norn_frame *frame) {
     const norn_program *program = frame->program;
     size_t symbol_bytes = (size_t)program->graph->symbols.count * sizeof *frame->symbols;
-    bool grew;
-    *moved = false;
     if (frame->resolved && memcmp(frame->symbols, frame->incoming, symbol_bytes) == 0)
         return NORN_OK;
     frame->resolved = false;
-    NORN_TRY(norn_layout_reserve(program, frame->incoming, &frame->layout, &grew));
-    if (grew) NORN_TRY(norn_memory_plan(program, frame->room->alloc, &frame->layout));
-    NORN_TRY(norn_frame_take_arenas(frame));
+    NORN_TRY(make_room(frame));
     memcpy(frame->symbols, frame->incoming, symbol_bytes);
     for (uint32_t i = 0; i < program->slot_count; i++) lay_slot(frame, i);
     lay_device_ends(frame);
@@ -208,12 +222,11 @@ norn_status norn_frame_resolve(norn_frame *frame, bool *moved) {
         if (program->slots[i].kind == NORN_SLOT_ALIAS) NORN_TRY(lay_alias(frame, i));
     for (uint32_t i = 0; i < program->step_count; i++) lay_step(frame, &frame->steps[i]);
     frame->resolved = true;
-    *moved = true;
     return NORN_OK;
 }
 
 /// This run's addresses of the inputs, and of what only renames them.
-static void patch_inputs(norn_frame *frame, const norn_view *inputs) {
+void norn_frame_patch(norn_frame *frame, const norn_view *inputs) {
     const norn_program *program = frame->program;
     for (uint32_t i = 0; i < program->slot_count; i++) {
         const norn_slot *root = norn_slot_root(program, i);
@@ -228,10 +241,9 @@ static void patch_inputs(norn_frame *frame, const norn_view *inputs) {
 }
 
 norn_status norn_frame_bind(norn_frame *frame, const norn_view *inputs) {
-    bool moved;
     norn_frame_reset(frame);
     NORN_TRY(norn_frame_read_symbols(frame, inputs));
-    NORN_TRY(norn_frame_resolve(frame, &moved));
-    patch_inputs(frame, inputs);
+    NORN_TRY(norn_frame_resolve(frame));
+    norn_frame_patch(frame, inputs);
     return NORN_OK;
 }

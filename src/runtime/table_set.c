@@ -61,6 +61,8 @@ norn_status norn_table_set_create(norn_plan *plan, norn_snapshot *snapshot, norn
     norn_status status;
     *out = NULL;
     NORN_TRY(NORN_NEW(alloc, &set));
+    static atomic_uint_fast64_t ids;
+    set->id = atomic_fetch_add(&ids, 1) + 1;
     set->alloc = alloc;
     set->plan = norn_plan_retain(plan);
     set->snapshot = norn_snapshot_retain(snapshot);

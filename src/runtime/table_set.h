@@ -10,6 +10,7 @@
 
 typedef struct norn_table_set {
     atomic_uint references;
+    uint64_t id; ///< of this process's sets
     norn_alloc alloc;
     norn_plan *plan;                   ///< retained
     norn_snapshot *snapshot;           ///< retained; NULL: only the plan's own tables

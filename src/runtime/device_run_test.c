@@ -1,0 +1,226 @@
+#include "plan/hand_graph.h"
+#include "runtime/fake_device.h"
+#include "runtime/instance.h"
+
+static int begin(void **state) {
+    (void)state;
+    memset(&fake_log, 0, sizeof fake_log);
+    norn_device_register("fake", fake_open);
+    return 0;
+}
+
+static int end(void **state) {
+    (void)state;
+    return fake_log.blocks != 0 || fake_blocks != NULL; // every block was given back
+}
+
+static norn_session *session_of(norn_plan *plan) {
+    norn_session *session;
+    HAND_OK(norn_session_create(plan, &(norn_session_options){.threads = 1}, norn_alloc_heap(),
+                                &session));
+    norn_plan_release(plan);
+    return session;
+}
+
+static void fill(float *x, int64_t count, int64_t seed) {
+    for (int64_t i = 0; i < count; i++) x[i] = (float)((i * 5 + seed) % 7 - 3);
+}
+
+static void expect_mlp(norn_session *session, int64_t batch, int64_t seed) {
+    float *x = calloc((size_t)batch * 4 + 1, sizeof *x),
+          *y = calloc((size_t)batch * 3 + 1, sizeof *y), want[3];
+    fill(x, batch * 4, seed);
+    norn_view in = norn_view_of(NORN_F32, 2, (int64_t[]){batch, 4}, x), out = {.data = y};
+    size_t room = (size_t)batch * 3 * sizeof *y;
+    HAND_OK(norn_session_run(
+        session, &(norn_run_args){.inputs = &in, .outputs = &out, .output_bytes = &room}));
+    assert_int_equal(out.dims[0], batch);
+    for (int64_t r = 0; r < batch; r++) {
+        hand_mlp_row(x + r * 4, want);
+        for (int j = 0; j < 3; j++) assert_true(y[r * 3 + j] == want[j]);
+    }
+    free(x);
+    free(y);
+}
+
+static void a_run_is_one_copy_in_and_one_out_and_one_wait(void **state) {
+    (void)state;
+    norn_session *session = session_of(hand_mlp(norn_alloc_heap(), "fake", 64));
+    for (int i = 0; i < 5; i++) {
+        int in = fake_log.copies_in, out = fake_log.copies_out, waits = fake_log.waits;
+        expect_mlp(session, 7, i);
+        assert_int_equal(fake_log.copies_in - in, 1);
+        assert_int_equal(fake_log.copies_out - out, 1);
+        assert_int_equal(fake_log.waits - waits, 1);
+    }
+    assert_int_equal(fake_log.captures, 1);
+    assert_int_equal(fake_log.launches, 4); // the first run came without
+    norn_session_destroy(session);
+}
+
+static void batches_of_one_bucket_share_a_graph_and_give_their_own_rows(void **state) {
+    (void)state;
+    norn_session *session = session_of(hand_mlp(norn_alloc_heap(), "fake", 1000));
+    static const int64_t small[] = {2, 8, 5, 3, 7, 2, 8, 0}, large[] = {9, 32, 20, 31, 10};
+    for (size_t i = 0; i < 8; i++) expect_mlp(session, small[i], (int64_t)i);
+    assert_int_equal(fake_log.captures, 1);
+    for (size_t i = 0; i < 5; i++) expect_mlp(session, large[i], (int64_t)i + 3);
+    assert_int_equal(fake_log.captures, 2);
+    for (size_t i = 0; i < 8; i++) expect_mlp(session, small[i], (int64_t)i + 40);
+    assert_int_equal(fake_log.captures,
+                     3); // an empty batch runs as one row: the second time only now
+    expect_mlp(session, 1000, 1);
+    expect_mlp(session, 999, 2);
+    norn_session_destroy(session);
+}
+
+static void a_batch_above_the_profile_ends_the_graphs_and_is_right(void **state) {
+    (void)state;
+    norn_session *session = session_of(hand_mlp(norn_alloc_heap(), "fake", 16));
+    for (int i = 0; i < 3; i++) expect_mlp(session, 5, i);
+    for (int i = 0; i < 3; i++) expect_mlp(session, 100, i);
+    for (int i = 0; i < 3; i++) expect_mlp(session, 5, i + 9); // its graph's addresses are gone
+    norn_session_destroy(session);
+}
+
+static void many_shapes_evict_each_others_graphs(void **state) {
+    (void)state;
+    norn_session *session = session_of(hand_mlp(norn_alloc_heap(), "fake", 1 << 20));
+    for (int round = 0; round < 3; round++)
+        for (int64_t batch = 1; batch <= 1 << 12; batch *= 2) expect_mlp(session, batch, round);
+    norn_session_destroy(session);
+}
+
+static void a_large_input_goes_over_from_where_it_lies(void **state) {
+    (void)state;
+    norn_session *session = session_of(hand_mlp(norn_alloc_heap(), "fake", 40000));
+    for (int i = 0; i < 4; i++) expect_mlp(session, 20000 + i, i); // 320 KB, and a padded tail
+    norn_session_destroy(session);
+}
+
+static void a_step_without_a_device_kernel_runs_on_the_cpu_between_copies(void **state) {
+    (void)state;
+    hand h = hand_begin(norn_alloc_heap(), 64);
+    norn_value *x = hand_input(&h, "x", NORN_F32, hand_rows(&h, 4));
+    norn_value *a = hand_gemm(&h, "a", x, 4, 4, true), *b;
+    // Transpose twice: refused by the device, and mixes rows, so that nothing is padded.
+    norn_shape turned = {.rank = 2};
+    turned.dims[0] = norn_dim_const(4);
+    turned.dims[1] = norn_dim_symbol(h.batch);
+    b = hand_value(&h, "b", NORN_F32, turned);
+    norn_value *c = hand_value(&h, "c", NORN_F32, hand_rows(&h, 4));
+    const int64_t perm[] = {1, 0};
+    norn_attr attr = {.name = "perm", .kind = NORN_ATTR_INTS, .count = 2, .ints = perm};
+    hand_node(&h, NORN_OP_Transpose, "turn", &a, 1, &b, 1, (norn_attrs){&attr, 1}, NULL);
+    hand_node(&h, NORN_OP_Transpose, "back", &b, 1, &c, 1, (norn_attrs){&attr, 1}, NULL);
+    hand_output(&h, hand_gemm(&h, "d", c, 4, 3, false));
+    fake_log.refuse_op = NORN_OP_Transpose;
+    norn_session *session = session_of(hand_plan(&h, "fake"));
+    for (int64_t batch = 1; batch < 20; batch += 6) {
+        float x_rows[20 * 4], y[20 * 3], middle[4], want[3];
+        fill(x_rows, batch * 4, batch);
+        norn_view in = norn_view_of(NORN_F32, 2, (int64_t[]){batch, 4}, x_rows), out = {.data = y};
+        size_t room = sizeof y;
+        HAND_OK(norn_session_run(
+            session, &(norn_run_args){.inputs = &in, .outputs = &out, .output_bytes = &room}));
+        assert_int_equal(out.dims[0], batch);
+        for (int64_t r = 0; r < batch; r++) {
+            hand_gemm_row(x_rows + r * 4, 4, 4, true, middle);
+            hand_gemm_row(middle, 4, 3, false, want);
+            for (int j = 0; j < 3; j++) assert_true(y[r * 3 + j] == want[j]);
+        }
+    }
+    assert_int_equal(fake_log.captures, 0);
+    norn_session_destroy(session);
+    fake_log.refuse_op = 0;
+}
+
+static void steps_that_mix_rows_run_at_the_exact_batch(void **state) {
+    (void)state;
+    // y[1, 4] = sum over the batch: added rows would show.
+    hand h = hand_begin(norn_alloc_heap(), 64);
+    norn_value *x = hand_input(&h, "x", NORN_F32, hand_rows(&h, 4));
+    norn_shape one = {.rank = 2, .dims = {norn_dim_const(1), norn_dim_const(4)}};
+    norn_value *y = hand_value(&h, "y", NORN_F32, one);
+    norn_value *axes = hand_const(&h, "axes", NORN_I64, 1, (int64_t[]){1}, &(int64_t){0});
+    hand_node(&h, NORN_OP_ReduceSum, "sum", (norn_value *[]){x, axes}, 2, &y, 1, (norn_attrs){0},
+              NULL);
+    hand_output(&h, y);
+    norn_session *session = session_of(hand_plan(&h, "fake"));
+    for (int round = 0; round < 3; round++) {
+        for (int64_t batch = 3; batch < 6; batch++) {
+            float rows[6 * 4], got[4], want[4] = {0};
+            fill(rows, batch * 4, batch);
+            for (int64_t i = 0; i < batch * 4; i++) want[i % 4] += rows[i];
+            norn_view in = norn_view_of(NORN_F32, 2, (int64_t[]){batch, 4}, rows),
+                      out = {.data = got};
+            size_t room = sizeof got;
+            HAND_OK(norn_session_run(
+                session, &(norn_run_args){.inputs = &in, .outputs = &out, .output_bytes = &room}));
+            for (int j = 0; j < 4; j++) assert_true(got[j] == want[j]);
+        }
+    }
+    assert_int_equal(fake_log.captures, 3);
+    norn_session_destroy(session);
+}
+
+static void a_device_that_cannot_capture_still_runs(void **state) {
+    (void)state;
+    fake_log.refuse_capture = true;
+    norn_session *session = session_of(hand_mlp(norn_alloc_heap(), "fake", 64));
+    for (int i = 0; i < 4; i++) expect_mlp(session, 3, i);
+    assert_int_equal(fake_log.launches, 0);
+    norn_session_destroy(session);
+    fake_log.refuse_capture = false;
+}
+
+static void a_trace_times_every_step_on_the_device(void **state) {
+    (void)state;
+    norn_session *session = session_of(hand_mlp(norn_alloc_heap(), "fake", 64));
+    norn_instance *instance;
+    const norn_step_trace *steps;
+    void *data;
+    HAND_OK(norn_instance_acquire(session, 0, &instance));
+    HAND_OK(norn_instance_input(instance, 0, 2, (int64_t[]){8, 4}, &data));
+    memset(data, 0, 8 * 4 * sizeof(float));
+    norn_instance_trace_enable(instance, 1);
+    HAND_OK(norn_instance_run(instance));
+    assert_int_equal(norn_instance_trace(instance, &steps), 2);
+    assert_string_equal(steps[0].op, "GemmRegion");
+    assert_string_equal(steps[0].device, "fake");
+    assert_true(steps[0].end_ns > steps[0].begin_ns);
+    assert_true(steps[1].begin_ns >= steps[0].end_ns);
+    assert_true(steps[0].flops >= 2 * 8 * 4 * 8);
+    assert_true(norn_instance_phases(instance).compute_ns > 0);
+    norn_instance_release(instance);
+    norn_session_destroy(session);
+}
+
+static void a_plan_for_a_device_that_is_absent_says_so(void **state) {
+    (void)state;
+    norn_plan *plan = hand_mlp(norn_alloc_heap(), "fake:1", 64);
+    norn_session *session;
+    assert_int_equal(norn_session_create(plan, NULL, norn_alloc_heap(), &session),
+                     NORN_UNAVAILABLE);
+    assert_non_null(strstr(norn_message(), "fake:1"));
+    norn_plan_release(plan);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_run_is_one_copy_in_and_one_out_and_one_wait, begin, end),
+        cmocka_unit_test_setup_teardown(batches_of_one_bucket_share_a_graph_and_give_their_own_rows,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(a_batch_above_the_profile_ends_the_graphs_and_is_right,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(many_shapes_evict_each_others_graphs, begin, end),
+        cmocka_unit_test_setup_teardown(a_large_input_goes_over_from_where_it_lies, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_step_without_a_device_kernel_runs_on_the_cpu_between_copies, begin, end),
+        cmocka_unit_test_setup_teardown(steps_that_mix_rows_run_at_the_exact_batch, begin, end),
+        cmocka_unit_test_setup_teardown(a_device_that_cannot_capture_still_runs, begin, end),
+        cmocka_unit_test_setup_teardown(a_trace_times_every_step_on_the_device, begin, end),
+        cmocka_unit_test_setup_teardown(a_plan_for_a_device_that_is_absent_says_so, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,350 @@
+/// For tests: a device that computes on the CPU but behaves like a GPU. Its memory is its own, work
+/// that is given to a stream is done only when the stream is waited for, and a capture records
+/// calls with the addresses that they had. So a missing copy, a missing wait, a stale graph or a
+/// pointer to the wrong side gives wrong numbers here as it does there.
+#ifndef NORN_RUNTIME_FAKE_DEVICE_H
+#define NORN_RUNTIME_FAKE_DEVICE_H
+
+#include "base/memory.h"
+#include "cpu/cpu_device.h"
+#include "device/device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define fake_must(condition)                                                                   \
+    do {                                                                                       \
+        if (!(condition)) fprintf(stderr, "fake device: %s is not so\n", #condition), abort(); \
+    } while (0)
+
+typedef struct fake_device {
+    norn_device base;
+    norn_alloc alloc;
+    norn_device *cpu;
+} fake_device;
+
+/// What the device has done; tests reset and read it. `refuse_op`: an operator that it has no
+/// kernel for.
+static struct {
+    int launches, captures, kernels, copies_in, copies_out, copies_within, waits, blocks;
+    uint16_t refuse_op;
+    bool refuse_capture;
+} fake_log;
+
+typedef struct fake_block {
+    struct fake_block *next;
+    char *begin;
+    size_t bytes;
+    norn_memory_kind kind;
+} fake_block;
+static fake_block *fake_blocks;
+
+static inline bool fake_is_device(const void *at) {
+    for (fake_block *b = fake_blocks; b; b = b->next)
+        if ((const char *)at >= b->begin && (const char *)at < b->begin + b->bytes)
+            return b->kind == NORN_MEMORY_DEVICE;
+    return false;
+}
+
+typedef struct fake_work {
+    enum { FAKE_COPY, FAKE_KERNEL, FAKE_EVENT } kind;
+    void *to;
+    const void *from;
+    size_t bytes;
+    norn_call call;
+    norn_view *views;
+    norn_kernel_fn kernel;
+} fake_work;
+
+typedef struct fake_list {
+    fake_work *at;
+    size_t count, capacity;
+} fake_list;
+
+struct norn_stream {
+    fake_list queue;
+    fake_list *capturing; ///< NULL: not
+};
+struct norn_capture {
+    fake_list list;
+};
+struct norn_event {
+    int64_t ns;
+};
+
+static inline void fake_push(norn_stream *stream, fake_work work) {
+    fake_list *list = stream->capturing ? stream->capturing : &stream->queue;
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity ? list->capacity * 2 : 16;
+        list->at = realloc(list->at, list->capacity * sizeof *list->at);
+    }
+    list->at[list->count++] = work;
+}
+
+static inline void fake_clear(fake_list *list) {
+    for (size_t i = 0; i < list->count; i++) free(list->at[i].views);
+    free(list->at);
+    *list = (fake_list){0};
+}
+
+// ---- kernels
+// -------------------------------------------------------------------------------------
+
+static inline norn_status fake_scratch(norn_call *call, size_t bytes, void **out) {
+    (void)call;
+    *out = calloc(1, bytes + 64); // leaked until the test ends: valgrind sees it as reachable
+    return NORN_OK;
+}
+static const norn_call_host fake_host = {.scratch = fake_scratch};
+
+/// "Launch": remember the call as it stands.
+static inline norn_status fake_kernel(norn_call *call) {
+    norn_stream *stream = call->stream;
+    fake_work work = {.kind = FAKE_KERNEL, .call = *call};
+    memcpy(&work.kernel, call->state, sizeof work.kernel);
+    work.views = calloc(call->in_count + call->out_count + 1, sizeof *work.views);
+    memcpy(work.views, call->in, call->in_count * sizeof *work.views);
+    memcpy(work.views + call->in_count, call->out, call->out_count * sizeof *work.views);
+    for (uint32_t i = 0; i < call->in_count + call->out_count; i++)
+        if (norn_view_present(&work.views[i]) && norn_view_elems(&work.views[i]) > 0)
+            fake_must(fake_is_device(work.views[i].data));
+    fake_push(stream, work);
+    return NORN_OK;
+}
+
+static inline norn_status fake_do(fake_work *work) {
+    if (work->kind == FAKE_COPY) memcpy(work->to, work->from, work->bytes);
+    if (work->kind != FAKE_KERNEL) return NORN_OK;
+    norn_call call = work->call;
+    call.in = work->views;
+    call.out = work->views + call.in_count;
+    call.state = NULL;
+    call.stream = NULL;
+    call.pool = NULL;
+    call.host = &fake_host;
+    fake_log.kernels++;
+    return work->kernel(&call);
+}
+
+static inline fake_device *fake_of(norn_device *self) {
+    return (fake_device *)(void *)self;
+}
+
+static inline norn_kernel_fn fake_kernel_of(norn_device *self, const norn_step_spec *spec) {
+    norn_device *cpu = fake_of(self)->cpu;
+    if (spec->op == fake_log.refuse_op) return NULL;
+    return cpu->ops->kernel(cpu, spec) ? fake_kernel : NULL;
+}
+
+static inline norn_status fake_codegen(norn_device *self, const norn_step_spec *spec,
+                                       norn_alloc alloc, norn_span *code) {
+    void *memory;
+    (void)self;
+    *code = (norn_span){0};
+    if (spec->in_count != 3) return NORN_OK;
+    NORN_TRY(norn_alloc_bytes(alloc, 4, &memory));
+    memcpy(memory, "code", 4);
+    *code = norn_span_of(memory, 4);
+    return NORN_OK;
+}
+
+static inline const char *fake_stamp(norn_device *self) {
+    (void)self;
+    return "fake";
+}
+
+static inline norn_status fake_prepare(norn_device *self, const norn_step_spec *spec,
+                                       void **state) {
+    norn_device *cpu = fake_of(self)->cpu;
+    norn_kernel_fn kernel = cpu->ops->kernel(cpu, spec);
+    NORN_TRY(norn_alloc_bytes(fake_of(self)->alloc, sizeof kernel, state));
+    memcpy(*state, &kernel, sizeof kernel);
+    return NORN_OK;
+}
+
+static inline void fake_unprepare(norn_device *self, const norn_step_spec *spec, void *state) {
+    (void)spec;
+    norn_free(fake_of(self)->alloc, state);
+}
+
+// ---- memory, streams
+// -----------------------------------------------------------------------------
+
+static inline norn_status fake_memory_create(norn_device *self, norn_memory_kind kind, size_t bytes,
+                                             void **out) {
+    NORN_TRY(norn_alloc_bytes(fake_of(self)->alloc, bytes, out));
+    memset(*out, 0xa5, bytes); // what was never written shows
+    fake_block *block = malloc(sizeof *block);
+    *block = (fake_block){fake_blocks, *out, bytes ? bytes : 1, kind};
+    fake_blocks = block;
+    fake_log.blocks++;
+    return NORN_OK;
+}
+
+static inline void fake_memory_destroy(norn_device *self, norn_memory_kind kind, void *memory) {
+    for (fake_block **at = &fake_blocks; *at; at = &(*at)->next) {
+        fake_block *block = *at;
+        if (block->begin != memory) continue;
+        fake_must(block->kind == kind);
+        memset(memory, 0x5a, block->bytes); // a stale graph computes on this
+        *at = block->next;
+        free(block);
+        fake_log.blocks--;
+        break;
+    }
+    norn_free(fake_of(self)->alloc, memory);
+}
+
+static inline norn_status fake_stream_create(norn_device *self, norn_stream **out) {
+    return norn_alloc_zeroed(fake_of(self)->alloc, 1, sizeof **out, (void **)out);
+}
+static inline void fake_stream_destroy(norn_device *self, norn_stream *stream) {
+    fake_clear(&stream->queue);
+    norn_free(fake_of(self)->alloc, stream);
+}
+static inline norn_status fake_stream_wait(norn_device *self, norn_stream *stream) {
+    norn_status status = NORN_OK;
+    (void)self;
+    fake_must(!stream->capturing);
+    fake_log.waits++;
+    for (size_t i = 0; i < stream->queue.count && status == NORN_OK; i++)
+        status = fake_do(&stream->queue.at[i]);
+    fake_clear(&stream->queue);
+    return status;
+}
+static inline norn_status fake_copy(norn_device *self, norn_stream *stream, void *to,
+                                    const void *from, size_t bytes) {
+    bool in = fake_is_device(to), out = fake_is_device(from);
+    (void)self;
+    if (!stream) {
+        memcpy(to, from, bytes);
+        return NORN_OK;
+    }
+    if (in && out)
+        fake_log.copies_within++;
+    else if (in)
+        fake_log.copies_in++;
+    else
+        fake_log.copies_out++;
+    fake_must(!stream->capturing || (in && out));
+    fake_push(stream, (fake_work){.kind = FAKE_COPY, .to = to, .from = from, .bytes = bytes});
+    return NORN_OK;
+}
+static inline norn_status fake_event_create(norn_device *self, norn_event **out) {
+    return norn_alloc_zeroed(fake_of(self)->alloc, 1, sizeof **out, (void **)out);
+}
+static inline void fake_event_destroy(norn_device *self, norn_event *event) {
+    norn_free(fake_of(self)->alloc, event);
+}
+static inline norn_status fake_event_record(norn_device *self, norn_event *event,
+                                            norn_stream *stream) {
+    (void)self, (void)stream;
+    static int64_t clock;
+    event->ns = clock += 1000;
+    return NORN_OK;
+}
+static inline norn_status fake_event_elapsed(norn_device *self, norn_event *from, norn_event *to,
+                                             int64_t *ns) {
+    (void)self;
+    *ns = to->ns - from->ns;
+    return NORN_OK;
+}
+
+// ---- captures
+// ------------------------------------------------------------------------------------
+
+static inline norn_status fake_capture_begin(norn_device *self, norn_stream *stream) {
+    (void)self;
+    fake_must(!stream->capturing);
+    if (fake_log.refuse_capture) return norn_fail(NORN_UNIMPLEMENTED, "no captures today");
+    stream->capturing = calloc(1, sizeof *stream->capturing);
+    return NORN_OK;
+}
+static inline norn_status fake_capture_end(norn_device *self, norn_stream *stream,
+                                           norn_capture **out) {
+    NORN_TRY(norn_alloc_zeroed(fake_of(self)->alloc, 1, sizeof **out, (void **)out));
+    (*out)->list = *stream->capturing;
+    free(stream->capturing);
+    stream->capturing = NULL;
+    fake_log.captures++;
+    return NORN_OK;
+}
+static inline norn_status fake_capture_launch(norn_device *self, norn_capture *capture,
+                                              norn_stream *stream) {
+    (void)self;
+    fake_log.launches++;
+    for (size_t i = 0; i < capture->list.count; i++) {
+        fake_work work = capture->list.at[i];
+        size_t views = work.kind == FAKE_KERNEL ? work.call.in_count + work.call.out_count + 1 : 0;
+        if (views)
+            work.views =
+                memcpy(malloc(views * sizeof *work.views), work.views, views * sizeof *work.views);
+        fake_push(stream, work);
+    }
+    return NORN_OK;
+}
+static inline void fake_capture_destroy(norn_device *self, norn_capture *capture) {
+    fake_clear(&capture->list);
+    norn_free(fake_of(self)->alloc, capture);
+}
+
+static inline norn_status fake_table_bind(norn_device *self, const norn_table_binding *host,
+                                          norn_table_binding *out) {
+    void *rows;
+    size_t bytes = (size_t)(host->row_bytes * host->row_count);
+    *out = *host;
+    NORN_TRY(fake_memory_create(self, NORN_MEMORY_DEVICE, bytes, &rows));
+    if (bytes) memcpy(rows, host->rows, bytes);
+    out->rows = rows;
+    return NORN_OK;
+}
+static inline void fake_table_unbind(norn_device *self, norn_table_binding *table) {
+    fake_memory_destroy(self, NORN_MEMORY_DEVICE, (void *)(uintptr_t)table->rows);
+}
+
+static inline void fake_destroy(norn_device *self) {
+    norn_device_close(fake_of(self)->cpu);
+    norn_free(fake_of(self)->alloc, self);
+}
+
+static const norn_device_ops fake_ops = {
+    .kind = "fake",
+    .kernel = fake_kernel_of,
+    .codegen = fake_codegen,
+    .stamp = fake_stamp,
+    .prepare = fake_prepare,
+    .unprepare = fake_unprepare,
+    .memory_create = fake_memory_create,
+    .memory_destroy = fake_memory_destroy,
+    .stream_create = fake_stream_create,
+    .stream_destroy = fake_stream_destroy,
+    .stream_wait = fake_stream_wait,
+    .copy = fake_copy,
+    .event_create = fake_event_create,
+    .event_destroy = fake_event_destroy,
+    .event_record = fake_event_record,
+    .event_elapsed_ns = fake_event_elapsed,
+    .capture_begin = fake_capture_begin,
+    .capture_end = fake_capture_end,
+    .capture_launch = fake_capture_launch,
+    .capture_destroy = fake_capture_destroy,
+    .table_bind = fake_table_bind,
+    .table_unbind = fake_table_unbind,
+    .destroy = fake_destroy,
+};
+
+static inline norn_status fake_open(int32_t ordinal, norn_alloc alloc, norn_device **out) {
+    fake_device *device;
+    NORN_TRY(NORN_NEW(alloc, &device));
+    device->base = (norn_device){.ops = &fake_ops, .ordinal = ordinal, .can_run = ordinal == 0};
+    device->alloc = alloc;
+    norn_status status = norn_cpu_open(0, alloc, &device->cpu);
+    if (status != NORN_OK)
+        norn_free(alloc, device);
+    else
+        *out = &device->base;
+    return status;
+}
+
+#endif
