@@ -1,3 +1,4 @@
+#include "base/memory.h"
 #include "passes/test_graph.h"
 
 #include <stdlib.h>
@@ -124,6 +125,47 @@ static void an_empty_graph_and_one_without_shapes_pass(void **state) {
     test_end(t);
 }
 
+/// What most passes touch, over and over.
+static norn_value *everything(test_graph *t) {
+    norn_value *ids = test_input(t, "ids", NORN_I64, DIMS(B, 2));
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 4)), *in[3];
+    norn_value *w = test_const(t, "w", NORN_F32, DIMS(4, 4), 0, 1);
+    in[0] = OP(t, Relu, NONE, OP(t, MatMul, NONE, x, w));
+    for (int i = 0; i < 2; i++) {
+        norn_value *at = test_const(t, "at", NORN_I64, SCALAR, i, 0);
+        norn_value *key = OP(t, Gather, ATTR_INT("axis", 1), ids, at);
+        in[1 + i] = OP(t, Gather, NONE, test_const(t, "rows", NORN_F32, DIMS(9, 4), 0, 1), key);
+    }
+    norn_value *all = OP(t, Concat, ATTR_INT("axis", 1), in[0], in[1], in[2]);
+    norn_value *features = OP(t, Reshape, NONE, all, INTS(t, -1, 3, 4));
+    norn_value *turned = OP(t, Transpose, ATTR_INTS("perm", 0, 2, 1), features);
+    norn_value *flat = OP(t, Reshape, NONE, OP(t, MatMul, NONE, features, turned), INTS(t, -1, 9));
+    norn_value *picked = OP(t, Gather, ATTR_INT("axis", 1), flat, INTS(t, 3, 6, 7));
+    norn_value *joined = OP(t, Concat, ATTR_INT("axis", 1), in[0], picked);
+    norn_value *sum = OP(t, ReduceSum, NONE, OP(t, Mul, NONE, joined, joined), INTS(t, 1));
+    return OP(t, Add, NONE, OP(t, Exp, NONE, OP(t, Softmax, NONE, joined)), sum);
+}
+
+static void no_allocation_that_fails_leaks_or_crashes(void **state) {
+    test_graph *t = test_begin();
+    norn_status status = NORN_RESOURCE_EXHAUSTED;
+    (void)state;
+    test_output(t, everything(t));
+    for (size_t fail_at = 0; status != NORN_OK; fail_at++) {
+        norn_alloc_faulty faulty = {.fail_at = fail_at};
+        norn_pass_context context = {
+            .options = &t->options, .evaluator = t->context.evaluator, .cpu_device = true};
+        norn_graph *copy = NULL;
+        status = norn_graph_clone(t->graph, norn_alloc_failing(&faulty), &copy);
+        if (status == NORN_OK) status = norn_passes_run(&context, copy);
+        norn_graph_destroy(copy);
+        assert_int_equal(faulty.live, 0);
+        assert_true(status == NORN_OK || status == NORN_RESOURCE_EXHAUSTED);
+        assert_true(fail_at < 2000);
+    }
+    test_end(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pass_that_does_not_exist_is_refused_with_the_list),
@@ -132,6 +174,7 @@ int main(void) {
         cmocka_unit_test(an_error_begins_with_the_pass),
         cmocka_unit_test(bodies_are_optimised_too),
         cmocka_unit_test(an_empty_graph_and_one_without_shapes_pass),
+        cmocka_unit_test(no_allocation_that_fails_leaks_or_crashes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

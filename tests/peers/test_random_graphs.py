@@ -1,0 +1,27 @@
+"""Random graphs mean the same to Norn, passes and all, as to onnxruntime without any."""
+
+import os
+import pathlib
+import sys
+import tempfile
+import unittest
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "tests" / "peers"))
+
+import random_graphs  # noqa: E402
+
+NORN = pathlib.Path(os.environ.get("NORN", REPOSITORY / "build" / "release" / "bin" / "norn"))
+
+
+class RandomGraphs(unittest.TestCase):
+    def test_passes_keep_what_a_graph_means(self):
+        self.assertTrue(NORN.exists(), f"{NORN} is not built")
+        with tempfile.TemporaryDirectory() as scratch:
+            for seed in range(1, 201):
+                with self.subTest(seed=seed):
+                    self.assertIsNone(random_graphs.check(NORN, seed, pathlib.Path(scratch)))
+
+
+if __name__ == "__main__":
+    unittest.main()
