@@ -26,7 +26,7 @@ static bool grow(norn_buffer *buffer, size_t wanted) {
     // Not through norn_alloc_bytes: the latch, not this call, is where the error is raised.
     uint8_t *bytes = buffer->alloc.allocate(buffer->alloc.context, capacity, NORN_HOST_ALIGN);
     if (!bytes) return false;
-    if (buffer->count) memcpy(bytes, buffer->bytes, buffer->count);
+    if (buffer->bytes) memcpy(bytes, buffer->bytes, buffer->count);
     norn_free(buffer->alloc, buffer->bytes);
     buffer->bytes = bytes;
     buffer->capacity = capacity;
