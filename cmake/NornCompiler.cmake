@@ -22,13 +22,16 @@ set(NORN_SANITIZE "" CACHE STRING "Value of -fsanitize=, empty for none")
 
 set(NORN_C_FLAGS
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
-    -Wundef -Wcast-qual -Wformat=2 -Wdouble-promotion -Wswitch-enum -Wimplicit-fallthrough -fno-common
+    -Wundef -Wcast-qual -Wformat=2 -Wswitch-enum -Wimplicit-fallthrough -fno-common
     # Bytes of a file are viewed as elements, and NORN_NEW writes any T* through a void**.
     -fno-strict-aliasing
     # Nothing reads errno after a math function or the floating-point exception flags.
     -fno-math-errno -fno-trapping-math
     # Internal calls inside libnorn.so need not go through the PLT.
     -fno-semantic-interposition)
+if(CMAKE_C_COMPILER_ID STREQUAL GNU)
+    list(APPEND NORN_C_FLAGS -Wdouble-promotion) # clang's also tells on INFINITY and NAN
+endif()
 if(NORN_WERROR)
     list(APPEND NORN_C_FLAGS -Werror)
 endif()

@@ -19,7 +19,7 @@ static norn_status prepare_program(norn_plan *plan, const norn_program *program)
         norn_view *views;
         NORN_TRY_DONE(
             NORN_TAKE_ARRAY(&scratch, (size_t)step->in_count + step->out_count + 1, &views));
-        norn_step_spec spec = norn_node_spec(step->node, max, plan->precision, views);
+        norn_step_spec spec = norn_node_spec(step->node, max, (int32_t)plan->precision, views);
         spec.code = step->code;
         status = device->ops->prepare(device, &spec, &step->state);
         if (status != NORN_OK) {

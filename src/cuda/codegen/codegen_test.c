@@ -64,8 +64,10 @@ static uint32_t every_op(norn_dtype dtype, norn_scalar_instr *instrs, norn_scala
         if ((bits && real) || (of_reals && !real)) continue;
         uint16_t a = logic || op == NORN_SCALAR_SELECT ? 3 : 0, b = logic ? 3 : 1;
         instrs[n++] = (norn_scalar_instr){.op = (uint16_t)op, .dtype = test || logic ? NORN_BOOL : dtype, .a = a, .b = arities[op] > 1 ? b : 0, .c = arities[op] > 2 ? 2 : 0};
-        instrs[n++] = (norn_scalar_instr){.op = NORN_SCALAR_CAST, .dtype = dtype, .a = (uint16_t)(n - 1)};
-        instrs[n++] = (norn_scalar_instr){.op = NORN_SCALAR_ADD, .dtype = dtype, .a = sum, .b = (uint16_t)(n - 1)};
+        instrs[n] = (norn_scalar_instr){.op = NORN_SCALAR_CAST, .dtype = dtype, .a = (uint16_t)(n - 1)};
+        n++;
+        instrs[n] = (norn_scalar_instr){.op = NORN_SCALAR_ADD, .dtype = dtype, .a = sum, .b = (uint16_t)(n - 1)};
+        n++;
         sum = (uint16_t)(n - 1);
     }
     return n;
