@@ -60,7 +60,10 @@ static norn_status loop_dims(const norn_shape_ctx *ctx, const norn_scalar_progra
     int32_t rank = 0;
     *known = program->load_count > 0;
     for (uint32_t i = 0; i < program->load_count; i++) {
-        if (program->loads[i].dynamic) return norn_shape_broadcast_all(ctx, 0, out);
+        if (program->loads[i].dynamic) { // one operator; with one operand it may be an Expand
+            *known = program->load_count > 1;
+            return norn_shape_broadcast_all(ctx, 0, out);
+        }
         const norn_shape *in = norn_shape_in(ctx, program->loads[i].input);
         if (in->rank < 0) *known = false;
         if (in->rank > rank) rank = in->rank;

@@ -40,6 +40,24 @@ static const norn_view *first_output(const norn_call *call) {
     return NULL;
 }
 
+/// Outputs whose shape nobody knew before: the broadcast of the operands. (A region that is larger
+/// than its operands, an Expand, always has a planned shape.)
+static norn_status size_outputs(norn_call *call, const norn_scalar_program *program) {
+    norn_view shape = {0};
+    for (uint32_t i = 0; i < program->load_count; i++) {
+        const norn_view *in = &call->in[program->loads[i].input];
+        if (program->loads[i].input >= call->in_count || in->rank < 0 ||
+            !norn_broadcast_dims(shape.rank, shape.dims, in->rank, in->dims, &shape.rank,
+                                 shape.dims))
+            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': its operands do not broadcast",
+                             call->name);
+    }
+    for (uint32_t i = 0; i < call->out_count; i++)
+        if (norn_view_present(&call->out[i]) && call->out[i].rank < 0)
+            NORN_TRY(norn_call_output(call, i, call->out[i].dtype, shape.rank, shape.dims));
+    return NORN_OK;
+}
+
 /// What repeats shows only now: by the operand's own dims.
 static norn_status bind_dynamic(const norn_call *call, norn_tile_nest *nest, uint32_t index,
                                 const norn_view *view) {
@@ -114,6 +132,7 @@ norn_status norn_cpu_pointwise(norn_call *call) {
     norn_tile_program program;
     norn_tile_nest nest;
     if (!shape) return NORN_OK;
+    if (shape->rank < 0) NORN_TRY(size_outputs(call, &source));
     for (uint32_t i = 0; i < source.store_count && i < call->out_count; i++)
         dtypes[i] = widened(call->out[i].dtype);
     NORN_TRY(norn_tile_compile(&program, &source, norn_isa_get(), dtypes, call->name));
