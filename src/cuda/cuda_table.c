@@ -10,18 +10,19 @@
 typedef struct table_memory {
     norn_alloc alloc;
     void *rows, *buckets, *default_row;
-    _Atomic uint64_t *missing; ///< mapped host memory that kernels add to
-    _Atomic uint64_t *counter; ///< the host's, which gets the sum
+    _Atomic uint64_t *missing; ///< device memory that kernels add to
+    _Atomic uint64_t *counter; ///< the host's, which gets the sum when the table is unbound
 } table_memory;
 
 static void table_free(table_memory *memory) {
+    void *missing = (void *)(uintptr_t)memory->missing;
+    uint64_t count = 0;
+    if (missing && memory->counter && cudaMemcpy(&count, missing, sizeof count, cudaMemcpyDeviceToHost) == cudaSuccess)
+        atomic_fetch_add(memory->counter, count);
+    (void)cudaFree(missing);
     (void)cudaFree(memory->rows);
     (void)cudaFree(memory->buckets);
     (void)cudaFree(memory->default_row);
-    if (memory->missing) {
-        if (memory->counter) atomic_fetch_add(memory->counter, atomic_load(memory->missing));
-        (void)cudaFreeHost((void *)(uintptr_t)memory->missing);
-    }
     norn_free(memory->alloc, memory);
 }
 
@@ -123,11 +124,12 @@ static norn_status bind(const norn_table_binding *host, table_memory *memory, no
     if (host->resolve) NORN_TRY(bind_hashed(memory->alloc, host, memory, out));
     else NORN_TRY(upload(host->rows, (size_t)host->row_count * (size_t)host->row_bytes, &memory->rows));
     if (host->default_row) NORN_TRY(upload(host->default_row, (size_t)host->row_bytes, &memory->default_row));
+    const uint64_t zero = 0;
     void *counter = NULL;
-    NORN_TRY(norn_cuda_status(cudaHostAlloc(&counter, sizeof *memory->missing, cudaHostAllocMapped | cudaHostAllocPortable), "counter"));
+    norn_status status = upload(&zero, sizeof zero, &counter);
     memory->missing = counter;
     memory->counter = host->missing_count;
-    atomic_init(memory->missing, 0);
+    NORN_TRY(status);
     out->resolve = NULL;
     out->rows = memory->rows;
     out->default_row = memory->default_row;

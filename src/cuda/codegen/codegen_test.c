@@ -203,20 +203,37 @@ static void bias_and_relu_go_into_the_product(void **state) {
                                   {.op = NORN_SCALAR_MAX, .dtype = NORN_F32, .a = 2, .b = 3}};
     const uint16_t add = 2, max = 4;
     norn_scalar_program program = {2, 5, 1, loads, instrs, &max};
-    bool bias, relu;
-    uint32_t input;
-    assert_true(norn_cuda_epilogue_match(&program, &bias, &input, &relu));
-    assert_true(bias && relu);
-    assert_int_equal(input, 3);
+    norn_cuda_epilogue found = norn_cuda_epilogue_match(&program);
+    assert_int_equal(found.ending, NORN_CUDA_ENDING_ANY);
+    assert_true(found.has_bias);
+    assert_int_equal(found.bias_input, 3);
+    assert_int_equal(found.activation, NORN_CUDA_RELU);
     program.stores = &add;
-    assert_true(norn_cuda_epilogue_match(&program, &bias, &input, &relu));
-    assert_true(bias && !relu);
+    found = norn_cuda_epilogue_match(&program);
+    assert_true(found.has_bias);
+    assert_int_equal(found.activation, NORN_CUDA_LINEAR);
     program.stores = &max;
     instrs[3].f64 = 6; // max(x, 6) is no ReLU
-    assert_false(norn_cuda_epilogue_match(&program, &bias, &input, &relu));
+    assert_int_equal(norn_cuda_epilogue_match(&program).ending, NORN_CUDA_ENDING_POINTWISE);
     program.instr_count = 0;
-    assert_true(norn_cuda_epilogue_match(&program, &bias, &input, &relu));
-    assert_false(bias || relu);
+    found = norn_cuda_epilogue_match(&program);
+    assert_int_equal(found.ending, NORN_CUDA_ENDING_ANY);
+    assert_false(found.has_bias);
+}
+
+static void a_constant_bias_and_sigmoid_end_in_our_own_kernels(void **state) {
+    (void)state;
+    const norn_scalar_load load = {.input = NORN_SCALAR_ACC, .dtype = NORN_F32};
+    const norn_scalar_instr instrs[] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32},
+                                        {.op = NORN_SCALAR_CONST, .dtype = NORN_F32, .f64 = 0.25},
+                                        {.op = NORN_SCALAR_ADD, .dtype = NORN_F32, .a = 0, .b = 1},
+                                        {.op = NORN_SCALAR_SIGMOID, .dtype = NORN_F32, .a = 2}};
+    const uint16_t store = 3;
+    const norn_scalar_program program = {1, 4, 1, &load, instrs, &store};
+    norn_cuda_epilogue found = norn_cuda_epilogue_match(&program);
+    assert_int_equal(found.ending, NORN_CUDA_ENDING_OWN);
+    assert_int_equal(found.activation, NORN_CUDA_SIGMOID);
+    assert_true(found.bias_value == 0.25f);
 }
 
 static void without_a_gpu_the_device_compiles_and_refuses_to_run(void **state) {
@@ -243,6 +260,7 @@ int main(void) {
         cmocka_unit_test(a_corrupt_code_object_is_refused),
         cmocka_unit_test(strings_have_no_cuda_form),
         cmocka_unit_test(bias_and_relu_go_into_the_product),
+        cmocka_unit_test(a_constant_bias_and_sigmoid_end_in_our_own_kernels),
         cmocka_unit_test(without_a_gpu_the_device_compiles_and_refuses_to_run),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);

@@ -23,8 +23,9 @@ static norn_status describe(const norn_cuda_product *p, lt_problem *problem) {
     cublasOperation_t transa = p->b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
     NORN_TRY(set_attribute(&problem->desc, CUBLASLT_MATMUL_DESC_TRANSA, &transa, sizeof transa));
     cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
-    if (p->bias) epilogue = p->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
-    else if (p->relu) epilogue = CUBLASLT_EPILOGUE_RELU;
+    bool relu = p->activation == NORN_CUDA_RELU;
+    if (p->bias) epilogue = relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
+    else if (relu) epilogue = CUBLASLT_EPILOGUE_RELU;
     NORN_TRY(set_attribute(&problem->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue));
     if (p->bias) NORN_TRY(set_attribute(&problem->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p->bias, sizeof p->bias));
     uint64_t n = (uint64_t)p->n, m = (uint64_t)p->m, k = (uint64_t)p->k;

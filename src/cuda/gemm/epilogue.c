@@ -1,17 +1,19 @@
-/// Which epilogues a matrix product does itself: bias, ReLU, both.
+/// Which epilogues a matrix product does itself: bias, then ReLU or sigmoid.
 #include "cuda/gemm/gemm.h"
 
-static const norn_scalar_instr *skip_casts(const norn_scalar_program *program, const norn_scalar_instr *instr) {
-    while (instr->op == NORN_SCALAR_CAST && instr->dtype == NORN_F32) instr = &program->instrs[instr->a];
+static const norn_scalar_instr *at(const norn_scalar_program *program, uint16_t reg) {
+    const norn_scalar_instr *instr = &program->instrs[reg];
+    while (instr->op == NORN_SCALAR_CAST && instr->dtype == NORN_F32 && program->instrs[instr->a].dtype == NORN_F32)
+        instr = &program->instrs[instr->a];
     return instr;
 }
 
-static const norn_scalar_instr *at(const norn_scalar_program *program, uint16_t reg) {
-    return skip_casts(program, &program->instrs[reg]);
+static bool is_const(const norn_scalar_instr *instr) {
+    return instr->op == NORN_SCALAR_CONST && instr->dtype == NORN_F32;
 }
 
 static bool is_zero(const norn_scalar_instr *instr) {
-    return instr->op == NORN_SCALAR_CONST && instr->dtype == NORN_F32 && instr->f64 == 0;
+    return is_const(instr) && instr->f64 == 0;
 }
 
 static bool is_accumulator(const norn_scalar_program *program, const norn_scalar_instr *instr) {
@@ -24,33 +26,45 @@ static bool is_column(const norn_scalar_program *program, const norn_scalar_inst
     return load->input != NORN_SCALAR_ACC && load->dtype == NORN_F32 && load->broadcast[0] && !load->broadcast[1];
 }
 
-bool norn_cuda_epilogue_match(const norn_scalar_program *program, bool *has_bias, uint32_t *bias_input, bool *relu) {
-    *has_bias = *relu = false;
-    *bias_input = 0;
-    if (program->instr_count == 0) return true;
-    if (program->store_count != 1) return false;
-    const norn_scalar_instr *instr = at(program, program->stores[0]);
-    bool rectified = false;
-    if (instr->op == NORN_SCALAR_MAX) {
-        const norn_scalar_instr *a = at(program, instr->a), *b = at(program, instr->b);
-        if (!is_zero(a) && !is_zero(b)) return false;
-        rectified = true;
-        instr = is_zero(a) ? b : a;
+/// Strips the activation; the instruction below it.
+static const norn_scalar_instr *activation(const norn_scalar_program *program, const norn_scalar_instr *top, norn_cuda_activation *out) {
+    *out = NORN_CUDA_LINEAR;
+    if (top->dtype != NORN_F32) return top;
+    if (top->op == NORN_SCALAR_SIGMOID) {
+        *out = NORN_CUDA_SIGMOID;
+        return at(program, top->a);
     }
-    if (is_accumulator(program, instr)) {
-        *relu = rectified;
-        return true;
-    }
+    if (top->op != NORN_SCALAR_MAX) return top;
+    const norn_scalar_instr *a = at(program, top->a), *b = at(program, top->b);
+    if (!is_zero(a) && !is_zero(b)) return top;
+    *out = NORN_CUDA_RELU;
+    return is_zero(a) ? b : a;
+}
+
+/// Whether `instr` is the accumulator, or the accumulator and a bias.
+static bool biased(const norn_scalar_program *program, const norn_scalar_instr *instr, norn_cuda_epilogue *out) {
+    if (is_accumulator(program, instr)) return true;
     if (instr->op != NORN_SCALAR_ADD || instr->dtype != NORN_F32) return false;
     const norn_scalar_instr *a = at(program, instr->a), *b = at(program, instr->b);
-    if (!is_accumulator(program, a)) {
-        const norn_scalar_instr *swap = a;
-        a = b;
-        b = swap;
+    const norn_scalar_instr *other = is_accumulator(program, a) ? b : a;
+    if (!is_accumulator(program, a) && !is_accumulator(program, b)) return false;
+    if (is_const(other)) {
+        out->bias_value = (float)other->f64;
+        return true;
     }
-    if (!is_accumulator(program, a) || !is_column(program, b)) return false;
-    *has_bias = true;
-    *bias_input = program->loads[b->load].input;
-    *relu = rectified;
+    if (!is_column(program, other)) return false;
+    out->has_bias = true;
+    out->bias_input = program->loads[other->load].input;
     return true;
+}
+
+norn_cuda_epilogue norn_cuda_epilogue_match(const norn_scalar_program *program) {
+    norn_cuda_epilogue found = {.ending = NORN_CUDA_ENDING_ANY};
+    const norn_cuda_epilogue none = {.ending = NORN_CUDA_ENDING_POINTWISE};
+    if (program->instr_count == 0) return found;
+    if (program->store_count != 1) return none;
+    const norn_scalar_instr *below = activation(program, at(program, program->stores[0]), &found.activation);
+    if (!biased(program, below, &found)) return none;
+    if (found.bias_value != 0 || found.activation == NORN_CUDA_SIGMOID) found.ending = NORN_CUDA_ENDING_OWN;
+    return found;
 }

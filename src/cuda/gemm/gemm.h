@@ -14,7 +14,8 @@ typedef struct norn_cuda_product {
     int64_t lda, ldb, ldd;
     bool b_transposed; ///< B is [n, k]
     const float *bias; ///< [n], or NULL
-    bool relu;
+    float bias_value;  ///< added to every element; our own kernels only
+    norn_cuda_activation activation; ///< SIGMOID: our own kernels only
     bool tf32;
     int32_t batches;
     int64_t stride_a, stride_b, stride_d;
@@ -27,9 +28,28 @@ norn_status norn_cuda_lt_algorithms(const norn_cuda_device *device, const norn_c
 norn_status norn_cuda_lt_run(const norn_cuda_device *device, const norn_cuda_product *product,
                              const cublasLtMatmulAlgo_t *algorithm, void *workspace, cudaStream_t stream) NORN_NODISCARD;
 
+/// Who computes an epilogue program.
+typedef enum norn_cuda_ending {
+    NORN_CUDA_ENDING_ANY,       ///< every way of computing the product
+    NORN_CUDA_ENDING_OWN,       ///< our own kernels; after cuBLASLt a pointwise kernel
+    NORN_CUDA_ENDING_POINTWISE, ///< always a pointwise kernel
+} norn_cuda_ending;
+
+/// activation(accumulator + bias + bias_value), as far as `ending` is not POINTWISE.
+typedef struct norn_cuda_epilogue {
+    norn_cuda_ending ending;
+    bool has_bias;
+    uint32_t bias_input;
+    float bias_value;
+    norn_cuda_activation activation;
+} norn_cuda_epilogue;
+
+norn_cuda_epilogue norn_cuda_epilogue_match(const norn_scalar_program *program);
+
 /// How one size of a GEMM is computed.
 typedef enum norn_cuda_gemm_way {
     NORN_CUDA_GEMM_LT,
+    NORN_CUDA_GEMM_PADDED, ///< cuBLASLt after a copy of A whose rows are aligned
     NORN_CUDA_GEMM_DOT,    ///< a warp a column: few rows, or one column
     NORN_CUDA_GEMM_THIN_K, ///< short sums: k up to 32
     NORN_CUDA_GEMM_SKINNY, ///< tf32 tensor cores, k split over a cluster: tens of rows
@@ -48,11 +68,8 @@ enum { NORN_CUDA_GEMM_CHOICES = 20 };
 
 typedef struct norn_cuda_gemm_state {
     norn_cuda_device *device;
-    // What of the epilogue the product does itself.
-    bool has_bias, relu;
-    uint32_t bias_input;
-    bool has_pointwise; ///< the rest: a pointwise kernel over the output, in place
-    norn_cuda_pointwise_state pointwise;
+    norn_cuda_epilogue epilogue;
+    norn_cuda_pointwise_state pointwise; ///< where the product does not end all of them: over the output, in place
     bool tf32;
     float *packed; ///< constant B as [n][k padded to 16], zeros beyond; NULL when B is not constant
     int64_t packed_k;
@@ -60,12 +77,14 @@ typedef struct norn_cuda_gemm_state {
     norn_cuda_gemm_choice choices[NORN_CUDA_GEMM_CHOICES]; ///< by rising m
 } norn_cuda_gemm_state;
 
-/// Bias and ReLU of an epilogue program. True: nothing of it is left.
-bool norn_cuda_epilogue_match(const norn_scalar_program *program, bool *has_bias, uint32_t *bias_input, bool *relu);
 
-/// Run `product` in the way of `choice`.
+/// The product over the padded copies of A (at `scratch`) and B, for PADDED.
+norn_cuda_product norn_cuda_gemm_padded(const norn_cuda_gemm_state *state, const norn_cuda_product *product, float *scratch);
+/// Whether cuBLASLt computes the product, and so leaves what it cannot end.
+bool norn_cuda_gemm_is_lt(const norn_cuda_product *product, const norn_cuda_gemm_choice *choice);
+/// Run `product` in the way of `choice`; `scratch` has m * packed_k floats where that is PADDED.
 norn_status norn_cuda_gemm_run(const norn_cuda_gemm_state *state, const norn_cuda_product *product,
-                               const norn_cuda_gemm_choice *choice, norn_stream *stream) NORN_NODISCARD;
+                               const norn_cuda_gemm_choice *choice, float *scratch, norn_stream *stream) NORN_NODISCARD;
 /// Fill the choices for 1 … max_m rows by timing what can compute them.
 norn_status norn_cuda_gemm_tune(norn_cuda_gemm_state *state, int64_t max_m, int64_t n, int64_t k, bool b_transposed) NORN_NODISCARD;
 

@@ -17,9 +17,7 @@ bool norn_cuda_gemm_supports(const norn_step_spec *spec) {
 
 norn_status norn_cuda_gemm_codegen(norn_cuda_device *device, const norn_step_spec *spec, norn_alloc alloc, norn_span *code) {
     const norn_gemm_region *region = region_of(spec->region);
-    bool bias, relu;
-    uint32_t input;
-    if (norn_cuda_epilogue_match(&region->epilogue, &bias, &input, &relu)) return NORN_OK;
+    if (norn_cuda_epilogue_match(&region->epilogue).ending == NORN_CUDA_ENDING_ANY) return NORN_OK;
     norn_buffer source;
     norn_buffer_init(&source, alloc);
     norn_status status = norn_cuda_pointwise_source(&region->epilogue, 2, spec->out, &source);
@@ -53,11 +51,8 @@ static int64_t rows_of(const norn_view *a) {
 static norn_status fill_state(norn_cuda_gemm_state *state, const norn_step_spec *spec) {
     const norn_gemm_region *region = region_of(spec->region);
     state->tf32 = spec->precision == NORN_PRECISION_TF32;
-    state->has_pointwise = !norn_cuda_epilogue_match(&region->epilogue, &state->has_bias, &state->bias_input, &state->relu);
-    if (state->has_pointwise) {
-        state->has_bias = state->relu = false;
-        NORN_TRY(norn_cuda_pointwise_load(state->device, spec->code, &state->pointwise));
-    }
+    state->epilogue = norn_cuda_epilogue_match(&region->epilogue);
+    if (state->epilogue.ending != NORN_CUDA_ENDING_ANY) NORN_TRY(norn_cuda_pointwise_load(state->device, spec->code, &state->pointwise));
     if (spec->in[1].data) NORN_TRY(pack_weights(state, region, spec->in[1].data));
     int64_t rows = rows_of(&spec->in[0]);
     if (rows <= 0 || region->n == 0) return NORN_OK;
@@ -107,16 +102,24 @@ norn_status norn_cuda_gemm_region(norn_call *call) {
                                  .ldb = region->b_transposed ? region->k : region->n,
                                  .ldd = out->row_stride ? out->row_stride : region->n,
                                  .b_transposed = region->b_transposed,
-                                 .bias = state->has_bias ? call->in[state->bias_input].data : NULL,
-                                 .relu = state->relu,
+                                 .bias = state->epilogue.has_bias ? call->in[state->epilogue.bias_input].data : NULL,
+                                 .bias_value = state->epilogue.bias_value,
+                                 .activation = state->epilogue.activation,
                                  .tf32 = state->tf32,
                                  .batches = 1};
-    norn_status status = norn_cuda_gemm_run(state, &product, choice_for(state, rows), norn_cuda_stream_of(call));
+    const norn_cuda_gemm_choice *choice = choice_for(state, rows);
+    norn_cuda_ending ending = state->epilogue.ending;
+    bool pointwise = ending == NORN_CUDA_ENDING_POINTWISE || (ending == NORN_CUDA_ENDING_OWN && norn_cuda_gemm_is_lt(&product, choice));
+    if (pointwise) product.bias = NULL, product.bias_value = 0, product.activation = NORN_CUDA_LINEAR;
+    void *scratch = NULL;
+    if (choice && choice->way == NORN_CUDA_GEMM_PADDED)
+        NORN_TRY(norn_call_scratch(call, (size_t)rows * (size_t)state->packed_k * sizeof(float), &scratch));
+    norn_status status = norn_cuda_gemm_run(state, &product, choice, scratch, norn_cuda_stream_of(call));
     if (status != NORN_OK) {
         norn_note("node '%s'", call->name);
         return status;
     }
-    if (!state->has_pointwise) return NORN_OK;
+    if (!pointwise) return NORN_OK;
     const int64_t dims[2] = {rows, region->n};
     return norn_cuda_pointwise_run(call, &state->pointwise, &region->epilogue, 2, dims, out->data);
 }

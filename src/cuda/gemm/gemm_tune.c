@@ -9,13 +9,14 @@
 #include <stdlib.h>
 
 enum { LT_MOST = 6, CANDIDATE_MOST = 12, LAUNCHES = 8, REPLAYS = 3 };
+#define POINTWISE_US 1.5f // what one more small kernel in a graph costs
 
 static const int64_t row_counts[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 65536, 262144};
 
 typedef struct gemm_bench {
     norn_cuda_gemm_state *state;
     norn_stream *stream;
-    float *a, *b, *d, *bias;
+    float *a, *b, *d, *bias, *padded;
     cudaEvent_t from, to;
 } gemm_bench;
 
@@ -26,6 +27,7 @@ static void bench_deinit(gemm_bench *bench) {
     (void)cudaFree(bench->b);
     (void)cudaFree(bench->d);
     (void)cudaFree(bench->bias);
+    (void)cudaFree(bench->padded);
     norn_cuda_stream_destroy(&bench->state->device->base, bench->stream);
 }
 
@@ -42,6 +44,7 @@ static norn_status bench_init(gemm_bench *bench, int64_t m, int64_t n, int64_t k
     NORN_TRY(floats(n * k, &bench->b));
     NORN_TRY(floats(m * n, &bench->d));
     NORN_TRY(floats(n, &bench->bias));
+    if (bench->state->packed_k > k) NORN_TRY(floats(m * bench->state->packed_k, &bench->padded));
     NORN_CUDA_TRY(cudaEventCreate(&bench->from));
     NORN_CUDA_TRY(cudaEventCreate(&bench->to));
     return NORN_OK;
@@ -52,7 +55,7 @@ static norn_status capture(gemm_bench *bench, const norn_cuda_product *product, 
     norn_status status = NORN_OK;
     NORN_TRY(norn_cuda_capture_begin(device, bench->stream));
     for (int i = 0; i < LAUNCHES && status == NORN_OK; i++)
-        status = norn_cuda_gemm_run(bench->state, product, choice, bench->stream);
+        status = norn_cuda_gemm_run(bench->state, product, choice, bench->padded, bench->stream);
     norn_status ended = norn_cuda_capture_end(device, bench->stream, out); // always, or the stream stays captured
     return status == NORN_OK ? ended : status;
 }
@@ -95,23 +98,40 @@ static int list_own(const norn_cuda_gemm_state *state, const norn_cuda_product *
     return count;
 }
 
-static norn_status tune_rows(gemm_bench *bench, const norn_cuda_product *product, norn_cuda_gemm_choice *best) {
-    norn_cuda_gemm_choice list[CANDIDATE_MOST + LT_MOST] = {0};
+/// What cuBLASLt offers for a product, appended to `list`.
+static norn_status list_lt(const norn_cuda_gemm_state *state, const norn_cuda_product *p, norn_cuda_gemm_way way, norn_cuda_gemm_choice *list,
+                           int *count) {
     cublasLtMatmulAlgo_t algorithms[LT_MOST];
-    int found = 0, count = list_own(bench->state, product, list);
-    norn_status status = norn_cuda_lt_algorithms(bench->state->device, product, LT_MOST, algorithms, &found);
-    if (status != NORN_OK && count == 0) return status;
+    int found = 0;
+    norn_status status = norn_cuda_lt_algorithms(state->device, p, LT_MOST, algorithms, &found);
     for (int i = 0; i < found; i++)
-        list[count++] = (norn_cuda_gemm_choice){.m = product->m, .way = NORN_CUDA_GEMM_LT, .algorithm_known = true, .algorithm = algorithms[i]};
+        list[(*count)++] = (norn_cuda_gemm_choice){.m = p->m, .way = way, .algorithm_known = true, .algorithm = algorithms[i]};
+    return status;
+}
+
+static norn_status tune_rows(gemm_bench *bench, const norn_cuda_product *product, norn_cuda_gemm_choice *best) {
+    norn_cuda_gemm_choice list[CANDIDATE_MOST + 2 * LT_MOST] = {0};
+    int count = list_own(bench->state, product, list);
+    norn_status status = list_lt(bench->state, product, NORN_CUDA_GEMM_LT, list, &count);
+    if (bench->padded && product->k % 4 != 0 && product->m >= 64) {
+        norn_cuda_product padded = norn_cuda_gemm_padded(bench->state, product, bench->padded);
+        (void)list_lt(bench->state, &padded, NORN_CUDA_GEMM_PADDED, list, &count); // one way more, or none
+    }
+    if (count == 0) return status;
     best->us = INFINITY;
-    for (int i = 0; i < count; i++)
-        if (time_choice(bench, product, &list[i]) == NORN_OK && list[i].us < best->us) *best = list[i];
+    bool pays = bench->state->epilogue.ending == NORN_CUDA_ENDING_OWN;
+    for (int i = 0; i < count; i++) {
+        if (time_choice(bench, product, &list[i]) != NORN_OK) continue;
+        if (pays && norn_cuda_gemm_is_lt(product, &list[i])) list[i].us += POINTWISE_US;
+        if (list[i].us < best->us) *best = list[i];
+    }
     return isinf(best->us) ? norn_fail(NORN_INTERNAL, "no way computes this product") : NORN_OK;
 }
 
 static const char *way_name(norn_cuda_gemm_way way) {
     switch (way) {
     case NORN_CUDA_GEMM_LT: return "cublasLt";
+    case NORN_CUDA_GEMM_PADDED: return "padded cublasLt";
     case NORN_CUDA_GEMM_DOT: return "dot";
     case NORN_CUDA_GEMM_THIN_K: return "thin-k";
     case NORN_CUDA_GEMM_SKINNY: return "skinny";
@@ -127,7 +147,7 @@ norn_status norn_cuda_gemm_tune(norn_cuda_gemm_state *state, int64_t max_m, int6
         int64_t m = row_counts[i] < max_m ? row_counts[i] : max_m;
         norn_cuda_product product = {.m = m, .n = n, .k = k, .a = bench.a, .b = bench.b, .d = bench.d, .lda = k,
                                      .ldb = b_transposed ? k : n, .ldd = n, .b_transposed = b_transposed,
-                                     .bias = state->has_bias ? bench.bias : NULL, .relu = state->relu, .tf32 = state->tf32, .batches = 1};
+                                     .bias = state->epilogue.has_bias ? bench.bias : NULL, .activation = state->epilogue.activation, .tf32 = state->tf32, .batches = 1};
         norn_cuda_gemm_choice *choice = &state->choices[state->choice_count];
         NORN_TRY_DONE(tune_rows(&bench, &product, choice));
         state->choice_count++;

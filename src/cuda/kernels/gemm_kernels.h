@@ -9,6 +9,15 @@
 extern "C" {
 #endif
 
+typedef enum norn_cuda_activation { NORN_CUDA_LINEAR, NORN_CUDA_RELU, NORN_CUDA_SIGMOID } norn_cuda_activation;
+
+#ifdef __CUDACC__
+static __device__ __forceinline__ float norn_activate(float x, int activation) {
+    if (activation == NORN_CUDA_RELU) return fmaxf(x, 0.0f);
+    return activation == NORN_CUDA_SIGMOID ? 1.0f / (1.0f + expf(-x)) : x;
+}
+#endif
+
 /// d[m][n] = op(sum_k a[m][k] * b[n][k] + bias[n]). `b` is packed: rows of packed_k (a multiple of 16,
 /// >= k, zeros beyond k), 16-byte aligned. `a` needs no alignment.
 typedef struct norn_cuda_gemm_args {
@@ -16,7 +25,8 @@ typedef struct norn_cuda_gemm_args {
     float *d;
     int64_t lda, ldd;
     int32_t m, n, k, packed_k;
-    int32_t relu;
+    float bias_value;   ///< added to every element as well
+    int32_t activation; ///< norn_cuda_activation
 } norn_cuda_gemm_args;
 
 /// Exact fp32. A warp computes a column for up to eight rows.
@@ -29,6 +39,10 @@ cudaError_t norn_cuda_gemm_skinny_launch(const norn_cuda_gemm_args *args, int32_
 /// Lay B out as the kernels above want it; b is [n, k] when transposed, else [k, n].
 cudaError_t norn_cuda_gemm_pack_launch(const float *b, int32_t transposed, int32_t n, int32_t k, int32_t packed_k,
                                        float *packed, cudaStream_t stream);
+
+/// padded[m][packed_k] = a[m][k], zeros beyond k: rows that vector loads can read. `padded` is 16-byte aligned.
+cudaError_t norn_cuda_gemm_pad_launch(const float *a, int64_t lda, int64_t m, int32_t k, int32_t packed_k, float *padded,
+                                      cudaStream_t stream);
 
 #ifdef __cplusplus
 }

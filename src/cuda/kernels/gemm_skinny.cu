@@ -85,13 +85,13 @@ template <int TILES> static __global__ void __launch_bounds__(WARPS * 32) skinny
     const int results = TILES * 8 * COLUMNS;
     for (int i = rank * WARPS * 32 + (int)threadIdx.x; i < results; i += split * WARPS * 32) {
         const int r = i / COLUMNS, c = i % COLUMNS;
-        float total = p.bias ? p.bias[column + c] : 0.0f;
+        float total = (p.bias ? p.bias[column + c] : 0.0f) + p.bias_value;
         for (int other = 0; other < split; other++) {
             const float *far = cluster.map_shared_rank(&part[0][0][0], other) + r * (COLUMNS + 1) + c;
 #pragma unroll
             for (int w = 0; w < WARPS; w++) total += far[w * TILES * 8 * (COLUMNS + 1)];
         }
-        if (first + r < p.m) p.d[(int64_t)(first + r) * p.ldd + column + c] = p.relu ? fmaxf(total, 0.0f) : total;
+        if (first + r < p.m) p.d[(int64_t)(first + r) * p.ldd + column + c] = norn_activate(total, p.activation);
     }
     cluster.sync(); // nobody leaves while its part is being read
 }

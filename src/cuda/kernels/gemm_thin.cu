@@ -19,6 +19,28 @@ extern "C" cudaError_t norn_cuda_gemm_pack_launch(const float *b, int32_t transp
     return cudaGetLastError();
 }
 
+static __global__ void __launch_bounds__(256) pad(const float *a, int64_t lda, int64_t m, int k, int packed_k, float *padded) {
+    const int quads = packed_k / 4;
+    norn_let_next_start();
+    norn_wait_before();
+    for (int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x; i < m * quads; i += (int64_t)gridDim.x * 256) {
+        const int at = (int)(i % quads) * 4;
+        const float *row = a + i / quads * lda;
+        float4 v = {0, 0, 0, 0};
+        if (at < k) v.x = row[at];
+        if (at + 1 < k) v.y = row[at + 1];
+        if (at + 2 < k) v.z = row[at + 2];
+        if (at + 3 < k) v.w = row[at + 3];
+        ((float4 *)padded)[i] = v;
+    }
+}
+
+extern "C" cudaError_t norn_cuda_gemm_pad_launch(const float *a, int64_t lda, int64_t m, int32_t k, int32_t packed_k, float *padded,
+                                                 cudaStream_t stream) {
+    const int64_t blocks = (m * (packed_k / 4) + 255) / 256;
+    return norn_launch(pad, dim3((unsigned)(blocks < 8192 ? blocks : 8192)), 256, 0, stream, 1, a, lda, m, k, packed_k, padded);
+}
+
 // ---- a warp a column -----------------------------------------------------------------------------
 static __device__ __forceinline__ float4 load_row(const float *row, int at, int k, bool aligned) {
     if (aligned && at + 4 <= k) return *(const float4 *)(row + at);
@@ -77,8 +99,8 @@ template <int ROWS> static __global__ void __launch_bounds__(256) dot(const __gr
     for (int r = 1; r < ROWS; r++)
         if (lane == r) mine = sum[r];
     if (lane >= ROWS || first + lane >= p.m) return;
-    mine += p.bias ? p.bias[column] : 0.0f;
-    p.d[(first + lane) * p.ldd + column] = p.relu ? fmaxf(mine, 0.0f) : mine;
+    mine += (p.bias ? p.bias[column] : 0.0f) + p.bias_value;
+    p.d[(first + lane) * p.ldd + column] = norn_activate(mine, p.activation);
 }
 
 extern "C" cudaError_t norn_cuda_gemm_dot_launch(const norn_cuda_gemm_args *p, cudaStream_t stream) {
@@ -111,7 +133,7 @@ template <int K> static __global__ void __launch_bounds__(128) thin_k(const __gr
                 const float4 v = *(const float4 *)(p.b + (int64_t)(column + c) * p.packed_k + k);
                 w[k][c] = v.x, w[k + 1][c] = v.y, w[k + 2][c] = v.z, w[k + 3][c] = v.w;
             }
-            if (p.bias) bias[c] = p.bias[column + c];
+            bias[c] = (p.bias ? p.bias[column + c] : 0.0f) + p.bias_value;
         }
     }
     norn_wait_before();
@@ -128,7 +150,8 @@ template <int K> static __global__ void __launch_bounds__(128) thin_k(const __gr
             const float x = rows[r][k];
             sum.x += x * w[k][0], sum.y += x * w[k][1], sum.z += x * w[k][2], sum.w += x * w[k][3];
         }
-        if (p.relu) sum = {fmaxf(sum.x, 0.0f), fmaxf(sum.y, 0.0f), fmaxf(sum.z, 0.0f), fmaxf(sum.w, 0.0f)};
+        sum = {norn_activate(sum.x, p.activation), norn_activate(sum.y, p.activation), norn_activate(sum.z, p.activation),
+               norn_activate(sum.w, p.activation)};
         *(float4 *)(p.d + (int64_t)(first + r) * p.ldd + column) = sum;
     }
 }

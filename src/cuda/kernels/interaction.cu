@@ -19,11 +19,13 @@ static __device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4]
 // ---- tf32 ----------------------------------------------------------------------------------------
 enum { WARPS = 4, GRAM = 33, CHUNKS = 4 }; // CHUNKS of 16 k in flight
 
-/// A warp a sample. X X^T needs one set of fragments: row g of tile i serves as an A row and as a B column.
-/// Of 16 k, lane t holds k = 4t..4t+3: a permutation of k that the dot does not see.
-static __global__ void __launch_bounds__(WARPS * 32) dot_tf32(const __grid_constant__ args p) {
+/// A warp a sample; SPLIT: a block a sample, its warps sharing k. X X^T needs one set of fragments: row g of
+/// tile i serves as an A row and as a B column. Of 16 k, lane t holds k = 4t..4t+3: a permutation of k that
+/// the dot does not see.
+template <bool SPLIT> static __global__ void __launch_bounds__(WARPS * 32) dot_tf32(const __grid_constant__ args p) {
     __shared__ float gram[WARPS][32 * GRAM];
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
+    const int begin = SPLIT ? warp * (p.dim / WARPS) : 0, end = SPLIT ? begin + p.dim / WARPS : p.dim;
     const float *row[4];
     int stride[4];
 #pragma unroll
@@ -34,15 +36,16 @@ static __global__ void __launch_bounds__(WARPS * 32) dot_tf32(const __grid_const
     }
     norn_let_next_start();
     norn_wait_before();
-    for (int64_t sample = (int64_t)blockIdx.x * WARPS + warp; sample < p.batch; sample += (int64_t)gridDim.x * WARPS) {
+    const int64_t first = SPLIT ? blockIdx.x : (int64_t)blockIdx.x * WARPS + warp, step = SPLIT ? gridDim.x : (int64_t)gridDim.x * WARPS;
+    for (int64_t sample = first; sample < p.batch; sample += step) {
         float sum[6][4] = {}; // tiles of 16 x 8: (0,0) (0,1) (1,0) (1,1) (1,2) (1,3)
-        for (int k = 0; k < p.dim; k += 16 * CHUNKS) {
+        for (int k = begin; k < end; k += 16 * CHUNKS) {
             float4 x[CHUNKS][4];
 #pragma unroll
             for (int c = 0; c < CHUNKS; c++)
 #pragma unroll
                 for (int i = 0; i < 4; i++)
-                    x[c][i] = row[i] && k + c * 16 < p.dim ? *(const float4 *)(row[i] + sample * stride[i] + k + c * 16) : float4{0, 0, 0, 0};
+                    x[c][i] = row[i] && k + c * 16 < end ? *(const float4 *)(row[i] + sample * stride[i] + k + c * 16) : float4{0, 0, 0, 0};
 #pragma unroll
             for (int c = 0; c < CHUNKS; c++)
 #pragma unroll
@@ -66,27 +69,54 @@ static __global__ void __launch_bounds__(WARPS * 32) dot_tf32(const __grid_const
             gram[warp][(r + 8) * GRAM + c] = sum[i][2];
             gram[warp][(r + 8) * GRAM + c + 1] = sum[i][3];
         }
-        __syncwarp();
+        if (SPLIT) __syncthreads();
+        else __syncwarp();
+        const int at = SPLIT ? threadIdx.x : lane, by = SPLIT ? WARPS * 32 : 32;
         float *out = p.out + sample * p.out_stride;
-        for (int i = lane; i < p.pass_count; i += 32) out[i] = p.pass[sample * p.pass_stride + i];
+        for (int i = at; i < p.pass_count; i += by) out[i] = p.pass[sample * p.pass_stride + i];
         out += p.pass_count;
-        for (int i = lane; i < p.pair_count; i += 32) {
-            const int pair = p.pairs[i];
-            out[i] = gram[warp][(pair >> 8) * GRAM + (pair & 255)];
+        for (int i = at; i < p.pair_count; i += by) {
+            const int pair = p.pairs[i], slot = (pair >> 8) * GRAM + (pair & 255);
+            float dot = gram[SPLIT ? 0 : warp][slot];
+            if (SPLIT)
+#pragma unroll
+                for (int w = 1; w < WARPS; w++) dot += gram[w][slot];
+            out[i] = dot;
         }
-        __syncwarp();
+        if (SPLIT) __syncthreads();
+        else __syncwarp();
     }
 }
 
 extern "C" cudaError_t norn_cuda_dot_tf32_launch(const args *p, cudaStream_t stream) {
-    const int64_t blocks = (p->batch + WARPS - 1) / WARPS;
-    return norn_launch(dot_tf32, dim3((unsigned)(blocks < 1 << 20 ? blocks : 1 << 20)), WARPS * 32, 0, stream, 1, *p);
+    // Few samples leave most of the chip idle: then a block works on one.
+    const bool split = p->batch <= 512 && p->dim % (16 * WARPS) == 0;
+    const int64_t blocks = split ? p->batch : (p->batch + WARPS - 1) / WARPS;
+    const dim3 grid((unsigned)(blocks < 1 << 20 ? blocks : 1 << 20));
+    if (split) return norn_launch(dot_tf32<true>, grid, WARPS * 32, 0, stream, 1, *p);
+    return norn_launch(dot_tf32<false>, grid, WARPS * 32, 0, stream, 1, *p);
 }
 
 // ---- exact ---------------------------------------------------------------------------------------
-enum { EXACT_THREADS = 64 };
+enum { EXACT_THREADS = 128 };
 
-/// A block a sample: X in shared memory, a thread computes tiles of 4 x 4 pairs at or below the diagonal.
+/// Of one tile, the sums of this thread's share of k: every fourth run of `STEP`.
+template <class V> static __device__ __forceinline__ void tile_sums(const float *xi, const float *xj, int pitch, int dim, int share, float (&sum)[4][4]) {
+    enum { STEP = sizeof(V) / sizeof(float) };
+    for (int k = share * STEP; k < dim; k += 4 * STEP) {
+        V a[4], b[4];
+#pragma unroll
+        for (int r = 0; r < 4; r++) a[r] = *(const V *)(xi + r * pitch + k), b[r] = *(const V *)(xj + r * pitch + k);
+#pragma unroll
+        for (int e = 0; e < STEP; e++)
+#pragma unroll
+            for (int r = 0; r < 4; r++)
+#pragma unroll
+                for (int c = 0; c < 4; c++) sum[r][c] = fmaf(((const float *)&a[r])[e], ((const float *)&b[c])[e], sum[r][c]);
+    }
+}
+
+/// A block a sample: X in shared memory; four threads compute a tile of 4 x 4 pairs at or below the diagonal.
 static __global__ void __launch_bounds__(EXACT_THREADS) dot_exact(const __grid_constant__ args p) {
     extern __shared__ float4 shared[];
     const int tiles = (p.features + 3) / 4, pitch = p.dim + 4;
@@ -107,22 +137,25 @@ static __global__ void __launch_bounds__(EXACT_THREADS) dot_exact(const __grid_c
             }
         }
         __syncthreads();
-        for (int tile = threadIdx.x; tile < tiles * (tiles + 1) / 2; tile += EXACT_THREADS) {
+        const int count = tiles * (tiles + 1) / 2, share = threadIdx.x % 4;
+        for (int base = 0; base < count; base += EXACT_THREADS / 4) { // whole warps: the shuffles need all lanes
+            const int tile = min(base + (int)threadIdx.x / 4, count - 1);
             int ti = 0;
             while ((ti + 1) * (ti + 2) / 2 <= tile) ti++;
             const int tj = tile - ti * (ti + 1) / 2;
             float sum[4][4] = {};
             // Rows beyond the last feature hold anything; their sums are not kept.
             const float *xi = x + ti * 4 * pitch, *xj = x + tj * 4 * pitch;
-            for (int k = 0; k < p.dim; k++) {
-                float a[4], b[4];
+            if (p.dim % 4 == 0) tile_sums<float4>(xi, xj, pitch, p.dim, share, sum);
+            else tile_sums<float>(xi, xj, pitch, p.dim, share, sum);
 #pragma unroll
-                for (int r = 0; r < 4; r++) a[r] = xi[r * pitch + k], b[r] = xj[r * pitch + k];
+            for (int r = 0; r < 4; r++)
 #pragma unroll
-                for (int r = 0; r < 4; r++)
-#pragma unroll
-                    for (int c = 0; c < 4; c++) sum[r][c] = fmaf(a[r], b[c], sum[r][c]);
-            }
+                for (int c = 0; c < 4; c++) {
+                    sum[r][c] += __shfl_xor_sync(0xffffffffu, sum[r][c], 1);
+                    sum[r][c] += __shfl_xor_sync(0xffffffffu, sum[r][c], 2);
+                }
+            if (share != 0) continue;
 #pragma unroll
             for (int r = 0; r < 4; r++)
 #pragma unroll

@@ -111,7 +111,7 @@ static __device__ __noinline__ const char *probe(const column &c, int64_t key) {
 
 static __device__ __noinline__ const char *absent(const norn_cuda_lookup_args &p, const column &c, int64_t key, bool leader) {
     if (leader && c.missing_is_error) norn_cuda_raise(p.fault, p.site, p.first + blockIdx.y, key, c.buckets ? -1 : c.row_count);
-    if (leader && !c.missing_is_error && c.missing_count) atomicAdd_system(c.missing_count, 1ull);
+    if (leader && !c.missing_is_error && c.missing_count) atomicAdd(c.missing_count, 1ull);
     return c.missing_is_error ? nullptr : c.default_row;
 }
 

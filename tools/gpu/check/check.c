@@ -110,6 +110,26 @@ static bool guards_whole(const guarded *buffer) {
     return true;
 }
 
+static checker *host_checker;
+
+void check_host_use(checker *k) {
+    host_checker = k;
+}
+
+static norn_status take_scratch(norn_call *call, size_t bytes, void **out) {
+    (void)call;
+    checker *k = host_checker;
+    if (k->scratch) { // an earlier launch may still use it
+        NORN_TRY(k->device->ops->stream_wait(k->device, k->stream));
+        k->device->ops->memory_destroy(k->device, NORN_MEMORY_DEVICE, k->scratch);
+    }
+    norn_status status = k->device->ops->memory_create(k->device, NORN_MEMORY_DEVICE, bytes, &k->scratch);
+    *out = k->scratch;
+    return status;
+}
+
+const norn_call_host check_host = {.scratch = take_scratch};
+
 // ---- running -------------------------------------------------------------------------------------
 typedef struct running {
     guarded in[CHECK_INPUTS], out[CHECK_OUTPUTS];
@@ -161,7 +181,8 @@ static norn_status execute(checker *k, check_case *c, running *r, norn_view *spe
     NORN_TRY(ops->prepare(k->device, &r->spec, &r->state));
     norn_call call = {.name = c->label, .op = c->op, .attrs = r->spec.attrs, .region = &c->region, .in = r->in_views,
                       .in_count = c->in_count, .out = r->out_views, .out_count = c->out_count, .stream = k->stream,
-                      .state = r->state, .tables = c->tables};
+                      .state = r->state, .tables = c->tables, .host = &check_host};
+    check_host_use(k);
     NORN_TRY(kernel(&call));
     return ops->stream_wait(k->device, k->stream);
 }

@@ -17,6 +17,7 @@ typedef struct checker {
     norn_device *device;
     norn_stream *stream;
     norn_random random;
+    void *scratch; ///< device memory of the last kernel that asked for some
     int32_t passed, failed;
     double worst_ratio; ///< of the error over what is allowed
 } checker;
@@ -53,6 +54,10 @@ bool check_run(checker *k, check_case *c);
 bool check_close(checker *k, const check_case *c, uint32_t index, const double *want, double tolerance);
 /// Both, and free.
 void check_against(checker *k, check_case *c, const double *want, double tolerance);
+
+/// For norn_call.host: scratch, from the checker of the current run.
+extern const norn_call_host check_host;
+void check_host_use(checker *k);
 
 double *check_doubles(int64_t count); ///< zeroed, or the program ends
 double check_uniform(checker *k);     ///< [-1, 1)

@@ -22,6 +22,16 @@ typedef struct step {
     norn_span code;
 } step;
 
+/// One block of scratch for every step: a capture must not allocate.
+static void *shared_scratch;
+
+static norn_status take_scratch(norn_call *call, size_t bytes, void **out) {
+    (void)call, (void)bytes;
+    *out = shared_scratch;
+    return NORN_OK;
+}
+static const norn_call_host scratch_host = {.scratch = take_scratch};
+
 typedef struct dlrm {
     step steps[STEPS];
     uint32_t count;
@@ -144,7 +154,7 @@ static void launch(checker *k, dlrm *d, uint32_t index, int64_t batch) {
     for (uint32_t i = 0; i < s->in_count; i++)
         if (!s->constant[i]) in[i].dims[0] = batch;
     norn_call call = {.name = s->name, .op = s->op, .region = &s->region, .in = in, .in_count = s->in_count, .out = &out, .out_count = 1,
-                      .stream = k->stream, .state = s->state, .tables = d->tables};
+                      .stream = k->stream, .state = s->state, .tables = d->tables, .host = &scratch_host};
     if (s->kernel(&call) != NORN_OK) die(s->name);
 }
 
@@ -187,6 +197,7 @@ int check_dlrm(checker *k, norn_precision precision) {
     static const int64_t batches[] = {1, 64, 256, 1024, 4096, 16384};
     dlrm *d = calloc(1, sizeof *d);
     d->precision = precision;
+    shared_scratch = on_device(k, NULL, (size_t)MAX_BATCH * 512 * 4);
     build(k, d);
     prepare(k, d);
     printf("DLRM %s, us     ", precision == NORN_PRECISION_TF32 ? "tf32" : "fp32");

@@ -270,7 +270,11 @@ void check_operators(checker *k) {
                {NORN_OP_ReduceProd, "prod"}, {NORN_OP_ReduceL1, "l1"}, {NORN_OP_ReduceL2, "l2"}, {NORN_OP_ReduceSumSquare, "sum square"},
                {NORN_OP_ReduceLogSumExp, "log sum exp"}};
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
-        for (int outer = 0; outer < 2; outer++) reduces(k, ops[i].op, ops[i].name, 6, 5, 9, outer), reduces(k, ops[i].op, ops[i].name, 40, 130, 3, outer);
+        for (int outer = 0; outer < 2; outer++) {
+            reduces(k, ops[i].op, ops[i].name, 6, 5, 9, outer);
+            // A product of many numbers below one is denormal.
+            if (ops[i].op != NORN_OP_ReduceProd) reduces(k, ops[i].op, ops[i].name, 40, 130, 3, outer);
+        }
     matmul(k, 1, 1, 1, 1, 33, 20, 47), matmul(k, 5, 1, 5, 1, 1, 16, 12), matmul(k, 4, 3, 4, 3, 8, 8, 16), matmul(k, 4, 3, 1, 1, 8, 24, 16);
     matmul(k, 1, 1, 4, 3, 8, 8, 16), matmul(k, 4, 1, 4, 3, 5, 6, 7), matmul(k, 4, 3, 1, 3, 5, 6, 7);
 }
