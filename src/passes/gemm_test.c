@@ -215,6 +215,51 @@ static void a_matrix_is_packed_once_in_panels_of_sixteen(void **state) {
     test_end(t);
 }
 
+static float weight_at(const norn_node *product, int row) {
+    return ((const float *)product->in[1].value->data->data)[row];
+}
+
+/// [q, k, q - k, q * k] W as in DIN's attention; W is [4 * 2, 1] of 1, 2, ... 8.
+static void a_product_of_a_concat_is_split_where_parts_go_away(void **state) {
+    test_graph *t = test_begin();
+    norn_value *query = test_input(t, "q", NORN_F32, DIMS(B, 1, 2)),
+               *keys = test_input(t, "k", NORN_F32, DIMS(B, 5, 2));
+    (void)state;
+    norn_value *wide = OP(t, Expand, NONE, query, INTS(t, 1, 5, 1));
+    norn_value *minus = OP(t, Sub, NONE, wide, keys), *times = OP(t, Mul, NONE, wide, keys);
+    norn_value *all = OP(t, Concat, ATTR_INT("axis", -1), wide, keys, minus, times);
+    test_output(t, OP(t, MatMul, NONE, all, test_const(t, "w", NORN_F32, DIMS(8, 1), 1, 1)));
+    test_run(t, norn_pass_simplify);
+    test_run(t, norn_pass_split_product);
+    assert_int_equal(test_count(t, NORN_OP_Expand) + test_count(t, NORN_OP_Sub), 0);
+    assert_int_equal(test_count(t, NORN_OP_MatMul), 2);
+    const norn_node *concat = test_find(t, NORN_OP_Concat);
+    assert_int_equal(concat->in_count, 2);
+    assert_ptr_equal(concat->in[0].value, keys);
+    const norn_node *add = test_find(t, NORN_OP_Add), *full = add->in[0].value->producer,
+                    *small = add->in[1].value->producer;
+    assert_ptr_equal(small->in[0].value, query);
+    assert_int_equal(small->out[0]->shape.dims[1].constant, 1);
+    assert_true(weight_at(small, 0) == 1 + 5 && weight_at(small, 1) == 2 + 6);
+    assert_true(weight_at(full, 0) == 3 - 5 && weight_at(full, 1) == 4 - 6);
+    assert_true(weight_at(full, 2) == 7 && weight_at(full, 3) == 8);
+    test_end(t);
+}
+
+static void a_concat_of_independent_parts_is_not_split(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 2)),
+               *y = test_input(t, "y", NORN_F32, DIMS(B, 2));
+    (void)state;
+    norn_value *sum = OP(t, Add, NONE, x, x); // not of other parts: y is one, x is none
+    norn_value *all = OP(t, Concat, ATTR_INT("axis", 1), y, sum);
+    test_output(t, OP(t, MatMul, NONE, all, test_const(t, "w", NORN_F32, DIMS(4, 1), 1, 1)));
+    test_run(t, norn_pass_split_product);
+    assert_int_equal(test_count(t, NORN_OP_MatMul), 1);
+    assert_int_equal(test_count(t, NORN_OP_Concat), 1);
+    test_end(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bias_and_activation_go_into_the_epilogue),
@@ -227,6 +272,8 @@ int main(void) {
         cmocka_unit_test(products_that_it_does_not_take_stay),
         cmocka_unit_test(batch_normalisation_goes_into_the_weights),
         cmocka_unit_test(batch_normalisation_alone_is_scale_and_shift),
+        cmocka_unit_test(a_product_of_a_concat_is_split_where_parts_go_away),
+        cmocka_unit_test(a_concat_of_independent_parts_is_not_split),
         cmocka_unit_test(a_matrix_is_packed_once_in_panels_of_sixteen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
