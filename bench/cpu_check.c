@@ -9,6 +9,7 @@
 #include "cpu/micro/gemm_f32.h"
 #include "cpu/micro/gram_f32.h"
 #include "cpu/micro/reduce_f32.h"
+#include "cpu/micro/thin_f32.h"
 #include "cpu/micro/tile_op.h"
 
 #include <math.h>
@@ -259,6 +260,28 @@ static void check_gram(norn_isa isa) {
     }
 }
 
+static void check_thin(norn_isa isa) {
+    static float a[40 * 310], w[310], out[40 + GUARD];
+    norn_thin_fn fn = norn_thin_f32_of(isa);
+    for (int round = 0; round < 300; round++) {
+        int64_t rows = random_below(40), k = random_below(300), lda = k + random_below(10);
+        for (int64_t i = 0; i < rows * lda; i++) a[i] = random_float(1);
+        for (int64_t i = 0; i < k; i++) w[i] = random_float(1);
+        for (int64_t i = 0; i < rows + GUARD; i++) out[i] = CANARY;
+        fn(rows, k, a, lda, w, out);
+        for (int64_t i = 0; i < rows; i++) {
+            double want = 0;
+            for (int64_t p = 0; p < k; p++) want += (double)a[i * lda + p] * (double)w[p];
+            checks++;
+            if (!(fabs((double)out[i] - want) <= 1e-6 * (double)(k + 8)))
+                fail("%s thin %d x %d at %d: %g, not %g", norn_isa_name(isa), (int)rows, (int)k,
+                     (int)i, (double)out[i], want);
+        }
+        for (int64_t i = rows; i < rows + GUARD; i++)
+            if (out[i] != CANARY) fail("%s thin writes past its end", norn_isa_name(isa));
+    }
+}
+
 static void check_reduce(norn_isa isa) {
     static float x[5000], y[5000];
     const norn_reduce_f32 *reduce = norn_reduce_f32_of(isa);
@@ -305,6 +328,7 @@ int main(void) {
         for (int32_t row = 0; row < norn_gemm_f32_row_count; row++)
             if (norn_gemm_f32_rows[row].isa == isa) check_gemm(&norn_gemm_f32_rows[row]);
         check_gram(isa);
+        check_thin(isa);
         check_reduce(isa);
         printf("%-7s %d checks, %d failures\n", norn_isa_name(isa), checks - checks_before,
                failures - failures_before);

@@ -1,5 +1,7 @@
 #include "cpu/kernels/gemm_f32.h"
 
+#include "cpu/micro/thin_f32.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -190,8 +192,46 @@ static gemm_job gemm_cut(const norn_gemm_f32 *gemm, int32_t threads) {
     return job;
 }
 
+// ---- few columns
+// ----------------------------------------------------------------------------------
+
+/// Up to THIN_COLUMNS columns of at most THIN_DEPTH elements; THIN_ROWS rows of A stay in the cache
+/// from one column to the next.
+enum { THIN_COLUMNS = 3, THIN_DEPTH = 4096, THIN_DEPTH_MIN = 8, THIN_ROWS = 64 };
+
+static bool is_thin(const norn_gemm_f32 *gemm) {
+    return gemm->n <= THIN_COLUMNS && gemm->k >= THIN_DEPTH_MIN && gemm->k <= THIN_DEPTH &&
+           norn_isa_get() != NORN_ISA_SCALAR;
+}
+
+static void thin_range(void *context, int64_t begin, int64_t end, int32_t worker) {
+    const norn_gemm_f32 *gemm = context;
+    norn_thin_fn thin = norn_thin_f32_of(norn_isa_get());
+    _Alignas(64) float column[THIN_DEPTH];
+    float sums[THIN_ROWS];
+    (void)worker;
+    for (int64_t n = 0; n < gemm->n; n++) {
+        const float bias = gemm->bias ? gemm->bias[n] : 0;
+        for (int64_t p = 0; p < gemm->k; p++) column[p] = gemm->b[p * gemm->ldb + n];
+        for (int64_t m = begin; m < end; m += THIN_ROWS) {
+            int64_t rows = min_i64(end - m, THIN_ROWS);
+            thin(rows, gemm->k, gemm->a + m * gemm->lda, gemm->lda, column, sums);
+            for (int64_t i = 0; i < rows; i++) {
+                float x = sums[i] + bias;
+                gemm->c[(m + i) * gemm->ldc + n] = x < gemm->floor ? gemm->floor : x;
+            }
+        }
+    }
+    if (gemm->finish) gemm->finish(gemm, begin, end, 0, gemm->n);
+}
+
 void norn_gemm_f32_run(const norn_gemm_f32 *gemm, norn_pool *pool) {
     if (gemm->m <= 0 || gemm->n <= 0) return;
+    if (is_thin(gemm)) {
+        norn_gemm_f32 copy = *gemm;
+        norn_pool_loop(pool, gemm->m, GRAIN_WORK / (gemm->k * gemm->n * 4) + 1, thin_range, &copy);
+        return;
+    }
     gemm_job job = gemm_cut(gemm, pool ? norn_pool_threads(pool) : 1);
     int64_t work = min_i64(gemm->m, job.rows) * min_i64(gemm->n, job.columns) * (gemm->k + 1);
     norn_pool_loop(pool, job.row_blocks * job.column_blocks, GRAIN_WORK / work + 1, gemm_range,

@@ -136,8 +136,7 @@ static void fold_columns(const reduce_job *job, reduce_cell *cells, void *x, int
     bool sum = job->kind == NORN_REDUCE_SUM || job->kind == NORN_REDUCE_MEAN;
     if (job->dtype == NORN_F32 && sum) {
         float *top = x;
-        for (int64_t r = 1; r < rows; r++)
-            for (int64_t i = 0; i < n; i++) top[i] += top[r * n + i];
+        job->f32->add_rows(top, top + n, rows - 1, n);
         for (int64_t i = 0; i < n; i++) cells[i].f += (double)top[i];
         return;
     }
@@ -153,18 +152,33 @@ static void fold_columns(const reduce_job *job, reduce_cell *cells, void *x, int
         }
 }
 
-static void put_sum(const reduce_job *job, int64_t index, reduce_cell cell) {
-    int64_t count = job->elems[REDUCED];
+/// Store the results of `count` outputs from `index` on.
+static void put_sums(const reduce_job *job, int64_t index, const reduce_cell *cells,
+                     int64_t count) {
+    int64_t reduced = job->elems[REDUCED];
     bool mean = job->kind == NORN_REDUCE_MEAN;
     if (job->dtype == NORN_F32) {
-        ((float *)job->sums)[index] = (float)(mean ? cell.f / (double)count : cell.f);
+        float *to = (float *)(void *)job->sums + index;
+        const double divisor = mean ? (double)reduced : 1;
+        for (int64_t i = 0; i < count; i++) to[i] = (float)(cells[i].f / divisor);
     } else if (job->dtype == NORN_F64) {
-        ((double *)job->sums)[index] = mean ? cell.f / (double)count : cell.f;
-    } else if (job->dtype == NORN_U64) {
-        ((uint64_t *)job->sums)[index] = mean && count ? cell.u / (uint64_t)count : cell.u;
+        double *to = (double *)(void *)job->sums + index;
+        for (int64_t i = 0; i < count; i++)
+            to[i] = mean ? cells[i].f / (double)reduced : cells[i].f;
     } else {
-        ((int64_t *)job->sums)[index] = mean && count ? cell.i / count : cell.i;
+        bool is_signed = job->dtype == NORN_I64;
+        int64_t *to = (int64_t *)(void *)job->sums + index;
+        for (int64_t i = 0; i < count; i++) {
+            to[i] = cells[i].i;
+            if (!mean || reduced == 0) continue;
+            to[i] = is_signed ? cells[i].i / reduced : (int64_t)(cells[i].u / (uint64_t)reduced);
+        }
     }
+}
+
+static void set_cells(const reduce_job *job, reduce_cell *cells, int64_t count) {
+    const reduce_cell initial = cell_initial(job);
+    for (int64_t i = 0; i < count; i++) cells[i] = initial;
 }
 
 // ---- walking
@@ -216,7 +230,7 @@ static void reduce_rows(void *context, int64_t begin, int64_t end, int32_t worke
         int64_t rows = left < tall ? left : tall;
         if (rows > end - row) rows = end - row;
         reduce_cell cells[BUFFER_ELEMS];
-        for (int64_t r = 0; r < rows; r++) cells[r] = cell_initial(job);
+        set_cells(job, cells, rows);
         for (int64_t run = 0; run < runs; run++) {
             int64_t offsets[NORN_SCALAR_LOAD_MAX] = {0};
             add_offsets(outer, outer->rank, row, offsets);
@@ -230,7 +244,7 @@ static void reduce_rows(void *context, int64_t begin, int64_t end, int32_t worke
                     offsets[i] += columns * last_stride(reduced, i);
             }
         }
-        for (int64_t r = 0; r < rows; r++) put_sum(job, row + r, cells[r]);
+        put_sums(job, row, cells, rows);
         row += rows;
     }
 }
@@ -238,11 +252,11 @@ static void reduce_rows(void *context, int64_t begin, int64_t end, int32_t worke
 /// Inner dims: a unit is one run of the last inner dim, in pieces; rows of a plane are reduced
 /// away.
 static void reduce_columns(void *context, int64_t begin, int64_t end, int32_t worker) {
-    enum { WIDE = 256 };
+    enum { WIDE = 256, PLANE_ELEMS = 4096 };
     const reduce_job *job = context;
     const norn_tile_nest *outer = &job->group[OUTER], *reduced = &job->group[REDUCED],
                          *inner = &job->group[INNER];
-    _Alignas(64) char buffer[BUFFER_ELEMS * 8];
+    _Alignas(64) char buffer[PLANE_ELEMS * 8];
     reduce_cell cells[WIDE];
     int64_t width = last_dim(inner), tall = last_dim(reduced);
     int64_t runs = tall ? job->elems[REDUCED] / tall : 0, inner_runs = job->elems[INNER] / width;
@@ -250,7 +264,7 @@ static void reduce_columns(void *context, int64_t begin, int64_t end, int32_t wo
     for (int64_t unit = begin; unit < end; unit++) {
         for (int64_t at = 0; at < width; at += WIDE) {
             int64_t columns = width - at < WIDE ? width - at : WIDE;
-            for (int64_t c = 0; c < columns; c++) cells[c] = cell_initial(job);
+            set_cells(job, cells, columns);
             for (int64_t run = 0; run < runs; run++) {
                 int64_t offsets[NORN_SCALAR_LOAD_MAX] = {0};
                 add_offsets(outer, outer->rank, unit / inner_runs, offsets);
@@ -258,7 +272,7 @@ static void reduce_columns(void *context, int64_t begin, int64_t end, int32_t wo
                 add_offsets(reduced, reduced->rank - 1, run, offsets);
                 for (uint32_t i = 0; i < job->program.load_count; i++)
                     offsets[i] += at * last_stride(inner, i);
-                int64_t most = BUFFER_ELEMS / columns;
+                int64_t most = PLANE_ELEMS / columns;
                 for (int64_t row = 0; row < tall; row += most) {
                     int64_t rows = tall - row < most ? tall - row : most;
                     run_plane(job, reduced, inner, offsets, rows, columns, buffer);
@@ -267,7 +281,7 @@ static void reduce_columns(void *context, int64_t begin, int64_t end, int32_t wo
                         offsets[i] += rows * last_stride(reduced, i);
                 }
             }
-            for (int64_t c = 0; c < columns; c++) put_sum(job, unit * width + at + c, cells[c]);
+            put_sums(job, unit * width + at, cells, columns);
         }
     }
 }

@@ -201,6 +201,10 @@ static void gather_row(char *to, const char *from, int64_t column_bytes, int64_t
                        int64_t size) {
     if (column_bytes == size) {
         memcpy(to, from, (size_t)(count * size));
+    } else if (column_bytes == 0 && size == 4) {
+        float value, *fill = (float *)(void *)to;
+        memcpy(&value, from, 4);
+        for (int64_t i = 0; i < count; i++) fill[i] = value;
     } else if (size == 4) {
         uint32_t value;
         for (int64_t i = 0; i < count; i++) {
@@ -320,14 +324,24 @@ static void tile_plan(const norn_tile_program *program, const norn_tile_plane *p
     }
 }
 
+/// Rows a tile: as many as fit; one where an operand is the same all along a row and rows are long,
+/// for then it is one element of the tile.
+static int64_t tile_rows(const norn_tile_program *program, const norn_tile_plane *plane,
+                         int64_t wide) {
+    enum { LONG_ROW = 64 };
+    int64_t tall = program->tile_elems / wide;
+    for (uint32_t i = 0; wide >= LONG_ROW && i < program->load_count; i++)
+        if (plane->loads[i].column_bytes == 0 && plane->loads[i].row_bytes != 0) return 1;
+    return tall < plane->rows ? tall : plane->rows;
+}
+
 void norn_tile_run(const norn_tile_program *program, const norn_tile_plane *plane) {
     _Alignas(64) char slots[SLOT_BYTES_MAX];
     tile_state state;
     if (plane->rows <= 0 || plane->columns <= 0) return;
     state.slots = slots;
     int64_t wide = plane->columns < program->tile_elems ? plane->columns : program->tile_elems;
-    int64_t tall = program->tile_elems / wide;
-    if (tall > plane->rows) tall = plane->rows;
+    int64_t tall = tile_rows(program, plane, wide);
     tile_plan(program, plane, &state, tall == 1);
     for (int64_t row = 0; row < plane->rows; row += tall) {
         int64_t rows = plane->rows - row < tall ? plane->rows - row : tall;

@@ -12,6 +12,8 @@ typedef struct norn_reduce_f32 {
     float (*max)(const float *x, int64_t n);                       ///< n >= 1; NaN spreads
     float (*min)(const float *x, int64_t n);
     double (*dot)(const float *x, const float *y, int64_t n);
+    /// sum[i] += x[r * n + i] for every r < rows; rows may be 0.
+    void (*add_rows)(float *sum, const float *x, int64_t rows, int64_t n);
 } norn_reduce_f32;
 
 extern const norn_reduce_f32 norn_reduce_f32__scalar;
