@@ -1,6 +1,6 @@
 # The way in for people: everything here also works by hand with cmake --preset and ctest.
 .DEFAULT_GOAL := help
-.PHONY: help deps venv build test demo bench format tidy clean
+.PHONY: help deps venv build test demo bench format tidy clean conformance-docs
 
 PYTHON3 ?= python3
 VENV := build/venv
@@ -10,7 +10,7 @@ export NORN PYTHON
 
 help: ## this list
 	@echo "Norn: compile and serve ranking models. Targets:"
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 	@echo "A fresh machine needs only: make demo"
 
 deps: ## install the packages that are missing (apt, through sudo when not root)
@@ -34,6 +34,10 @@ bench: deps venv build ## time Norn beside ONNX Runtime
 
 format: ## clang-format every C file
 	@git ls-files '*.c' '*.h' '*.cu' | xargs clang-format -i
+
+conformance-docs: venv build ## rewrite docs/ops.md, docs/conformance.md and the list of cases that must pass
+	@$(PYTHON) tests/peers/conformance_cases.py build/conformance-cases
+	@build/release/test/conformance build/conformance-cases --docs docs --write-expected tests/conformance/expected.tsv
 
 tidy: deps ## clang-tidy every C file (slow)
 	@tools/build_preset tidy
