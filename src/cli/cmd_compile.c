@@ -1,6 +1,6 @@
 #include "base/clock.h"
-#include "base/wire.h"
 #include "cli/load.h"
+#include "insight/explain.h"
 #include "plan/plan.h"
 
 #include <stdio.h>
@@ -13,24 +13,25 @@ const cli_command cli_compile = {
     .operands = "MODEL",
     .operand_count = 1,
     .summary = "compile a model to a plan",
-    .details = "MODEL is an .onnx file or a package's version folder. The plan holds everything but the embedding\n"
+    .details = "MODEL is an .onnx file or a package's version folder. The plan holds everything "
+               "but the embedding\n"
                "tables, which go to PLAN.tables/ when they were initializers of the model.\n\n"
                "  norn compile model.onnx -o model.norn\n"
                "  norn compile model.onnx -o model.norn --max-shapes dense:4096x13,sparse:4096x26\n"
                "  norn compile model.onnx -o gpu.norn --device cuda --precision tf32\n"
-               "  norn compile model.onnx -o model.norn --explain    every step, with the ONNX nodes it came from\n",
+               "  norn compile model.onnx -o model.norn --explain    every step, with the ONNX "
+               "nodes it came from\n",
     .run = run,
 };
 
-static void explain(const norn_plan *plan) {
+static norn_status explain(const norn_plan *plan) {
     norn_buffer text;
     norn_buffer_init(&text, norn_alloc_heap());
-    norn_program_print(plan->program, &text);
-    if (norn_buffer_status(&text) == NORN_OK) fwrite(text.bytes, 1, text.count, stdout);
+    norn_explain_plan(plan, &text);
+    const norn_status status = norn_buffer_status(&text);
+    if (status == NORN_OK) fwrite(text.bytes, 1, text.count, stdout);
     norn_buffer_deinit(&text);
-    for (uint32_t i = 0; i < plan->table_count; ++i)
-        printf("table %-24s %lld x %lld %s\n", plan->tables[i].name, (long long)plan->tables[i].rows,
-               (long long)plan->tables[i].dim, plan->tables[i].rows ? "from an initializer" : "from the package");
+    return status;
 }
 
 static int run(int argc, char **argv) {
@@ -38,8 +39,10 @@ static int run(int argc, char **argv) {
     const char *output = NULL;
     bool explained = false;
     const cli_option options[] = {
-        {"--output", 'o', CLI_TEXT, &output, "PLAN", "where the plan goes (required)"},
-        {"--explain", 0, CLI_FLAG, &explained, NULL, "print the steps of the plan and what each came from"},
+        {"--output", 'o', CLI_TEXT, &output, "PLAN",
+         "where the plan goes; needed unless --explain or --stop-after is given"},
+        {"--explain", 0, CLI_FLAG, &explained, NULL,
+         "say what each step does, where, and why it stands alone"},
         CLI_COMPILE_OPTIONS(&compile),
     };
     cli_list operands;
@@ -47,9 +50,10 @@ static int run(int argc, char **argv) {
     norn_model *model = NULL;
     norn_plan *plan = NULL;
     struct stat file = {.st_size = 0};
-    if (!cli_parse(&cli_compile, options, sizeof options / sizeof options[0], argc, argv, &operands, &exit_status))
+    if (!cli_parse(&cli_compile, options, sizeof options / sizeof options[0], argc, argv, &operands,
+                   &exit_status))
         goto done;
-    if (!output) {
+    if (!output && !explained && !compile.stop_after) {
         exit_status = cli_error(&cli_compile, CLI_WRONG, "say where the plan goes: -o PLAN");
         goto done;
     }
@@ -59,16 +63,17 @@ static int run(int argc, char **argv) {
         goto done;
     }
     exit_status = cli_compile_model(&cli_compile, &compile, model, &plan);
-    if (exit_status != CLI_DONE) goto done;
-    if (norn_plan_save(plan, output) != NORN_OK) {
+    if (exit_status != CLI_DONE || !plan) goto done;
+    if ((output && norn_plan_save(plan, output) != NORN_OK) ||
+        (explained && explain(plan) != NORN_OK)) {
         exit_status = cli_failed(&cli_compile);
         goto done;
     }
-    if (explained) explain(plan);
+    if (!output) goto done;
     (void)stat(output, &file);
-    printf("%s: %u steps, %u tables, batches to %lld, %.1f MB, %.2f s\n", output, plan->program->step_count,
-           plan->table_count, (long long)norn_plan_max_batch(plan), (double)file.st_size / 1e6,
-           (double)(norn_clock_now_ns() - begin_ns) / 1e9);
+    printf("%s: %u steps, %u tables, batches to %lld, %.1f MB, %.2f s\n", output,
+           plan->program->step_count, plan->table_count, (long long)norn_plan_max_batch(plan),
+           (double)file.st_size / 1e6, (double)(norn_clock_now_ns() - begin_ns) / 1e9);
 done:
     norn_plan_release(plan);
     norn_model_close(model);

@@ -35,8 +35,13 @@ int cli_compile_model(const cli_command *command, const cli_compiling *options, 
         compile.min_shapes = min;
         compile.opt_shapes = opt;
         compile.max_shapes = max;
-        if (norn_plan_compile(model, &compile, norn_alloc_heap(), out) != NORN_OK) exit_status = cli_failed(command);
+        const norn_status status = norn_plan_compile(model, &compile, norn_alloc_heap(), out);
         cli_progress_end();
+        if (status == NORN_CANCELLED && options->stop_after) {
+            cli_error(command, CLI_DONE, "%s", norn_message()); // as asked: no plan, no failure
+        } else if (status != NORN_OK) {
+            exit_status = cli_failed(command);
+        }
     } else {
         exit_status = CLI_WRONG;
     }
@@ -85,6 +90,8 @@ static int open_plan(const cli_command *command, const cli_compiling *options, c
     if (norn_model_open(path, norn_alloc_heap(), &model) != NORN_OK) return cli_failed(command);
     const int exit_status = cli_compile_model(command, options, model, &out->plan);
     norn_model_close(model);
+    if (exit_status == CLI_DONE && !out->plan)
+        return cli_error(command, CLI_WRONG, "--stop-after leaves nothing to %s; use it with norn compile", command->name);
     out->compile_s = (double)(norn_clock_now_ns() - begin_ns) / 1e9;
     return exit_status;
 }

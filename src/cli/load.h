@@ -23,7 +23,8 @@ typedef struct cli_compiling {
     {"--print-after", 0, CLI_TEXT, &(c)->print_after, "PASS", "print the graph after this pass, or after all"},          \
     {"--stop-after", 0, CLI_TEXT, &(c)->stop_after, "PASS", "run no pass after this one"}
 
-/// Compile `model` as the options say. CLI_DONE, or an exit status with a line on stderr.
+/// Compile `model` as the options say. CLI_DONE, or an exit status with a line on stderr. *out stays NULL with
+/// CLI_DONE when --stop-after ended it.
 int cli_compile_model(const cli_command *command, const cli_compiling *options, const norn_model *model, norn_plan **out);
 
 typedef struct cli_loaded {

@@ -3,14 +3,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static const cli_command *const commands[] = {&cli_compile, &cli_run,
-                                              &cli_bench, &cli_check, &cli_serve};
+static const cli_command *const commands[] = {&cli_inspect, &cli_compile, &cli_run,
+                                              &cli_bench,   &cli_check,   &cli_serve};
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
 static void print_usage(FILE *to) {
     fprintf(to, "norn " NORN_VERSION ": compile trained ranking models and serve them\n\nusage: norn COMMAND …\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; ++i) fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     fprintf(to, "\nA first session:\n"
+                "  norn inspect model.onnx                     see what is in it\n"
                 "  norn compile model.onnx -o model.norn       compile it for this CPU\n"
                 "  norn run model.norn --output-dir out        run it once on random inputs\n"
                 "  norn bench model.norn --batch 64            see how fast it is\n"

@@ -1,0 +1,123 @@
+#include "insight/explain.h"
+
+#include "plan/plan.h"
+#include "tensor/dtype.h"
+
+#include <string.h>
+
+static const char *precision_text(const norn_plan *plan, const norn_step *step) {
+    bool product = step->node && norn_region_kind_of(step->node->op->name) == NORN_REGION_GEMM;
+    return product && step->on_device && plan->precision == NORN_PRECISION_TF32 ? "tf32" : "fp32";
+}
+
+static void value_type(const norn_graph *graph, const norn_value *value, norn_buffer *out) {
+    char text[NORN_DIM_TEXT];
+    norn_buffer_format(out, "%s[", norn_dtype_name(value->dtype));
+    if (value->shape.rank < 0) norn_buffer_text(out, "...");
+    for (int32_t d = 0; d < value->shape.rank; d++) {
+        norn_buffer_format(out, "%s%s", d ? "," : "",
+                           norn_dim_text(&graph->symbols, value->shape.dims[d], text));
+    }
+    norn_buffer_text(out, "]");
+}
+
+static void region_facts(const norn_plan *plan, const norn_node *node, norn_buffer *out) {
+    const norn_region *region = node->region;
+    if (!region) return;
+    switch (norn_region_kind_of(node->op->name)) {
+    case NORN_REGION_GEMM:
+        norn_buffer_format(out, " k=%lld n=%lld%s", (long long)region->gemm.k,
+                           (long long)region->gemm.n,
+                           region->gemm.b_packed ? " packed weights" : "");
+        if (region->gemm.epilogue.instr_count) {
+            norn_buffer_format(out, ", epilogue of %u operations",
+                               region->gemm.epilogue.instr_count);
+        }
+        break;
+    case NORN_REGION_POINTWISE:
+        norn_buffer_format(out, " %u operations", region->pointwise.program.instr_count);
+        break;
+    case NORN_REGION_LOOKUP:
+        norn_buffer_format(out, " %u columns", region->lookup.column_count);
+        for (uint32_t i = 0; i < region->lookup.column_count && i < 4; i++) {
+            const norn_lookup_column *column = &region->lookup.columns[i];
+            bool table = column->rows_input == NORN_NO_INPUT && column->table < plan->table_count;
+            norn_buffer_format(out, "%s%s", i ? ", " : ": ",
+                               table ? plan->tables[column->table].name : "(weights)");
+        }
+        if (region->lookup.column_count > 4) norn_buffer_text(out, ", …");
+        break;
+    case NORN_REGION_ROW_REDUCE:
+        norn_buffer_format(out, " over %u dims, prologue %u, epilogue %u",
+                           region->row_reduce.reduced_dims, region->row_reduce.prologue.instr_count,
+                           region->row_reduce.epilogue.instr_count);
+        break;
+    case NORN_REGION_INTERACTION:
+        norn_buffer_format(out, " of %lld features x %lld", (long long)region->interaction.features,
+                           (long long)region->interaction.dim);
+        break;
+    case NORN_REGION_NONE:
+        break;
+    }
+}
+
+/// Why a pointwise step was not fused into what makes its first input, as far as the graph shows
+/// it.
+static const char *why_apart(const norn_step *step) {
+    const norn_node *node = step->node;
+    if (!node || norn_region_kind_of(node->op->name) != NORN_REGION_POINTWISE ||
+        node->in_count == 0)
+        return NULL;
+    const norn_value *value = norn_node_in(node, 0);
+    if (!value) return NULL;
+    if (!value->producer) return value->data ? NULL : "reads an input of the model";
+    if (value->readers > 1) return "its input has other readers";
+    if (step->dynamic) return "its shape is known only while running";
+    if (!value->producer->region) return "its input comes from an operator that takes no epilogue";
+    return NULL;
+}
+
+static void print_step(const norn_plan *plan, const norn_step *step, uint32_t index,
+                       norn_buffer *out) {
+    static const char *const kinds[] = {"kernel", "copy", "place"};
+    const norn_node *node = step->node;
+    norn_buffer_format(out, "%4u  %-5s %-4s %s", index, step->on_device ? plan->device_name : "cpu",
+                       step->kind == NORN_STEP_KERNEL ? precision_text(plan, step) : "",
+                       node ? node->op->name : kinds[step->kind]);
+    if (step->kind != NORN_STEP_KERNEL && node) norn_buffer_format(out, " (%s)", kinds[step->kind]);
+    if (node) {
+        if (step->kind == NORN_STEP_KERNEL) region_facts(plan, node, out);
+        norn_buffer_text(out, " ->");
+        for (uint32_t i = 0; i < node->out_count; i++) {
+            if (!node->out[i]) continue;
+            norn_buffer_text(out, " ");
+            value_type(plan->graph, node->out[i], out);
+        }
+    }
+    const char *why = why_apart(step);
+    if (why) norn_buffer_format(out, "  [not fused: %s]", why);
+    if (plan->device && step->kind == NORN_STEP_KERNEL && !step->on_device) {
+        norn_buffer_text(out, "  [no kernel for the device]");
+    }
+    norn_buffer_text(out, "\n");
+    if (!node) return;
+    norn_buffer_text(out, "        from ");
+    for (uint32_t i = 0; i < node->origin.count; i++) {
+        norn_buffer_format(out, "%s%s", i ? ", " : "", node->origin.names[i]);
+    }
+    norn_buffer_format(out, "%s\n", node->origin.count ? "" : node->name);
+}
+
+void norn_explain_plan(const norn_plan *plan, norn_buffer *out) {
+    const norn_program *program = plan->program;
+    norn_buffer_format(out, "%s: %u steps on %s", plan->name, program->step_count,
+                       plan->device_name);
+    if (plan->device) norn_buffer_format(out, ", %u of them on the CPU", program->host_steps);
+    norn_buffer_text(out, "\n");
+    for (uint32_t i = 0; i < plan->table_count; i++) {
+        const norn_plan_table *table = &plan->tables[i];
+        norn_buffer_format(out, "table %s: dim %lld, %s\n", table->name, (long long)table->dim,
+                           table->data ? "rows from the model" : "rows from the package");
+    }
+    for (uint32_t i = 0; i < program->step_count; i++) print_step(plan, &program->steps[i], i, out);
+}
