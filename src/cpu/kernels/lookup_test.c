@@ -1,0 +1,216 @@
+#include "base/memory.h"
+#include "cpu/cpu_kernel.h"
+#include "cpu/solo_call.h"
+#include "tensor/dtype.h"
+#include "tensor/view.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { ROWS = 50, DIM = 6 };
+static float rows_f32[ROWS][DIM];
+static uint16_t rows_f16[ROWS][DIM];
+static int8_t rows_i8[ROWS][12]; // six elements, two of padding, the scale
+static _Atomic uint64_t missing;
+
+/// Row k is k * 10 + column; the hashed table has the even keys 1000, 1002, ...
+static float cell(int64_t row, int64_t column) {
+    return (float)(row * 10 + column);
+}
+
+static norn_status resolve_even(const norn_table_binding *table, const int64_t *keys, int64_t count,
+                                const void **row_out) {
+    (void)table;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t row = (keys[i] - 1000) / 2;
+        bool known = keys[i] >= 1000 && keys[i] % 2 == 0 && row < ROWS;
+        row_out[i] = known ? rows_f32[row] : NULL;
+    }
+    return NORN_OK;
+}
+
+static void fill_tables(norn_table_binding tables[4]) {
+    for (int64_t r = 0; r < ROWS; r++) {
+        const float scale = 2;
+        for (int64_t c = 0; c < DIM; c++) {
+            rows_f32[r][c] = cell(r, c);
+            rows_f16[r][c] = norn_f32_to_f16(cell(r, c));
+            rows_i8[r][c] = (int8_t)(r + c);
+        }
+        memcpy(&rows_i8[r][8], &scale, sizeof scale);
+    }
+    tables[0] = (norn_table_binding){.name = "dense",
+                                     .dtype = NORN_F32,
+                                     .dim = DIM,
+                                     .row_count = ROWS,
+                                     .row_bytes = sizeof rows_f32[0],
+                                     .rows = rows_f32,
+                                     .missing = NORN_MISSING_ERROR};
+    tables[1] = tables[0];
+    tables[1].name = "half", tables[1].dtype = NORN_F16;
+    tables[1].rows = rows_f16, tables[1].row_bytes = sizeof rows_f16[0];
+    tables[2] = tables[0];
+    tables[2].name = "quantised", tables[2].dtype = NORN_I8;
+    tables[2].rows = rows_i8, tables[2].row_bytes = sizeof rows_i8[0];
+    tables[3] = tables[0];
+    tables[3].name = "hashed", tables[3].resolve = resolve_even;
+    tables[3].missing = NORN_MISSING_DEFAULT, tables[3].missing_count = &missing;
+}
+
+typedef struct fixture {
+    norn_table_binding tables[4];
+    norn_solo solo;
+    norn_lookup_column columns[4];
+    norn_region region;
+    norn_view in[4], out;
+} fixture;
+
+static norn_lookup_column column_of(uint32_t table, norn_keys_form form, norn_pool_mode pool) {
+    return (norn_lookup_column){.table = table,
+                                .dim = DIM,
+                                .form = form,
+                                .pool = pool,
+                                .rows_input = NORN_NO_INPUT,
+                                .offsets_input = NORN_NO_INPUT,
+                                .weights_input = NORN_NO_INPUT};
+}
+
+static norn_status run(fixture *f, uint32_t column_count, uint32_t in_count, norn_pool *pool) {
+    fill_tables(f->tables);
+    f->region.lookup = (norn_lookup_region){column_count, f->columns};
+    norn_solo_init(&f->solo, norn_alloc_heap(), pool);
+    f->solo.call.region = &f->region;
+    f->solo.call.tables = f->tables;
+    f->solo.call.in = f->in, f->solo.call.in_count = in_count;
+    f->solo.call.out = &f->out, f->solo.call.out_count = 1;
+    return norn_solo_run(&f->solo, norn_cpu_lookup);
+}
+
+static void columns_of_any_table_type_lie_side_by_side(void **state) {
+    enum { BATCH = 1000 };
+    static int64_t keys[BATCH * 3];
+    static float y[BATCH * 21];
+    norn_pool *pool;
+    (void)state;
+    assert_int_equal(norn_pool_create(2, norn_alloc_heap(), &pool), NORN_OK);
+    for (int64_t i = 0; i < BATCH * 3; i++) keys[i] = i * 7 % ROWS;
+    for (int64_t i = 0; i < BATCH * 21; i++) y[i] = 777;
+    fixture f = {.in = {norn_view_of(NORN_I64, 2, (int64_t[]){BATCH, 3}, keys)},
+                 .out = norn_view_of(NORN_F32, 2, (int64_t[]){BATCH, 3 * DIM}, y)};
+    f.out.row_stride = 21;
+    for (uint32_t c = 0; c < 3; c++) {
+        f.columns[c] = column_of(c, NORN_KEYS_ONE, NORN_POOL_NONE);
+        f.columns[c].keys_first = c, f.columns[c].keys_stride = 3, f.columns[c].keys_count = 1;
+        f.columns[c].column = c * DIM;
+    }
+    assert_int_equal(run(&f, 3, 1, pool), NORN_OK);
+    for (int64_t b = 0; b < BATCH; b++)
+        for (int64_t c = 0; c < 21; c++) {
+            float want = 777;
+            if (c < 12) want = cell(keys[b * 3 + c / DIM], c % DIM);
+            if (c >= 12 && c < 18) want = 2 * (float)(keys[b * 3 + 2] + c - 12);
+            if (y[b * 21 + c] != want)
+                fail_msg("row %d column %d: %g, not %g", (int)b, (int)c, (double)y[b * 21 + c],
+                         (double)want);
+        }
+    norn_solo_deinit(&f.solo);
+    norn_pool_destroy(pool);
+}
+
+static void bags_are_pooled_with_weights_and_empty_ones_are_zero(void **state) {
+    int32_t values[] = {1, 2, 3, 40, 5};
+    int64_t offsets[] = {0, 3, 3, 5};
+    float weights[] = {1, 0.5f, -1, 2, 4};
+    (void)state;
+    for (int pool = NORN_POOL_SUM; pool <= NORN_POOL_MAX; pool++) {
+        bool weighted = pool == NORN_POOL_SUM;
+        fixture f = {.in = {norn_view_of(NORN_I32, 1, (int64_t[]){5}, values),
+                            norn_view_of(NORN_I64, 1, (int64_t[]){4}, offsets),
+                            norn_view_of(NORN_F32, 1, (int64_t[]){5}, weights)},
+                     .out = norn_view_of(NORN_F32, 2, (int64_t[]){3, DIM}, NULL)};
+        f.columns[0] = column_of(0, NORN_KEYS_CSR, (norn_pool_mode)pool);
+        f.columns[0].offsets_input = 1;
+        if (weighted) f.columns[0].weights_input = 2;
+        assert_int_equal(run(&f, 1, 3, NULL), NORN_OK);
+        const float *y = f.out.data;
+        for (int64_t c = 0; c < DIM; c++) {
+            float first = weighted                 ? cell(1, c) + 0.5f * cell(2, c) - cell(3, c)
+                          : pool == NORN_POOL_MEAN ? (cell(1, c) + cell(2, c) + cell(3, c)) / 3
+                                                   : cell(3, c);
+            float last = weighted                 ? 2 * cell(40, c) + 4 * cell(5, c)
+                         : pool == NORN_POOL_MEAN ? (cell(40, c) + cell(5, c)) / 2
+                                                  : cell(40, c);
+            assert_true(fabsf(y[c] - first) < 1e-4f);
+            assert_true(y[DIM + c] == 0);
+            assert_true(fabsf(y[2 * DIM + c] - last) < 1e-4f);
+        }
+        norn_solo_deinit(&f.solo);
+    }
+}
+
+static void missing_keys_of_a_hashed_table_are_zero_and_counted(void **state) {
+    int64_t keys[] = {1000, 1001, 1098, -4};
+    (void)state;
+    fixture f = {.in = {norn_view_of(NORN_I64, 1, (int64_t[]){4}, keys)},
+                 .out = norn_view_of(NORN_F32, 2, (int64_t[]){4, DIM}, NULL)};
+    f.columns[0] = column_of(3, NORN_KEYS_ONE, NORN_POOL_NONE);
+    atomic_store(&missing, 0);
+    assert_int_equal(run(&f, 1, 1, NULL), NORN_OK);
+    const float *y = f.out.data;
+    for (int64_t c = 0; c < DIM; c++) {
+        assert_true(y[c] == cell(0, c) && y[DIM + c] == 0);
+        assert_true(y[2 * DIM + c] == cell(49, c) && y[3 * DIM + c] == 0);
+    }
+    assert_int_equal(atomic_load(&missing), 2);
+    norn_solo_deinit(&f.solo);
+}
+
+static void a_key_outside_a_dense_table_names_table_and_key(void **state) {
+    int64_t keys[] = {3, 50};
+    (void)state;
+    fixture f = {.in = {norn_view_of(NORN_I64, 1, (int64_t[]){2}, keys)},
+                 .out = norn_view_of(NORN_F32, 2, (int64_t[]){2, DIM}, NULL)};
+    f.columns[0] = column_of(0, NORN_KEYS_ONE, NORN_POOL_NONE);
+    assert_int_equal(run(&f, 1, 1, NULL), NORN_INVALID_ARGUMENT);
+    assert_non_null(strstr(norn_message(), "key 50 is outside table 'dense'"));
+    norn_solo_deinit(&f.solo);
+    keys[1] = -1; // counts from the end where the operator says so
+    f.columns[0].negative_wraps = true;
+    f.out.data = NULL;
+    assert_int_equal(run(&f, 1, 1, NULL), NORN_OK);
+    assert_true(((const float *)f.out.data)[DIM] == cell(49, 0));
+    norn_solo_deinit(&f.solo);
+}
+
+static void hostile_offsets_are_refused(void **state) {
+    int64_t values[] = {1, 2, 3};
+    int64_t bad[][3] = {{0, 2, 4}, {0, 3, 2}, {-1, 2, 3}};
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        fixture f = {.in = {norn_view_of(NORN_I64, 1, (int64_t[]){3}, values),
+                            norn_view_of(NORN_I64, 1, (int64_t[]){3}, bad[i])},
+                     .out = norn_view_of(NORN_F32, 2, (int64_t[]){2, DIM}, NULL)};
+        f.columns[0] = column_of(0, NORN_KEYS_CSR, NORN_POOL_SUM);
+        f.columns[0].offsets_input = 1;
+        assert_int_equal(run(&f, 1, 2, NULL), NORN_INVALID_ARGUMENT);
+        assert_non_null(strstr(norn_message(), "offsets must not fall"));
+        norn_solo_deinit(&f.solo);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(columns_of_any_table_type_lie_side_by_side),
+        cmocka_unit_test(bags_are_pooled_with_weights_and_empty_ones_are_zero),
+        cmocka_unit_test(missing_keys_of_a_hashed_table_are_zero_and_counted),
+        cmocka_unit_test(a_key_outside_a_dense_table_names_table_and_key),
+        cmocka_unit_test(hostile_offsets_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,203 @@
+#include "base/hash.h"
+#include "base/memory.h"
+#include "cpu/cpu_kernel.h"
+#include "cpu/solo_call.h"
+#include "tensor/dtype.h"
+#include "tensor/view.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static norn_random rng;
+
+typedef struct program {
+    norn_scalar_load loads[4];
+    norn_scalar_instr code[12];
+    uint16_t stores[2];
+    uint32_t loads_used, used;
+} program;
+
+static uint16_t add(program *p, norn_scalar_op op, norn_dtype dtype, uint16_t a, uint16_t b,
+                    uint16_t c) {
+    p->code[p->used] =
+        (norn_scalar_instr){.op = (uint16_t)op, .dtype = dtype, .a = a, .b = b, .c = c};
+    return (uint16_t)p->used++;
+}
+static uint16_t load(program *p, norn_dtype stored, norn_dtype dtype, const bool *broadcast,
+                     int rank) {
+    uint16_t index = (uint16_t)p->loads_used++;
+    p->loads[index] = (norn_scalar_load){.input = index, .dtype = stored};
+    for (int d = 0; broadcast && d < rank; d++) p->loads[index].broadcast[d] = broadcast[d];
+    uint16_t reg = add(p, NORN_SCALAR_LOAD, dtype, 0, 0, 0);
+    p->code[reg].load = index;
+    return reg;
+}
+
+static norn_status run(program *p, uint32_t store_count, const norn_view *in, norn_view *out,
+                       norn_pool *pool, norn_solo *solo) {
+    norn_region region = {
+        .pointwise = {{p->loads_used, p->used, store_count, p->loads, p->code, p->stores}}};
+    norn_solo_init(solo, norn_alloc_heap(), pool);
+    solo->call.region = &region;
+    solo->call.in = in;
+    solo->call.in_count = p->loads_used;
+    solo->call.out = out;
+    solo->call.out_count = store_count;
+    return norn_solo_run(solo, norn_cpu_pointwise);
+}
+
+/// y = tanh(a * b) + c over [outer, rows, columns], operands repeating as `mask` says: bit 3 *
+/// operand
+/// + dim. The output may have a row stride.
+static void check_broadcast(const int64_t dims[3], unsigned mask, int64_t stride, norn_pool *pool) {
+    norn_view in[3], out = norn_view_of(NORN_F32, 3, dims, NULL);
+    float *data[3];
+    program p = {0};
+    uint16_t regs[3];
+    for (int i = 0; i < 3; i++) {
+        bool broadcast[3];
+        int64_t own[3];
+        for (int d = 0; d < 3; d++) {
+            broadcast[d] = mask >> (3 * i + d) & 1;
+            own[d] = broadcast[d] ? 1 : dims[d];
+        }
+        int64_t count = own[0] * own[1] * own[2];
+        data[i] = malloc((size_t)(count + 1) * sizeof(float));
+        for (int64_t e = 0; e < count; e++) data[i][e] = (float)(norn_random_unit(&rng) * 2 - 1);
+        in[i] = norn_view_of(NORN_F32, 3, own, data[i]);
+        regs[i] = load(&p, NORN_F32, NORN_F32, broadcast, 3);
+    }
+    uint16_t product = add(&p, NORN_SCALAR_MUL, NORN_F32, regs[0], regs[1], 0);
+    uint16_t bent = add(&p, NORN_SCALAR_TANH, NORN_F32, product, 0, 0);
+    p.stores[0] = add(&p, NORN_SCALAR_ADD, NORN_F32, bent, regs[2], 0);
+    int64_t row = stride ? stride : dims[2], total = dims[0] * dims[1] * row;
+    float *y = malloc((size_t)(total + 8) * sizeof(float));
+    for (int64_t i = 0; i < total + 8; i++) y[i] = 777;
+    out.data = y;
+    out.row_stride = stride;
+    norn_solo solo;
+    assert_int_equal(run(&p, 1, in, &out, pool, &solo), NORN_OK);
+    for (int64_t o = 0; o < dims[0]; o++)
+        for (int64_t r = 0; r < dims[1]; r++)
+            for (int64_t c = 0; c < row; c++) {
+                float got = y[(o * dims[1] + r) * row + c];
+                if (c >= dims[2]) {
+                    assert_true(got == 777);
+                    continue;
+                }
+                double x[3];
+                for (int i = 0; i < 3; i++) {
+                    int64_t at_o = in[i].dims[0] == 1 ? 0 : o, at_r = in[i].dims[1] == 1 ? 0 : r,
+                            at_c = in[i].dims[2] == 1 ? 0 : c;
+                    x[i] = (double)data[i][(at_o * in[i].dims[1] + at_r) * in[i].dims[2] + at_c];
+                }
+                if (!(fabs((double)got - (tanh(x[0] * x[1]) + x[2])) < 1e-6))
+                    fail_msg("mask %x at %d %d %d: %g", mask, (int)o, (int)r, (int)c, (double)got);
+            }
+    for (int64_t i = total; i < total + 8; i++) assert_true(y[i] == 777);
+    norn_solo_deinit(&solo);
+    for (int i = 0; i < 3; i++) free(data[i]);
+    free(y);
+}
+
+static void operands_repeat_along_any_dims(void **state) {
+    (void)state;
+    for (unsigned mask = 0; mask < 512; mask++)
+        check_broadcast((int64_t[]){3, 5, 19}, mask, 0, NULL);
+    for (unsigned mask = 0; mask < 512; mask += 37) {
+        check_broadcast((int64_t[]){2, 7, 130}, mask, 0, NULL);
+        check_broadcast((int64_t[]){2, 3, 33}, mask, 40, NULL);
+        check_broadcast((int64_t[]){1, 1, 5000}, mask, 0, NULL);
+        check_broadcast((int64_t[]){4, 0, 3}, mask, 0, NULL);
+    }
+}
+
+static void threads_share_large_work(void **state) {
+    norn_pool *pool;
+    (void)state;
+    assert_int_equal(norn_pool_create(2, norn_alloc_heap(), &pool), NORN_OK);
+    for (unsigned mask = 0; mask < 512; mask += 61) {
+        check_broadcast((int64_t[]){5, 300, 100}, mask, 0, pool);
+        check_broadcast((int64_t[]){1, 2, 60000}, mask, 0, pool);
+        check_broadcast((int64_t[]){64, 50, 33}, mask, 36, pool);
+    }
+    norn_pool_destroy(pool);
+}
+
+static void integers_wrap_and_never_trap(void **state) {
+    int32_t a[] = {INT32_MIN, INT32_MIN, 7, -7, 7, 2000000000, 5, 0};
+    int32_t b[] = {-1, 0, -2, 2, 0, 2000000000, -3, 3};
+    const int32_t quotient[] = {INT32_MIN, 0, -3, -3, 0, 1, -1, 0};
+    const int32_t modulo[] = {0, 0, -1, 1, 0, 0, -1, 0};
+    (void)state;
+    program p = {0};
+    uint16_t x = load(&p, NORN_I32, NORN_I32, NULL, 0), y = load(&p, NORN_I32, NORN_I32, NULL, 0);
+    p.stores[0] = add(&p, NORN_SCALAR_DIV, NORN_I32, x, y, 0);
+    p.stores[1] = add(&p, NORN_SCALAR_MOD, NORN_I32, x, y, 0);
+    norn_view in[2] = {norn_view_of(NORN_I32, 1, (int64_t[]){8}, a),
+                       norn_view_of(NORN_I32, 1, (int64_t[]){8}, b)};
+    norn_view out[2] = {norn_view_of(NORN_I32, 1, (int64_t[]){8}, NULL),
+                        norn_view_of(NORN_I32, 1, (int64_t[]){8}, NULL)};
+    norn_solo solo;
+    assert_int_equal(run(&p, 2, in, out, NULL, &solo), NORN_OK);
+    assert_memory_equal(out[0].data, quotient, sizeof quotient);
+    assert_memory_equal(out[1].data, modulo, sizeof modulo);
+    norn_solo_deinit(&solo);
+}
+
+static void types_convert_at_loads_stores_and_between(void **state) {
+    uint16_t halves[] = {0x3c00, 0xc000, 0x7c00, 0x3555}; // 1, -2, infinity, 0.333
+    uint8_t chosen[] = {1, 0, 0, 1};
+    (void)state;
+    program p = {0};
+    uint16_t x = load(&p, NORN_F16, NORN_F32, NULL, 0), m = load(&p, NORN_BOOL, NORN_BOOL, NULL, 0);
+    uint16_t minus = add(&p, NORN_SCALAR_NEG, NORN_F32, x, 0, 0);
+    uint16_t pick = add(&p, NORN_SCALAR_SELECT, NORN_F32, m, x, minus);
+    uint16_t whole = add(&p, NORN_SCALAR_CAST, NORN_I64, x, 0, 0);
+    p.stores[0] = pick;
+    p.stores[1] = whole;
+    norn_view in[2] = {norn_view_of(NORN_F16, 1, (int64_t[]){4}, halves),
+                       norn_view_of(NORN_BOOL, 1, (int64_t[]){4}, chosen)};
+    norn_view out[2] = {norn_view_of(NORN_BF16, 1, (int64_t[]){4}, NULL),
+                        norn_view_of(NORN_I64, 1, (int64_t[]){4}, NULL)};
+    norn_solo solo;
+    assert_int_equal(run(&p, 2, in, out, NULL, &solo), NORN_OK);
+    const uint16_t *got = out[0].data;
+    const int64_t *integers = out[1].data;
+    assert_true(norn_bf16_to_f32(got[0]) == 1 && norn_bf16_to_f32(got[1]) == 2);
+    assert_true(isinf((double)norn_bf16_to_f32(got[2])) && norn_bf16_to_f32(got[2]) < 0);
+    assert_true(fabsf(norn_bf16_to_f32(got[3]) - 0.333f) < 0.002f);
+    assert_true(integers[0] == 1 && integers[1] == -2 && integers[2] == INT64_MAX &&
+                integers[3] == 0);
+    norn_solo_deinit(&solo);
+}
+
+static void a_broadcast_that_does_not_fit_is_refused(void **state) {
+    float x[3] = {0};
+    (void)state;
+    program p = {0};
+    p.stores[0] = load(&p, NORN_F32, NORN_F32, NULL, 0);
+    norn_view in = norn_view_of(NORN_F32, 1, (int64_t[]){3}, x);
+    norn_view out = norn_view_of(NORN_F32, 1, (int64_t[]){4}, NULL);
+    norn_solo solo;
+    assert_int_equal(run(&p, 1, &in, &out, NULL, &solo), NORN_INVALID_ARGUMENT);
+    assert_non_null(strstr(norn_message(), "input 0 has 3 elements, its broadcast needs 4"));
+    norn_solo_deinit(&solo);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(operands_repeat_along_any_dims),
+        cmocka_unit_test(threads_share_large_work),
+        cmocka_unit_test(integers_wrap_and_never_trap),
+        cmocka_unit_test(types_convert_at_loads_stores_and_between),
+        cmocka_unit_test(a_broadcast_that_does_not_fit_is_refused),
+    };
+    norn_random_init(&rng, 5);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
