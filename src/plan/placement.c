@@ -102,6 +102,11 @@ norn_value *norn_placement_source(norn_value *value) {
 // ---- shapes that are somebody's word
 // -------------------------------------------------------------
 
+/// Regions whose size is their output's: kernels check each operand against it.
+static bool sized_by_output(const norn_node *node) {
+    return norn_node_is(node, NORN_OP_Pointwise) || norn_node_is(node, NORN_OP_RowReduce);
+}
+
 /// A model declares shapes and a plan file stores them; where inference does not say the same,
 /// kernels must not rely on them before a run has looked.
 static norn_status find_declared(placer *p, norn_node *node) {
@@ -131,7 +136,7 @@ static norn_status find_declared(placer *p, norn_node *node) {
     norn_status status = node->op->shape(&ctx);
     p->graph->symbols.count = symbols; // what it made up is of no use to anybody else
     NORN_TRY(status);
-    for (uint32_t i = 0; i < node->out_count; i++) {
+    for (uint32_t i = 0; i < node->out_count && !sized_by_output(node); i++) {
         const norn_value *value = node->out[i];
         if (!value) continue;
         if (ctx.out[i].dtype != NORN_DTYPE_NONE && ctx.out[i].dtype != value->dtype)

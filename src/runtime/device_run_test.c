@@ -109,7 +109,7 @@ static void a_step_without_a_device_kernel_runs_on_the_cpu_between_copies(void *
     turned.dims[1] = norn_dim_symbol(h.batch);
     b = hand_value(&h, "b", NORN_F32, turned);
     norn_value *c = hand_value(&h, "c", NORN_F32, hand_rows(&h, 4));
-    const int64_t perm[] = {1, 0};
+    static const int64_t perm[] = {1, 0};
     norn_attr attr = {.name = "perm", .kind = NORN_ATTR_INTS, .count = 2, .ints = perm};
     hand_node(&h, NORN_OP_Transpose, "turn", &a, 1, &b, 1, (norn_attrs){&attr, 1}, NULL);
     hand_node(&h, NORN_OP_Transpose, "back", &b, 1, &c, 1, (norn_attrs){&attr, 1}, NULL);
