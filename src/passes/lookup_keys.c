@@ -39,17 +39,17 @@ static bool first_of_split(const norn_node *split, uint32_t index, int64_t *firs
     return true;
 }
 
-norn_key_columns norn_lookup_keys(norn_value *keys, norn_dim rows, int64_t count) {
-    norn_value *root = norn_value_unreshaped(keys);
-    norn_key_columns whole = {.keys = root};
-    norn_node *node = root->producer;
-    norn_value *wide = node ? norn_node_in(node, 0) : NULL;
+/// The first of the `count` columns of a wider matrix, *wide, that `root` is; -1 if it is none.
+static int64_t first_column(const norn_value *root, norn_dim rows, int64_t count,
+                            norn_value **wide) {
+    const norn_node *node = root->producer;
     int64_t first = -1;
-    if (!wide || wide->data || wide->shape.rank != 2 || !norn_dim_is_const(wide->shape.dims[1]))
-        return whole;
-    if (!norn_dim_equal(wide->shape.dims[0], rows)) return whole;
-    int64_t stride = wide->shape.dims[1].constant;
     bool found = false;
+    *wide = node ? norn_node_in(node, 0) : NULL;
+    if (!*wide || (*wide)->data || (*wide)->shape.rank != 2) return -1;
+    const norn_shape *shape = &(*wide)->shape;
+    if (!norn_dim_is_const(shape->dims[1]) || !norn_dim_equal(shape->dims[0], rows)) return -1;
+    int64_t stride = shape->dims[1].constant;
     if (norn_node_is(node, NORN_OP_Gather)) {
         int64_t axis = norn_attr_i64(node->attrs, "axis", 0);
         found = (axis == 1 || axis == -1) && count == 1 &&
@@ -59,6 +59,46 @@ norn_key_columns norn_lookup_keys(norn_value *keys, norn_dim rows, int64_t count
     } else if (norn_node_is(node, NORN_OP_Split)) {
         found = first_of_split(node, root->producer_index, &first);
     }
-    if (!found || first < 0 || count < 1 || count > stride - first) return whole;
-    return (norn_key_columns){.keys = wide, .first = first, .stride = stride, .node = node};
+    return found && count >= 1 && count <= stride - first ? first : -1;
+}
+
+/// Cast of all of `wide`: one that is there, or a new one like `cast`.
+static norn_status cast_whole(norn_graph *graph, norn_node *cast, norn_value *wide,
+                              norn_value **out) {
+    for (const norn_use *use = wide->uses; use; use = use->next) {
+        if (!norn_node_is(use->node, NORN_OP_Cast) ||
+            use->node->out[0]->dtype != cast->out[0]->dtype)
+            continue;
+        *out = use->node->out[0];
+        return NORN_OK;
+    }
+    norn_node *made;
+    // Where the column was sliced, so that it stands before all that reads it.
+    norn_node *before = norn_value_unreshaped(cast->in[0].value)->producer;
+    NORN_TRY(norn_rewrite_node(graph, before, NORN_OP_Cast, &wide, 1, cast->attrs,
+                               cast->out[0]->dtype, &wide->shape, cast, &made));
+    *out = made->out[0];
+    return NORN_OK;
+}
+
+norn_status norn_lookup_keys(norn_graph *graph, norn_value *keys, norn_dim rows, int64_t count,
+                             norn_key_columns *out) {
+    norn_value *root = norn_value_unreshaped(keys), *wide;
+    norn_node *cast = norn_node_is(root->producer, NORN_OP_Cast) ? root->producer : NULL;
+    norn_value *below = cast && cast->in[0].value ? norn_value_unreshaped(cast->in[0].value) : root;
+    bool widens = below->dtype == NORN_I32 && root->dtype == NORN_I64; // the region reads both
+    *out = (norn_key_columns){.keys = root};
+    int64_t first = first_column(below, rows, count, &wide);
+    if (widens && !below->data) out->keys = below, out->nodes[out->node_count++] = cast;
+    if (first < 0) return NORN_OK;
+    if (cast && !widens) {
+        out->nodes[out->node_count++] = cast;
+        NORN_TRY(cast_whole(graph, cast, wide, &out->keys));
+    } else {
+        out->keys = wide;
+    }
+    out->nodes[out->node_count++] = below->producer;
+    out->first = first;
+    out->stride = wide->shape.dims[1].constant;
+    return NORN_OK;
 }

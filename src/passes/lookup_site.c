@@ -224,12 +224,13 @@ static norn_status rows_site(norn_graph *graph, norn_node *node, norn_value *ids
     if (one) column->pool = NORN_POOL_NONE;
     column->form = one ? NORN_KEYS_ONE : NORN_KEYS_FIXED;
     column->keys_count = count;
-    norn_key_columns keys =
-        norn_lookup_keys(ids, site->rows, site->field_offsets ? site->fields : count);
+    norn_key_columns keys;
+    NORN_TRY(norn_lookup_keys(graph, ids, site->rows, site->field_offsets ? site->fields : count,
+                              &keys));
     site->keys = keys.keys;
     column->keys_first = keys.first, column->keys_stride = keys.stride;
     if (site->field_offsets && !keys.stride) column->keys_stride = site->fields;
-    add_node(site, keys.node);
+    for (uint32_t i = 0; i < keys.node_count; i++) add_node(site, keys.nodes[i]);
     *found = finish(graph, site);
     return NORN_OK;
 }

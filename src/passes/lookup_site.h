@@ -41,12 +41,14 @@ norn_status norn_lookup_in_package(const norn_pass_context *context, norn_graph 
                                    const char *name, bool *found) NORN_NODISCARD;
 
 /// `keys` as columns of a wider input, when it is `count` columns of one: x[:, i], x[:, a:b],
-/// split(x).
+/// split(x), and what casts them.
 typedef struct norn_key_columns {
     norn_value *keys;
     int64_t first, stride; ///< stride 0: keys is all of its tensor
-    norn_node *node;       ///< the slicing node, or NULL
+    norn_node *nodes[2];   ///< what need not run for this: slices, casts
+    uint32_t node_count;
 } norn_key_columns;
-norn_key_columns norn_lookup_keys(norn_value *keys, norn_dim rows, int64_t count);
+norn_status norn_lookup_keys(norn_graph *graph, norn_value *keys, norn_dim rows, int64_t count,
+                             norn_key_columns *out) NORN_NODISCARD;
 
 #endif

@@ -68,6 +68,40 @@ static void fields_of_one_input_are_columns_of_one_lookup(void **state) {
     test_end(t);
 }
 
+/// As DeepCTR-Torch has it: one float matrix, of which columns are cast to ids.
+static void columns_that_are_cast_are_cast_as_one(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 3)), *parts[2];
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        norn_value *slice = OP(t, Slice, NONE, x, INTS(t, i), INTS(t, i + 1), INTS(t, 1));
+        parts[i] = OP(t, Gather, NONE, table(t, "rows", 10 + i, 4),
+                      OP(t, Cast, ATTR_INT("to", NORN_I64), slice));
+    }
+    test_output(t, OP(t, Concat, ATTR_INT("axis", -1), parts[0], parts[1]));
+    run(t);
+    const norn_node *cast = test_find(t, NORN_OP_Cast), *lookup = test_find(t, NORN_OP_Lookup);
+    assert_int_equal(test_count(t, NORN_OP_Cast), 1);
+    assert_int_equal(test_count(t, NORN_OP_Slice), 0);
+    assert_ptr_equal(cast->in[0].value, x);
+    assert_ptr_equal(lookup->in[0].value, cast->out[0]);
+    assert_int_equal(lookup_of(t)->columns[1].keys_first, 1);
+    assert_int_equal(lookup_of(t)->columns[1].keys_stride, 3);
+    test_end(t);
+}
+
+static void ids_that_are_only_widened_are_read_as_they_are(void **state) {
+    test_graph *t = test_begin();
+    norn_value *ids = test_input(t, "ids", NORN_I32, DIMS(B));
+    (void)state;
+    test_output(t, OP(t, Gather, NONE, table(t, "rows", 10, 4),
+                      OP(t, Cast, ATTR_INT("to", NORN_I64), ids)));
+    run(t);
+    assert_int_equal(t->graph->node_count, 1);
+    assert_ptr_equal(test_find(t, NORN_OP_Lookup)->in[0].value, ids);
+    test_end(t);
+}
+
 static void bags_are_pooled(void **state) {
     test_graph *t = test_begin();
     norn_value *bag = test_input(t, "bag", NORN_I32, DIMS(B, 6)),
@@ -339,6 +373,8 @@ static void gathers_that_are_no_lookups_stay(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fields_of_one_input_are_columns_of_one_lookup),
+        cmocka_unit_test(columns_that_are_cast_are_cast_as_one),
+        cmocka_unit_test(ids_that_are_only_widened_are_read_as_they_are),
         cmocka_unit_test(bags_are_pooled),
         cmocka_unit_test(a_history_is_rows_side_by_side),
         cmocka_unit_test(joined_histories_are_looked_up_step_by_step),

@@ -173,39 +173,6 @@ static void drop_expands(simplifier *s) {
     }
 }
 
-static bool same_concat_axis(const norn_node *outer, const norn_value *in) {
-    const norn_node *inner = in->producer;
-    int32_t rank = in->shape.rank;
-    if (!norn_node_is(inner, NORN_OP_Concat) || rank < 1 || norn_value_only_reader(in) != outer)
-        return false;
-    if (in->readers != 1) return false;
-    int64_t a = norn_attr_i64(outer->attrs, "axis", 0), b = norn_attr_i64(inner->attrs, "axis", 0);
-    return (a < 0 ? a + rank : a) == (b < 0 ? b + rank : b);
-}
-
-static norn_status simplify_concat(simplifier *s) {
-    norn_node *node = s->node;
-    if (node->in_count == 1) return becomes(s, s->x);
-    for (uint32_t i = 0; i < node->in_count; i++) {
-        if (!node->in[i].value || !same_concat_axis(node, node->in[i].value)) continue;
-        norn_node *inner = node->in[i].value->producer;
-        uint32_t count = node->in_count - 1 + inner->in_count, at = 0;
-        norn_value **in, *out;
-        norn_node *flat;
-        NORN_TRY(NORN_TAKE_ARRAY(&s->graph->arena, count, &in));
-        for (uint32_t j = 0; j < node->in_count; j++) {
-            if (j != i) in[at++] = node->in[j].value;
-            for (uint32_t k = 0; j == i && k < inner->in_count; k++) in[at++] = inner->in[k].value;
-        }
-        NORN_TRY(norn_graph_value(s->graph, s->out->name, s->out->dtype, &s->out->shape, &out));
-        NORN_TRY(norn_graph_node(s->graph, node, node->op, node->name, in, count, &out, 1,
-                                 node->attrs, node, &flat));
-        NORN_TRY(norn_node_add_origin(s->graph, flat, inner));
-        return becomes(s, out);
-    }
-    return NORN_OK;
-}
-
 static norn_status simplify_node(simplifier *s) {
     switch (s->node->op->id) {
     case NORN_OP_Identity:
@@ -235,7 +202,7 @@ static norn_status simplify_node(simplifier *s) {
     case NORN_OP_Split:
         return same_shape(s) ? becomes(s, s->x) : NORN_OK;
     case NORN_OP_Concat:
-        return simplify_concat(s);
+        return s->node->in_count == 1 ? becomes(s, s->x) : NORN_OK;
     case NORN_OP_Transpose:
         return simplify_transpose(s);
     case NORN_OP_ReduceSum:

@@ -113,7 +113,7 @@ static void a_concat_of_a_concat_is_one(void **state) {
     (void)state;
     norn_value *inner = OP(t, Concat, ATTR_INT("axis", -1), x, y);
     test_output(t, OP(t, Concat, ATTR_INT("axis", 1), y, inner, x));
-    test_run(t, norn_pass_simplify);
+    test_run(t, norn_pass_simplify_concat);
     const norn_node *concat = test_find(t, NORN_OP_Concat);
     assert_int_equal(t->graph->node_count, 1);
     assert_int_equal(concat->in_count, 4);
@@ -122,6 +122,51 @@ static void a_concat_of_a_concat_is_one(void **state) {
     assert_ptr_equal(concat->in[2].value, y);
     assert_ptr_equal(concat->in[3].value, x);
     assert_int_equal(concat->origin.count, 2);
+    test_end(t);
+}
+
+static norn_value *columns(test_graph *t, norn_value *x, int first, int end) {
+    return OP(t, Slice, NONE, x, INTS(t, first), INTS(t, end), INTS(t, 1));
+}
+
+static void slices_that_are_put_together_again_are_one(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 6)),
+               *y = test_input(t, "y", NORN_F32, DIMS(B, 2));
+    (void)state;
+    test_output(t, OP(t, Concat, ATTR_INT("axis", 1), columns(t, x, 0, 1), columns(t, x, 1, 4), y,
+                      columns(t, x, 5, 6), columns(t, x, 0, 2)));
+    test_output(
+        t, OP(t, Relu, NONE,
+              OP(t, Concat, ATTR_INT("axis", -1), columns(t, x, 0, 3), columns(t, x, -3, 100))));
+    test_run(t, norn_pass_simplify_concat);
+    const norn_node *concat = test_find(t, NORN_OP_Concat);
+    assert_int_equal(test_count(t, NORN_OP_Concat), 1);
+    assert_int_equal(test_count(t, NORN_OP_Slice), 3);
+    assert_int_equal(concat->in_count, 4);
+    assert_int_equal(concat->in[0].value->shape.dims[1].constant, 4);
+    const norn_node *slice = concat->in[0].value->producer;
+    assert_int_equal(*(const int64_t *)slice->in[1].value->data->data, 0);
+    assert_int_equal(*(const int64_t *)slice->in[2].value->data->data, 4);
+    assert_ptr_equal(concat->in[1].value, y);
+    assert_ptr_equal(test_find(t, NORN_OP_Relu)->in[0].value, x);
+    test_end(t);
+}
+
+static void outputs_of_a_split_in_order_are_what_was_split(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 6)), *split[2], *relu[2];
+    (void)state;
+    norn_attr attrs[2] = {{.name = "axis", .kind = NORN_ATTR_INT, .i64 = -1},
+                          {.name = "num_outputs", .kind = NORN_ATTR_INT, .i64 = 2}};
+    relu[0] = OP(t, Relu, NONE, x);
+    const norn_node *node = test_node(t, NORN_OP_Split, (norn_attrs){attrs, 2}, 2, relu, 1);
+    split[0] = node->out[0], split[1] = node->out[1];
+    test_output(t, OP(t, Concat, ATTR_INT("axis", 1), split[0], split[1]));
+    test_output(t, OP(t, Concat, ATTR_INT("axis", 1), split[1], split[0]));
+    test_run(t, norn_pass_simplify_concat);
+    assert_int_equal(test_count(t, NORN_OP_Concat), 1);
+    assert_ptr_equal(test_result(t, 0), relu[0]);
     test_end(t);
 }
 
@@ -135,6 +180,8 @@ int main(void) {
         cmocka_unit_test(a_transpose_of_ones_is_a_reshape),
         cmocka_unit_test(an_expand_that_broadcasts_anyway_is_dropped),
         cmocka_unit_test(a_concat_of_a_concat_is_one),
+        cmocka_unit_test(slices_that_are_put_together_again_are_one),
+        cmocka_unit_test(outputs_of_a_split_in_order_are_what_was_split),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
