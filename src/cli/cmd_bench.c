@@ -1,4 +1,5 @@
 #include "base/thread.h"
+#include "cli/inputs.h"
 #include "cli/load.h"
 #include "insight/bench.h"
 
@@ -13,7 +14,7 @@ const cli_command cli_bench = {
     .operand_count = 1,
     .summary = "time a model: throughput and latencies of each phase",
     .details = "A closed loop: each of --concurrency callers runs the next batch as soon as it has the last. Inputs are\n"
-               "random and several sets take turns; ids spread over their tables as in traffic.\n\n"
+               "random where they are not given, several sets take turns, and ids spread over their tables as in traffic.\n\n"
                "  norn bench model.norn --batch 64\n"
                "  norn bench model.norn --batch 256 --concurrency 2 --threads 1 --duration 10\n"
                "  norn bench model.norn --batch 64 --json | jq .run.p99_us\n"
@@ -33,11 +34,11 @@ static double us(double ns) {
 }
 
 static void print_text(const norn_bench_result *result, const norn_bench_options *options, int32_t threads) {
-    printf("batch %lld, %d caller%s, %d thread%s each, %.2f s, %lld runs\n", (long long)options->inputs.batch,
+    printf("batch %lld, %d caller%s, %d thread%s each, %.2f s, %lld runs\n", (long long)result->rows,
            options->concurrency, options->concurrency == 1 ? "" : "s", threads, threads == 1 ? "" : "s",
            result->elapsed_s, (long long)result->runs);
     printf("throughput %.1f runs/s, %.0f rows/s\n\n%-10s %10s %10s", (double)result->runs / result->elapsed_s,
-           (double)(result->runs * options->inputs.batch) / result->elapsed_s, "us", "min", "mean");
+           (double)(result->runs * result->rows) / result->elapsed_s, "us", "min", "mean");
     for (int q = 0; q < QUANTILE_COUNT; ++q) printf(" %10s", quantiles[q].name);
     printf(" %10s\n", "max");
     for (int p = 0; p < NORN_BENCH_PHASES; ++p) {
@@ -52,8 +53,8 @@ static void print_text(const norn_bench_result *result, const norn_bench_options
 static void print_json(const norn_bench_result *result, const norn_bench_options *options, int32_t threads) {
     printf("{\"batch\":%lld,\"concurrency\":%d,\"threads\":%d,\"duration_s\":%.3f,\"runs\":%lld,"
            "\"throughput_per_s\":%.3f,\"rows_per_s\":%.1f",
-           (long long)options->inputs.batch, options->concurrency, threads, result->elapsed_s, (long long)result->runs,
-           (double)result->runs / result->elapsed_s, (double)(result->runs * options->inputs.batch) / result->elapsed_s);
+           (long long)result->rows, options->concurrency, threads, result->elapsed_s, (long long)result->runs,
+           (double)result->runs / result->elapsed_s, (double)(result->runs * result->rows) / result->elapsed_s);
     for (int p = 0; p < NORN_BENCH_PHASES; ++p) {
         const norn_histogram *phase = &result->phase[p];
         printf(",\"%s\":{\"min_us\":%.3f,\"mean_us\":%.3f", norn_bench_phase_name((norn_bench_phase)p),
@@ -68,6 +69,7 @@ static void print_json(const norn_bench_result *result, const norn_bench_options
 static int run(int argc, char **argv) {
     cli_compiling compile = {0};
     const char *shapes = NULL;
+    cli_list named = {0};
     norn_input_shape *given = NULL;
     int64_t batch = 1, concurrency = 1, threads = 0, sets = 8, seed = 1;
     double duration = 3, warmup = 0.5;
@@ -78,6 +80,7 @@ static int run(int argc, char **argv) {
         {"--threads", 0, CLI_INT, &threads, "N", "compute threads of an instance (default: all cores shared out)"},
         {"--duration", 'd', CLI_REAL, &duration, "S", "seconds to measure (default 3)"},
         {"--warmup", 0, CLI_REAL, &warmup, "S", "seconds before measuring (default 0.5)"},
+        {"--input", 'i', CLI_LIST, &named, "NAME=FILE.npy", "an input; may be given many times. Others are random"},
         {"--shapes", 0, CLI_TEXT, &shapes, "S", "shapes of inputs: NAME:2x13,OTHER:2x26"},
         {"--input-sets", 0, CLI_INT, &sets, "N", "different inputs that take turns (default 8)"},
         {"--seed", 0, CLI_INT, &seed, "N", "of the inputs (default 1)"},
@@ -85,10 +88,13 @@ static int run(int argc, char **argv) {
         CLI_COMPILE_OPTIONS(&compile),
     };
     cli_loaded loaded = {0};
+    cli_inputs inputs = {0};
+    norn_arena arena;
     norn_bench_result *result = NULL;
     cli_list operands;
     int exit_status;
     size_t shape_count = 0;
+    norn_arena_init(&arena, norn_alloc_heap(), 4096);
     if (!cli_parse(&cli_bench, options, sizeof options / sizeof options[0], argc, argv, &operands, &exit_status)) goto done;
     if (concurrency < 1 || concurrency > 1024 || sets < 1 || sets > 4096 || threads > 1024) {
         exit_status = cli_error(&cli_bench, CLI_WRONG, "1 to 1024 callers, at most 1024 threads, 1 to 4096 input sets");
@@ -100,7 +106,10 @@ static int run(int argc, char **argv) {
     }
     exit_status = cli_load(&cli_bench, &compile, operands.at[0], &loaded);
     if (exit_status != CLI_DONE) goto done;
+    exit_status = cli_take_inputs(&cli_bench, loaded.plan, &named, NULL, &arena, &inputs);
+    if (exit_status != CLI_DONE) goto done;
     const norn_bench_options bench = {
+        .given = inputs.views,
         .inputs = {.batch = batch, .shapes = given, .shape_count = shape_count, .seed = (uint64_t)seed},
         .concurrency = (int32_t)concurrency,
         .threads = (int32_t)threads,
@@ -120,6 +129,9 @@ static int run(int argc, char **argv) {
 done:
     free(result);
     free(given);
+    cli_inputs_free(&inputs);
+    cli_list_free(&named);
+    norn_arena_deinit(&arena);
     cli_unload(&loaded);
     cli_list_free(&operands);
     return exit_status;

@@ -1,4 +1,4 @@
-#include "base/file.h"
+#include "cli/inputs.h"
 #include "cli/load.h"
 #include "insight/random_input.h"
 #include "plan/plan.h"
@@ -42,58 +42,13 @@ typedef struct run_state {
     const run_options *options;
     cli_loaded loaded;
     norn_arena arena;
-    norn_view *inputs;
-    norn_file **files; ///< of the inputs that were given
-    size_t input_count, output_count;
+    cli_inputs inputs;
+    size_t output_count;
     norn_input_shape *shapes;
     size_t shape_count;
     norn_session *session;
     norn_instance *instance;
 } run_state;
-
-static void file_of(const char *dir, const char *name, char out[4096]) {
-    const int at = snprintf(out, 4096, "%s/", dir);
-    (void)snprintf(out + at, 4096 - (size_t)at, "%s.npy", name);
-    for (char *c = out + at; *c; ++c)
-        if (*c == '/') *c = '_';
-}
-
-static norn_status load_npy(const char *path, norn_file **file, norn_view *view) {
-    NORN_TRY(norn_file_map(path, norn_alloc_heap(), file));
-    return norn_npy_decode(norn_file_bytes(*file), path, view);
-}
-
-static int take_named_inputs(run_state *state) {
-    const cli_list *given = &state->options->inputs;
-    for (size_t i = 0; i < given->count; ++i) {
-        const char *equals = strchr(given->at[i], '=');
-        size_t input = 0;
-        if (!equals) return cli_error(&cli_run, CLI_WRONG, "--input: '%s' is not NAME=FILE.npy", given->at[i]);
-        const size_t length = (size_t)(equals - given->at[i]);
-        for (; input < state->input_count; ++input) {
-            const char *name = norn_plan_input(state->loaded.plan, input)->name;
-            if (strlen(name) == length && memcmp(name, given->at[i], length) == 0) break;
-        }
-        if (input == state->input_count)
-            return cli_error(&cli_run, CLI_FAILED, "the model has no input '%.*s'; `norn inspect` lists them", (int)length,
-                             given->at[i]);
-        if (state->files[input])
-            return cli_error(&cli_run, CLI_WRONG, "--input: '%.*s' was given twice", (int)length, given->at[i]);
-        if (load_npy(equals + 1, &state->files[input], &state->inputs[input]) != NORN_OK) return cli_failed(&cli_run);
-    }
-    return CLI_DONE;
-}
-
-static int take_dir_inputs(run_state *state) {
-    char path[4096];
-    for (size_t i = 0; state->options->input_dir && i < state->input_count; ++i) {
-        if (state->files[i]) continue;
-        file_of(state->options->input_dir, norn_plan_input(state->loaded.plan, i)->name, path);
-        if (!norn_path_is_file(path)) continue;
-        if (load_npy(path, &state->files[i], &state->inputs[i]) != NORN_OK) return cli_failed(&cli_run);
-    }
-    return CLI_DONE;
-}
 
 static int fill_missing(run_state *state) {
     const norn_random_inputs random = {.batch = state->options->batch,
@@ -102,15 +57,15 @@ static int fill_missing(run_state *state) {
                                        .seed = (uint64_t)state->options->seed};
     int64_t *symbols;
     char text[NORN_VIEW_TEXT];
-    if (norn_random_bind(state->loaded.plan, &random, state->inputs, &state->arena, &symbols) != NORN_OK)
+    if (norn_random_bind(state->loaded.plan, &random, state->inputs.views, &state->arena, &symbols) != NORN_OK)
         return cli_failed(&cli_run);
-    for (size_t i = 0; i < state->input_count; ++i) {
-        if (state->files[i]) continue;
+    for (size_t i = 0; i < state->inputs.count; ++i) {
+        if (state->inputs.files[i]) continue;
         if (norn_random_fill(state->loaded.plan, state->loaded.snapshot, symbols, i, random.seed, &state->arena,
-                             &state->inputs[i]) != NORN_OK)
+                             &state->inputs.views[i]) != NORN_OK)
             return cli_failed(&cli_run);
         fprintf(stderr, "input '%s' is random: %s, seed %lld\n", norn_plan_input(state->loaded.plan, i)->name,
-                norn_view_text(&state->inputs[i], text), (long long)state->options->seed);
+                norn_view_text(&state->inputs.views[i], text), (long long)state->options->seed);
     }
     return CLI_DONE;
 }
@@ -120,14 +75,10 @@ static norn_status place_and_run(run_state *state) {
                                           .snapshot = state->loaded.snapshot};
     NORN_TRY(norn_session_create(state->loaded.plan, &session, norn_alloc_heap(), &state->session));
     NORN_TRY(norn_instance_acquire(state->session, 0, &state->instance));
-    for (size_t i = 0; i < state->input_count; ++i) {
-        const norn_view *view = &state->inputs[i];
-        const norn_port *port = norn_plan_input(state->loaded.plan, i);
+    for (size_t i = 0; i < state->inputs.count; ++i) {
+        const norn_view *view = &state->inputs.views[i];
         void *to;
         size_t bytes;
-        if (view->dtype != port->dtype)
-            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': the file holds %s, the model expects %s", port->name,
-                             norn_dtype_name(view->dtype), norn_dtype_name(port->dtype));
         NORN_TRY(norn_instance_input(state->instance, i, view->rank, view->dims, &to));
         NORN_TRY(norn_view_bytes(view, &bytes));
         if (bytes) memcpy(to, view->data, bytes);
@@ -138,11 +89,11 @@ static norn_status place_and_run(run_state *state) {
 // ---- outputs ----------------------------------------------------------------------------------------
 
 static int write_outputs(const run_state *state) {
-    char path[4096];
+    char path[CLI_PATH_BYTES];
     if (mkdir(state->options->output_dir, 0777) != 0 && errno != EEXIST)
         return cli_error(&cli_run, CLI_FAILED, "--output-dir '%s': %s", state->options->output_dir, strerror(errno));
     for (size_t i = 0; i < state->output_count; ++i) {
-        file_of(state->options->output_dir, norn_plan_output(state->loaded.plan, i)->name, path);
+        cli_npy_path(state->options->output_dir, norn_plan_output(state->loaded.plan, i)->name, path);
         if (norn_npy_write(path, norn_instance_output(state->instance, i), norn_alloc_heap()) != NORN_OK)
             return cli_failed(&cli_run);
     }
@@ -178,12 +129,12 @@ static int expect_output(const run_state *state, size_t index) {
     const run_options *options = state->options;
     const norn_view *got = norn_instance_output(state->instance, index);
     const char *name = norn_plan_output(state->loaded.plan, index)->name;
-    char path[4096], got_text[NORN_VIEW_TEXT], wanted_text[NORN_VIEW_TEXT];
+    char path[CLI_PATH_BYTES], got_text[NORN_VIEW_TEXT], wanted_text[NORN_VIEW_TEXT];
     norn_file *file = NULL;
     norn_view wanted;
     int exit_status = CLI_DONE;
-    file_of(options->expect, name, path);
-    if (load_npy(path, &file, &wanted) != NORN_OK) {
+    cli_npy_path(options->expect, name, path);
+    if (cli_npy_load(path, &file, &wanted) != NORN_OK) {
         exit_status = cli_failed(&cli_run);
     } else if (got->dtype != wanted.dtype || !norn_view_same_shape(got, &wanted)) {
         exit_status = cli_error(&cli_run, CLI_FAILED, "output '%s' is %s, expected %s", name, norn_view_text(got, got_text),
@@ -219,14 +170,11 @@ static void print_outputs(const run_state *state) {
 
 static int run_loaded(run_state *state) {
     int exit_status;
-    state->input_count = norn_plan_input_count(state->loaded.plan);
     state->output_count = norn_plan_output_count(state->loaded.plan);
-    if (NORN_TAKE_ARRAY(&state->arena, state->input_count, &state->inputs) != NORN_OK ||
-        NORN_TAKE_ARRAY(&state->arena, state->input_count, &state->files) != NORN_OK)
-        return cli_failed(&cli_run);
     if (!cli_shapes(&cli_run, "--shapes", state->options->shapes, &state->shapes, &state->shape_count)) return CLI_WRONG;
-    if ((exit_status = take_named_inputs(state)) != CLI_DONE) return exit_status;
-    if ((exit_status = take_dir_inputs(state)) != CLI_DONE) return exit_status;
+    exit_status = cli_take_inputs(&cli_run, state->loaded.plan, &state->options->inputs, state->options->input_dir,
+                                  &state->arena, &state->inputs);
+    if (exit_status != CLI_DONE) return exit_status;
     if ((exit_status = fill_missing(state)) != CLI_DONE) return exit_status;
     if (place_and_run(state) != NORN_OK) return cli_failed(&cli_run);
     if (state->options->output_dir && (exit_status = write_outputs(state)) != CLI_DONE) return exit_status;
@@ -241,7 +189,7 @@ static int run_loaded(run_state *state) {
 static void forget(run_state *state) {
     if (state->instance) norn_instance_release(state->instance);
     norn_session_destroy(state->session);
-    for (size_t i = 0; state->files && i < state->input_count; ++i) norn_file_unmap(state->files[i]);
+    cli_inputs_free(&state->inputs);
     free(state->shapes);
     norn_arena_deinit(&state->arena);
     cli_unload(&state->loaded);

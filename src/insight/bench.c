@@ -147,13 +147,19 @@ norn_status norn_bench(norn_plan *plan, norn_snapshot *snapshot, const norn_benc
     norn_status status;
     norn_arena_init(&arena, alloc, 1 << 20);
     for (int p = 0; p < NORN_BENCH_PHASES; ++p) norn_histogram_init(&result->phase[p]);
-    NORN_TRY_DONE(norn_random_bind(plan, &options->inputs, NULL, &arena, &symbols));
+    NORN_TRY_DONE(norn_random_bind(plan, &options->inputs, options->given, &arena, &symbols));
+    result->rows = plan->graph->batch >= 0 ? symbols[plan->graph->batch] : 1;
     NORN_TRY_DONE(NORN_TAKE_ARRAY(&arena, (size_t)options->input_sets * run.input_count, &run.inputs));
     NORN_TRY_DONE(NORN_TAKE_ARRAY(&arena, (size_t)options->concurrency, &callers));
     for (int32_t set = 0; set < options->input_sets; ++set)
-        for (size_t i = 0; i < run.input_count; ++i)
-            NORN_TRY_DONE(norn_random_fill(plan, snapshot, symbols, i, options->inputs.seed + (uint64_t)set, &arena,
-                                           &run.inputs[(size_t)set * run.input_count + i]));
+        for (size_t i = 0; i < run.input_count; ++i) {
+            norn_view *input = &run.inputs[(size_t)set * run.input_count + i];
+            if (options->given && options->given[i].dtype != NORN_DTYPE_NONE) {
+                *input = options->given[i];
+            } else {
+                NORN_TRY_DONE(norn_random_fill(plan, snapshot, symbols, i, options->inputs.seed + (uint64_t)set, &arena, input));
+            }
+        }
     const norn_session_options session = {
         .instances = options->concurrency, .threads = options->threads, .snapshot = snapshot};
     NORN_TRY_DONE(norn_session_create(plan, &session, alloc, &run.session));

@@ -17,6 +17,7 @@ const char *norn_bench_phase_name(norn_bench_phase phase);
 
 typedef struct norn_bench_options {
     norn_random_inputs inputs;
+    const norn_view *given; ///< NULL, or one an input; dtype NONE: random. The same in every set
     int32_t concurrency; ///< callers and instances
     int32_t threads;     ///< of an instance; 0: all cores shared out
     double duration_s, warmup_s;
@@ -25,7 +26,7 @@ typedef struct norn_bench_options {
 
 typedef struct norn_bench_result {
     norn_histogram phase[NORN_BENCH_PHASES];
-    int64_t runs;
+    int64_t runs, rows; ///< rows: of one run, the batch
     double elapsed_s;
 } norn_bench_result;
 
