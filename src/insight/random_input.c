@@ -60,30 +60,44 @@ norn_status norn_random_bind(const norn_plan *plan, const norn_random_inputs *op
 
 /// What the readers of an integer input make of it.
 typedef struct key_use {
-    int64_t rows; ///< the fewest rows of any table that it indexes; INT64_MAX: none
-    bool offsets; ///< CSR offsets
+    int64_t rows;        ///< the fewest rows of any table that it indexes; INT64_MAX: none
+    const int64_t *keys; ///< of those rows, when the table is hashed; NULL: 0 .. rows - 1
+    int64_t offset;      ///< taken from a key
+    bool offsets;        ///< CSR offsets
 } key_use;
 
-static int64_t rows_of_table(const norn_plan *plan, norn_snapshot *snapshot, uint32_t table) {
+static key_use use_of_table(const norn_plan *plan, norn_snapshot *snapshot, uint32_t table) {
     const norn_table_binding *binding = NULL;
     if (snapshot) binding = snapshot->find(snapshot, plan->tables[table].name);
-    if (binding && binding->row_count > 0 && !binding->resolve) return binding->row_count;
-    return plan->tables[table].rows > 0 ? plan->tables[table].rows : 1000; // hashed: any key will do
+    if (binding && binding->row_count > 0 && (binding->keys || !binding->resolve))
+        return (key_use){.rows = binding->row_count, .keys = binding->keys};
+    return (key_use){.rows = plan->tables[table].rows > 0 ? plan->tables[table].rows : 1000}; // hashed: any key will do
+}
+
+static key_use use_of_column(const norn_plan *plan, norn_snapshot *snapshot, const norn_node *node,
+                             const norn_lookup_column *column) {
+    key_use use = {.rows = INT64_MAX};
+    if (column->rows_input == NORN_NO_INPUT) {
+        use = use_of_table(plan, snapshot, column->table);
+    } else if (norn_node_in(node, column->rows_input)->shape.rank > 0) {
+        use.rows = norn_node_in(node, column->rows_input)->shape.dims[0].constant;
+    }
+    if (use.keys) {
+        use.offset = column->key_offset;
+    } else {
+        use.rows -= column->key_offset;
+    }
+    return use;
 }
 
 static void see_lookup(const norn_plan *plan, norn_snapshot *snapshot, const norn_use *use, key_use *found) {
     const norn_lookup_region *region = &use->node->region->lookup;
     for (uint32_t c = 0; c < region->column_count; ++c) {
         const norn_lookup_column *column = &region->columns[c];
-        int64_t rows = INT64_MAX;
         if (column->offsets_input == use->index) found->offsets = true;
         if (column->keys_input != use->index) continue;
-        if (column->rows_input == NORN_NO_INPUT) {
-            rows = rows_of_table(plan, snapshot, column->table);
-        } else if (norn_node_in(use->node, column->rows_input)->shape.rank > 0) {
-            rows = norn_node_in(use->node, column->rows_input)->shape.dims[0].constant;
-        }
-        if (rows - column->key_offset < found->rows) found->rows = rows - column->key_offset;
+        const key_use one = use_of_column(plan, snapshot, use->node, column);
+        if (one.rows < found->rows) found->rows = one.rows, found->keys = one.keys, found->offset = one.offset;
     }
 }
 
@@ -93,7 +107,8 @@ static void see_gather(const norn_use *use, key_use *found) {
     if (use->index != 1 || data->shape.rank <= 0) return;
     if (axis < 0) axis += data->shape.rank;
     if (axis < 0 || axis >= data->shape.rank || !norn_dim_is_const(data->shape.dims[axis])) return;
-    if (data->shape.dims[axis].constant < found->rows) found->rows = data->shape.dims[axis].constant;
+    if (data->shape.dims[axis].constant < found->rows)
+        *found = (key_use){.rows = data->shape.dims[axis].constant, .offsets = found->offsets};
 }
 
 /// The largest element of the integer constants that `node` reads: what an Add of the fields' offsets adds at most.
@@ -121,7 +136,7 @@ static void see_through(const norn_plan *plan, norn_snapshot *snapshot, const no
             see_uses(plan, snapshot, node->out[o], depth - 1, &behind);
     if (behind.rows == INT64_MAX) return;
     if (norn_node_is(node, NORN_OP_Pointwise)) behind.rows -= largest_constant(node);
-    if (behind.rows < found->rows) found->rows = behind.rows;
+    if (behind.rows < found->rows) found->rows = behind.rows, found->keys = behind.keys, found->offset = behind.offset;
 }
 
 static void see_uses(const norn_plan *plan, norn_snapshot *snapshot, const norn_value *value, int depth, key_use *found) {
@@ -146,8 +161,44 @@ static int64_t random_key(norn_random *random, int64_t rows) {
     return (int64_t)(norn_hash_u64((uint64_t)rank + 1) % (uint64_t)rows);
 }
 
+static int64_t draw(norn_random *random, const key_use *use) {
+    const int64_t rows = use->rows == INT64_MAX || use->rows < 1 ? 2 : use->rows;
+    const int64_t row = random_key(random, rows);
+    return use->keys && use->rows >= 1 ? use->keys[row] - use->offset : row;
+}
+
+enum { COLUMNS_MAX = 512 };
+
+/// A [B, F] input whose columns index tables of their own: what each column may hold. Columns that no lookup
+/// reads directly keep `all`.
+static int64_t uses_of_columns(const norn_plan *plan, norn_snapshot *snapshot, const norn_value *input,
+                               const key_use *all, key_use columns[COLUMNS_MAX]) {
+    const int32_t rank = input->shape.rank;
+    if (rank < 2 || !norn_dim_is_const(input->shape.dims[rank - 1])) return 0;
+    const int64_t width = input->shape.dims[rank - 1].constant;
+    if (width < 2 || width > COLUMNS_MAX) return 0;
+    for (int64_t i = 0; i < width; ++i) columns[i] = *all, columns[i].rows = INT64_MAX;
+    for (const norn_use *use = input->uses; use; use = use->next) {
+        if (!norn_node_is(use->node, NORN_OP_Lookup)) {
+            if (use->node) return 0; // something else reads whole rows: only the narrowest range is safe
+            continue;
+        }
+        const norn_lookup_region *region = &use->node->region->lookup;
+        for (uint32_t c = 0; c < region->column_count; ++c) {
+            const norn_lookup_column *column = &region->columns[c];
+            if (column->keys_input != use->index) continue;
+            if (column->keys_stride != width || column->keys_first + column->keys_count > width) return 0;
+            const key_use one = use_of_column(plan, snapshot, use->node, column);
+            for (int64_t k = column->keys_first; k < column->keys_first + column->keys_count; ++k)
+                if (one.rows < columns[k].rows) columns[k] = one;
+        }
+    }
+    return width;
+}
+
 static void fill_integers(const norn_plan *plan, norn_snapshot *snapshot, size_t index, norn_random *random,
                           norn_view *view, int64_t elems, const int64_t *symbols) {
+    key_use columns[COLUMNS_MAX];
     key_use use = {.rows = INT64_MAX};
     see_uses(plan, snapshot, plan->graph->inputs[index], 6, &use);
     if (use.offsets) {
@@ -166,8 +217,9 @@ static void fill_integers(const norn_plan *plan, norn_snapshot *snapshot, size_t
             norn_element_set_i64(view->dtype, view->data, i, elems > 1 ? values * i / (elems - 1) : 0);
         return;
     }
-    const int64_t rows = use.rows == INT64_MAX || use.rows < 1 ? 2 : use.rows;
-    for (int64_t i = 0; i < elems; ++i) norn_element_set_i64(view->dtype, view->data, i, random_key(random, rows));
+    const int64_t width = uses_of_columns(plan, snapshot, plan->graph->inputs[index], &use, columns);
+    for (int64_t i = 0; i < elems; ++i)
+        norn_element_set_i64(view->dtype, view->data, i, draw(random, width ? &columns[i % width] : &use));
 }
 
 norn_status norn_random_fill(const norn_plan *plan, norn_snapshot *snapshot, const int64_t *symbols, size_t index,
