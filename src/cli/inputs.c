@@ -19,13 +19,14 @@ norn_status cli_npy_load(const char *path, norn_file **file, norn_view *view) {
     return norn_npy_decode(norn_file_bytes(*file), path, view);
 }
 
-static norn_status load_input(const norn_plan *plan, size_t input, const char *path, cli_inputs *out) {
+static norn_status load_input(const norn_plan *plan, size_t input, const char *path,
+                              cli_inputs *out) {
     const norn_port *port = norn_plan_input(plan, input);
     NORN_TRY(cli_npy_load(path, &out->files[input], &out->views[input]));
     const norn_dtype dtype = out->views[input].dtype;
     if (dtype == port->dtype) return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': %s holds %s, the model expects %s", port->name, path,
-                     norn_dtype_name(dtype), norn_dtype_name(port->dtype));
+    return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': %s holds %s, the model expects %s",
+                     port->name, path, norn_dtype_name(dtype), norn_dtype_name(port->dtype));
 }
 
 static size_t find_input(const norn_plan *plan, const char *name, size_t length) {
@@ -38,16 +39,19 @@ static size_t find_input(const norn_plan *plan, const char *name, size_t length)
 }
 
 /// "the model has no input 'ids'; it has: dense, sparse"
-static int no_such_input(const cli_command *command, const norn_plan *plan, const char *name, size_t length) {
+static int no_such_input(const cli_command *command, const norn_plan *plan, const char *name,
+                         size_t length) {
     char list[512] = "";
     size_t used = 0;
     for (size_t i = 0; i < norn_plan_input_count(plan) && used < sizeof list; ++i)
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", norn_plan_input(plan, i)->name);
-    return cli_error(command, CLI_FAILED, "the model has no input '%.*s'; it has: %s%s", (int)length, name, list,
-                     used >= sizeof list ? " …" : "");
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
+                                 norn_plan_input(plan, i)->name);
+    return cli_error(command, CLI_FAILED, "the model has no input '%.*s'; it has: %s%s",
+                     (int)length, name, list, used >= sizeof list ? " …" : "");
 }
 
-static int take_named(const cli_command *command, const norn_plan *plan, const char *text, cli_inputs *out) {
+static int take_named(const cli_command *command, const norn_plan *plan, const char *text,
+                      cli_inputs *out) {
     const char *equals = strchr(text, '=');
     if (!equals) return cli_error(command, CLI_WRONG, "--input: '%s' is not NAME=FILE.npy", text);
     const size_t length = (size_t)(equals - text), input = find_input(plan, text, length);
@@ -57,12 +61,13 @@ static int take_named(const cli_command *command, const norn_plan *plan, const c
     return load_input(plan, input, equals + 1, out) == NORN_OK ? CLI_DONE : cli_failed(command);
 }
 
-int cli_take_inputs(const cli_command *command, const norn_plan *plan, const cli_list *named, const char *dir,
-                    norn_arena *arena, cli_inputs *out) {
+int cli_take_inputs(const cli_command *command, const norn_plan *plan, const cli_list *named,
+                    const char *dir, norn_arena *arena, cli_inputs *out) {
     char path[CLI_PATH_BYTES];
     const size_t count = norn_plan_input_count(plan);
     *out = (cli_inputs){0};
-    if (NORN_TAKE_ARRAY(arena, count, &out->views) != NORN_OK || NORN_TAKE_ARRAY(arena, count, &out->files) != NORN_OK)
+    if (NORN_TAKE_ARRAY(arena, count, &out->views) != NORN_OK ||
+        NORN_TAKE_ARRAY(arena, count, &out->files) != NORN_OK)
         return cli_failed(command);
     out->count = count;
     for (size_t i = 0; i < named->count; ++i) {
@@ -72,7 +77,8 @@ int cli_take_inputs(const cli_command *command, const norn_plan *plan, const cli
     for (size_t i = 0; dir && i < count; ++i) {
         if (out->files[i]) continue;
         cli_npy_path(dir, norn_plan_input(plan, i)->name, path);
-        if (norn_path_is_file(path) && load_input(plan, i, path, out) != NORN_OK) return cli_failed(command);
+        if (norn_path_is_file(path) && load_input(plan, i, path, out) != NORN_OK)
+            return cli_failed(command);
     }
     return CLI_DONE;
 }

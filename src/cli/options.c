@@ -141,7 +141,7 @@ static int set_value(const cli_command *command, const cli_option *option, const
     case CLI_INT:
     case CLI_REAL:
         if (set_number(option, text)) return CLI_DONE;
-        return cli_error(command, CLI_WRONG, "%s takes a %snumber, not '%s'", option->name,
+        return cli_error(command, CLI_WRONG, "%s takes a %snumber, 0 or more, not '%s'", option->name,
                          option->kind == CLI_INT ? "whole " : "", text);
     case CLI_FLAG: break;
     }
@@ -181,6 +181,9 @@ bool cli_parse(const cli_command *command, const cli_option *options, size_t opt
             *exit_status = cli_error(command, CLI_FAILED, "out of memory");
         }
     }
+    if (*exit_status == CLI_DONE && operands->count > command->operand_count)
+        *exit_status = cli_error(command, CLI_WRONG, "'%s' is one operand too many; --help says more",
+                                 operands->at[command->operand_count]);
     if (*exit_status == CLI_DONE && operands->count != command->operand_count)
         *exit_status = cli_error(command, CLI_WRONG, "usage: norn %s%s%s [options]; --help says more", command->name,
                                  command->operand_count ? " " : "", command->operands);
@@ -218,6 +221,7 @@ bool cli_shapes(const cli_command *command, const char *option, const char *text
         norn_input_shape *shape = &shapes[*count];
         if (colon) *colon = 0;
         if (!colon || colon == item || !parse_dims(colon + 1, shape)) {
+            if (colon) *colon = ':'; // the message shows it as it was written
             cli_error(command, CLI_WRONG, "%s: '%s' is not NAME:2x13", option, item);
             free(shapes);
             return false;

@@ -11,9 +11,11 @@
 
 // ---- shapes -----------------------------------------------------------------------------------------
 
+/// `binder`: by symbol, the input of this kind that set it; NULL: none yet.
 static norn_status bind_dims(const norn_graph *graph, uint32_t input, int32_t rank, const int64_t *dims,
-                             int64_t *symbols) {
+                             int64_t *symbols, const norn_value **binder) {
     const norn_value *value = graph->inputs[input];
+    char text[NORN_DIM_TEXT];
     if (value->shape.rank >= 0 && value->shape.rank != rank)
         return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': %d dimensions were given, the model takes %d", value->name,
                          (int)rank, (int)value->shape.rank);
@@ -24,7 +26,13 @@ static norn_status bind_dims(const norn_graph *graph, uint32_t input, int32_t ra
                 return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': dim %d is %lld, the model expects %lld", value->name,
                                  (int)d, (long long)dims[d], (long long)dim.constant);
         } else if (graph->symbols.at[dim.symbol].kind == NORN_SYMBOL_INPUT && dim.coef != 0) {
-            symbols[dim.symbol] = (dims[d] - dim.constant) / dim.coef;
+            const int64_t size = (dims[d] - dim.constant) / dim.coef;
+            if (binder[dim.symbol] && symbols[dim.symbol] != size)
+                return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': dim %d is %lld, but input '%s' makes %s %lld", value->name,
+                                 (int)d, (long long)dims[d], binder[dim.symbol]->name,
+                                 norn_dim_text(&graph->symbols, dim, text), (long long)norn_dim_eval(dim, symbols));
+            symbols[dim.symbol] = size;
+            binder[dim.symbol] = value;
         }
     }
     return NORN_OK;
@@ -33,9 +41,12 @@ static norn_status bind_dims(const norn_graph *graph, uint32_t input, int32_t ra
 norn_status norn_random_bind(const norn_plan *plan, const norn_random_inputs *options, const norn_view *given,
                              norn_arena *arena, int64_t **out) {
     const norn_graph *graph = plan->graph;
+    const size_t count = (size_t)graph->symbols.count;
+    const norn_value **binder;
     int64_t *symbols;
     *out = NULL;
-    NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)graph->symbols.count, &symbols));
+    NORN_TRY(NORN_TAKE_ARRAY(arena, count, &symbols));
+    NORN_TRY(NORN_TAKE_ARRAY(arena, count, &binder));
     const int64_t batch = options->batch > 0 ? options->batch : 1;
     for (int32_t s = 0; s < graph->symbols.count; ++s) {
         const norn_symbol *symbol = &graph->symbols.at[s];
@@ -47,10 +58,11 @@ norn_status norn_random_bind(const norn_plan *plan, const norn_random_inputs *op
         while (input < graph->input_count && strcmp(graph->inputs[input]->name, options->shapes[i].name) != 0) ++input;
         if (input == graph->input_count)
             return norn_fail(NORN_INVALID_ARGUMENT, "--shapes: the model has no input '%s'", options->shapes[i].name);
-        NORN_TRY(bind_dims(graph, input, options->shapes[i].rank, options->shapes[i].dims, symbols));
+        NORN_TRY(bind_dims(graph, input, options->shapes[i].rank, options->shapes[i].dims, symbols, binder));
     }
+    for (size_t s = 0; s < count; ++s) binder[s] = NULL; // a file wins over --shapes
     for (uint32_t i = 0; given && i < graph->input_count; ++i)
-        if (given[i].dtype != NORN_DTYPE_NONE) NORN_TRY(bind_dims(graph, i, given[i].rank, given[i].dims, symbols));
+        if (given[i].dtype != NORN_DTYPE_NONE) NORN_TRY(bind_dims(graph, i, given[i].rank, given[i].dims, symbols, binder));
     norn_symbols_eval(&graph->symbols, symbols);
     *out = symbols;
     return NORN_OK;

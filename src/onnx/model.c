@@ -146,7 +146,9 @@ norn_status norn_onnx_decode(norn_model *model, norn_span bytes) {
     importer.functions = norn_name_map_in(&importer.scratch);
     importer.aliases = norn_name_map_in(&importer.scratch);
     importer.external = (norn_external_source){find_external, &importer};
-    NORN_TRY_DONE(norn_onnx_read_model(bytes, &importer.scratch, &importer.proto));
+    status = norn_onnx_read_model(bytes, &importer.scratch, &importer.proto);
+    if (status == NORN_INVALID_ARGUMENT) norn_note("not an ONNX model, or a damaged one");
+    if (status != NORN_OK) goto done;
     if (!importer.proto.has_graph) {
         NORN_TRY_DONE(norn_fail(NORN_INVALID_ARGUMENT, "not an ONNX model: it has no graph"));
     }

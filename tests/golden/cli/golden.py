@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Run `norn` with command lines, good and bad, and compare all that it says with the files here.
+
+usage: golden.py [--update] NORN SOURCE_DIR
+
+NAME.txt holds the exit status, stdout and stderr of case NAME. --update writes what was seen: read the
+diff before you commit it. Files are made in a scratch folder, whose path shows as $TMP, the movielens
+package's as $PKG.
+"""
+import pathlib
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+# name: arguments. Words in braces are files that make_files() makes.
+CASES = {
+    "no-command": "",
+    "unknown-command": "compil x.onnx",
+    "unknown-command-far": "frobnicate",
+    "unknown-option": "run {pkg} --outputdir out",
+    "unknown-option-far": "run {pkg} --zzzzzz",
+    "option-without-value": "compile {pkg} -o",
+    "option-with-value-that-takes-none": "bench {pkg} --json=yes",
+    "number-that-is-none": "bench {pkg} --batch many",
+    "negative-duration": "bench {pkg} --duration -1",
+    "no-operand": "inspect",
+    "two-operands": "inspect a.onnx b.onnx",
+    "compile-without-output": "compile {pkg}",
+    "compile-unknown-precision": "compile {pkg} -o {tmp}/x.norn --precision fp8",
+    "compile-unknown-device": "compile {pkg} -o {tmp}/x.norn --device tpu",
+    "compile-malformed-shapes": "compile {pkg} -o {tmp}/x.norn --max-shapes user_id:2x",
+    "compile-shapes-of-no-input": "compile {pkg} -o {tmp}/x.norn --max-shapes ghost:2",
+    "compile-shapes-of-wrong-rank": "compile {pkg} -o {tmp}/x.norn --max-shapes user_id:2x3",
+    "compile-shapes-of-wrong-size": "compile {pkg} -o {tmp}/x.norn --max-shapes liked:8x49",
+    "compile-unknown-pass": "compile {pkg} -o {tmp}/x.norn --print-after polish",
+    "compile-batch-dim-of-no-input": "compile {pkg} -o {tmp}/x.norn --batch-dim ghost:0",
+    "compile-into-no-folder": "compile {pkg} -o {tmp}/no/such/x.norn",
+    "model-missing": "inspect {tmp}/none.onnx",
+    "model-empty": "inspect {tmp}/empty.onnx",
+    "model-text": "inspect {tmp}/text.onnx",
+    "model-truncated": "inspect {tmp}/truncated.onnx",
+    "folder-without-model": "inspect {tmp}/bare",
+    "plan-garbage": "run {tmp}/garbage.norn",
+    "plan-truncated": "run {tmp}/truncated.norn",
+    "plan-flipped-byte": "run {tmp}/flipped.norn",
+    "input-not-named": "run {pkg} --input {tmp}/ids.npy",
+    "input-unknown": "run {pkg} --input ghost={tmp}/ids.npy",
+    "input-twice": "run {pkg} --input user_id={tmp}/ids.npy --input user_id={tmp}/ids.npy",
+    "input-missing-file": "run {pkg} --input user_id={tmp}/none.npy",
+    "input-not-npy": "run {pkg} --input user_id={tmp}/text.onnx",
+    "input-truncated": "run {pkg} --input user_id={tmp}/truncated.npy",
+    "input-wrong-type": "run {pkg} --input user_id={tmp}/floats.npy",
+    "input-wrong-rank": "run {pkg} --input user_id={tmp}/matrix.npy",
+    "input-wrong-size": "run {pkg} --input liked={tmp}/matrix.npy",
+    "inputs-disagree": "run {pkg} --input user_id={tmp}/ids.npy --input item_id={tmp}/more_ids.npy",
+    "expect-missing": "run {pkg} --batch 3 --expect {tmp}/bare",
+    "expect-other-shape": "run {pkg} --batch 3 --expect {tmp}/other",
+    "expect-differs": "run {pkg} --batch 2 --expect {tmp}/zeros",
+    "table-missing": "run {tmp}/no_table --batch 2",
+    "table-garbage": "run {tmp}/bad_table --batch 2",
+    "check-no-folder": "check {tmp}/text.onnx",
+    "check-missing-table": "check {tmp}/no_table",
+    "check-misspelt-config": "check {tmp}/misspelt",
+    "check-malformed-config": "check {tmp}/malformed",
+    "serve-without-repository": "serve",
+    "inspect-package": "inspect {pkg}",
+}
+
+
+# What changes with the machine, or with parts of Norn that this test is not about.
+VARIES = (
+    (r"(score +\S+ +max abs) .*", r"\1 ..."),
+    (r"(element 0, is) [0-9.e-]+", r"\1 ..."),
+    (r"compiled in [0-9.]+ s", "compiled in ... s"),
+    (r"the passes are .*", "the passes are ..."),
+    (r"has \d+ bytes, it should have \d+", "has ... bytes, it should have ..."),
+    (r"section '\w+'", "section '...'"),
+)
+
+
+def npy(path, descr, shape, data):
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
+    header += " " * (63 - (10 + len(header)) % 64) + "\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data)
+
+
+def make_files(norn, package, tmp):
+    model = (package / "model.onnx").read_bytes()
+    (tmp / "empty.onnx").write_bytes(b"")
+    (tmp / "text.onnx").write_text("This is no model.\n")
+    (tmp / "truncated.onnx").write_bytes(model[:len(model) // 2])
+    (tmp / "bare").mkdir()
+    plan = tmp / "whole.norn"
+    subprocess.run([norn, "compile", package, "-o", plan], check=True, capture_output=True)
+    whole = plan.read_bytes()
+    (tmp / "garbage.norn").write_bytes(b"garbage!" * 64)
+    (tmp / "truncated.norn").write_bytes(whole[:len(whole) // 2])
+    (tmp / "flipped.norn").write_bytes(whole[:-5000] + bytes([whole[-5000] ^ 0x10]) + whole[-4999:])
+    npy(tmp / "ids.npy", "<i8", "(2,)", struct.pack("<2q", 1, 2))
+    npy(tmp / "more_ids.npy", "<i8", "(3,)", struct.pack("<3q", 1, 2, 3))
+    npy(tmp / "matrix.npy", "<i8", "(2, 3)", struct.pack("<6q", *range(6)))
+    npy(tmp / "floats.npy", "<f4", "(2,)", struct.pack("<2f", 1, 2))
+    (tmp / "truncated.npy").write_bytes((tmp / "ids.npy").read_bytes()[:-3])
+    for name, count in (("zeros", 2), ("other", 4)):
+        (tmp / name).mkdir()
+        npy(tmp / name / "score.npy", "<f4", f"({count},)", bytes(4 * count))
+    for name in ("no_table", "bad_table", "misspelt", "malformed"):
+        shutil.copytree(package, tmp / name)
+    (tmp / "no_table/tables/item.safetensors").unlink()
+    (tmp / "bad_table/tables/item.safetensors").write_bytes(b"\xff" * 32)
+    (tmp / "misspelt/norn.json").write_text('{"profle": {"max_batch": 8}}')
+    (tmp / "malformed/norn.json").write_text('{"profile": {"max_batch": 8}')
+
+
+def run_case(norn, arguments, package, tmp):
+    words = [word.format(tmp=tmp, pkg=package) for word in arguments.split()]
+    done = subprocess.run([norn, *words], capture_output=True, text=True, timeout=120, cwd=tmp)
+    text = f"$ norn {arguments}\nexit {done.returncode}\n--- stdout\n{done.stdout}--- stderr\n{done.stderr}"
+    text = text.replace(str(tmp), "$TMP").replace(str(package), "$PKG")
+    for pattern, cut in VARIES:
+        text = re.sub(pattern, cut, text)
+    return text
+
+
+def main():
+    arguments = [a for a in sys.argv[1:] if a != "--update"]
+    norn, source = pathlib.Path(arguments[0]).resolve(), pathlib.Path(arguments[1]).resolve()
+    package = source / "examples/movielens/repository/movielens/1"
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        tmp = pathlib.Path(folder).resolve()
+        make_files(norn, package, tmp)
+        for name, command in CASES.items():
+            page, seen = HERE / f"{name}.txt", run_case(norn, command, package, tmp)
+            if "--update" in sys.argv:
+                page.write_text(seen)
+            elif not page.exists() or page.read_text() != seen:
+                failed += 1
+                wanted = page.read_text() if page.exists() else "(no file)\n"
+                print(f"--- {name}: expected\n{wanted}--- {name}: seen\n{seen}")
+    stale = {page.stem for page in HERE.glob("*.txt")} - set(CASES) - {"CMakeLists"}
+    if stale:
+        print(f"files of no case: {sorted(stale)}")
+    print(f"{len(CASES) - failed} of {len(CASES)} cases as expected")
+    return 1 if failed or stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
