@@ -1,4 +1,4 @@
-/// fuse_pointwise and fuse_row_reduce.
+/// fuse_pointwise, fuse_row_reduce and recognise_layer_norm.
 #include "passes/test_graph.h"
 
 static void a_chain_is_one_region_with_a_store_for_each_result(void **state) {
@@ -201,6 +201,47 @@ static void a_product_that_others_read_is_not_moved_into_a_sum(void **state) {
     test_end(t);
 }
 
+// ---- layer normalisation ------------------------------------------------------------------------
+
+static norn_value *normalised(test_graph *t, norn_value *x, bool other_mean) {
+    norn_value *mean = OP(t, ReduceMean, NONE, other_mean ? OP(t, Abs, NONE, x) : x, INTS(t, -1));
+    norn_value *d = OP(t, Sub, NONE, x, mean);
+    norn_value *variance = OP(t, ReduceMean, NONE, OP(t, Mul, NONE, d, d), INTS(t, 1));
+    norn_value *sum = OP(t, Add, NONE, variance, test_const(t, "eps", NORN_F32, SCALAR, 0.25, 0));
+    return OP(t, Div, NONE, d, OP(t, Sqrt, NONE, sum));
+}
+
+static void layer_normalisation_is_found_in_its_parts(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 4)),
+               *scale = test_const(t, "s", NORN_F32, DIMS(4), 1, 1);
+    (void)state;
+    norn_value *y = OP(t, Mul, NONE, scale, normalised(t, x, false));
+    test_output(t, OP(t, Add, NONE, y, test_const(t, "b", NORN_F32, DIMS(1, 4), 5, 1)));
+    test_run(t, norn_pass_recognise_layer_norm);
+    assert_int_equal(t->graph->node_count, 1);
+    const norn_node *node = test_find(t, NORN_OP_LayerNormalization);
+    assert_int_equal(node->in_count, 3);
+    assert_ptr_equal(node->in[0].value, x);
+    assert_int_equal(node->in[2].value->data->rank, 1);
+    assert_true(((const float *)node->in[1].value->data->data)[3] == 4.0f);
+    assert_true(((const float *)node->in[2].value->data->data)[0] == 5.0f);
+    assert_true(norn_attr_f32(node->attrs, "epsilon", 0) == 0.25f);
+    assert_int_equal(norn_attr_i64(node->attrs, "axis", 0), -1);
+    assert_true(test_has_origin(node, "ReduceMean_0") && test_has_origin(node, "Sqrt_5"));
+    test_end(t);
+}
+
+static void a_mean_of_something_else_is_no_layer_normalisation(void **state) {
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 4));
+    (void)state;
+    test_output(t, normalised(t, x, true));
+    test_run(t, norn_pass_recognise_layer_norm);
+    assert_int_equal(test_count(t, NORN_OP_LayerNormalization), 0);
+    test_end(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chain_is_one_region_with_a_store_for_each_result),
@@ -216,6 +257,8 @@ int main(void) {
         cmocka_unit_test(norms_are_sums_with_something_around),
         cmocka_unit_test(reductions_that_it_does_not_take_stay),
         cmocka_unit_test(a_product_that_others_read_is_not_moved_into_a_sum),
+        cmocka_unit_test(layer_normalisation_is_found_in_its_parts),
+        cmocka_unit_test(a_mean_of_something_else_is_no_layer_normalisation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

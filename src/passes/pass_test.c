@@ -101,6 +101,40 @@ static void bodies_are_optimised_too(void **state) {
     test_end(t);
 }
 
+static void weights_from_around_a_body_are_its_constants(void **state) {
+    test_graph *t = test_begin();
+    norn_value *cond = test_input(t, "cond", NORN_BOOL, SCALAR),
+               *x = test_input(t, "x", NORN_F32, DIMS(2, 4));
+    norn_value *w = test_const(t, "w", NORN_F32, DIMS(4, 3), 0, 1), *a, *b, *product;
+    norn_shape wide = test_shape(t, DIMS(2, 4)), weights = test_shape(t, DIMS(4, 3)),
+               out = test_shape(t, DIMS(2, 3));
+    norn_attr attrs[3] = {{.name = "then_branch", .kind = NORN_ATTR_GRAPH},
+                          {.name = "else_branch", .kind = NORN_ATTR_GRAPH},
+                          {.name = "norn_own_inputs", .kind = NORN_ATTR_INT, .i64 = 1}};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        norn_graph *body;
+        CHECK(norn_graph_create_body(t->graph, "branch", &body));
+        CHECK(norn_graph_value(body, "a", NORN_F32, &wide, &a));
+        CHECK(norn_graph_value(body, "b", NORN_F32, &weights, &b));
+        CHECK(norn_graph_value(body, "p", NORN_F32, &out, &product));
+        CHECK(norn_graph_add_input(body, a));
+        CHECK(norn_graph_add_input(body, b));
+        CHECK(norn_graph_node(body, NULL, norn_op_info_of(NORN_OP_MatMul), "m",
+                              (norn_value *[]){a, b}, 2, &product, 1, NONE, NULL, NULL));
+        CHECK(norn_graph_add_output(body, product));
+        attrs[i].graph = body;
+    }
+    test_output(t, OP(t, If, ((norn_attrs){attrs, 3}), cond, x, w));
+    CHECK(norn_passes_run(&t->context, t->graph));
+    for (int i = 0; i < 2; i++) {
+        assert_true(norn_node_is(attrs[i].graph->nodes, NORN_OP_GemmRegion));
+        assert_ptr_equal(attrs[i].graph->nodes->in[1].value->data->data, w->data->data);
+        assert_int_equal(attrs[i].graph->input_count, 2);
+    }
+    test_end(t);
+}
+
 static void an_empty_graph_and_one_without_shapes_pass(void **state) {
     test_graph *t = test_begin();
     (void)state;
@@ -173,6 +207,7 @@ int main(void) {
         cmocka_unit_test(the_graph_is_printed_after_the_pass_that_is_named),
         cmocka_unit_test(an_error_begins_with_the_pass),
         cmocka_unit_test(bodies_are_optimised_too),
+        cmocka_unit_test(weights_from_around_a_body_are_its_constants),
         cmocka_unit_test(an_empty_graph_and_one_without_shapes_pass),
         cmocka_unit_test(no_allocation_that_fails_leaks_or_crashes),
     };

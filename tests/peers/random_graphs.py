@@ -207,10 +207,39 @@ class Graph:
         self.op("BatchNormalization",
                 [x, self.weights(c), self.weights(c), self.weights(c), positive], self.values[x])
 
+    def layer_norm(self):
+        x = self.pick(lambda shape: len(shape) >= 2)
+        shape, last = self.values[x], self.constant(np.int64([-1]))
+        mean = self.op("ReduceMean", [x, last], (*shape[:-1], 1), keepdims=1)
+        d = self.op("Sub", [x, mean], shape)
+        square = self.op("Pow", [d, self.constant(np.float32(2))], shape)
+        variance = self.op("ReduceMean", [square, last], (*shape[:-1], 1), keepdims=1)
+        root = self.op("Sqrt", [self.op("Add", [variance, self.constant(np.float32(0.1))],
+                                        (*shape[:-1], 1))], (*shape[:-1], 1))
+        y = self.op("Div", [d, root], shape)
+        if self.rng.random() < 0.7:
+            y = self.op("Mul", [y, self.weights(shape[-1])], shape)
+            self.op("Add", [y, self.weights(shape[-1])], shape)
+
+    def compare(self):
+        """[q, k, q - k, q * k] times a matrix, as DIN's attention has it."""
+        q = self.pick(lambda shape: len(shape) == 3 and shape[1] == 1)
+        k = q and self.pick(lambda shape: len(shape) == 3 and shape[1:] == (3, self.values[q][2]))
+        if not k:
+            return
+        shape = self.values[k]
+        wide = self.op("Expand", [q, self.constant(np.int64([1, 3, 1]))], shape)
+        parts = [wide, k, self.op("Sub", [wide, k], shape), self.op("Mul", [wide, k], shape)]
+        self.rng.shuffle(parts)
+        whole = self.op("Concat", parts, (*shape[:2], 4 * shape[2]), axis=2)
+        n = int(self.rng.integers(1, 6))
+        self.op("MatMul", [whole, self.weights(4 * shape[2], n)], (*shape[:2], n))
+
     def model(self, steps):
         kinds = [self.unary, self.binary, self.binary, self.with_constant, self.choose, self.gemm,
                  self.matmul, self.reduce, self.concat, self.concat, self.transpose, self.reshape,
-                 self.slices, self.expand, self.softmax, self.lookup, self.lookup, self.norm]
+                 self.slices, self.expand, self.softmax, self.lookup, self.lookup, self.norm,
+                 self.layer_norm, self.compare, self.compare]
         for _ in range(steps):
             self.rng.choice(kinds)()
         made = [name for name in self.values if name.startswith("t")]
