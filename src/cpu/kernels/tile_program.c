@@ -31,6 +31,7 @@ typedef struct tile_compiler {
     norn_isa isa;
     const char *name;
     uint16_t map[NORN_SCALAR_INSTR_MAX]; ///< instruction of the source -> register
+    bool joined[NORN_SCALAR_INSTR_MAX];  ///< a product that the one sum that reads it will make
 } tile_compiler;
 
 static norn_status tile_register(tile_compiler *compiler, norn_tile_kind kind, norn_dtype dtype,
@@ -85,12 +86,43 @@ static norn_status tile_const(tile_compiler *compiler, const norn_scalar_instr *
     return NORN_OK;
 }
 
+/// Float32 products that only one later sum reads: a * b + c is one loop, and rounds once.
+static void tile_join_products(tile_compiler *compiler, const norn_scalar_program *source) {
+    uint8_t readers[NORN_SCALAR_INSTR_MAX] = {0};
+    for (uint32_t i = 0; i < source->instr_count; i++) {
+        const norn_scalar_instr *instr = &source->instrs[i];
+        const uint16_t raw[3] = {instr->a, instr->b, instr->c};
+        for (uint8_t k = 0; k < arity[instr->op]; k++)
+            if (readers[raw[k]] < 2) readers[raw[k]]++;
+    }
+    for (uint32_t i = 0; i < source->store_count; i++) readers[source->stores[i]] = 2;
+    for (uint32_t i = 0; i < source->instr_count; i++) {
+        const norn_scalar_instr *sum = &source->instrs[i];
+        compiler->joined[i] = false;
+        if (sum->op != NORN_SCALAR_ADD || sum->dtype != NORN_F32) continue;
+        uint16_t product = source->instrs[sum->b].op == NORN_SCALAR_MUL ? sum->b : sum->a;
+        if (source->instrs[product].op == NORN_SCALAR_MUL && readers[product] == 1)
+            compiler->joined[product] = true;
+    }
+}
+
+static norn_status tile_fma(tile_compiler *compiler, const norn_scalar_program *source,
+                            const norn_scalar_instr *sum) {
+    bool second = compiler->joined[sum->b];
+    const norn_scalar_instr *product = &source->instrs[second ? sum->b : sum->a];
+    const uint16_t in[3] = {compiler->map[product->a], compiler->map[product->b],
+                            compiler->map[second ? sum->a : sum->b]};
+    return tile_compute(compiler, NORN_SCALAR_FMA, NORN_F32, in, 3, NORN_F32);
+}
+
 static norn_status tile_instr(tile_compiler *compiler, const norn_scalar_program *source,
                               const norn_scalar_instr *instr) {
     norn_tile_program *out = compiler->out;
     norn_tile_register *reg;
     norn_scalar_op op = (norn_scalar_op)instr->op;
     if (op == NORN_SCALAR_CONST) return tile_const(compiler, instr);
+    if (op == NORN_SCALAR_ADD && (compiler->joined[instr->a] || compiler->joined[instr->b]))
+        return tile_fma(compiler, source, instr);
     if (op == NORN_SCALAR_LOAD) {
         norn_dtype stored = source->loads[instr->load].dtype;
         NORN_TRY(tile_register(compiler, NORN_TILE_LOAD, stored, &reg));
@@ -149,7 +181,9 @@ norn_status norn_tile_compile(norn_tile_program *out, const norn_scalar_program 
     if (source->instr_count > NORN_SCALAR_INSTR_MAX || source->load_count > NORN_SCALAR_LOAD_MAX ||
         source->store_count > NORN_SCALAR_STORE_MAX)
         return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': its scalar program is too long", name);
+    tile_join_products(&compiler, source);
     for (uint32_t i = 0; i < source->instr_count; i++) {
+        if (compiler.joined[i]) continue;
         NORN_TRY(tile_instr(&compiler, source, &source->instrs[i]));
         compiler.map[i] = (uint16_t)(out->register_count - 1);
     }
@@ -324,15 +358,34 @@ static void tile_plan(const norn_tile_program *program, const norn_tile_plane *p
     }
 }
 
-/// Rows a tile: as many as fit; one where an operand is the same all along a row and rows are long,
-/// for then it is one element of the tile.
+static bool is_packed(const norn_tile_access *access, int64_t size, int64_t columns) {
+    return access->column_bytes == size && access->row_bytes == columns * size;
+}
+
+/// Rows a tile: as many as fit; but one, where rows are long and an operand or a result is not
+/// simply the next row in memory: then no row need be gathered, and what is the same along a row is
+/// one element.
 static int64_t tile_rows(const norn_tile_program *program, const norn_tile_plane *plane,
                          int64_t wide) {
-    enum { LONG_ROW = 64 };
+    enum { LONG_ROW = 128, LONG_SPLAT = 48 };
     int64_t tall = program->tile_elems / wide;
-    for (uint32_t i = 0; wide >= LONG_ROW && i < program->load_count; i++)
-        if (plane->loads[i].column_bytes == 0 && plane->loads[i].row_bytes != 0) return 1;
-    return tall < plane->rows ? tall : plane->rows;
+    if (tall > plane->rows) tall = plane->rows;
+    if (wide < LONG_SPLAT) return tall;
+    for (uint32_t i = 0; i < program->register_count; i++) {
+        const norn_tile_register *reg = &program->registers[i];
+        if (reg->kind != NORN_TILE_LOAD) continue;
+        const norn_tile_access *access = &plane->loads[reg->load];
+        bool repeats = access->row_bytes == 0 && access->column_bytes == 0;
+        bool splat = access->column_bytes == 0 && !repeats;
+        if (!repeats && !is_packed(access, reg->size, plane->columns) &&
+            (splat || wide >= LONG_ROW))
+            return 1;
+    }
+    for (uint32_t i = 0; i < program->store_count; i++)
+        if (plane->stores[i].data && wide >= LONG_ROW &&
+            !is_packed(&plane->stores[i], program->store_size[i], plane->columns))
+            return 1;
+    return tall;
 }
 
 void norn_tile_run(const norn_tile_program *program, const norn_tile_plane *plane) {

@@ -103,11 +103,17 @@ static inline void m_store(uint8_t *p, vmask m, int64_t count) {
         _mm_packs_epi32(_mm256_castsi256_si128(ones), _mm256_extracti128_si256(ones, 1));
     __m128i bytes = _mm_packs_epi16(words, words);
     uint64_t eight = (uint64_t)_mm_cvtsi128_si64(bytes);
-    memcpy(p, &eight, count < WIDTH ? (size_t)count : WIDTH);
+    if (count >= WIDTH)
+        memcpy(p, &eight, WIDTH);
+    else
+        memcpy(p, &eight, (size_t)count);
 }
 static inline vmask m_load(const uint8_t *p, int64_t count) {
     uint64_t eight = 0;
-    memcpy(&eight, p, count < WIDTH ? (size_t)count : WIDTH);
+    if (count >= WIDTH)
+        memcpy(&eight, p, WIDTH);
+    else
+        memcpy(&eight, p, (size_t)count);
     __m256i lanes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)eight));
     return _mm256_castsi256_ps(_mm256_cmpgt_epi32(lanes, _mm256_setzero_si256()));
 }
