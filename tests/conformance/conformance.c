@@ -3,6 +3,10 @@
 //     conformance CASES [--expected FILE] [--filter TEXT] [--write-expected FILE] [--docs DIR]
 //     [--verbose]
 //
+// With --mutate N every case runs N times with a model that is slightly broken instead: then a
+// failure is a crash or a hang, and `passed` counts those that ended with an answer. --seed S picks
+// other damage.
+//
 // A failure is a case of --expected that does not pass, or any crash. Cases that do not pass and
 // are not expected to are counted, not hidden: they are in docs/conformance.md.
 #include "conformance/case_report.h"
@@ -20,13 +24,13 @@
 enum { CASE_LIMIT_MS = 60 * 1000, CASES_MISSING = 77 };
 
 typedef struct options {
-    const char *dir, *expected, *filter, *write_expected, *docs;
+    const char *dir, *expected, *filter, *write_expected, *docs, *mutate, *seed;
     bool verbose;
 } options;
 
 static void usage(void) {
     fputs("usage: conformance CASES [--expected FILE] [--filter TEXT] [--write-expected FILE] "
-          "[--docs DIR] [--verbose]\n",
+          "[--docs DIR] [--verbose] [--mutate N [--seed S]]\n",
           stderr);
     exit(2);
 }
@@ -38,6 +42,8 @@ static options parse(int argc, char **argv) {
                              : strcmp(argv[i], "--filter") == 0         ? &o.filter
                              : strcmp(argv[i], "--write-expected") == 0 ? &o.write_expected
                              : strcmp(argv[i], "--docs") == 0           ? &o.docs
+                             : strcmp(argv[i], "--mutate") == 0         ? &o.mutate
+                             : strcmp(argv[i], "--seed") == 0           ? &o.seed
                                                                         : NULL;
         if (value && i + 1 < argc)
             *value = argv[++i];
@@ -107,7 +113,8 @@ static bool receive(int from, case_result *result) {
     return true;
 }
 
-static void run_forked(node_case *test, const char *dir) {
+/// `seed` 0: the model as it is.
+static void run_forked(node_case *test, const char *dir, uint64_t seed) {
     int ends[2], state = 0;
     if (pipe(ends) != 0) abort(); // a test program
     fflush(NULL);
@@ -116,7 +123,10 @@ static void run_forked(node_case *test, const char *dir) {
     if (child == 0) {
         case_result result;
         close(ends[0]);
-        node_case_run(test, dir, &result);
+        if (seed)
+            node_case_run_mutant(test, dir, seed, &result);
+        else
+            node_case_run(test, dir, &result);
         size_t sent = 0;
         while (sent < sizeof result) {
             ssize_t n = write(ends[1], (char *)&result + sent, sizeof result - sent);
@@ -174,14 +184,38 @@ static void read_version(const char *dir, char *version, size_t size) {
     fclose(file);
 }
 
+/// Damaged models: prints each that is not survived, with the seed that makes it again.
+static int run_mutants(const options *o, node_case *cases, size_t count) {
+    uint64_t times = strtoull(o->mutate, NULL, 10),
+             first = o->seed ? strtoull(o->seed, NULL, 10) : 1;
+    int survived = 0, lost = 0;
+    for (size_t i = 0; i < count; i++) {
+        for (uint64_t k = 0; k < times; k++) {
+            uint64_t seed = first * 1000003 + i * 1009 + k;
+            run_forked(&cases[i], o->dir, seed ? seed : 1);
+            const case_result *result = &cases[i].result;
+            if (o->verbose)
+                printf("%s\t%llu\t%s\n", cases[i].name, (unsigned long long)seed, result->note);
+            if (result->status == CASE_PASS)
+                survived++;
+            else
+                lost++, printf("CRASH %s with seed %llu: %s\n", cases[i].name,
+                               (unsigned long long)seed, result->note);
+        }
+    }
+    printf("%d passed, %d failed\n", survived, lost);
+    return lost == 0 ? 0 : 1;
+}
+
 int main(int argc, char **argv) {
     options o = parse(argc, argv);
     size_t count;
     node_case *cases = read_cases(&o, &count);
     char version[128];
     bool written = true;
+    if (o.mutate) return run_mutants(&o, cases, count);
     for (size_t i = 0; i < count; i++) {
-        run_forked(&cases[i], o.dir);
+        run_forked(&cases[i], o.dir, 0);
         const case_result *result = &cases[i].result;
         if (o.verbose || result->status == CASE_CRASH)
             printf("%s\t%s\t%.3g\t%s\n", cases[i].name, case_status_name(result->status),

@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/status.h"
 #include "norn/norn.h"
 #include "onnx/tensor_proto.h"
@@ -12,12 +13,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { VALUES_MAX = 64 };
 
 typedef struct case_run {
     const node_case *test;
     const char *dir;
+    const char *model; ///< path
     case_result *result;
     norn_arena arena;
 } case_run;
@@ -135,8 +138,7 @@ static norn_status run_case(case_run *run) {
     norn_compile_options options = {.device = "cpu"};
     norn_session_options session_options = {.threads = 1};
     norn_status status;
-    snprintf(path, sizeof path, "%s/%s/model.onnx", run->dir, run->test->name);
-    NORN_TRY_DONE(norn_model_open(path, norn_alloc_heap(), &model));
+    NORN_TRY_DONE(norn_model_open(run->model, norn_alloc_heap(), &model));
     NORN_TRY_DONE(norn_plan_compile(model, &options, norn_alloc_heap(), &plan));
     NORN_TRY_DONE(norn_session_create(plan, &session_options, norn_alloc_heap(), &session));
     for (int set = 0;; set++) {
@@ -155,7 +157,9 @@ done:
 }
 
 void node_case_run(const node_case *test, const char *dir, case_result *result) {
-    case_run run = {.test = test, .dir = dir, .result = result};
+    char path[1024];
+    case_run run = {.test = test, .dir = dir, .model = path, .result = result};
+    snprintf(path, sizeof path, "%s/%s/model.onnx", dir, test->name);
     *result = (case_result){.status = CASE_PASS};
     if (strpbrk(test->kinds, "som")) {
         result->status = CASE_UNSUPPORTED;
@@ -171,4 +175,57 @@ void node_case_run(const node_case *test, const char *dir, case_result *result) 
     const char *message = norn_message(), *file = strstr(message, "model.onnx: ");
     snprintf(result->note, sizeof result->note, "%s",
              file ? file + strlen("model.onnx: ") : message);
+}
+
+/// Bits flipped, bytes made extreme, runs moved: a few at a time, so that most of the model stays
+/// right.
+static void mutate(uint8_t *bytes, size_t *count, norn_random *random) {
+    static const uint8_t extremes[] = {0x00, 0x01, 0x7f, 0x80, 0xff, 0x08, 0x10};
+    uint64_t changes = 1 + norn_random_u64(random) % 4;
+    for (uint64_t i = 0; i<changes && * count> 1; i++) {
+        size_t at = norn_random_u64(random) % *count, from = norn_random_u64(random) % *count;
+        size_t run = 1 + norn_random_u64(random) % 8, most = *count - (at > from ? at : from);
+        switch (norn_random_u64(random) % 5) {
+        case 0:
+            bytes[at] ^= (uint8_t)(1u << norn_random_u64(random) % 8);
+            break;
+        case 1:
+            bytes[at] = extremes[norn_random_u64(random) % sizeof extremes];
+            break;
+        case 2:
+            bytes[at] = (uint8_t)norn_random_u64(random);
+            break;
+        case 3:
+            memmove(bytes + at, bytes + from, run < most ? run : most);
+            break;
+        default:
+            if (norn_random_u64(random) % 8 == 0) *count = at;
+        }
+    }
+}
+
+void node_case_run_mutant(const node_case *test, const char *dir, uint64_t seed,
+                          case_result *result) {
+    char from[1024], to[1024];
+    norn_file *file;
+    norn_random random;
+    case_run run = {.test = test, .dir = dir, .model = to, .result = result};
+    *result = (case_result){.status = CASE_FAIL};
+    snprintf(from, sizeof from, "%s/%s/model.onnx", dir, test->name);
+    snprintf(to, sizeof to, "/tmp/norn_mutant_%ld.onnx", (long)getpid());
+    if (norn_file_map(from, norn_alloc_heap(), &file) != NORN_OK) return;
+    size_t count = norn_file_bytes(file).count;
+    uint8_t *bytes = malloc(count + 1);
+    FILE *copy = fopen(to, "wb");
+    if (!bytes || !copy) return;
+    memcpy(bytes, norn_file_bytes(file).bytes, count);
+    norn_random_init(&random, seed);
+    mutate(bytes, &count, &random);
+    bool written = fwrite(bytes, 1, count, copy) == count;
+    if (fclose(copy) != 0 || !written) return;
+    norn_arena_init(&run.arena, norn_alloc_heap(), 1 << 16);
+    norn_status status = run_case(&run);
+    unlink(to);
+    *result = (case_result){.status = CASE_PASS};
+    snprintf(result->note, sizeof result->note, "%s", status == NORN_OK ? "" : norn_message());
 }

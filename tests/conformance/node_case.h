@@ -3,6 +3,7 @@
 #define NORN_CONFORMANCE_NODE_CASE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef enum case_status {
     CASE_PASS,
@@ -30,5 +31,11 @@ const char *case_status_name(case_status status);
 /// Compile and run all data sets of DIR/NAME on the CPU. Runs in this process: whatever it does, it
 /// may take the process down; the caller forks.
 void node_case_run(const node_case *test, const char *dir, case_result *result);
+
+/// The same with a model whose bytes `seed` changes at a few places: what counts is that it ends,
+/// well or with a status; the result is not compared. CASE_FAIL only when the copy cannot be
+/// written.
+void node_case_run_mutant(const node_case *test, const char *dir, uint64_t seed,
+                          case_result *result);
 
 #endif
