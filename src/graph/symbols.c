@@ -113,7 +113,7 @@ static int64_t sat_mul(int64_t a, int64_t b) {
 static int64_t sat_floor_div(int64_t a, int64_t b) {
     if (b == 0) return 0; // an empty tensor split by an empty one
     if (b == -1) return a == INT64_MIN ? INT64_MAX : -a;
-    if (a == INT64_MAX) return b > 0 ? a : -a;
+    if (a == INT64_MAX || a == -INT64_MAX) return b > 0 ? a : -a; // an infinity stays one
     int64_t q = a / b;
     return a % b != 0 && (a < 0) != (b < 0) ? q - 1 : q;
 }

@@ -13,7 +13,7 @@ norn_status norn_shape_same(norn_shape_ctx *ctx) {
 norn_status norn_shape_same_axis(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 1));
     int32_t axis;
-    if (ctx->in[0].shape.rank > 0)
+    if (ctx->in[0].shape.rank >= 0)
         NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", -1), ctx->in[0].shape.rank,
                                  &axis));
     norn_shape_put(ctx, 0, ctx->in[0].dtype, &ctx->in[0].shape);

@@ -208,6 +208,8 @@ static norn_status make_region(norn_graph *graph, reduction *r) {
     norn_region *region;
     uint32_t count;
     bool fits;
+    // A region does not say whether it keeps reduced dims: its output's shape must be known.
+    if (!norn_shape_is_static(graph, &r->node->out[0]->shape)) return NORN_OK;
     NORN_TRY(grow_prologue(graph, r, &p, &fits));
     if (!fits) return NORN_OK;
     norn_fuse_init(&epilogue, graph, &loops, p.fuse.inputs, p.fuse.input_count);

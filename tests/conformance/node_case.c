@@ -119,6 +119,9 @@ static norn_status run_set(case_run *run, norn_plan *plan, norn_session *session
     for (uint32_t i = 0; i < in_count; i++) {
         size_t bytes;
         void *to;
+        if (in[i].dtype != norn_plan_input(plan, i)->dtype)
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "input %u is not of the type that the model declares", i);
         NORN_TRY(norn_view_bytes(&in[i], &bytes));
         NORN_TRY(norn_instance_input(instance, i, in[i].rank, in[i].dims, &to));
         if (bytes) memcpy(to, in[i].data, bytes);
@@ -219,7 +222,7 @@ void node_case_run_mutant(const node_case *test, const char *dir, uint64_t seed,
     FILE *copy = fopen(to, "wb");
     if (!bytes || !copy) return;
     memcpy(bytes, norn_file_bytes(file).bytes, count);
-    norn_random_init(&random, seed);
+    norn_random_init(&random, seed ^ norn_hash_text(test->name));
     mutate(bytes, &count, &random);
     bool written = fwrite(bytes, 1, count, copy) == count;
     if (fclose(copy) != 0 || !written) return;
