@@ -35,9 +35,11 @@ bench: deps venv build ## time Norn beside ONNX Runtime
 format: ## clang-format every C file
 	@git ls-files '*.c' '*.h' '*.cu' | xargs clang-format -i
 
-conformance-docs: venv build ## rewrite docs/ops.md, docs/conformance.md and the list of cases that must pass
+conformance-docs: venv build ## rewrite docs/ops.md, docs/conformance.md and the lists of cases that must pass
 	@$(PYTHON) tests/peers/conformance_cases.py build/conformance-cases
-	@build/release/test/conformance build/conformance-cases --docs docs --write-expected tests/conformance/expected.tsv
+	@$(PYTHON) tests/peers/conformance_cases.py --dynamic build/conformance-dynamic
+	@build/release/test/conformance build/conformance-cases --docs docs --write-expected tests/conformance/expected-cases.tsv
+	@build/release/test/conformance build/conformance-dynamic --write-expected tests/conformance/expected-dynamic.tsv
 
 tidy: deps ## clang-tidy every C file (slow)
 	@tools/build_preset tidy

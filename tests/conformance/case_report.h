@@ -1,4 +1,4 @@
-/// What a conformance run writes: expected.tsv, docs/conformance.md and docs/ops.md.
+/// What a conformance run writes: the list of cases that pass, docs/conformance.md and docs/ops.md.
 #ifndef NORN_CONFORMANCE_CASE_REPORT_H
 #define NORN_CONFORMANCE_CASE_REPORT_H
 

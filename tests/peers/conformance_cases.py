@@ -1,6 +1,8 @@
 """Write the ONNX backend node cases of the installed `onnx` package as files.
 
-    python tests/peers/conformance_cases.py build/conformance
+    python tests/peers/conformance_cases.py build/conformance-cases
+    python tests/peers/conformance_cases.py --dynamic build/conformance-dynamic   every input dim above 1
+                                                   is a symbol of its own, and no other shape is declared
 
     DIR/CASE/model.onnx
     DIR/CASE/test_data_set_0/input_N.pb, output_N.pb   TensorProto; SequenceProto, OptionalProto or
@@ -48,8 +50,24 @@ def encode(value, info):
     return proto.SerializeToString()
 
 
-def write_case(case, folder):
+def make_dynamic(model):
+    """Forget every size that the model could learn from its inputs while running."""
+    for number, info in enumerate(model.graph.input):
+        tensor = info.type.tensor_type
+        if not tensor.HasField("shape"):
+            continue
+        for axis, dim in enumerate(tensor.shape.dim):
+            if dim.dim_value > 1:
+                dim.dim_param = f"d{number}_{axis}"
+    for info in model.graph.output:
+        info.type.tensor_type.ClearField("shape")
+    del model.graph.value_info[:]
+
+
+def write_case(case, folder, dynamic):
     folder.mkdir()
+    if dynamic:
+        make_dynamic(case.model)
     (folder / "model.onnx").write_bytes(case.model.SerializeToString())
     graph = case.model.graph
     for number, (inputs, outputs) in enumerate(case.data_sets):
@@ -72,17 +90,23 @@ def describe(case):
     return "\t".join([case.name, repr(case.rtol), repr(case.atol), operator, opset, kinds])
 
 
-def write_all(folder):
+def only_tensors(case):
+    return all(kind_of(info) == "t" for info in [*case.model.graph.input, *case.model.graph.output])
+
+
+def write_all(folder, dynamic):
     """Write every case; returns how many there are and how many could not be written."""
     np.random.seed(SEED)
     warnings.simplefilter("ignore")
     from onnx.backend.test.loader import load_model_tests
 
     cases = sorted(load_model_tests(kind="node"), key=lambda case: case.name)
+    if dynamic:
+        cases = [case for case in cases if only_tensors(case)]
     lines, failed = [], []
     for number, case in enumerate(cases):
         try:
-            write_case(case, folder / case.name)
+            write_case(case, folder / case.name, dynamic)
             lines.append(describe(case))
         except Exception as error:
             shutil.rmtree(folder / case.name, ignore_errors=True)
@@ -99,10 +123,12 @@ def main():
     parser = argparse.ArgumentParser(
         description="Write ONNX's backend node cases as files; does nothing when they are there.")
     parser.add_argument("folder", type=pathlib.Path, metavar="DIR")
+    parser.add_argument("--dynamic", action="store_true", help="with symbols for all input dims")
     parser.add_argument("--force", action="store_true", help="write even if they are there")
     options = parser.parse_args()
     stamp = options.folder / "version.txt"
-    version = f"onnx {onnx.__version__} format {FORMAT} seed {SEED}\n"
+    dynamic = " dynamic" if options.dynamic else ""
+    version = f"onnx {onnx.__version__}{dynamic} format {FORMAT} seed {SEED}\n"
     if not options.force and stamp.is_file() and stamp.read_text() == version:
         print(f"{options.folder}: the cases of onnx {onnx.__version__} are there")
         return
@@ -112,7 +138,7 @@ def main():
         sys.exit(f"{options.folder}: holds other files; name an empty or a new folder")
     shutil.rmtree(options.folder, ignore_errors=True)
     options.folder.mkdir(parents=True)
-    count, failed = write_all(options.folder)
+    count, failed = write_all(options.folder, options.dynamic)
     for line in failed:
         print(f"conformance_cases: not written: {line}", file=sys.stderr)
     stamp.write_text(version)
