@@ -5,6 +5,7 @@
 /// uses from outside is passed explicitly: such values are extra inputs of the node after its own
 /// ones, and extra inputs of the body after its own. The INT attribute `norn_own_inputs` of such a node
 /// says how many inputs are its own (If: 1; Loop: 2 + carried; Scan: states + scanned).
+/// Every body of a node takes all of its extra inputs, in their order; constants from around are copied in.
 /// Memory   everything lives in graph->arena; strings and constants may alias the model file.
 /// Threads  one at a time.
 #ifndef NORN_GRAPH_GRAPH_H
