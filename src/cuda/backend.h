@@ -57,6 +57,10 @@ norn_status norn_cuda_blas_status(cublasStatus_t error, const char *what) NORN_N
 #define NORN_CUDA_TRY(call) NORN_TRY(norn_cuda_status((call), #call))
 #define NORN_CUDA_TRY_DONE(call) NORN_TRY_DONE(norn_cuda_status((call), #call))
 
+/// Host memory to the device, complete on return. cudaMemcpy alone may return while the last bytes of
+/// pageable memory are still on their way, and our streams do not wait for the legacy stream.
+norn_status norn_cuda_upload(void *device, const void *host, size_t bytes) NORN_NODISCARD;
+
 /// After a launch: the launcher's result, with the node's name.
 norn_status norn_cuda_launched(const norn_call *call, cudaError_t error) NORN_NODISCARD;
 

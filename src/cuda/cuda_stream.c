@@ -28,6 +28,11 @@ void norn_cuda_memory_destroy(norn_device *self, norn_memory_kind kind, void *me
     else (void)cudaFree(memory);
 }
 
+norn_status norn_cuda_upload(void *device, const void *host, size_t bytes) {
+    NORN_CUDA_TRY(cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice));
+    return norn_cuda_status(cudaStreamSynchronize(cudaStreamLegacy), "copy");
+}
+
 // ---- streams -------------------------------------------------------------------------------------
 static void stream_free(norn_stream *stream) {
     if (stream->handle) (void)cudaStreamDestroy(stream->handle);
@@ -40,8 +45,7 @@ static void stream_free(norn_stream *stream) {
 static norn_status clear_fault(norn_stream *stream) {
     norn_cuda_fault blank = {.raised = stream->raised}; // mapped: one address on both sides (UVA)
     *stream->raised = 0;
-    NORN_CUDA_TRY(cudaMemcpy(stream->fault, &blank, sizeof blank, cudaMemcpyHostToDevice));
-    return NORN_OK;
+    return norn_cuda_upload(stream->fault, &blank, sizeof blank);
 }
 
 static norn_status stream_fill(norn_stream *stream) {
@@ -100,7 +104,8 @@ norn_status norn_cuda_copy(norn_device *self, norn_stream *stream, void *to, con
     if (bytes == 0) return NORN_OK;
     if (stream) return norn_cuda_status(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream->handle), "copy");
     NORN_CUDA_TRY(cudaSetDevice(self->ordinal));
-    return norn_cuda_status(cudaMemcpy(to, from, bytes, cudaMemcpyDefault), "copy");
+    NORN_TRY(norn_cuda_status(cudaMemcpy(to, from, bytes, cudaMemcpyDefault), "copy"));
+    return norn_cuda_status(cudaStreamSynchronize(cudaStreamLegacy), "copy");
 }
 
 // ---- events --------------------------------------------------------------------------------------

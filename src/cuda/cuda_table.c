@@ -28,7 +28,7 @@ static void table_free(table_memory *memory) {
 
 static norn_status upload(const void *host, size_t bytes, void **out) {
     NORN_TRY(norn_cuda_status(cudaMalloc(out, bytes ? bytes : 1), "table memory"));
-    return norn_cuda_status(cudaMemcpy(*out, host, bytes, cudaMemcpyHostToDevice), "table upload");
+    return norn_cuda_upload(*out, host, bytes);
 }
 
 // ---- hashed tables -------------------------------------------------------------------------------

@@ -61,7 +61,6 @@ typedef struct norn_cuda_module {
 } norn_cuda_module;
 norn_status norn_cuda_module_load(const norn_cuda_device *device, norn_span code, norn_cuda_module *module) NORN_NODISCARD;
 void norn_cuda_module_unload(norn_cuda_module *module);
-/// *kernel NULL when the module has none of this name.
 norn_status norn_cuda_module_kernel(const norn_cuda_module *module, const char *name, cudaKernel_t *kernel) NORN_NODISCARD;
 cudaError_t norn_cuda_module_launch(cudaKernel_t kernel, uint32_t blocks, uint32_t threads,
                                     norn_cuda_generated_args *args, cudaStream_t stream);
@@ -73,7 +72,9 @@ typedef struct norn_cuda_pointwise_state {
     int32_t multiprocessors;
 } norn_cuda_pointwise_state;
 
-norn_status norn_cuda_pointwise_load(const norn_cuda_device *device, norn_span code, norn_cuda_pointwise_state *state) NORN_NODISCARD;
+/// `program` and `rank` are those that the code was made for.
+norn_status norn_cuda_pointwise_load(const norn_cuda_device *device, norn_span code, const norn_scalar_program *program, int32_t rank,
+                                     norn_cuda_pointwise_state *state) NORN_NODISCARD;
 /// Run over loop dims `dims`; loads come from call->in, the accumulator from `acc` (may be an output).
 norn_status norn_cuda_pointwise_run(norn_call *call, const norn_cuda_pointwise_state *state,
                                     const norn_scalar_program *program, int32_t rank, const int64_t *dims,

@@ -94,13 +94,7 @@ void norn_cuda_module_unload(norn_cuda_module *module) {
 
 norn_status norn_cuda_module_kernel(const norn_cuda_module *module, const char *name, cudaKernel_t *kernel) {
     *kernel = NULL;
-    cudaError_t error = cudaLibraryGetKernel(kernel, module->library, name);
-    if (error == cudaErrorSymbolNotFound) {
-        (void)cudaGetLastError();
-        *kernel = NULL;
-        return NORN_OK;
-    }
-    return norn_cuda_status(error, name);
+    return norn_cuda_status(cudaLibraryGetKernel(kernel, module->library, name), name);
 }
 
 cudaError_t norn_cuda_module_launch(cudaKernel_t kernel, uint32_t blocks, uint32_t threads,

@@ -137,20 +137,24 @@ norn_status norn_cuda_pointwise_codegen(norn_cuda_device *device, const norn_ste
 }
 
 // ---- state ---------------------------------------------------------------------------------------
-norn_status norn_cuda_pointwise_load(const norn_cuda_device *device, norn_span code, norn_cuda_pointwise_state *state) {
+norn_status norn_cuda_pointwise_load(const norn_cuda_device *device, norn_span code, const norn_scalar_program *program, int32_t rank,
+                                     norn_cuda_pointwise_state *state) {
+    const norn_cuda_module *module = &state->module;
     state->multiprocessors = device->multiprocessors;
     NORN_TRY(norn_cuda_module_load(device, code, &state->module));
-    NORN_TRY(norn_cuda_module_kernel(&state->module, "flat_v4", &state->flat_v4));
-    NORN_TRY(norn_cuda_module_kernel(&state->module, "flat_v1", &state->flat_v1));
-    NORN_TRY(norn_cuda_module_kernel(&state->module, "rows_v4", &state->rows_v4));
-    NORN_TRY(norn_cuda_module_kernel(&state->module, "rows_v1", &state->rows_v1));
-    return norn_cuda_module_kernel(&state->module, "dynamic", &state->dynamic);
+    if (norn_cuda_program_dynamic(program)) return norn_cuda_module_kernel(module, "dynamic", &state->dynamic);
+    NORN_TRY(norn_cuda_module_kernel(module, "flat_v1", &state->flat_v1));
+    if (rank > 0) NORN_TRY(norn_cuda_module_kernel(module, "flat_v4", &state->flat_v4));
+    if (rank > 1) NORN_TRY(norn_cuda_module_kernel(module, "rows_v1", &state->rows_v1));
+    if (rank > 1) NORN_TRY(norn_cuda_module_kernel(module, "rows_v4", &state->rows_v4));
+    return NORN_OK;
 }
 
 norn_status norn_cuda_pointwise_prepare(norn_cuda_device *device, const norn_step_spec *spec, void **out) {
     norn_cuda_pointwise_state *state = NULL;
     NORN_TRY(NORN_NEW(device->alloc, &state));
-    norn_status status = norn_cuda_pointwise_load(device, spec->code, state);
+    const norn_region *region = spec->region;
+    norn_status status = norn_cuda_pointwise_load(device, spec->code, &region->pointwise.program, spec->out[0].rank, state);
     if (status != NORN_OK) {
         norn_cuda_pointwise_unprepare(device, state);
         return status;

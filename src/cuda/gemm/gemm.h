@@ -58,7 +58,7 @@ typedef enum norn_cuda_gemm_way {
 typedef struct norn_cuda_gemm_choice {
     int64_t m;
     norn_cuda_gemm_way way;
-    int32_t split;  ///< SKINNY: blocks of a cluster
+    int32_t split, groups; ///< SKINNY: blocks of a cluster; times 16 columns a block
     float us;       ///< as timed while preparing; 0 when not timed
     bool algorithm_known;
     cublasLtMatmulAlgo_t algorithm;

@@ -52,7 +52,8 @@ static norn_status fill_state(norn_cuda_gemm_state *state, const norn_step_spec 
     const norn_gemm_region *region = region_of(spec->region);
     state->tf32 = spec->precision == NORN_PRECISION_TF32;
     state->epilogue = norn_cuda_epilogue_match(&region->epilogue);
-    if (state->epilogue.ending != NORN_CUDA_ENDING_ANY) NORN_TRY(norn_cuda_pointwise_load(state->device, spec->code, &state->pointwise));
+    if (state->epilogue.ending != NORN_CUDA_ENDING_ANY)
+        NORN_TRY(norn_cuda_pointwise_load(state->device, spec->code, &region->epilogue, 2, &state->pointwise));
     if (spec->in[1].data) NORN_TRY(pack_weights(state, region, spec->in[1].data));
     int64_t rows = rows_of(&spec->in[0]);
     if (rows <= 0 || region->n == 0) return NORN_OK;

@@ -56,5 +56,5 @@ norn_status norn_cuda_gemm_run(const norn_cuda_gemm_state *state, const norn_cud
     norn_cuda_gemm_args args = own_args(state, p);
     if (way == NORN_CUDA_GEMM_DOT) return norn_cuda_status(norn_cuda_gemm_dot_launch(&args, stream->handle), "gemm dot");
     if (way == NORN_CUDA_GEMM_THIN_K) return norn_cuda_status(norn_cuda_gemm_thin_k_launch(&args, stream->handle), "gemm thin k");
-    return norn_cuda_status(norn_cuda_gemm_skinny_launch(&args, choice->split, stream->handle), "gemm skinny");
+    return norn_cuda_status(norn_cuda_gemm_skinny_launch(&args, choice->split, choice->groups, stream->handle), "gemm skinny");
 }

@@ -92,9 +92,10 @@ static int list_own(const norn_cuda_gemm_state *state, const norn_cuda_product *
     if (p->n == 1 || p->m <= 16) list[count++] = (norn_cuda_gemm_choice){.m = p->m, .way = NORN_CUDA_GEMM_DOT};
     if (p->k <= 32 && p->n % 4 == 0) list[count++] = (norn_cuda_gemm_choice){.m = p->m, .way = NORN_CUDA_GEMM_THIN_K};
     if (!state->tf32 || p->n % 16 != 0 || p->m > 512) return count;
-    for (int32_t split = 1; split <= 8; split *= 2)
-        if (state->packed_k >= split * 64) // a chunk for every warp of the cluster
-            list[count++] = (norn_cuda_gemm_choice){.m = p->m, .way = NORN_CUDA_GEMM_SKINNY, .split = split};
+    for (int32_t groups = 1; groups <= 2; groups++)
+        for (int32_t split = 1; split <= 8; split *= 2)
+            if (state->packed_k >= split * 64 && p->n % (groups * 16) == 0) // a chunk for every warp of the cluster
+                list[count++] = (norn_cuda_gemm_choice){.m = p->m, .way = NORN_CUDA_GEMM_SKINNY, .split = split, .groups = groups};
     return count;
 }
 
@@ -151,8 +152,8 @@ norn_status norn_cuda_gemm_tune(norn_cuda_gemm_state *state, int64_t max_m, int6
         norn_cuda_gemm_choice *choice = &state->choices[state->choice_count];
         NORN_TRY_DONE(tune_rows(&bench, &product, choice));
         state->choice_count++;
-        norn_log(NORN_LOG_DEBUG, "cuda: gemm %lld x %lld x %lld: %s split %d, %.2f us", (long long)m, (long long)n, (long long)k,
-                 way_name(choice->way), (int)choice->split, (double)choice->us);
+        norn_log(NORN_LOG_DEBUG, "cuda: gemm %lld x %lld x %lld: %s split %d groups %d, %.2f us", (long long)m, (long long)n, (long long)k,
+                 way_name(choice->way), (int)choice->split, (int)choice->groups, (double)choice->us);
         if (m == max_m) break;
     }
 done:

@@ -15,6 +15,18 @@ static __device__ __forceinline__ void norn_wait_before() {
 #endif
 }
 
+/// Sixteen bytes, or zeros where `inside` is false. Volatile, so that a run of loads stays together ahead of
+/// what uses them: the compiler would rather save registers than have loads in flight.
+static __device__ __forceinline__ float4 norn_load_ahead(const float *from, bool inside) {
+    float4 v;
+    asm volatile("{ .reg .pred p; setp.ne.s32 p, %5, 0; mov.f32 %0, 0f00000000; mov.f32 %1, 0f00000000; mov.f32 %2, 0f00000000; "
+                 "mov.f32 %3, 0f00000000; @p ld.global.v4.f32 {%0, %1, %2, %3}, [%4]; }"
+                 : "=&f"(v.x), "=&f"(v.y), "=&f"(v.z), "=&f"(v.w)
+                 : "l"(from), "r"((int)inside)
+                 : "memory");
+    return v;
+}
+
 /// Launch with overlap (and a cluster of `cluster` blocks along x when > 1).
 template <class... P, class... A>
 static inline cudaError_t norn_launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, cudaStream_t stream, unsigned cluster,

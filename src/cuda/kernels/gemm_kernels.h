@@ -33,8 +33,9 @@ typedef struct norn_cuda_gemm_args {
 cudaError_t norn_cuda_gemm_dot_launch(const norn_cuda_gemm_args *args, cudaStream_t stream);
 /// Exact fp32, k <= 32, n a multiple of 4, ldd a multiple of 4, d 16-byte aligned.
 cudaError_t norn_cuda_gemm_thin_k_launch(const norn_cuda_gemm_args *args, cudaStream_t stream);
-/// tf32 tensor cores; n a multiple of 16; `split` blocks of a cluster share the sum: 1, 2, 4 or 8.
-cudaError_t norn_cuda_gemm_skinny_launch(const norn_cuda_gemm_args *args, int32_t split, cudaStream_t stream);
+/// tf32 tensor cores; a block computes `groups` (1 or 2) times 16 columns, of which n is a multiple; `split`
+/// blocks of a cluster share the sum: 1, 2, 4 or 8.
+cudaError_t norn_cuda_gemm_skinny_launch(const norn_cuda_gemm_args *args, int32_t split, int32_t groups, cudaStream_t stream);
 
 /// Lay B out as the kernels above want it; b is [n, k] when transposed, else [k, n].
 cudaError_t norn_cuda_gemm_pack_launch(const float *b, int32_t transposed, int32_t n, int32_t k, int32_t packed_k,

@@ -1,6 +1,6 @@
 /// Tens of rows on tf32 tensor cores: the weights are read once, spread over the whole chip.
 ///
-/// A cluster of blocks shares the sum of one tile of 16 columns; within a block the warps share the
+/// A cluster of blocks shares the sum of one tile of 16 or 32 columns; within a block the warps share the
 /// block's part of k. Fragments come straight from memory: of a run of 16 k, lane t holds k = 4t..4t+3 of
 /// both operands, which is a permutation of k that the product does not see.
 #include "cuda/kernels/dependent.cuh"
@@ -10,7 +10,7 @@
 
 namespace cg = cooperative_groups;
 
-enum { WARPS = 4, COLUMNS = 16, CHUNK = 16 };
+enum { WARPS = 4, CHUNK = 16 };
 
 static __device__ __forceinline__ uint32_t to_tf32(float x) {
     uint32_t u;
@@ -35,74 +35,103 @@ static __device__ __forceinline__ float4 load_a(const float *row, int at, int k,
     return v;
 }
 
-/// TILES tiles of eight rows.
-template <int TILES> static __global__ void __launch_bounds__(WARPS * 32) skinny(const __grid_constant__ norn_cuda_gemm_args p) {
-    __shared__ float part[WARPS][TILES * 8][COLUMNS + 1];
+/// What a warp holds of one run of 16 k: float4s of its columns' weights and of its rows.
+template <int TILES, int GROUPS> struct fragments {
+    float4 w[GROUPS][2], x[TILES];
+};
+
+/// TILES tiles of eight rows; GROUPS of 16 columns.
+template <int TILES, int GROUPS> static __global__ void __launch_bounds__(WARPS * 32) skinny(const __grid_constant__ norn_cuda_gemm_args p) {
+    constexpr int COLUMNS = GROUPS * 16, PITCH = COLUMNS + 1, ROWS = TILES * 8;
+    extern __shared__ float part[]; // [WARPS][ROWS][PITCH]
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
     cg::cluster_group cluster = cg::this_cluster();
     const int split = (int)cluster.num_blocks(), rank = (int)cluster.block_rank();
-    const int column = (int)(blockIdx.x / split) * COLUMNS, first = (int)blockIdx.y * TILES * 8;
+    const int column = (int)(blockIdx.x / split) * COLUMNS, first = (int)blockIdx.y * ROWS;
     const bool aligned = ((uintptr_t)p.a & 15) == 0 && p.lda % 4 == 0;
-    const float *w0 = p.b + (int64_t)(column + g) * p.packed_k, *w1 = w0 + (int64_t)8 * p.packed_k;
+    const float *w = p.b + (int64_t)(column + g) * p.packed_k + t * 4;
     const int chunks = p.packed_k / CHUNK, step = split * WARPS;
-    float sum[TILES][4] = {};
-    norn_let_next_start();
-    int chunk = rank * WARPS + warp;
-    float4 wa = {}, wb = {};
-    if (chunk < chunks) wa = *(const float4 *)(w0 + chunk * CHUNK + t * 4), wb = *(const float4 *)(w1 + chunk * CHUNK + t * 4);
-    norn_wait_before();
-    for (; chunk < chunks; chunk += step) {
+    float sum[GROUPS][TILES][4] = {};
+    fragments<TILES, GROUPS> now, next;
+    const auto load_weights = [&](int chunk, fragments<TILES, GROUPS> &f) {
+#pragma unroll
+        for (int n = 0; n < GROUPS; n++)
+#pragma unroll
+            for (int half = 0; half < 2; half++)
+                f.w[n][half] = norn_load_ahead(w + (int64_t)(n * 16 + half * 8) * p.packed_k + chunk * CHUNK, chunk < chunks);
+    };
+    const auto load_rows = [&](int chunk, fragments<TILES, GROUPS> &f) {
         const int at = chunk * CHUNK + t * 4;
-        float4 x[TILES], na = {}, nb = {};
 #pragma unroll
         for (int i = 0; i < TILES; i++) {
             const int row = first + i * 8 + g;
-            x[i] = load_a(p.a + (int64_t)row * p.lda, at, p.k, row < p.m, aligned);
+            const float *from = p.a + (int64_t)row * p.lda;
+            const bool inside = row < p.m && chunk < chunks;
+            if (aligned && p.k % 4 == 0) f.x[i] = norn_load_ahead(from + at, inside && at < p.k);
+            else f.x[i] = load_a(from, at, p.k, inside, aligned);
         }
-        if (chunk + step < chunks) {
-            na = *(const float4 *)(w0 + at + step * CHUNK);
-            nb = *(const float4 *)(w1 + at + step * CHUNK);
-        }
-        const uint32_t a[8] = {to_tf32(wa.x), to_tf32(wb.x), to_tf32(wa.y), to_tf32(wb.y),
-                               to_tf32(wa.z), to_tf32(wb.z), to_tf32(wa.w), to_tf32(wb.w)};
+    };
+    norn_let_next_start();
+    int chunk = rank * WARPS + warp;
+    load_weights(chunk, now); // the first weights do not wait for the kernel before
+    norn_wait_before();
+    load_rows(chunk, now);
+    for (; chunk < chunks; chunk += step) {
+        load_weights(chunk + step, next);
+        load_rows(chunk + step, next);
 #pragma unroll
-        for (int i = 0; i < TILES; i++) {
-            mma(sum[i], a[0], a[1], a[2], a[3], to_tf32(x[i].x), to_tf32(x[i].y));
-            mma(sum[i], a[4], a[5], a[6], a[7], to_tf32(x[i].z), to_tf32(x[i].w));
+        for (int n = 0; n < GROUPS; n++) {
+            const float4 a = now.w[n][0], b = now.w[n][1];
+            const uint32_t u[8] = {to_tf32(a.x), to_tf32(b.x), to_tf32(a.y), to_tf32(b.y), to_tf32(a.z), to_tf32(b.z), to_tf32(a.w), to_tf32(b.w)};
+#pragma unroll
+            for (int i = 0; i < TILES; i++) {
+                mma(sum[n][i], u[0], u[1], u[2], u[3], to_tf32(now.x[i].x), to_tf32(now.x[i].y));
+                mma(sum[n][i], u[4], u[5], u[6], u[7], to_tf32(now.x[i].z), to_tf32(now.x[i].w));
+            }
         }
-        wa = na, wb = nb;
+        now = next;
     }
     // Lane holds columns g and g + 8 of rows 2t and 2t + 1.
+    float *mine = part + warp * ROWS * PITCH;
 #pragma unroll
-    for (int i = 0; i < TILES; i++) {
-        part[warp][i * 8 + 2 * t][g] = sum[i][0];
-        part[warp][i * 8 + 2 * t + 1][g] = sum[i][1];
-        part[warp][i * 8 + 2 * t][g + 8] = sum[i][2];
-        part[warp][i * 8 + 2 * t + 1][g + 8] = sum[i][3];
-    }
+    for (int n = 0; n < GROUPS; n++)
+#pragma unroll
+        for (int i = 0; i < TILES; i++) {
+            float *at = mine + (i * 8 + 2 * t) * PITCH + n * 16 + g;
+            at[0] = sum[n][i][0];
+            at[PITCH] = sum[n][i][1];
+            at[8] = sum[n][i][2];
+            at[PITCH + 8] = sum[n][i][3];
+        }
     cluster.sync();
     // The blocks of the cluster divide the tile's results among themselves.
-    const int results = TILES * 8 * COLUMNS;
-    for (int i = rank * WARPS * 32 + (int)threadIdx.x; i < results; i += split * WARPS * 32) {
+    for (int i = rank * WARPS * 32 + (int)threadIdx.x; i < ROWS * COLUMNS; i += split * WARPS * 32) {
         const int r = i / COLUMNS, c = i % COLUMNS;
         float total = (p.bias ? p.bias[column + c] : 0.0f) + p.bias_value;
         for (int other = 0; other < split; other++) {
-            const float *far = cluster.map_shared_rank(&part[0][0][0], other) + r * (COLUMNS + 1) + c;
+            const float *far = cluster.map_shared_rank(part, other) + r * PITCH + c;
 #pragma unroll
-            for (int w = 0; w < WARPS; w++) total += far[w * TILES * 8 * (COLUMNS + 1)];
+            for (int v = 0; v < WARPS; v++) total += far[v * ROWS * PITCH];
         }
         if (first + r < p.m) p.d[(int64_t)(first + r) * p.ldd + column + c] = norn_activate(total, p.activation);
     }
     cluster.sync(); // nobody leaves while its part is being read
 }
 
-extern "C" cudaError_t norn_cuda_gemm_skinny_launch(const norn_cuda_gemm_args *p, int32_t split, cudaStream_t stream) {
-    const int tiles = p->m <= 8 ? 1 : p->m <= 16 ? 2 : p->m <= 32 ? 4 : 8;
-    const dim3 grid((unsigned)(p->n / COLUMNS * split), (unsigned)((p->m + tiles * 8 - 1) / (tiles * 8)));
-    const unsigned cluster = (unsigned)split;
+template <int TILES, int GROUPS> static cudaError_t launch(const norn_cuda_gemm_args *p, int32_t split, cudaStream_t stream) {
+    const dim3 grid((unsigned)(p->n / (GROUPS * 16) * split), (unsigned)((p->m + TILES * 8 - 1) / (TILES * 8)));
+    const size_t bytes = WARPS * TILES * 8 * (GROUPS * 16 + 1) * sizeof(float);
     if (grid.y > 65535) return cudaErrorInvalidConfiguration;
-    if (tiles == 1) return norn_launch(skinny<1>, grid, WARPS * 32, 0, stream, cluster, *p);
-    if (tiles == 2) return norn_launch(skinny<2>, grid, WARPS * 32, 0, stream, cluster, *p);
-    if (tiles == 4) return norn_launch(skinny<4>, grid, WARPS * 32, 0, stream, cluster, *p);
-    return norn_launch(skinny<8>, grid, WARPS * 32, 0, stream, cluster, *p);
+    return norn_launch(skinny<TILES, GROUPS>, grid, WARPS * 32, bytes, stream, (unsigned)split, *p);
+}
+
+template <int GROUPS> static cudaError_t launch_rows(const norn_cuda_gemm_args *p, int32_t split, cudaStream_t stream) {
+    if (p->m <= 8) return launch<1, GROUPS>(p, split, stream);
+    if (p->m <= 16) return launch<2, GROUPS>(p, split, stream);
+    if (p->m <= 32) return launch<4, GROUPS>(p, split, stream);
+    return launch<8, GROUPS>(p, split, stream);
+}
+
+extern "C" cudaError_t norn_cuda_gemm_skinny_launch(const norn_cuda_gemm_args *p, int32_t split, int32_t groups, cudaStream_t stream) {
+    return groups == 2 ? launch_rows<2>(p, split, stream) : launch_rows<1>(p, split, stream);
 }

@@ -22,7 +22,7 @@ enum { WARPS = 4, GRAM = 33, CHUNKS = 4 }; // CHUNKS of 16 k in flight
 /// A warp a sample; SPLIT: a block a sample, its warps sharing k. X X^T needs one set of fragments: row g of
 /// tile i serves as an A row and as a B column. Of 16 k, lane t holds k = 4t..4t+3: a permutation of k that
 /// the dot does not see.
-template <bool SPLIT> static __global__ void __launch_bounds__(WARPS * 32) dot_tf32(const __grid_constant__ args p) {
+template <bool SPLIT> static __global__ void __launch_bounds__(WARPS * 32, 4) dot_tf32(const __grid_constant__ args p) {
     __shared__ float gram[WARPS][32 * GRAM];
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
     const int begin = SPLIT ? warp * (p.dim / WARPS) : 0, end = SPLIT ? begin + p.dim / WARPS : p.dim;
@@ -45,7 +45,7 @@ template <bool SPLIT> static __global__ void __launch_bounds__(WARPS * 32) dot_t
             for (int c = 0; c < CHUNKS; c++)
 #pragma unroll
                 for (int i = 0; i < 4; i++)
-                    x[c][i] = row[i] && k + c * 16 < end ? *(const float4 *)(row[i] + sample * stride[i] + k + c * 16) : float4{0, 0, 0, 0};
+                    x[c][i] = norn_load_ahead(row[i] + sample * stride[i] + k + c * 16, row[i] && k + c * 16 < end);
 #pragma unroll
             for (int c = 0; c < CHUNKS; c++)
 #pragma unroll

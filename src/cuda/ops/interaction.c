@@ -60,7 +60,7 @@ static norn_status upload_pairs(norn_cuda_device *device, const norn_interaction
     list_pairs(region, host);
     size_t bytes = state->pair_count * sizeof *host;
     NORN_CUDA_TRY_DONE(cudaMalloc((void **)&state->pairs, bytes));
-    NORN_CUDA_TRY_DONE(cudaMemcpy(state->pairs, host, bytes, cudaMemcpyHostToDevice));
+    NORN_TRY_DONE(norn_cuda_upload(state->pairs, host, bytes));
 done:
     norn_free(device->alloc, host);
     return status;

@@ -92,8 +92,8 @@ static norn_status guarded_create(checker *k, size_t bytes, int fill, guarded *o
     out->bytes = bytes;
     NORN_TRY(k->device->ops->memory_create(k->device, NORN_MEMORY_DEVICE, bytes + 2 * GUARD, &memory));
     out->base = memory;
-    NORN_CUDA_TRY(cudaMemset(out->base, GUARD_BYTE, bytes + 2 * GUARD));
-    NORN_CUDA_TRY(cudaMemset(out->base + GUARD, fill, bytes));
+    NORN_CUDA_TRY(cudaMemsetAsync(out->base, GUARD_BYTE, bytes + 2 * GUARD, k->stream->handle));
+    NORN_CUDA_TRY(cudaMemsetAsync(out->base + GUARD, fill, bytes, k->stream->handle));
     return NORN_OK;
 }
 
