@@ -82,11 +82,12 @@ typedef enum norn_reduce_kind {
 /// RowReduce: prologue over [rows, columns], reduce columns, epilogue over rows.
 /// Softmax and norms are their own operators; this covers Reduce* with fused neighbours.
 /// The last `inner_dims` loop dims are kept: [outer, reduced, inner]. The prologue's loop dims are the
-/// numpy broadcast of its operands' dims. The output may keep its reduced dims as 1.
+/// numpy broadcast of its operands' dims.
 typedef struct norn_row_reduce_region {
     norn_reduce_kind kind;
     uint32_t reduced_dims;          ///< how many dims, just before the last `inner_dims`, are reduced
     uint32_t inner_dims;
+    bool keep_dims;                 ///< the output has its reduced dims as 1
     norn_scalar_program prologue;   ///< loop dims: the input's
     norn_scalar_program epilogue;   ///< loop dims: the output's without the reduced ones; ACC is the sum
 } norn_row_reduce_region;

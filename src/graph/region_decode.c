@@ -187,6 +187,9 @@ static norn_status row_reduce_field(void *context, const norn_wire_field *field)
         *(field->number == REDUCE_DIMS ? &reduce->reduced_dims : &reduce->inner_dims) =
             (uint32_t)field->value;
         break;
+    case REDUCE_KEEP_DIMS:
+        reduce->keep_dims = field->value != 0;
+        break;
     case REDUCE_PROLOGUE:
         return decode_program(d, field->bytes, &reduce->prologue);
     case REDUCE_EPILOGUE:

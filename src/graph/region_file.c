@@ -104,6 +104,7 @@ void norn_region_encode(norn_region_kind kind, const norn_region *region, norn_b
         norn_wire_put_varint(out, REDUCE_KIND, (uint64_t)region->row_reduce.kind);
         norn_wire_put_varint(out, REDUCE_DIMS, region->row_reduce.reduced_dims);
         norn_wire_put_varint(out, REDUCE_INNER_DIMS, region->row_reduce.inner_dims);
+        norn_wire_put_varint(out, REDUCE_KEEP_DIMS, region->row_reduce.keep_dims);
         encode_program(out, REDUCE_PROLOGUE, &region->row_reduce.prologue);
         encode_program(out, REDUCE_EPILOGUE, &region->row_reduce.epilogue);
         break;

@@ -97,7 +97,21 @@ norn_status norn_shape_pointwise(norn_shape_ctx *ctx) {
 }
 
 norn_status norn_shape_row_reduce(norn_shape_ctx *ctx) {
-    return need_region(ctx); // whether reduced dims are kept is the output value's to know
+    NORN_TRY(need_region(ctx));
+    const norn_row_reduce_region *reduce = &((const norn_region *)ctx->region)->row_reduce;
+    norn_shape loop, out = {.rank = 0};
+    bool known;
+    NORN_TRY(loop_dims(ctx, &reduce->prologue, &loop, &known));
+    int32_t end = loop.rank - (int32_t)reduce->inner_dims;
+    int32_t begin = end - (int32_t)reduce->reduced_dims;
+    if (!known || begin < 0) return NORN_OK;
+    for (int32_t d = 0; d < loop.rank; d++) {
+        bool reduced = d >= begin && d < end;
+        if (!reduced || reduce->keep_dims)
+            out.dims[out.rank++] = reduced ? norn_dim_const(1) : loop.dims[d];
+    }
+    for (uint32_t i = 0; i < ctx->out_count; i++) norn_shape_put(ctx, i, NORN_DTYPE_NONE, &out);
+    return NORN_OK;
 }
 
 /// Rows of a column's output, and keys that it writes side by side in one; rank -1 of the keys:

@@ -75,6 +75,7 @@ static bool reduction_of(norn_node *node, reduction *r) {
     r->first_axis = first;
     r->region.reduced_dims = total;
     r->region.inner_dims = (uint32_t)(rank - 1 - last);
+    r->region.keep_dims = r->kept;
     return node->out[0]->shape.rank == (r->kept ? rank : rank - (int32_t)total);
 }
 
