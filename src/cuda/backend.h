@@ -1,5 +1,5 @@
-/// What the files of the CUDA backend share: the device object, streams, errors found on the device,
-/// and the table of operators that need more than a kernel.
+/// What the files of the CUDA backend share: the device object, streams, errors found on the
+/// device, and the table of operators that need more than a kernel.
 #ifndef NORN_CUDA_BACKEND_H
 #define NORN_CUDA_BACKEND_H
 
@@ -7,8 +7,8 @@
 #include "cuda/kernels/fault.h"
 #include "device/device.h"
 #include "norn/plan.h"
-#include "tensor/dtype.h"
 #include "ops/op.h"
+#include "tensor/dtype.h"
 
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
@@ -57,8 +57,8 @@ norn_status norn_cuda_blas_status(cublasStatus_t error, const char *what) NORN_N
 #define NORN_CUDA_TRY(call) NORN_TRY(norn_cuda_status((call), #call))
 #define NORN_CUDA_TRY_DONE(call) NORN_TRY_DONE(norn_cuda_status((call), #call))
 
-/// Host memory to the device, complete on return. cudaMemcpy alone may return while the last bytes of
-/// pageable memory are still on their way, and our streams do not wait for the legacy stream.
+/// Host memory to the device, complete on return. cudaMemcpy alone may return while the last bytes
+/// of pageable memory are still on their way, and our streams do not wait for the legacy stream.
 norn_status norn_cuda_upload(void *device, const void *host, size_t bytes) NORN_NODISCARD;
 
 /// After a launch: the launcher's result, with the node's name.
@@ -68,7 +68,8 @@ norn_status norn_cuda_launched(const norn_call *call, cudaError_t error) NORN_NO
 typedef struct norn_cuda_op {
     uint16_t op;
     bool (*supports)(const norn_step_spec *spec); ///< NULL: always
-    norn_status (*codegen)(norn_cuda_device *device, const norn_step_spec *spec, norn_alloc alloc, norn_span *code);
+    norn_status (*codegen)(norn_cuda_device *device, const norn_step_spec *spec, norn_alloc alloc,
+                           norn_span *code);
     norn_status (*prepare)(norn_cuda_device *device, const norn_step_spec *spec, void **state);
     void (*unprepare)(norn_cuda_device *device, void *state);
 } norn_cuda_op;
@@ -76,28 +77,34 @@ typedef struct norn_cuda_op {
 extern const norn_cuda_op norn_cuda_ops[];
 extern const size_t norn_cuda_op_count;
 
-// ---- parts of the device vtable, a file each ------------------------------------------------------
-norn_status norn_cuda_memory_create(norn_device *self, norn_memory_kind kind, size_t bytes, void **out);
+// ---- parts of the device vtable, a file each
+// ------------------------------------------------------
+norn_status norn_cuda_memory_create(norn_device *self, norn_memory_kind kind, size_t bytes,
+                                    void **out);
 void norn_cuda_memory_destroy(norn_device *self, norn_memory_kind kind, void *memory);
 norn_status norn_cuda_stream_create(norn_device *self, norn_stream **out);
 void norn_cuda_stream_destroy(norn_device *self, norn_stream *stream);
 norn_status norn_cuda_stream_wait(norn_device *self, norn_stream *stream);
-norn_status norn_cuda_copy(norn_device *self, norn_stream *stream, void *to, const void *from, size_t bytes);
+norn_status norn_cuda_copy(norn_device *self, norn_stream *stream, void *to, const void *from,
+                           size_t bytes);
 norn_status norn_cuda_event_create(norn_device *self, norn_event **out);
 void norn_cuda_event_destroy(norn_device *self, norn_event *event);
 norn_status norn_cuda_event_record(norn_device *self, norn_event *event, norn_stream *stream);
-norn_status norn_cuda_event_elapsed_ns(norn_device *self, norn_event *from, norn_event *to, int64_t *ns);
+norn_status norn_cuda_event_elapsed_ns(norn_device *self, norn_event *from, norn_event *to,
+                                       int64_t *ns);
 norn_status norn_cuda_capture_begin(norn_device *self, norn_stream *stream);
 norn_status norn_cuda_capture_end(norn_device *self, norn_stream *stream, norn_capture **out);
 norn_status norn_cuda_capture_launch(norn_device *self, norn_capture *capture, norn_stream *stream);
 void norn_cuda_capture_destroy(norn_device *self, norn_capture *capture);
-norn_status norn_cuda_table_bind(norn_device *self, const norn_table_binding *host, norn_table_binding *out);
+norn_status norn_cuda_table_bind(norn_device *self, const norn_table_binding *host,
+                                 norn_table_binding *out);
 void norn_cuda_table_unbind(norn_device *self, norn_table_binding *table);
 
 /// Exported: what norn_device_open() looks for.
 NORN_API norn_status norn_backend_open(int32_t ordinal, norn_alloc alloc, norn_device **out);
 
-// ---- kernels of the operator table ----------------------------------------------------------------
+// ---- kernels of the operator table
+// ----------------------------------------------------------------
 #define norn_cuda_none NULL
 #define NORN_CUDA_KERNEL(name) norn_status name(norn_call *call)
 NORN_CUDA_KERNEL(norn_cuda_gemm_region);

@@ -1,4 +1,5 @@
-/// The device object: opening, compiling and preparing. Streams and memory are in files of their own.
+/// The device object: opening, compiling and preparing. Streams and memory are in files of their
+/// own.
 #include "cuda/backend.h"
 
 #include <stdio.h>
@@ -7,13 +8,16 @@
 norn_status norn_cuda_status(cudaError_t error, const char *what) {
     if (error == cudaSuccess) return NORN_OK;
     (void)cudaGetLastError(); // a sticky error would blame the next call
-    norn_status status = error == cudaErrorMemoryAllocation ? NORN_RESOURCE_EXHAUSTED : NORN_INTERNAL;
-    return norn_fail(status, "cuda: %.60s: %s (%s)", what, cudaGetErrorString(error), cudaGetErrorName(error));
+    norn_status status =
+        error == cudaErrorMemoryAllocation ? NORN_RESOURCE_EXHAUSTED : NORN_INTERNAL;
+    return norn_fail(status, "cuda: %.60s: %s (%s)", what, cudaGetErrorString(error),
+                     cudaGetErrorName(error));
 }
 
 norn_status norn_cuda_blas_status(cublasStatus_t error, const char *what) {
     if (error == CUBLAS_STATUS_SUCCESS) return NORN_OK;
-    norn_status status = error == CUBLAS_STATUS_ALLOC_FAILED ? NORN_RESOURCE_EXHAUSTED : NORN_INTERNAL;
+    norn_status status =
+        error == CUBLAS_STATUS_ALLOC_FAILED ? NORN_RESOURCE_EXHAUSTED : NORN_INTERNAL;
     return norn_fail(status, "cuda: %.60s: %s", what, cublasLtGetStatusName(error));
 }
 
@@ -24,7 +28,8 @@ norn_status norn_cuda_launched(const norn_call *call, cudaError_t error) {
     return status;
 }
 
-// ---- compiling -----------------------------------------------------------------------------------
+// ---- compiling
+// -----------------------------------------------------------------------------------
 static const norn_kernel_fn kernels[NORN_OP_COUNT] = {
 #define NORN_OP(name, domain, since, flags, shape, cost, cpu, cuda) [NORN_OP_##name] = cuda,
 #include "ops/op_table.inc"
@@ -45,7 +50,8 @@ static norn_kernel_fn device_kernel(norn_device *self, const norn_step_spec *spe
     return kernels[spec->op];
 }
 
-static norn_status device_codegen(norn_device *self, const norn_step_spec *spec, norn_alloc alloc, norn_span *code) {
+static norn_status device_codegen(norn_device *self, const norn_step_spec *spec, norn_alloc alloc,
+                                  norn_span *code) {
     *code = (norn_span){0};
     const norn_cuda_op *more = find_op(spec->op);
     if (!more || !more->codegen) return NORN_OK;
@@ -58,13 +64,16 @@ static const char *device_stamp(norn_device *self) {
     return norn_cuda_device_of(self)->stamp;
 }
 
-// ---- loading -------------------------------------------------------------------------------------
+// ---- loading
+// -------------------------------------------------------------------------------------
 static norn_status device_prepare(norn_device *self, const norn_step_spec *spec, void **state) {
     *state = NULL;
     norn_cuda_device *device = norn_cuda_device_of(self);
     const norn_cuda_op *more = find_op(spec->op);
     if (!more || !more->prepare) return NORN_OK;
-    if (!self->can_run) return norn_fail(NORN_UNAVAILABLE, "device 'cuda': no GPU here; plans can be compiled, not run");
+    if (!self->can_run)
+        return norn_fail(NORN_UNAVAILABLE,
+                         "device 'cuda': no GPU here; plans can be compiled, not run");
     NORN_CUDA_TRY(cudaSetDevice(self->ordinal));
     norn_status status = more->prepare(device, spec, state);
     if (status != NORN_OK) norn_note("node '%s'", spec->name);
@@ -108,7 +117,8 @@ static const norn_device_ops cuda_ops = {
     .destroy = device_destroy,
 };
 
-// ---- opening -------------------------------------------------------------------------------------
+// ---- opening
+// -------------------------------------------------------------------------------------
 /// Without a driver or a GPU the device compiles for sm_90 and runs nothing.
 static norn_status find_gpu(norn_cuda_device *device, int32_t ordinal) {
     int count = 0;
@@ -117,14 +127,16 @@ static norn_status find_gpu(norn_cuda_device *device, int32_t ordinal) {
     if (error != cudaSuccess) (void)cudaGetLastError();
     if (error != cudaSuccess || count == 0) return NORN_OK;
     if (ordinal >= count)
-        return norn_fail(NORN_UNAVAILABLE, "cuda:%d: this machine has %d GPU%s", (int)ordinal, count, count == 1 ? "" : "s");
+        return norn_fail(NORN_UNAVAILABLE, "cuda:%d: this machine has %d GPU%s", (int)ordinal,
+                         count, count == 1 ? "" : "s");
     int major = 0, minor = 0, processors = 0;
     NORN_CUDA_TRY(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal));
     NORN_CUDA_TRY(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, ordinal));
     NORN_CUDA_TRY(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, ordinal));
     if (major < 9)
-        return norn_fail(NORN_UNAVAILABLE, "cuda:%d: compute capability %d.%d; this build needs 9.0 (H100) or newer", (int)ordinal,
-                         major, minor);
+        return norn_fail(NORN_UNAVAILABLE,
+                         "cuda:%d: compute capability %d.%d; this build needs 9.0 (H100) or newer",
+                         (int)ordinal, major, minor);
     NORN_CUDA_TRY(cudaSetDevice(ordinal));
     NORN_TRY(norn_cuda_blas_status(cublasLtCreate(&device->lt), "cublasLtCreate"));
     device->sm = major * 10 + minor;

@@ -3,10 +3,20 @@
 #include "cuda/gemm/gemm.h"
 #include "cuda/ops/ops.h"
 
-#define MOVE(op) {NORN_OP_##op, norn_cuda_move_supports, NULL, NULL, NULL}
-#define GATHER(op) {NORN_OP_##op, norn_cuda_gather_supports, NULL, norn_cuda_gather_prepare, norn_cuda_state_free}
-#define ROWS(op) {NORN_OP_##op, norn_cuda_rows_supports, NULL, NULL, NULL}
-#define REDUCE(op) {NORN_OP_##op, norn_cuda_reduce_supports, NULL, norn_cuda_reduce_prepare, norn_cuda_state_free}
+#define MOVE(op) \
+    { NORN_OP_##op, norn_cuda_move_supports, NULL, NULL, NULL }
+#define GATHER(op)                                                               \
+    {                                                                            \
+        NORN_OP_##op, norn_cuda_gather_supports, NULL, norn_cuda_gather_prepare, \
+            norn_cuda_state_free                                                 \
+    }
+#define ROWS(op) \
+    { NORN_OP_##op, norn_cuda_rows_supports, NULL, NULL, NULL }
+#define REDUCE(op)                                                               \
+    {                                                                            \
+        NORN_OP_##op, norn_cuda_reduce_supports, NULL, norn_cuda_reduce_prepare, \
+            norn_cuda_state_free                                                 \
+    }
 
 // clang-format off
 const norn_cuda_op norn_cuda_ops[] = {

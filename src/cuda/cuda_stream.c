@@ -3,15 +3,18 @@
 
 #include <math.h>
 
-// ---- memory --------------------------------------------------------------------------------------
-norn_status norn_cuda_memory_create(norn_device *self, norn_memory_kind kind, size_t bytes, void **out) {
+// ---- memory
+// --------------------------------------------------------------------------------------
+norn_status norn_cuda_memory_create(norn_device *self, norn_memory_kind kind, size_t bytes,
+                                    void **out) {
     *out = NULL;
     if (!self->can_run) return norn_fail(NORN_UNAVAILABLE, "device 'cuda': no GPU here");
     NORN_CUDA_TRY(cudaSetDevice(self->ordinal));
     if (bytes == 0) bytes = 1;
     norn_status status;
     if (kind == NORN_MEMORY_STAGING)
-        status = norn_cuda_status(cudaHostAlloc(out, bytes, cudaHostAllocDefault), "pinned host memory");
+        status =
+            norn_cuda_status(cudaHostAlloc(out, bytes, cudaHostAllocDefault), "pinned host memory");
     else
         status = norn_cuda_status(cudaMalloc(out, bytes), "device memory");
     if (status != NORN_OK) {
@@ -24,8 +27,10 @@ norn_status norn_cuda_memory_create(norn_device *self, norn_memory_kind kind, si
 void norn_cuda_memory_destroy(norn_device *self, norn_memory_kind kind, void *memory) {
     (void)self;
     if (!memory) return;
-    if (kind == NORN_MEMORY_STAGING) (void)cudaFreeHost(memory);
-    else (void)cudaFree(memory);
+    if (kind == NORN_MEMORY_STAGING)
+        (void)cudaFreeHost(memory);
+    else
+        (void)cudaFree(memory);
 }
 
 norn_status norn_cuda_upload(void *device, const void *host, size_t bytes) {
@@ -33,7 +38,8 @@ norn_status norn_cuda_upload(void *device, const void *host, size_t bytes) {
     return norn_cuda_status(cudaStreamSynchronize(cudaStreamLegacy), "copy");
 }
 
-// ---- streams -------------------------------------------------------------------------------------
+// ---- streams
+// -------------------------------------------------------------------------------------
 static void stream_free(norn_stream *stream) {
     if (stream->handle) (void)cudaStreamDestroy(stream->handle);
     if (stream->workspace) (void)cudaFree(stream->workspace);
@@ -88,10 +94,13 @@ static norn_status report_fault(norn_stream *stream) {
     const char *name = site->names ? site->names[fault.item] : NULL;
     const char *quote = name ? "'" : "";
     if (fault.limit < 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': key %lld is not in %s %s%s%s", site->node,
-                         (long long)fault.index, site->what, quote, name ? name : "", quote);
-    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': index %lld is outside %s %s%s%s of %lld rows", site->node,
-                     (long long)fault.index, site->what, quote, name ? name : "", quote, (long long)fault.limit);
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': key %lld is not in %s %s%s%s",
+                         site->node, (long long)fault.index, site->what, quote, name ? name : "",
+                         quote);
+    return norn_fail(NORN_INVALID_ARGUMENT,
+                     "node '%s': index %lld is outside %s %s%s%s of %lld rows", site->node,
+                     (long long)fault.index, site->what, quote, name ? name : "", quote,
+                     (long long)fault.limit);
 }
 
 norn_status norn_cuda_stream_wait(norn_device *self, norn_stream *stream) {
@@ -100,15 +109,19 @@ norn_status norn_cuda_stream_wait(norn_device *self, norn_stream *stream) {
     return *stream->raised ? report_fault(stream) : NORN_OK;
 }
 
-norn_status norn_cuda_copy(norn_device *self, norn_stream *stream, void *to, const void *from, size_t bytes) {
+norn_status norn_cuda_copy(norn_device *self, norn_stream *stream, void *to, const void *from,
+                           size_t bytes) {
     if (bytes == 0) return NORN_OK;
-    if (stream) return norn_cuda_status(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream->handle), "copy");
+    if (stream)
+        return norn_cuda_status(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream->handle),
+                                "copy");
     NORN_CUDA_TRY(cudaSetDevice(self->ordinal));
     NORN_TRY(norn_cuda_status(cudaMemcpy(to, from, bytes, cudaMemcpyDefault), "copy"));
     return norn_cuda_status(cudaStreamSynchronize(cudaStreamLegacy), "copy");
 }
 
-// ---- events --------------------------------------------------------------------------------------
+// ---- events
+// --------------------------------------------------------------------------------------
 norn_status norn_cuda_event_create(norn_device *self, norn_event **out) {
     norn_event *event = NULL;
     *out = NULL;
@@ -133,7 +146,8 @@ norn_status norn_cuda_event_record(norn_device *self, norn_event *event, norn_st
     return norn_cuda_status(cudaEventRecord(event->handle, stream->handle), "cudaEventRecord");
 }
 
-norn_status norn_cuda_event_elapsed_ns(norn_device *self, norn_event *from, norn_event *to, int64_t *ns) {
+norn_status norn_cuda_event_elapsed_ns(norn_device *self, norn_event *from, norn_event *to,
+                                       int64_t *ns) {
     (void)self;
     float ms = 0;
     *ns = 0;
@@ -142,10 +156,12 @@ norn_status norn_cuda_event_elapsed_ns(norn_device *self, norn_event *from, norn
     return NORN_OK;
 }
 
-// ---- captures ------------------------------------------------------------------------------------
+// ---- captures
+// ------------------------------------------------------------------------------------
 norn_status norn_cuda_capture_begin(norn_device *self, norn_stream *stream) {
     (void)self;
-    // Relaxed: other threads may allocate, and kernels that were never used may be loaded, while this one records.
+    // Relaxed: other threads may allocate, and kernels that were never used may be loaded, while
+    // this one records.
     return norn_cuda_status(cudaStreamBeginCapture(stream->handle, cudaStreamCaptureModeRelaxed),
                             "cudaStreamBeginCapture");
 }
@@ -169,7 +185,8 @@ done:
     return status;
 }
 
-norn_status norn_cuda_capture_launch(norn_device *self, norn_capture *capture, norn_stream *stream) {
+norn_status norn_cuda_capture_launch(norn_device *self, norn_capture *capture,
+                                     norn_stream *stream) {
     (void)self;
     return norn_cuda_status(cudaGraphLaunch(capture->exec, stream->handle), "cudaGraphLaunch");
 }

@@ -17,7 +17,8 @@ typedef struct table_memory {
 static void table_free(table_memory *memory) {
     void *missing = (void *)(uintptr_t)memory->missing;
     uint64_t count = 0;
-    if (missing && memory->counter && cudaMemcpy(&count, missing, sizeof count, cudaMemcpyDeviceToHost) == cudaSuccess)
+    if (missing && memory->counter &&
+        cudaMemcpy(&count, missing, sizeof count, cudaMemcpyDeviceToHost) == cudaSuccess)
         atomic_fetch_add(memory->counter, count);
     (void)cudaFree(missing);
     (void)cudaFree(memory->rows);
@@ -31,7 +32,8 @@ static norn_status upload(const void *host, size_t bytes, void **out) {
     return norn_cuda_upload(*out, host, bytes);
 }
 
-// ---- hashed tables -------------------------------------------------------------------------------
+// ---- hashed tables
+// -------------------------------------------------------------------------------
 typedef struct bucket_table {
     int64_t *keys; ///< (mask + 1) * 8
     int64_t *row;  ///< by slot: the host row, -1 when empty
@@ -66,7 +68,8 @@ static bool insert(bucket_table *table, int64_t key, int64_t row) {
     return false;
 }
 
-static norn_status fill_buckets(norn_alloc alloc, const norn_table_binding *host, uint64_t buckets, bucket_table *table, bool *settled) {
+static norn_status fill_buckets(norn_alloc alloc, const norn_table_binding *host, uint64_t buckets,
+                                bucket_table *table, bool *settled) {
     size_t slots = buckets * NORN_CUDA_BUCKET_SLOTS;
     table->mask = buckets - 1;
     *settled = true;
@@ -75,29 +78,38 @@ static norn_status fill_buckets(norn_alloc alloc, const norn_table_binding *host
     for (size_t i = 0; i < slots; i++) table->keys[i] = NORN_CUDA_BUCKET_EMPTY, table->row[i] = -1;
     for (int64_t i = 0; i < host->row_count && *settled; i++) {
         if (host->keys[i] == NORN_CUDA_BUCKET_EMPTY)
-            return norn_fail(NORN_INVALID_ARGUMENT, "table '%s': key %lld is reserved on CUDA", host->name, (long long)host->keys[i]);
+            return norn_fail(NORN_INVALID_ARGUMENT, "table '%s': key %lld is reserved on CUDA",
+                             host->name, (long long)host->keys[i]);
         *settled = insert(table, host->keys[i], i);
     }
     return NORN_OK;
 }
 
-static norn_status upload_buckets(norn_alloc alloc, const norn_table_binding *host, const bucket_table *table, table_memory *memory) {
+static norn_status upload_buckets(norn_alloc alloc, const norn_table_binding *host,
+                                  const bucket_table *table, table_memory *memory) {
     size_t slots = (table->mask + 1) * NORN_CUDA_BUCKET_SLOTS, row_bytes = (size_t)host->row_bytes;
     char *rows = NULL;
     NORN_TRY(norn_alloc_zeroed(alloc, slots, row_bytes, (void **)&rows));
     for (size_t i = 0; i < slots; i++)
-        if (table->row[i] >= 0) memcpy(rows + i * row_bytes, (const char *)host->rows + (size_t)table->row[i] * row_bytes, row_bytes);
+        if (table->row[i] >= 0)
+            memcpy(rows + i * row_bytes,
+                   (const char *)host->rows + (size_t)table->row[i] * row_bytes, row_bytes);
     norn_status status = upload(rows, slots * row_bytes, &memory->rows);
     norn_free(alloc, rows);
-    return status == NORN_OK ? upload(table->keys, slots * sizeof *table->keys, &memory->buckets) : status;
+    return status == NORN_OK ? upload(table->keys, slots * sizeof *table->keys, &memory->buckets)
+                             : status;
 }
 
-static norn_status bind_hashed(norn_alloc alloc, const norn_table_binding *host, table_memory *memory, norn_table_binding *out) {
+static norn_status bind_hashed(norn_alloc alloc, const norn_table_binding *host,
+                               table_memory *memory, norn_table_binding *out) {
     bucket_table table = {0};
     bool settled = false;
     norn_status status = NORN_OK;
     if (!host->keys || !host->rows)
-        return norn_fail(NORN_UNIMPLEMENTED, "table '%s': a hashed table without its keys in memory cannot go to the GPU", host->name);
+        return norn_fail(
+            NORN_UNIMPLEMENTED,
+            "table '%s': a hashed table without its keys in memory cannot go to the GPU",
+            host->name);
     uint64_t buckets = 2; // at most four fifths full
     while (buckets * NORN_CUDA_BUCKET_SLOTS * 4 / 5 < (uint64_t)host->row_count) buckets *= 2;
     for (int grow = 0; grow < 4 && !settled; grow++, buckets *= 2) {
@@ -107,7 +119,8 @@ static norn_status bind_hashed(norn_alloc alloc, const norn_table_binding *host,
         NORN_TRY_DONE(fill_buckets(alloc, host, buckets, &table, &settled));
     }
     if (!settled) {
-        status = norn_fail(NORN_INTERNAL, "table '%s': its keys do not settle in buckets", host->name);
+        status =
+            norn_fail(NORN_INTERNAL, "table '%s': its keys do not settle in buckets", host->name);
         goto done;
     }
     NORN_TRY_DONE(upload_buckets(alloc, host, &table, memory));
@@ -119,11 +132,17 @@ done:
     return status;
 }
 
-// ---- binding -------------------------------------------------------------------------------------
-static norn_status bind(const norn_table_binding *host, table_memory *memory, norn_table_binding *out) {
-    if (host->resolve) NORN_TRY(bind_hashed(memory->alloc, host, memory, out));
-    else NORN_TRY(upload(host->rows, (size_t)host->row_count * (size_t)host->row_bytes, &memory->rows));
-    if (host->default_row) NORN_TRY(upload(host->default_row, (size_t)host->row_bytes, &memory->default_row));
+// ---- binding
+// -------------------------------------------------------------------------------------
+static norn_status bind(const norn_table_binding *host, table_memory *memory,
+                        norn_table_binding *out) {
+    if (host->resolve)
+        NORN_TRY(bind_hashed(memory->alloc, host, memory, out));
+    else
+        NORN_TRY(
+            upload(host->rows, (size_t)host->row_count * (size_t)host->row_bytes, &memory->rows));
+    if (host->default_row)
+        NORN_TRY(upload(host->default_row, (size_t)host->row_bytes, &memory->default_row));
     const uint64_t zero = 0;
     void *counter = NULL;
     norn_status status = upload(&zero, sizeof zero, &counter);
@@ -138,7 +157,8 @@ static norn_status bind(const norn_table_binding *host, table_memory *memory, no
     return NORN_OK;
 }
 
-norn_status norn_cuda_table_bind(norn_device *self, const norn_table_binding *host, norn_table_binding *out) {
+norn_status norn_cuda_table_bind(norn_device *self, const norn_table_binding *host,
+                                 norn_table_binding *out) {
     table_memory *memory = NULL;
     *out = *host;
     out->buckets = NULL;

@@ -1,5 +1,5 @@
-// Generated CUDA source: every scalar operation compiles for every dtype that it takes, and the shapes of
-// the loops are as expected. NVRTC needs no GPU.
+// Generated CUDA source: every scalar operation compiles for every dtype that it takes, and the
+// shapes of the loops are as expected. NVRTC needs no GPU.
 #include "cuda/gemm/gemm.h"
 
 #include <setjmp.h>
@@ -54,19 +54,29 @@ static uint32_t every_op(norn_dtype dtype, norn_scalar_instr *instrs, norn_scala
         instrs[n++] = (norn_scalar_instr){.op = NORN_SCALAR_LOAD, .dtype = dtype, .load = i};
     }
     instrs[n++] = (norn_scalar_instr){.op = NORN_SCALAR_NE, .dtype = NORN_BOOL, .a = 0, .b = 1};
-    instrs[n++] = (norn_scalar_instr){.op = NORN_SCALAR_CONST, .dtype = dtype, .f64 = 1.5, .i64 = 3};
+    instrs[n++] =
+        (norn_scalar_instr){.op = NORN_SCALAR_CONST, .dtype = dtype, .f64 = 1.5, .i64 = 3};
     uint16_t sum = (uint16_t)(n - 1);
     for (int op = NORN_SCALAR_ADD; op < NORN_SCALAR_COUNT; op++) {
-        bool test = (op >= NORN_SCALAR_EQ && op <= NORN_SCALAR_GE) || op == NORN_SCALAR_IS_NAN || op == NORN_SCALAR_IS_INF;
+        bool test = (op >= NORN_SCALAR_EQ && op <= NORN_SCALAR_GE) || op == NORN_SCALAR_IS_NAN ||
+                    op == NORN_SCALAR_IS_INF;
         bool logic = op >= NORN_SCALAR_AND && op <= NORN_SCALAR_NOT;
         bool bits = op >= NORN_SCALAR_BIT_AND && op <= NORN_SCALAR_SHR;
-        bool of_reals = (op >= NORN_SCALAR_SQRT && op <= NORN_SCALAR_ROUND && op != NORN_SCALAR_RECIP) || op == NORN_SCALAR_IS_INF;
+        bool of_reals =
+            (op >= NORN_SCALAR_SQRT && op <= NORN_SCALAR_ROUND && op != NORN_SCALAR_RECIP) ||
+            op == NORN_SCALAR_IS_INF;
         if ((bits && real) || (of_reals && !real)) continue;
         uint16_t a = logic || op == NORN_SCALAR_SELECT ? 3 : 0, b = logic ? 3 : 1;
-        instrs[n++] = (norn_scalar_instr){.op = (uint16_t)op, .dtype = test || logic ? NORN_BOOL : dtype, .a = a, .b = arities[op] > 1 ? b : 0, .c = arities[op] > 2 ? 2 : 0};
-        instrs[n] = (norn_scalar_instr){.op = NORN_SCALAR_CAST, .dtype = dtype, .a = (uint16_t)(n - 1)};
+        instrs[n++] = (norn_scalar_instr){.op = (uint16_t)op,
+                                          .dtype = test || logic ? NORN_BOOL : dtype,
+                                          .a = a,
+                                          .b = arities[op] > 1 ? b : 0,
+                                          .c = arities[op] > 2 ? 2 : 0};
+        instrs[n] =
+            (norn_scalar_instr){.op = NORN_SCALAR_CAST, .dtype = dtype, .a = (uint16_t)(n - 1)};
         n++;
-        instrs[n] = (norn_scalar_instr){.op = NORN_SCALAR_ADD, .dtype = dtype, .a = sum, .b = (uint16_t)(n - 1)};
+        instrs[n] = (norn_scalar_instr){
+            .op = NORN_SCALAR_ADD, .dtype = dtype, .a = sum, .b = (uint16_t)(n - 1)};
         n++;
         sum = (uint16_t)(n - 1);
     }
@@ -103,12 +113,14 @@ static void every_operation_compiles_for_half_types(void **state) {
 static void every_operation_compiles_for_integers(void **state) {
     (void)state;
     static const norn_dtype dtypes[] = {NORN_I64, NORN_I32, NORN_U8};
-    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) every_operation_compiles_for(dtypes[i]);
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
+        every_operation_compiles_for(dtypes[i]);
 }
 
 static void a_bias_and_relu_print_as_expected(void **state) {
     (void)state;
-    const norn_scalar_load loads[] = {{.input = NORN_SCALAR_ACC, .dtype = NORN_F32}, {.input = 2, .dtype = NORN_F32, .broadcast = {true, false}}};
+    const norn_scalar_load loads[] = {{.input = NORN_SCALAR_ACC, .dtype = NORN_F32},
+                                      {.input = 2, .dtype = NORN_F32, .broadcast = {true, false}}};
     const norn_scalar_instr instrs[] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32},
                                         {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 1},
                                         {.op = NORN_SCALAR_ADD, .dtype = NORN_F32, .a = 0, .b = 1},
@@ -119,21 +131,25 @@ static void a_bias_and_relu_print_as_expected(void **state) {
     const int64_t dims[] = {4, 8};
     norn_view out = norn_view_of(NORN_F32, 2, dims, NULL);
     char *source = source_of(&program, 2, &out);
-    assert_non_null(strstr(source, "static __device__ __forceinline__ void program(float v0, float v1, float &s0) {\n"
-                                   "    const float r0 = (float)v0;\n"
-                                   "    const float r1 = (float)v1;\n"
-                                   "    const float r2 = (float)(r0 + r1);\n"
-                                   "    const float r3 = (float)0x0p+0;\n"
-                                   "    const float r4 = (float)(norn_max(r2, r3));\n"
-                                   "    s0 = r4;\n}\n"));
-    assert_non_null(strstr(source, "const norn_four<float> x1 = ((const norn_four<float> *)a.load[1])[(i1) / 4];"));
-    assert_non_null(strstr(source, "((norn_four<float> *)a.store[0])[((long long)(e / (I)a.dim[1]) * a.row_stride[0] + i1) / 4] = o0;"));
+    assert_non_null(strstr(
+        source, "static __device__ __forceinline__ void program(float v0, float v1, float &s0) {\n"
+                "    const float r0 = (float)v0;\n"
+                "    const float r1 = (float)v1;\n"
+                "    const float r2 = (float)(r0 + r1);\n"
+                "    const float r3 = (float)0x0p+0;\n"
+                "    const float r4 = (float)(norn_max(r2, r3));\n"
+                "    s0 = r4;\n}\n"));
+    assert_non_null(strstr(
+        source, "const norn_four<float> x1 = ((const norn_four<float> *)a.load[1])[(i1) / 4];"));
+    assert_non_null(strstr(source, "((norn_four<float> *)a.store[0])[((long long)(e / (I)a.dim[1]) "
+                                   "* a.row_stride[0] + i1) / 4] = o0;"));
     free(source);
 }
 
 static void loop_dims_merge_where_operands_agree(void **state) {
     (void)state;
-    const norn_scalar_load loads[] = {{.broadcast = {false, false, false, false}}, {.broadcast = {true, true, false, false}}};
+    const norn_scalar_load loads[] = {{.broadcast = {false, false, false, false}},
+                                      {.broadcast = {true, true, false, false}}};
     const norn_scalar_program program = {.load_count = 2, .loads = loads};
     const int64_t dims[] = {2, 3, 5, 7};
     int64_t merged[NORN_MAX_RANK];
@@ -150,17 +166,29 @@ static void loop_dims_merge_where_operands_agree(void **state) {
 
 static void a_row_reduce_compiles_with_inner_dims_and_an_epilogue(void **state) {
     (void)state;
-    const norn_scalar_load loads[] = {{.input = NORN_SCALAR_ACC, .dtype = NORN_F32}, {.input = 1, .dtype = NORN_F32, .broadcast = {true, false}}};
-    const norn_scalar_instr instrs[] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32}, {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 1},
+    const norn_scalar_load loads[] = {{.input = NORN_SCALAR_ACC, .dtype = NORN_F32},
+                                      {.input = 1, .dtype = NORN_F32, .broadcast = {true, false}}};
+    const norn_scalar_instr instrs[] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32},
+                                        {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 1},
                                         {.op = NORN_SCALAR_DIV, .dtype = NORN_F32, .a = 0, .b = 1}};
     const uint16_t store = 2;
-    norn_region region = {.row_reduce = {.kind = NORN_REDUCE_MEAN, .reduced_dims = 1, .inner_dims = 1, .epilogue = {2, 3, 1, loads, instrs, &store}}};
+    norn_region region = {.row_reduce = {.kind = NORN_REDUCE_MEAN,
+                                         .reduced_dims = 1,
+                                         .inner_dims = 1,
+                                         .epilogue = {2, 3, 1, loads, instrs, &store}}};
     const int64_t in_dims[] = {4, 6, 8}, scale[] = {8}, out_dims[] = {4, 8};
     const norn_dtype dtypes[] = {NORN_F32, NORN_I64, NORN_F16, NORN_U8};
     for (size_t i = 0; i < 4; i++) {
-        norn_view in[] = {norn_view_of(dtypes[i], 3, in_dims, NULL), norn_view_of(NORN_F32, 1, scale, NULL)};
+        norn_view in[] = {norn_view_of(dtypes[i], 3, in_dims, NULL),
+                          norn_view_of(NORN_F32, 1, scale, NULL)};
         norn_view out = norn_view_of(NORN_F32, 2, out_dims, NULL);
-        norn_step_spec spec = {.name = "mean", .op = NORN_OP_RowReduce, .region = &region, .in = in, .out = &out, .in_count = 2, .out_count = 1};
+        norn_step_spec spec = {.name = "mean",
+                               .op = NORN_OP_RowReduce,
+                               .region = &region,
+                               .in = in,
+                               .out = &out,
+                               .in_count = 2,
+                               .out_count = 1};
         norn_span code;
         assert_non_null(device->ops->kernel(device, &spec));
         norn_status status = device->ops->codegen(device, &spec, norn_alloc_heap(), &code);
@@ -173,7 +201,9 @@ static void a_row_reduce_compiles_with_inner_dims_and_an_epilogue(void **state) 
 static void broken_source_names_the_error(void **state) {
     (void)state;
     norn_span code;
-    assert_int_equal(norn_cuda_compile("extern \"C\" __global__ void f() { nothing(); }", 90, norn_alloc_heap(), &code), NORN_INTERNAL);
+    assert_int_equal(norn_cuda_compile("extern \"C\" __global__ void f() { nothing(); }", 90,
+                                       norn_alloc_heap(), &code),
+                     NORN_INTERNAL);
     assert_non_null(strstr(norn_message(), "nothing"));
 }
 
@@ -183,7 +213,8 @@ static void a_corrupt_code_object_is_refused(void **state) {
     uint8_t bytes[64] = {0};
     const norn_cuda_device *cuda = norn_cuda_device_of(device);
     assert_int_equal(norn_cuda_module_load(cuda, norn_span_of(bytes, 3), &module), NORN_DATA_LOSS);
-    assert_int_equal(norn_cuda_module_load(cuda, norn_span_of(bytes, sizeof bytes), &module), NORN_DATA_LOSS);
+    assert_int_equal(norn_cuda_module_load(cuda, norn_span_of(bytes, sizeof bytes), &module),
+                     NORN_DATA_LOSS);
 }
 
 static void strings_have_no_cuda_form(void **state) {
@@ -195,7 +226,8 @@ static void strings_have_no_cuda_form(void **state) {
 
 static void bias_and_relu_go_into_the_product(void **state) {
     (void)state;
-    const norn_scalar_load loads[] = {{.input = NORN_SCALAR_ACC, .dtype = NORN_F32}, {.input = 3, .dtype = NORN_F32, .broadcast = {true, false}}};
+    const norn_scalar_load loads[] = {{.input = NORN_SCALAR_ACC, .dtype = NORN_F32},
+                                      {.input = 3, .dtype = NORN_F32, .broadcast = {true, false}}};
     norn_scalar_instr instrs[] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32},
                                   {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 1},
                                   {.op = NORN_SCALAR_ADD, .dtype = NORN_F32, .a = 1, .b = 0},
@@ -243,7 +275,8 @@ static void without_a_gpu_the_device_compiles_and_refuses_to_run(void **state) {
     if (device->can_run) skip();
     void *memory;
     norn_stream *stream;
-    assert_int_equal(device->ops->memory_create(device, NORN_MEMORY_DEVICE, 16, &memory), NORN_UNAVAILABLE);
+    assert_int_equal(device->ops->memory_create(device, NORN_MEMORY_DEVICE, 16, &memory),
+                     NORN_UNAVAILABLE);
     assert_int_equal(device->ops->stream_create(device, &stream), NORN_UNAVAILABLE);
 }
 

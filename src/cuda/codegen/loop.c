@@ -1,7 +1,8 @@
 /// The loop dims of a program, merged where every operand treats neighbours alike.
 #include "cuda/codegen/codegen.h"
 
-void norn_cuda_loop_of(const norn_scalar_program *program, int32_t rank, bool split_last, norn_cuda_loop *loop) {
+void norn_cuda_loop_of(const norn_scalar_program *program, int32_t rank, bool split_last,
+                       norn_cuda_loop *loop) {
     *loop = (norn_cuda_loop){0};
     for (int32_t d = 0; d < rank; d++) {
         bool join = loop->count > 0 && !(split_last && d == rank - 1);
@@ -23,18 +24,21 @@ void norn_cuda_loop_dims(const norn_cuda_loop *loop, const int64_t *dims, int64_
     }
 }
 
-void norn_cuda_print_indices(norn_buffer *out, const norn_cuda_loop *loop, const char *index, const char *dims) {
+void norn_cuda_print_indices(norn_buffer *out, const norn_cuda_loop *loop, const char *index,
+                             const char *dims) {
     if (loop->count < 2) {
         if (loop->count == 1) norn_buffer_format(out, "    const I i0 = %s;\n", index);
         return;
     }
     norn_buffer_format(out, "    I t = %s;\n", index);
     for (int32_t i = loop->count - 1; i > 0; i--)
-        norn_buffer_format(out, "    const I i%d = t %% (I)a.%s[%d]; t /= (I)a.%s[%d];\n", i, dims, i, dims, i);
+        norn_buffer_format(out, "    const I i%d = t %% (I)a.%s[%d]; t /= (I)a.%s[%d];\n", i, dims,
+                           i, dims, i);
     norn_buffer_text(out, "    const I i0 = t;\n");
 }
 
-void norn_cuda_print_offset(norn_buffer *out, const norn_cuda_loop *loop, uint32_t load, const char *dims) {
+void norn_cuda_print_offset(norn_buffer *out, const norn_cuda_loop *loop, uint32_t load,
+                            const char *dims) {
     int32_t kept = 0;
     for (int32_t i = 0; i < loop->count; i++) kept += !loop->repeats[load][i];
     if (kept == 0) {
@@ -46,8 +50,10 @@ void norn_cuda_print_offset(norn_buffer *out, const norn_cuda_loop *loop, uint32
     bool first = true;
     for (int32_t i = 0; i < loop->count; i++) {
         if (loop->repeats[load][i]) continue;
-        if (first) norn_buffer_format(out, "i%d", i);
-        else norn_buffer_format(out, " * (I)a.%s[%d] + i%d)", dims, i, i);
+        if (first)
+            norn_buffer_format(out, "i%d", i);
+        else
+            norn_buffer_format(out, " * (I)a.%s[%d] + i%d)", dims, i, i);
         first = false;
     }
 }

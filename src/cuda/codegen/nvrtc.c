@@ -45,7 +45,8 @@ static norn_status pack(nvrtcProgram program, int32_t sm, norn_alloc alloc, norn
     NORN_TRY(norn_alloc_zeroed(alloc, sizeof header + cubin + ptx, 1, (void **)&bytes));
     memcpy(bytes, &header, sizeof header);
     norn_status status = nvrtc_status(nvrtcGetCUBIN(program, bytes + sizeof header), "cubin");
-    if (status == NORN_OK) status = nvrtc_status(nvrtcGetPTX(program, bytes + sizeof header + cubin), "ptx");
+    if (status == NORN_OK)
+        status = nvrtc_status(nvrtcGetPTX(program, bytes + sizeof header + cubin), "ptx");
     if (status != NORN_OK) {
         norn_free(alloc, bytes);
         return status;
@@ -60,31 +61,41 @@ norn_status norn_cuda_compile(const char *source, int32_t sm, norn_alloc alloc, 
     snprintf(architecture, sizeof architecture, "--gpu-architecture=sm_%d", (int)sm);
     const char *options[] = {architecture, "--std=c++17", "--extra-device-vectorization"};
     *code = (norn_span){0};
-    NORN_TRY(nvrtc_status(nvrtcCreateProgram(&program, source, "region.cu", 0, NULL, NULL), "program"));
+    NORN_TRY(
+        nvrtc_status(nvrtcCreateProgram(&program, source, "region.cu", 0, NULL, NULL), "program"));
     nvrtcResult result = nvrtcCompileProgram(program, 3, options);
     norn_status status;
-    if (result == NVRTC_ERROR_COMPILATION) status = compile_error(program, alloc);
-    else if (result != NVRTC_SUCCESS) status = nvrtc_status(result, "compile");
-    else status = pack(program, sm, alloc, code);
+    if (result == NVRTC_ERROR_COMPILATION)
+        status = compile_error(program, alloc);
+    else if (result != NVRTC_SUCCESS)
+        status = nvrtc_status(result, "compile");
+    else
+        status = pack(program, sm, alloc, code);
     nvrtcDestroyProgram(&program);
     return status;
 }
 
-// ---- loading -------------------------------------------------------------------------------------
-norn_status norn_cuda_module_load(const norn_cuda_device *device, norn_span code, norn_cuda_module *module) {
+// ---- loading
+// -------------------------------------------------------------------------------------
+norn_status norn_cuda_module_load(const norn_cuda_device *device, norn_span code,
+                                  norn_cuda_module *module) {
     code_header header;
     *module = (norn_cuda_module){0};
-    if (code.count < sizeof header) return norn_fail(NORN_DATA_LOSS, "code object of %zu bytes is truncated", code.count);
+    if (code.count < sizeof header)
+        return norn_fail(NORN_DATA_LOSS, "code object of %zu bytes is truncated", code.count);
     memcpy(&header, code.bytes, sizeof header);
     size_t rest = code.count - sizeof header;
-    if (header.magic != CODE_MAGIC || header.cubin_bytes > rest || header.ptx_bytes != rest - header.cubin_bytes ||
-        header.ptx_bytes == 0 || code.bytes[code.count - 1] != '\0')
+    if (header.magic != CODE_MAGIC || header.cubin_bytes > rest ||
+        header.ptx_bytes != rest - header.cubin_bytes || header.ptx_bytes == 0 ||
+        code.bytes[code.count - 1] != '\0')
         return norn_fail(NORN_DATA_LOSS, "code object is corrupt");
     const uint8_t *cubin = code.bytes + sizeof header;
     // A cubin runs on its own major architecture from its minor on; PTX on anything newer.
     bool native = (int32_t)header.sm / 10 == device->sm / 10 && (int32_t)header.sm <= device->sm;
     const void *image = native ? cubin : cubin + header.cubin_bytes;
-    return norn_cuda_status(cudaLibraryLoadData(&module->library, image, NULL, NULL, 0, NULL, NULL, 0), "loading a code object");
+    return norn_cuda_status(
+        cudaLibraryLoadData(&module->library, image, NULL, NULL, 0, NULL, NULL, 0),
+        "loading a code object");
 }
 
 void norn_cuda_module_unload(norn_cuda_module *module) {
@@ -92,14 +103,16 @@ void norn_cuda_module_unload(norn_cuda_module *module) {
     module->library = NULL;
 }
 
-norn_status norn_cuda_module_kernel(const norn_cuda_module *module, const char *name, cudaKernel_t *kernel) {
+norn_status norn_cuda_module_kernel(const norn_cuda_module *module, const char *name,
+                                    cudaKernel_t *kernel) {
     *kernel = NULL;
     return norn_cuda_status(cudaLibraryGetKernel(kernel, module->library, name), name);
 }
 
 cudaError_t norn_cuda_module_launch(cudaKernel_t kernel, uint32_t blocks, uint32_t threads,
                                     norn_cuda_generated_args *args, cudaStream_t stream) {
-    cudaLaunchConfig_t config = {.gridDim = {blocks, 1, 1}, .blockDim = {threads, 1, 1}, .stream = stream};
+    cudaLaunchConfig_t config = {
+        .gridDim = {blocks, 1, 1}, .blockDim = {threads, 1, 1}, .stream = stream};
     void *values[] = {args};
     return cudaLaunchKernelExC(&config, (const void *)kernel, values);
 }

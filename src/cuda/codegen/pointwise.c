@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-// ---- printing ------------------------------------------------------------------------------------
+// ---- printing
+// ------------------------------------------------------------------------------------
 typedef struct variant {
     const char *name;
     bool rows;    ///< stores have a row stride
@@ -11,15 +12,17 @@ typedef struct variant {
     int width;    ///< elements a thread takes at once
 } variant;
 
-static void print_store_offset(norn_buffer *out, const norn_cuda_loop *loop, const variant *v, uint32_t store) {
-    if (!v->rows || loop->count == 0) norn_buffer_text(out, "e");
+static void print_store_offset(norn_buffer *out, const norn_cuda_loop *loop, const variant *v,
+                               uint32_t store) {
+    if (!v->rows || loop->count == 0)
+        norn_buffer_text(out, "e");
     else
-        norn_buffer_format(out, "(long long)(e / (I)a.dim[%d]) * a.row_stride[%u] + i%d", loop->count - 1, store,
-                           loop->count - 1);
+        norn_buffer_format(out, "(long long)(e / (I)a.dim[%d]) * a.row_stride[%u] + i%d",
+                           loop->count - 1, store, loop->count - 1);
 }
 
-static void print_load_offset(norn_buffer *out, const norn_scalar_program *program, const norn_cuda_loop *loop,
-                              const variant *v, uint32_t load) {
+static void print_load_offset(norn_buffer *out, const norn_scalar_program *program,
+                              const norn_cuda_loop *loop, const variant *v, uint32_t load) {
     if (program->loads[load].input == NORN_SCALAR_ACC) {
         print_store_offset(out, loop, v, 0); // the product lies where the result goes
     } else if (!v->dynamic) {
@@ -32,47 +35,56 @@ static void print_load_offset(norn_buffer *out, const norn_scalar_program *progr
 }
 
 /// Whether lane k of a vector reads its own element of this operand.
-static bool load_is_wide(const norn_scalar_program *program, const norn_cuda_loop *loop, const variant *v, uint32_t load) {
+static bool load_is_wide(const norn_scalar_program *program, const norn_cuda_loop *loop,
+                         const variant *v, uint32_t load) {
     if (v->width == 1) return false;
     return program->loads[load].input == NORN_SCALAR_ACC || !loop->repeats[load][loop->count - 1];
 }
 
-static void print_loads(norn_buffer *out, const norn_scalar_program *program, const norn_cuda_loop *loop, const variant *v) {
+static void print_loads(norn_buffer *out, const norn_scalar_program *program,
+                        const norn_cuda_loop *loop, const variant *v) {
     for (uint32_t i = 0; i < program->load_count; i++) {
         const char *type = norn_cuda_storage_type(program->loads[i].dtype);
         if (load_is_wide(program, loop, v, i))
-            norn_buffer_format(out, "    const norn_four<%s> x%u = ((const norn_four<%s> *)a.load[%u])[(", type, i, type, i);
+            norn_buffer_format(
+                out, "    const norn_four<%s> x%u = ((const norn_four<%s> *)a.load[%u])[(", type, i,
+                type, i);
         else
-            norn_buffer_format(out, "    const %s x%u = ((const %s *)a.load[%u])[(", type, i, type, i);
+            norn_buffer_format(out, "    const %s x%u = ((const %s *)a.load[%u])[(", type, i, type,
+                               i);
         print_load_offset(out, program, loop, v, i);
         norn_buffer_text(out, load_is_wide(program, loop, v, i) ? ") / 4];\n" : ")];\n");
     }
 }
 
-static void print_body(norn_buffer *out, const norn_scalar_program *program, const norn_cuda_loop *loop, const variant *v,
-                       const norn_view *stores) {
+static void print_body(norn_buffer *out, const norn_scalar_program *program,
+                       const norn_cuda_loop *loop, const variant *v, const norn_view *stores) {
     const char *lane = v->width == 1 ? "" : ".at[k]";
     for (uint32_t i = 0; i < program->store_count; i++) {
         const char *type = norn_cuda_storage_type(stores[i].dtype);
-        norn_buffer_format(out, v->width == 1 ? "    %s o%u;\n" : "    norn_four<%s> o%u;\n", type, i);
+        norn_buffer_format(out, v->width == 1 ? "    %s o%u;\n" : "    norn_four<%s> o%u;\n", type,
+                           i);
     }
     if (v->width > 1) norn_buffer_text(out, "#pragma unroll\n    for (int k = 0; k < 4; k++)");
     norn_buffer_text(out, "    {\n");
     for (uint32_t i = 0; i < program->store_count; i++)
-        norn_buffer_format(out, "    %s s%u;\n", norn_cuda_register_type(program->instrs[program->stores[i]].dtype), i);
+        norn_buffer_format(out, "    %s s%u;\n",
+                           norn_cuda_register_type(program->instrs[program->stores[i]].dtype), i);
     norn_buffer_text(out, "    program(");
     for (uint32_t i = 0; i < program->load_count; i++)
-        norn_buffer_format(out, "%snorn_get(x%u%s)", i ? ", " : "", i, load_is_wide(program, loop, v, i) ? ".at[k]" : "");
+        norn_buffer_format(out, "%snorn_get(x%u%s)", i ? ", " : "", i,
+                           load_is_wide(program, loop, v, i) ? ".at[k]" : "");
     for (uint32_t i = 0; i < program->store_count; i++)
         norn_buffer_format(out, "%ss%u", i || program->load_count ? ", " : "", i);
     norn_buffer_text(out, ");\n");
     for (uint32_t i = 0; i < program->store_count; i++)
-        norn_buffer_format(out, "    o%u%s = norn_put<%s>(s%u);\n", i, lane, norn_cuda_storage_type(stores[i].dtype), i);
+        norn_buffer_format(out, "    o%u%s = norn_put<%s>(s%u);\n", i, lane,
+                           norn_cuda_storage_type(stores[i].dtype), i);
     norn_buffer_text(out, "    }\n");
 }
 
-static void print_kernel(norn_buffer *out, const norn_scalar_program *program, int32_t rank, const variant *v,
-                         const norn_view *stores) {
+static void print_kernel(norn_buffer *out, const norn_scalar_program *program, int32_t rank,
+                         const variant *v, const norn_view *stores) {
     norn_cuda_loop loop;
     norn_cuda_loop_of(program, rank, v->rows, &loop);
     if (v->dynamic) {
@@ -80,11 +92,15 @@ static void print_kernel(norn_buffer *out, const norn_scalar_program *program, i
         for (int32_t d = 0; d < rank; d++) loop.begin[d] = d, loop.end[d] = d + 1;
     }
     if (v->width > 1 && loop.count == 0) return;
-    norn_buffer_format(out, "extern \"C\" __global__ void __launch_bounds__(256) %s(const __grid_constant__ Args a) {\n", v->name);
+    norn_buffer_format(out,
+                       "extern \"C\" __global__ void __launch_bounds__(256) %s(const "
+                       "__grid_constant__ Args a) {\n",
+                       v->name);
     // Small loops index with 32 bits: the divisions are several times cheaper.
     norn_buffer_format(out, "  typedef %s I;\n", v->width > 1 ? "unsigned" : "long long");
     norn_buffer_format(out,
-                       "  for (I q = (I)blockIdx.x * blockDim.x + threadIdx.x; q < (I)(a.total / %d); q += (I)gridDim.x * "
+                       "  for (I q = (I)blockIdx.x * blockDim.x + threadIdx.x; q < (I)(a.total / "
+                       "%d); q += (I)gridDim.x * "
                        "blockDim.x) {\n    const I e = q * %d;\n",
                        v->width, v->width);
     norn_cuda_print_indices(out, &loop, "e", "dim");
@@ -92,17 +108,22 @@ static void print_kernel(norn_buffer *out, const norn_scalar_program *program, i
     print_body(out, program, &loop, v, stores);
     for (uint32_t i = 0; i < program->store_count; i++) {
         const char *type = norn_cuda_storage_type(stores[i].dtype);
-        norn_buffer_format(out, v->width == 1 ? "    ((%s *)a.store[%u])[" : "    ((norn_four<%s> *)a.store[%u])[(", type, i);
+        norn_buffer_format(out,
+                           v->width == 1 ? "    ((%s *)a.store[%u])["
+                                         : "    ((norn_four<%s> *)a.store[%u])[(",
+                           type, i);
         print_store_offset(out, &loop, v, i);
         norn_buffer_format(out, v->width == 1 ? "] = o%u;\n" : ") / 4] = o%u;\n", i);
     }
     norn_buffer_text(out, "  }\n}\n");
 }
 
-norn_status norn_cuda_pointwise_source(const norn_scalar_program *program, int32_t rank, const norn_view *stores,
-                                       norn_buffer *source) {
-    static const variant variants[] = {
-        {"flat_v4", false, false, 4}, {"flat_v1", false, false, 1}, {"rows_v4", true, false, 4}, {"rows_v1", true, false, 1}};
+norn_status norn_cuda_pointwise_source(const norn_scalar_program *program, int32_t rank,
+                                       const norn_view *stores, norn_buffer *source) {
+    static const variant variants[] = {{"flat_v4", false, false, 4},
+                                       {"flat_v1", false, false, 1},
+                                       {"rows_v4", true, false, 4},
+                                       {"rows_v1", true, false, 1}};
     static const variant dynamic = {"dynamic", true, true, 1};
     norn_cuda_print_prelude(source);
     norn_cuda_print_program(source, "program", program, NORN_DTYPE_NONE);
@@ -111,13 +132,15 @@ norn_status norn_cuda_pointwise_source(const norn_scalar_program *program, int32
     } else {
         // With one dim a strided row is a whole output: nothing to stride over.
         size_t count = rank > 1 ? 4 : 2;
-        for (size_t i = 0; i < count; i++) print_kernel(source, program, rank, &variants[i], stores);
+        for (size_t i = 0; i < count; i++)
+            print_kernel(source, program, rank, &variants[i], stores);
     }
     norn_buffer_append(source, "", 1);
     return norn_buffer_status(source);
 }
 
-// ---- compiling -----------------------------------------------------------------------------------
+// ---- compiling
+// -----------------------------------------------------------------------------------
 bool norn_cuda_pointwise_supports(const norn_step_spec *spec) {
     const norn_region *region = spec->region;
     if (!norn_cuda_program_supported(&region->pointwise.program)) return false;
@@ -126,23 +149,29 @@ bool norn_cuda_pointwise_supports(const norn_step_spec *spec) {
     return true;
 }
 
-norn_status norn_cuda_pointwise_codegen(norn_cuda_device *device, const norn_step_spec *spec, norn_alloc alloc, norn_span *code) {
+norn_status norn_cuda_pointwise_codegen(norn_cuda_device *device, const norn_step_spec *spec,
+                                        norn_alloc alloc, norn_span *code) {
     const norn_region *region = spec->region;
     norn_buffer source;
     norn_buffer_init(&source, alloc);
-    norn_status status = norn_cuda_pointwise_source(&region->pointwise.program, spec->out[0].rank, spec->out, &source);
-    if (status == NORN_OK) status = norn_cuda_compile((const char *)source.bytes, device->sm, alloc, code);
+    norn_status status = norn_cuda_pointwise_source(&region->pointwise.program, spec->out[0].rank,
+                                                    spec->out, &source);
+    if (status == NORN_OK)
+        status = norn_cuda_compile((const char *)source.bytes, device->sm, alloc, code);
     norn_buffer_deinit(&source);
     return status;
 }
 
-// ---- state ---------------------------------------------------------------------------------------
-norn_status norn_cuda_pointwise_load(const norn_cuda_device *device, norn_span code, const norn_scalar_program *program, int32_t rank,
+// ---- state
+// ---------------------------------------------------------------------------------------
+norn_status norn_cuda_pointwise_load(const norn_cuda_device *device, norn_span code,
+                                     const norn_scalar_program *program, int32_t rank,
                                      norn_cuda_pointwise_state *state) {
     const norn_cuda_module *module = &state->module;
     state->multiprocessors = device->multiprocessors;
     NORN_TRY(norn_cuda_module_load(device, code, &state->module));
-    if (norn_cuda_program_dynamic(program)) return norn_cuda_module_kernel(module, "dynamic", &state->dynamic);
+    if (norn_cuda_program_dynamic(program))
+        return norn_cuda_module_kernel(module, "dynamic", &state->dynamic);
     NORN_TRY(norn_cuda_module_kernel(module, "flat_v1", &state->flat_v1));
     if (rank > 0) NORN_TRY(norn_cuda_module_kernel(module, "flat_v4", &state->flat_v4));
     if (rank > 1) NORN_TRY(norn_cuda_module_kernel(module, "rows_v1", &state->rows_v1));
@@ -150,11 +179,13 @@ norn_status norn_cuda_pointwise_load(const norn_cuda_device *device, norn_span c
     return NORN_OK;
 }
 
-norn_status norn_cuda_pointwise_prepare(norn_cuda_device *device, const norn_step_spec *spec, void **out) {
+norn_status norn_cuda_pointwise_prepare(norn_cuda_device *device, const norn_step_spec *spec,
+                                        void **out) {
     norn_cuda_pointwise_state *state = NULL;
     NORN_TRY(NORN_NEW(device->alloc, &state));
     const norn_region *region = spec->region;
-    norn_status status = norn_cuda_pointwise_load(device, spec->code, &region->pointwise.program, spec->out[0].rank, state);
+    norn_status status = norn_cuda_pointwise_load(device, spec->code, &region->pointwise.program,
+                                                  spec->out[0].rank, state);
     if (status != NORN_OK) {
         norn_cuda_pointwise_unprepare(device, state);
         return status;
@@ -169,25 +200,29 @@ void norn_cuda_pointwise_unprepare(norn_cuda_device *device, void *memory) {
     norn_free(device->alloc, state);
 }
 
-// ---- launching -----------------------------------------------------------------------------------
+// ---- launching
+// -----------------------------------------------------------------------------------
 static bool aligned(const void *pointer, norn_dtype dtype) {
     size_t bytes = norn_dtype_bits(dtype) / 8 * 4;
     return ((uintptr_t)pointer & ((bytes < 16 ? bytes : 16) - 1)) == 0;
 }
 
 /// Whether threads may take four elements at once.
-static bool wide(const norn_call *call, const norn_scalar_program *program, const norn_cuda_loop *loop,
-                 const norn_cuda_generated_args *args) {
-    if (loop->count == 0 || args->dim[loop->count - 1] % 4 != 0 || args->total >= INT32_MAX) return false;
+static bool wide(const norn_call *call, const norn_scalar_program *program,
+                 const norn_cuda_loop *loop, const norn_cuda_generated_args *args) {
+    if (loop->count == 0 || args->dim[loop->count - 1] % 4 != 0 || args->total >= INT32_MAX)
+        return false;
     for (uint32_t i = 0; i < program->load_count; i++)
-        if (!loop->repeats[i][loop->count - 1] && !aligned(args->load[i], program->loads[i].dtype)) return false;
+        if (!loop->repeats[i][loop->count - 1] && !aligned(args->load[i], program->loads[i].dtype))
+            return false;
     for (uint32_t i = 0; i < program->store_count; i++)
-        if (!aligned(args->store[i], call->out[i].dtype) || args->row_stride[i] % 4 != 0) return false;
+        if (!aligned(args->store[i], call->out[i].dtype) || args->row_stride[i] % 4 != 0)
+            return false;
     return true;
 }
 
-static void dynamic_strides(const norn_call *call, const norn_scalar_program *program, int32_t rank, const int64_t *dims,
-                            norn_cuda_generated_args *args) {
+static void dynamic_strides(const norn_call *call, const norn_scalar_program *program, int32_t rank,
+                            const int64_t *dims, norn_cuda_generated_args *args) {
     for (uint32_t i = 0; i < program->load_count; i++) {
         const norn_scalar_load *load = &program->loads[i];
         if (load->dynamic) {
@@ -208,7 +243,8 @@ static uint32_t block_count(int64_t threads, int32_t multiprocessors) {
 }
 
 norn_status norn_cuda_pointwise_run(norn_call *call, const norn_cuda_pointwise_state *state,
-                                    const norn_scalar_program *program, int32_t rank, const int64_t *dims, const void *acc) {
+                                    const norn_scalar_program *program, int32_t rank,
+                                    const int64_t *dims, const void *acc) {
     norn_cuda_generated_args args;
     memset(&args, 0, sizeof args);
     bool rows = false;
@@ -230,18 +266,21 @@ norn_status norn_cuda_pointwise_run(norn_call *call, const norn_cuda_pointwise_s
         memcpy(args.dim, dims, (size_t)rank * sizeof *dims);
         dynamic_strides(call, program, rank, dims, &args);
         uint32_t blocks = block_count(args.total, state->multiprocessors);
-        return norn_cuda_launched(call, norn_cuda_module_launch(state->dynamic, blocks, 256, &args, stream));
+        return norn_cuda_launched(
+            call, norn_cuda_module_launch(state->dynamic, blocks, 256, &args, stream));
     }
     norn_cuda_loop loop;
     norn_cuda_loop_of(program, rank, rows, &loop);
     norn_cuda_loop_dims(&loop, dims, args.dim);
     bool four = wide(call, program, &loop, &args);
-    cudaKernel_t kernel = rows ? (four ? state->rows_v4 : state->rows_v1) : (four ? state->flat_v4 : state->flat_v1);
+    cudaKernel_t kernel =
+        rows ? (four ? state->rows_v4 : state->rows_v1) : (four ? state->flat_v4 : state->flat_v1);
     uint32_t blocks = block_count(four ? args.total / 4 : args.total, state->multiprocessors);
     return norn_cuda_launched(call, norn_cuda_module_launch(kernel, blocks, 256, &args, stream));
 }
 
 norn_status norn_cuda_pointwise(norn_call *call) {
     const norn_region *region = call->region;
-    return norn_cuda_pointwise_run(call, call->state, &region->pointwise.program, call->out[0].rank, call->out[0].dims, NULL);
+    return norn_cuda_pointwise_run(call, call->state, &region->pointwise.program, call->out[0].rank,
+                                   call->out[0].dims, NULL);
 }

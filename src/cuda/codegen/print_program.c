@@ -22,20 +22,34 @@ static const scalar_row rows[NORN_SCALAR_COUNT] = {
 /// How elements lie in memory.
 const char *norn_cuda_storage_type(norn_dtype dtype) {
     switch ((int)dtype) {
-    case NORN_F32: return "float";
-    case NORN_F64: return "double";
-    case NORN_F16: return "norn_f16";
-    case NORN_BF16: return "norn_bf16";
-    case NORN_I8: return "signed char";
-    case NORN_U8: return "unsigned char";
-    case NORN_BOOL: return "norn_bool";
-    case NORN_I16: return "short";
-    case NORN_U16: return "unsigned short";
-    case NORN_I32: return "int";
-    case NORN_U32: return "unsigned int";
-    case NORN_I64: return "long long";
-    case NORN_U64: return "unsigned long long";
-    default: return NULL;
+    case NORN_F32:
+        return "float";
+    case NORN_F64:
+        return "double";
+    case NORN_F16:
+        return "norn_f16";
+    case NORN_BF16:
+        return "norn_bf16";
+    case NORN_I8:
+        return "signed char";
+    case NORN_U8:
+        return "unsigned char";
+    case NORN_BOOL:
+        return "norn_bool";
+    case NORN_I16:
+        return "short";
+    case NORN_U16:
+        return "unsigned short";
+    case NORN_I32:
+        return "int";
+    case NORN_U32:
+        return "unsigned int";
+    case NORN_I64:
+        return "long long";
+    case NORN_U64:
+        return "unsigned long long";
+    default:
+        return NULL;
     }
 }
 
@@ -62,15 +76,22 @@ bool norn_cuda_program_dynamic(const norn_scalar_program *program) {
 
 static void print_const(norn_buffer *out, const norn_scalar_instr *instr) {
     if (!norn_dtype_is_float(instr->dtype)) {
-        if (instr->dtype == NORN_BOOL) norn_buffer_text(out, instr->i64 ? "true" : "false");
-        else norn_buffer_format(out, "(%s)%lluull", norn_cuda_register_type(instr->dtype), (unsigned long long)instr->i64);
+        if (instr->dtype == NORN_BOOL)
+            norn_buffer_text(out, instr->i64 ? "true" : "false");
+        else
+            norn_buffer_format(out, "(%s)%lluull", norn_cuda_register_type(instr->dtype),
+                               (unsigned long long)instr->i64);
         return;
     }
     const char *type = instr->dtype == NORN_F64 ? "double" : "float";
-    if (isnan(instr->f64)) norn_buffer_format(out, "norn_nan<%s>()", type);
-    else if (isinf(instr->f64)) norn_buffer_format(out, "%snorn_inf<%s>()", instr->f64 < 0 ? "-" : "", type);
-    else if (instr->dtype == NORN_F64) norn_buffer_format(out, "%a", instr->f64);
-    else norn_buffer_format(out, "(float)%a", instr->f64);
+    if (isnan(instr->f64))
+        norn_buffer_format(out, "norn_nan<%s>()", type);
+    else if (isinf(instr->f64))
+        norn_buffer_format(out, "%snorn_inf<%s>()", instr->f64 < 0 ? "-" : "", type);
+    else if (instr->dtype == NORN_F64)
+        norn_buffer_format(out, "%a", instr->f64);
+    else
+        norn_buffer_format(out, "(float)%a", instr->f64);
 }
 
 static bool is_word(char c) {
@@ -108,16 +129,21 @@ static void print_instr(norn_buffer *out, uint32_t index, const norn_scalar_prog
     const norn_scalar_instr *instr = &program->instrs[index];
     const char *type = norn_cuda_register_type(instr->dtype);
     norn_buffer_format(out, "    const %s r%u = ", type, index);
-    bool round_half = instr->op == NORN_SCALAR_CAST && (instr->dtype == NORN_F16 || instr->dtype == NORN_BF16);
+    bool round_half =
+        instr->op == NORN_SCALAR_CAST && (instr->dtype == NORN_F16 || instr->dtype == NORN_BF16);
     if (instr->op == NORN_SCALAR_LOAD) {
         norn_buffer_format(out, "(%s)v%u", type, instr->load);
     } else if (instr->op == NORN_SCALAR_CONST) {
         print_const(out, instr);
     } else if (instr->op == NORN_SCALAR_CAST) {
         // A conversion to bool is a test, and one to a half type rounds.
-        if (instr->dtype == NORN_BOOL) norn_buffer_format(out, "r%u != 0", instr->a);
-        else if (round_half) norn_buffer_format(out, "norn_get(norn_put<%s>((float)r%u))", norn_cuda_storage_type(instr->dtype), instr->a);
-        else norn_buffer_format(out, "norn_cast<%s>(r%u)", type, instr->a);
+        if (instr->dtype == NORN_BOOL)
+            norn_buffer_format(out, "r%u != 0", instr->a);
+        else if (round_half)
+            norn_buffer_format(out, "norn_get(norn_put<%s>((float)r%u))",
+                               norn_cuda_storage_type(instr->dtype), instr->a);
+        else
+            norn_buffer_format(out, "norn_cast<%s>(r%u)", type, instr->a);
     } else {
         norn_buffer_format(out, "(%s)(", type);
         print_expression(out, instr);
@@ -126,10 +152,12 @@ static void print_instr(norn_buffer *out, uint32_t index, const norn_scalar_prog
     norn_buffer_text(out, ";\n");
 }
 
-void norn_cuda_print_program(norn_buffer *out, const char *name, const norn_scalar_program *program, norn_dtype acc) {
+void norn_cuda_print_program(norn_buffer *out, const char *name, const norn_scalar_program *program,
+                             norn_dtype acc) {
     norn_buffer_format(out, "static __device__ __forceinline__ void %s(", name);
     for (uint32_t i = 0; i < program->load_count; i++) {
-        norn_dtype dtype = program->loads[i].input == NORN_SCALAR_ACC && acc ? acc : program->loads[i].dtype;
+        norn_dtype dtype =
+            program->loads[i].input == NORN_SCALAR_ACC && acc ? acc : program->loads[i].dtype;
         norn_buffer_format(out, "%s%s v%u", i ? ", " : "", norn_cuda_register_type(dtype), i);
     }
     for (uint32_t i = 0; i < program->store_count; i++)
@@ -137,17 +165,20 @@ void norn_cuda_print_program(norn_buffer *out, const char *name, const norn_scal
                            norn_cuda_register_type(program->instrs[program->stores[i]].dtype), i);
     norn_buffer_text(out, ") {\n");
     for (uint32_t i = 0; i < program->instr_count; i++) print_instr(out, i, program);
-    for (uint32_t i = 0; i < program->store_count; i++) norn_buffer_format(out, "    s%u = r%u;\n", i, program->stores[i]);
+    for (uint32_t i = 0; i < program->store_count; i++)
+        norn_buffer_format(out, "    s%u = r%u;\n", i, program->stores[i]);
     norn_buffer_text(out, "}\n");
 }
 
 /// The struct mirrors norn_cuda_generated_args.
 void norn_cuda_print_prelude(norn_buffer *out) {
-    norn_buffer_format(out,
-                       "struct Args {\n    const void *load[%d];\n    void *store[%d];\n    long long row_stride[%d];\n"
-                       "    long long total;\n    long long dim[%d];\n    long long dim_out[%d];\n"
-                       "    long long outer, reduced, inner, row;\n    long long stride[%d][%d];\n};\n",
-                       (int)NORN_SCALAR_LOAD_MAX, (int)NORN_SCALAR_STORE_MAX, (int)NORN_SCALAR_STORE_MAX,
-                       (int)NORN_MAX_RANK, (int)NORN_MAX_RANK, (int)NORN_SCALAR_LOAD_MAX, (int)NORN_MAX_RANK);
+    norn_buffer_format(
+        out,
+        "struct Args {\n    const void *load[%d];\n    void *store[%d];\n    long long "
+        "row_stride[%d];\n"
+        "    long long total;\n    long long dim[%d];\n    long long dim_out[%d];\n"
+        "    long long outer, reduced, inner, row;\n    long long stride[%d][%d];\n};\n",
+        (int)NORN_SCALAR_LOAD_MAX, (int)NORN_SCALAR_STORE_MAX, (int)NORN_SCALAR_STORE_MAX,
+        (int)NORN_MAX_RANK, (int)NORN_MAX_RANK, (int)NORN_SCALAR_LOAD_MAX, (int)NORN_MAX_RANK);
     norn_buffer_text(out, norn_cuda_prelude);
 }

@@ -3,7 +3,8 @@
 
 static const norn_scalar_instr *at(const norn_scalar_program *program, uint16_t reg) {
     const norn_scalar_instr *instr = &program->instrs[reg];
-    while (instr->op == NORN_SCALAR_CAST && instr->dtype == NORN_F32 && program->instrs[instr->a].dtype == NORN_F32)
+    while (instr->op == NORN_SCALAR_CAST && instr->dtype == NORN_F32 &&
+           program->instrs[instr->a].dtype == NORN_F32)
         instr = &program->instrs[instr->a];
     return instr;
 }
@@ -23,11 +24,14 @@ static bool is_accumulator(const norn_scalar_program *program, const norn_scalar
 static bool is_column(const norn_scalar_program *program, const norn_scalar_instr *instr) {
     if (instr->op != NORN_SCALAR_LOAD) return false;
     const norn_scalar_load *load = &program->loads[instr->load];
-    return load->input != NORN_SCALAR_ACC && load->dtype == NORN_F32 && load->broadcast[0] && !load->broadcast[1];
+    return load->input != NORN_SCALAR_ACC && load->dtype == NORN_F32 && load->broadcast[0] &&
+           !load->broadcast[1];
 }
 
 /// Strips the activation; the instruction below it.
-static const norn_scalar_instr *activation(const norn_scalar_program *program, const norn_scalar_instr *top, norn_cuda_activation *out) {
+static const norn_scalar_instr *activation(const norn_scalar_program *program,
+                                           const norn_scalar_instr *top,
+                                           norn_cuda_activation *out) {
     *out = NORN_CUDA_LINEAR;
     if (top->dtype != NORN_F32) return top;
     if (top->op == NORN_SCALAR_SIGMOID) {
@@ -42,7 +46,8 @@ static const norn_scalar_instr *activation(const norn_scalar_program *program, c
 }
 
 /// Whether `instr` is the accumulator, or the accumulator and a bias.
-static bool biased(const norn_scalar_program *program, const norn_scalar_instr *instr, norn_cuda_epilogue *out) {
+static bool biased(const norn_scalar_program *program, const norn_scalar_instr *instr,
+                   norn_cuda_epilogue *out) {
     if (is_accumulator(program, instr)) return true;
     if (instr->op != NORN_SCALAR_ADD || instr->dtype != NORN_F32) return false;
     const norn_scalar_instr *a = at(program, instr->a), *b = at(program, instr->b);
@@ -63,8 +68,10 @@ norn_cuda_epilogue norn_cuda_epilogue_match(const norn_scalar_program *program) 
     const norn_cuda_epilogue none = {.ending = NORN_CUDA_ENDING_POINTWISE};
     if (program->instr_count == 0) return found;
     if (program->store_count != 1) return none;
-    const norn_scalar_instr *below = activation(program, at(program, program->stores[0]), &found.activation);
+    const norn_scalar_instr *below =
+        activation(program, at(program, program->stores[0]), &found.activation);
     if (!biased(program, below, &found)) return none;
-    if (found.bias_value != 0 || found.activation == NORN_CUDA_SIGMOID) found.ending = NORN_CUDA_ENDING_OWN;
+    if (found.bias_value != 0 || found.activation == NORN_CUDA_SIGMOID)
+        found.ending = NORN_CUDA_ENDING_OWN;
     return found;
 }

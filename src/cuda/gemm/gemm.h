@@ -1,4 +1,5 @@
-/// Matrix products: cuBLASLt, kernels of our own where a product is thin, and the choice between them.
+/// Matrix products: cuBLASLt, kernels of our own where a product is thin, and the choice between
+/// them.
 #ifndef NORN_CUDA_GEMM_H
 #define NORN_CUDA_GEMM_H
 
@@ -6,15 +7,16 @@
 #include "cuda/codegen/codegen.h"
 #include "cuda/kernels/gemm_kernels.h"
 
-/// D[m, n] = op(A[m, k] * B + bias), row-major float32, `batches` of them at the given strides (elements).
+/// D[m, n] = op(A[m, k] * B + bias), row-major float32, `batches` of them at the given strides
+/// (elements).
 typedef struct norn_cuda_product {
     int64_t m, n, k;
     const float *a, *b;
     float *d;
     int64_t lda, ldb, ldd;
-    bool b_transposed; ///< B is [n, k]
-    const float *bias; ///< [n], or NULL
-    float bias_value;  ///< added to every element; our own kernels only
+    bool b_transposed;               ///< B is [n, k]
+    const float *bias;               ///< [n], or NULL
+    float bias_value;                ///< added to every element; our own kernels only
     norn_cuda_activation activation; ///< SIGMOID: our own kernels only
     bool tf32;
     int32_t batches;
@@ -22,11 +24,13 @@ typedef struct norn_cuda_product {
 } norn_cuda_product;
 
 /// Up to `most` algorithms, best guess first. None found is UNIMPLEMENTED.
-norn_status norn_cuda_lt_algorithms(const norn_cuda_device *device, const norn_cuda_product *product, int most,
+norn_status norn_cuda_lt_algorithms(const norn_cuda_device *device,
+                                    const norn_cuda_product *product, int most,
                                     cublasLtMatmulAlgo_t *algorithms, int *found) NORN_NODISCARD;
 /// `algorithm` NULL, or one that does not suit this shape: asks the heuristic.
 norn_status norn_cuda_lt_run(const norn_cuda_device *device, const norn_cuda_product *product,
-                             const cublasLtMatmulAlgo_t *algorithm, void *workspace, cudaStream_t stream) NORN_NODISCARD;
+                             const cublasLtMatmulAlgo_t *algorithm, void *workspace,
+                             cudaStream_t stream) NORN_NODISCARD;
 
 /// Who computes an epilogue program.
 typedef enum norn_cuda_ending {
@@ -59,7 +63,7 @@ typedef struct norn_cuda_gemm_choice {
     int64_t m;
     norn_cuda_gemm_way way;
     int32_t split, groups; ///< SKINNY: blocks of a cluster; times 16 columns a block
-    float us;       ///< as timed while preparing; 0 when not timed
+    float us;              ///< as timed while preparing; 0 when not timed
     bool algorithm_known;
     cublasLtMatmulAlgo_t algorithm;
 } norn_cuda_gemm_choice;
@@ -69,7 +73,8 @@ enum { NORN_CUDA_GEMM_CHOICES = 20 };
 typedef struct norn_cuda_gemm_state {
     norn_cuda_device *device;
     norn_cuda_epilogue epilogue;
-    norn_cuda_pointwise_state pointwise; ///< where the product does not end all of them: over the output, in place
+    norn_cuda_pointwise_state
+        pointwise; ///< where the product does not end all of them: over the output, in place
     bool tf32;
     float *packed; ///< constant B as [n][k padded to 16], zeros beyond; NULL when B is not constant
     int64_t packed_k;
@@ -77,19 +82,23 @@ typedef struct norn_cuda_gemm_state {
     norn_cuda_gemm_choice choices[NORN_CUDA_GEMM_CHOICES]; ///< by rising m
 } norn_cuda_gemm_state;
 
-
 /// The product over the padded copies of A (at `scratch`) and B, for PADDED.
-norn_cuda_product norn_cuda_gemm_padded(const norn_cuda_gemm_state *state, const norn_cuda_product *product, float *scratch);
+norn_cuda_product norn_cuda_gemm_padded(const norn_cuda_gemm_state *state,
+                                        const norn_cuda_product *product, float *scratch);
 /// Whether cuBLASLt computes the product, and so leaves what it cannot end.
 bool norn_cuda_gemm_is_lt(const norn_cuda_product *product, const norn_cuda_gemm_choice *choice);
 /// Run `product` in the way of `choice`; `scratch` has m * packed_k floats where that is PADDED.
 norn_status norn_cuda_gemm_run(const norn_cuda_gemm_state *state, const norn_cuda_product *product,
-                               const norn_cuda_gemm_choice *choice, float *scratch, norn_stream *stream) NORN_NODISCARD;
+                               const norn_cuda_gemm_choice *choice, float *scratch,
+                               norn_stream *stream) NORN_NODISCARD;
 /// Fill the choices for 1 … max_m rows by timing what can compute them.
-norn_status norn_cuda_gemm_tune(norn_cuda_gemm_state *state, int64_t max_m, int64_t n, int64_t k, bool b_transposed) NORN_NODISCARD;
+norn_status norn_cuda_gemm_tune(norn_cuda_gemm_state *state, int64_t max_m, int64_t n, int64_t k,
+                                bool b_transposed) NORN_NODISCARD;
 
-norn_status norn_cuda_gemm_codegen(norn_cuda_device *device, const norn_step_spec *spec, norn_alloc alloc, norn_span *code);
-norn_status norn_cuda_gemm_prepare(norn_cuda_device *device, const norn_step_spec *spec, void **state);
+norn_status norn_cuda_gemm_codegen(norn_cuda_device *device, const norn_step_spec *spec,
+                                   norn_alloc alloc, norn_span *code);
+norn_status norn_cuda_gemm_prepare(norn_cuda_device *device, const norn_step_spec *spec,
+                                   void **state);
 void norn_cuda_gemm_unprepare(norn_cuda_device *device, void *state);
 bool norn_cuda_gemm_supports(const norn_step_spec *spec);
 

@@ -1,5 +1,5 @@
-/// GemmRegion: Y = epilogue(A * B). Bias and ReLU go into the product; anything else is a pointwise kernel
-/// over the output, in place.
+/// GemmRegion: Y = epilogue(A * B). Bias and ReLU go into the product; anything else is a pointwise
+/// kernel over the output, in place.
 #include "cuda/gemm/gemm.h"
 
 #include <stdlib.h>
@@ -10,34 +10,45 @@ static const norn_gemm_region *region_of(const void *region) {
 
 bool norn_cuda_gemm_supports(const norn_step_spec *spec) {
     const norn_gemm_region *region = region_of(spec->region);
-    if (region->b_packed || spec->in[0].dtype != NORN_F32 || spec->in[1].dtype != NORN_F32 || spec->out[0].dtype != NORN_F32)
+    if (region->b_packed || spec->in[0].dtype != NORN_F32 || spec->in[1].dtype != NORN_F32 ||
+        spec->out[0].dtype != NORN_F32)
         return false;
-    return region->k > 0 && region->k <= INT32_MAX / 2 && region->n <= INT32_MAX / 2 && norn_cuda_program_supported(&region->epilogue);
+    return region->k > 0 && region->k <= INT32_MAX / 2 && region->n <= INT32_MAX / 2 &&
+           norn_cuda_program_supported(&region->epilogue);
 }
 
-norn_status norn_cuda_gemm_codegen(norn_cuda_device *device, const norn_step_spec *spec, norn_alloc alloc, norn_span *code) {
+norn_status norn_cuda_gemm_codegen(norn_cuda_device *device, const norn_step_spec *spec,
+                                   norn_alloc alloc, norn_span *code) {
     const norn_gemm_region *region = region_of(spec->region);
     if (norn_cuda_epilogue_match(&region->epilogue).ending == NORN_CUDA_ENDING_ANY) return NORN_OK;
     norn_buffer source;
     norn_buffer_init(&source, alloc);
     norn_status status = norn_cuda_pointwise_source(&region->epilogue, 2, spec->out, &source);
-    if (status == NORN_OK) status = norn_cuda_compile((const char *)source.bytes, device->sm, alloc, code);
+    if (status == NORN_OK)
+        status = norn_cuda_compile((const char *)source.bytes, device->sm, alloc, code);
     norn_buffer_deinit(&source);
     return status;
 }
 
 /// A copy of constant weights in the layout of our own kernels.
-static norn_status pack_weights(norn_cuda_gemm_state *state, const norn_gemm_region *region, const float *host) {
+static norn_status pack_weights(norn_cuda_gemm_state *state, const norn_gemm_region *region,
+                                const float *host) {
     size_t bytes = (size_t)region->k * (size_t)region->n * sizeof(float);
     float *staged = NULL;
     norn_status status;
     state->packed_k = (region->k + 15) / 16 * 16;
     NORN_TRY_DONE(norn_cuda_status(cudaMalloc((void **)&staged, bytes), "weights"));
-    NORN_TRY_DONE(norn_cuda_status(cudaMemcpy(staged, host, bytes, cudaMemcpyHostToDevice), "weights"));
-    NORN_TRY_DONE(norn_cuda_status(cudaMalloc((void **)&state->packed, (size_t)state->packed_k * (size_t)region->n * sizeof(float)), "packed weights"));
-    NORN_TRY_DONE(norn_cuda_status(norn_cuda_gemm_pack_launch(staged, region->b_transposed, (int32_t)region->n, (int32_t)region->k,
-                                                              (int32_t)state->packed_k, state->packed, NULL),
-                                   "packing weights"));
+    NORN_TRY_DONE(
+        norn_cuda_status(cudaMemcpy(staged, host, bytes, cudaMemcpyHostToDevice), "weights"));
+    NORN_TRY_DONE(
+        norn_cuda_status(cudaMalloc((void **)&state->packed,
+                                    (size_t)state->packed_k * (size_t)region->n * sizeof(float)),
+                         "packed weights"));
+    NORN_TRY_DONE(
+        norn_cuda_status(norn_cuda_gemm_pack_launch(staged, region->b_transposed,
+                                                    (int32_t)region->n, (int32_t)region->k,
+                                                    (int32_t)state->packed_k, state->packed, NULL),
+                         "packing weights"));
     NORN_TRY_DONE(norn_cuda_status(cudaDeviceSynchronize(), "packing weights"));
 done:
     (void)cudaFree(staged);
@@ -53,14 +64,16 @@ static norn_status fill_state(norn_cuda_gemm_state *state, const norn_step_spec 
     state->tf32 = spec->precision == NORN_PRECISION_TF32;
     state->epilogue = norn_cuda_epilogue_match(&region->epilogue);
     if (state->epilogue.ending != NORN_CUDA_ENDING_ANY)
-        NORN_TRY(norn_cuda_pointwise_load(state->device, spec->code, &region->epilogue, 2, &state->pointwise));
+        NORN_TRY(norn_cuda_pointwise_load(state->device, spec->code, &region->epilogue, 2,
+                                          &state->pointwise));
     if (spec->in[1].data) NORN_TRY(pack_weights(state, region, spec->in[1].data));
     int64_t rows = rows_of(&spec->in[0]);
     if (rows <= 0 || region->n == 0) return NORN_OK;
     return norn_cuda_gemm_tune(state, rows, region->n, region->k, region->b_transposed);
 }
 
-norn_status norn_cuda_gemm_prepare(norn_cuda_device *device, const norn_step_spec *spec, void **out) {
+norn_status norn_cuda_gemm_prepare(norn_cuda_device *device, const norn_step_spec *spec,
+                                   void **out) {
     norn_cuda_gemm_state *state = NULL;
     NORN_TRY(NORN_NEW(device->alloc, &state));
     state->device = device;
@@ -93,29 +106,34 @@ norn_status norn_cuda_gemm_region(norn_call *call) {
     norn_view *out = &call->out[0];
     int64_t rows = rows_of(&call->in[0]);
     if (rows == 0 || region->n == 0) return NORN_OK;
-    norn_cuda_product product = {.m = rows,
-                                 .n = region->n,
-                                 .k = region->k,
-                                 .a = call->in[0].data,
-                                 .b = call->in[1].data,
-                                 .d = out->data,
-                                 .lda = region->k,
-                                 .ldb = region->b_transposed ? region->k : region->n,
-                                 .ldd = out->row_stride ? out->row_stride : region->n,
-                                 .b_transposed = region->b_transposed,
-                                 .bias = state->epilogue.has_bias ? call->in[state->epilogue.bias_input].data : NULL,
-                                 .bias_value = state->epilogue.bias_value,
-                                 .activation = state->epilogue.activation,
-                                 .tf32 = state->tf32,
-                                 .batches = 1};
+    norn_cuda_product product = {
+        .m = rows,
+        .n = region->n,
+        .k = region->k,
+        .a = call->in[0].data,
+        .b = call->in[1].data,
+        .d = out->data,
+        .lda = region->k,
+        .ldb = region->b_transposed ? region->k : region->n,
+        .ldd = out->row_stride ? out->row_stride : region->n,
+        .b_transposed = region->b_transposed,
+        .bias = state->epilogue.has_bias ? call->in[state->epilogue.bias_input].data : NULL,
+        .bias_value = state->epilogue.bias_value,
+        .activation = state->epilogue.activation,
+        .tf32 = state->tf32,
+        .batches = 1};
     const norn_cuda_gemm_choice *choice = choice_for(state, rows);
     norn_cuda_ending ending = state->epilogue.ending;
-    bool pointwise = ending == NORN_CUDA_ENDING_POINTWISE || (ending == NORN_CUDA_ENDING_OWN && norn_cuda_gemm_is_lt(&product, choice));
-    if (pointwise) product.bias = NULL, product.bias_value = 0, product.activation = NORN_CUDA_LINEAR;
+    bool pointwise = ending == NORN_CUDA_ENDING_POINTWISE ||
+                     (ending == NORN_CUDA_ENDING_OWN && norn_cuda_gemm_is_lt(&product, choice));
+    if (pointwise)
+        product.bias = NULL, product.bias_value = 0, product.activation = NORN_CUDA_LINEAR;
     void *scratch = NULL;
     if (choice && choice->way == NORN_CUDA_GEMM_PADDED)
-        NORN_TRY(norn_call_scratch(call, (size_t)rows * (size_t)state->packed_k * sizeof(float), &scratch));
-    norn_status status = norn_cuda_gemm_run(state, &product, choice, scratch, norn_cuda_stream_of(call));
+        NORN_TRY(norn_call_scratch(call, (size_t)rows * (size_t)state->packed_k * sizeof(float),
+                                   &scratch));
+    norn_status status =
+        norn_cuda_gemm_run(state, &product, choice, scratch, norn_cuda_stream_of(call));
     if (status != NORN_OK) {
         norn_note("node '%s'", call->name);
         return status;

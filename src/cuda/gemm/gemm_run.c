@@ -28,7 +28,8 @@ bool norn_cuda_gemm_is_lt(const norn_cuda_product *product, const norn_cuda_gemm
     return way == NORN_CUDA_GEMM_LT || way == NORN_CUDA_GEMM_PADDED;
 }
 
-norn_cuda_product norn_cuda_gemm_padded(const norn_cuda_gemm_state *state, const norn_cuda_product *product, float *scratch) {
+norn_cuda_product norn_cuda_gemm_padded(const norn_cuda_gemm_state *state,
+                                        const norn_cuda_product *product, float *scratch) {
     norn_cuda_product padded = *product;
     padded.a = scratch;
     padded.b = state->packed;
@@ -37,24 +38,34 @@ norn_cuda_product norn_cuda_gemm_padded(const norn_cuda_gemm_state *state, const
     return padded;
 }
 
-static norn_status run_padded(const norn_cuda_gemm_state *state, const norn_cuda_product *p, const norn_cuda_gemm_choice *choice,
-                              float *scratch, norn_stream *stream) {
+static norn_status run_padded(const norn_cuda_gemm_state *state, const norn_cuda_product *p,
+                              const norn_cuda_gemm_choice *choice, float *scratch,
+                              norn_stream *stream) {
     norn_cuda_product padded = norn_cuda_gemm_padded(state, p, scratch);
-    NORN_TRY(norn_cuda_status(norn_cuda_gemm_pad_launch(p->a, p->lda, p->m, (int32_t)p->k, (int32_t)state->packed_k, scratch, stream->handle),
+    NORN_TRY(norn_cuda_status(norn_cuda_gemm_pad_launch(p->a, p->lda, p->m, (int32_t)p->k,
+                                                        (int32_t)state->packed_k, scratch,
+                                                        stream->handle),
                               "gemm pad"));
-    return norn_cuda_lt_run(state->device, &padded, &choice->algorithm, stream->workspace, stream->handle);
+    return norn_cuda_lt_run(state->device, &padded, &choice->algorithm, stream->workspace,
+                            stream->handle);
 }
 
-norn_status norn_cuda_gemm_run(const norn_cuda_gemm_state *state, const norn_cuda_product *p, const norn_cuda_gemm_choice *choice,
-                               float *scratch, norn_stream *stream) {
+norn_status norn_cuda_gemm_run(const norn_cuda_gemm_state *state, const norn_cuda_product *p,
+                               const norn_cuda_gemm_choice *choice, float *scratch,
+                               norn_stream *stream) {
     norn_cuda_gemm_way way = way_of(p, choice);
     if (way == NORN_CUDA_GEMM_LT) {
-        const cublasLtMatmulAlgo_t *algorithm = choice && choice->algorithm_known ? &choice->algorithm : NULL;
+        const cublasLtMatmulAlgo_t *algorithm =
+            choice && choice->algorithm_known ? &choice->algorithm : NULL;
         return norn_cuda_lt_run(state->device, p, algorithm, stream->workspace, stream->handle);
     }
     if (way == NORN_CUDA_GEMM_PADDED) return run_padded(state, p, choice, scratch, stream);
     norn_cuda_gemm_args args = own_args(state, p);
-    if (way == NORN_CUDA_GEMM_DOT) return norn_cuda_status(norn_cuda_gemm_dot_launch(&args, stream->handle), "gemm dot");
-    if (way == NORN_CUDA_GEMM_THIN_K) return norn_cuda_status(norn_cuda_gemm_thin_k_launch(&args, stream->handle), "gemm thin k");
-    return norn_cuda_status(norn_cuda_gemm_skinny_launch(&args, choice->split, choice->groups, stream->handle), "gemm skinny");
+    if (way == NORN_CUDA_GEMM_DOT)
+        return norn_cuda_status(norn_cuda_gemm_dot_launch(&args, stream->handle), "gemm dot");
+    if (way == NORN_CUDA_GEMM_THIN_K)
+        return norn_cuda_status(norn_cuda_gemm_thin_k_launch(&args, stream->handle), "gemm thin k");
+    return norn_cuda_status(
+        norn_cuda_gemm_skinny_launch(&args, choice->split, choice->groups, stream->handle),
+        "gemm skinny");
 }

@@ -1,7 +1,8 @@
-/// Which way is fastest at each number of rows: timed while preparing, on buffers of the real sizes.
+/// Which way is fastest at each number of rows: timed while preparing, on buffers of the real
+/// sizes.
 ///
-/// Ways are replayed from a captured graph, because the host takes longer to launch a thin product than
-/// the device to compute it.
+/// Ways are replayed from a captured graph, because the host takes longer to launch a thin product
+/// than the device to compute it.
 #include "base/log.h"
 #include "cuda/gemm/gemm.h"
 
@@ -11,7 +12,8 @@
 enum { LT_MOST = 6, CANDIDATE_MOST = 12, LAUNCHES = 8, REPLAYS = 3 };
 #define POINTWISE_US 1.5f // what one more small kernel in a graph costs
 
-static const int64_t row_counts[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 65536, 262144};
+static const int64_t row_counts[] = {1,   2,    4,    8,    16,   32,    64,    128,   256,
+                                     512, 1024, 2048, 4096, 8192, 16384, 65536, 262144};
 
 typedef struct gemm_bench {
     norn_cuda_gemm_state *state;
@@ -50,13 +52,15 @@ static norn_status bench_init(gemm_bench *bench, int64_t m, int64_t n, int64_t k
     return NORN_OK;
 }
 
-static norn_status capture(gemm_bench *bench, const norn_cuda_product *product, const norn_cuda_gemm_choice *choice, norn_capture **out) {
+static norn_status capture(gemm_bench *bench, const norn_cuda_product *product,
+                           const norn_cuda_gemm_choice *choice, norn_capture **out) {
     norn_device *device = &bench->state->device->base;
     norn_status status = NORN_OK;
     NORN_TRY(norn_cuda_capture_begin(device, bench->stream));
     for (int i = 0; i < LAUNCHES && status == NORN_OK; i++)
         status = norn_cuda_gemm_run(bench->state, product, choice, bench->padded, bench->stream);
-    norn_status ended = norn_cuda_capture_end(device, bench->stream, out); // always, or the stream stays captured
+    norn_status ended =
+        norn_cuda_capture_end(device, bench->stream, out); // always, or the stream stays captured
     return status == NORN_OK ? ended : status;
 }
 
@@ -77,7 +81,8 @@ static norn_status replay(gemm_bench *bench, norn_capture *graph, float *us) {
 }
 
 /// A way that fails is not a candidate; that is no error.
-static norn_status time_choice(gemm_bench *bench, const norn_cuda_product *product, norn_cuda_gemm_choice *choice) {
+static norn_status time_choice(gemm_bench *bench, const norn_cuda_product *product,
+                               norn_cuda_gemm_choice *choice) {
     norn_capture *graph = NULL;
     choice->us = INFINITY;
     norn_status status = capture(bench, product, choice, &graph);
@@ -86,37 +91,45 @@ static norn_status time_choice(gemm_bench *bench, const norn_cuda_product *produ
     return status;
 }
 
-static int list_own(const norn_cuda_gemm_state *state, const norn_cuda_product *p, norn_cuda_gemm_choice *list) {
+static int list_own(const norn_cuda_gemm_state *state, const norn_cuda_product *p,
+                    norn_cuda_gemm_choice *list) {
     int count = 0;
     if (!state->packed) return 0;
-    if (p->n == 1 || p->m <= 16) list[count++] = (norn_cuda_gemm_choice){.m = p->m, .way = NORN_CUDA_GEMM_DOT};
-    if (p->k <= 32 && p->n % 4 == 0) list[count++] = (norn_cuda_gemm_choice){.m = p->m, .way = NORN_CUDA_GEMM_THIN_K};
+    if (p->n == 1 || p->m <= 16)
+        list[count++] = (norn_cuda_gemm_choice){.m = p->m, .way = NORN_CUDA_GEMM_DOT};
+    if (p->k <= 32 && p->n % 4 == 0)
+        list[count++] = (norn_cuda_gemm_choice){.m = p->m, .way = NORN_CUDA_GEMM_THIN_K};
     if (!state->tf32 || p->n % 16 != 0 || p->m > 512) return count;
     for (int32_t groups = 1; groups <= 2; groups++)
         for (int32_t split = 1; split <= 8; split *= 2)
-            if (state->packed_k >= split * 64 && p->n % (groups * 16) == 0) // a chunk for every warp of the cluster
-                list[count++] = (norn_cuda_gemm_choice){.m = p->m, .way = NORN_CUDA_GEMM_SKINNY, .split = split, .groups = groups};
+            if (state->packed_k >= split * 64 &&
+                p->n % (groups * 16) == 0) // a chunk for every warp of the cluster
+                list[count++] = (norn_cuda_gemm_choice){
+                    .m = p->m, .way = NORN_CUDA_GEMM_SKINNY, .split = split, .groups = groups};
     return count;
 }
 
 /// What cuBLASLt offers for a product, appended to `list`.
-static norn_status list_lt(const norn_cuda_gemm_state *state, const norn_cuda_product *p, norn_cuda_gemm_way way, norn_cuda_gemm_choice *list,
-                           int *count) {
+static norn_status list_lt(const norn_cuda_gemm_state *state, const norn_cuda_product *p,
+                           norn_cuda_gemm_way way, norn_cuda_gemm_choice *list, int *count) {
     cublasLtMatmulAlgo_t algorithms[LT_MOST];
     int found = 0;
     norn_status status = norn_cuda_lt_algorithms(state->device, p, LT_MOST, algorithms, &found);
     for (int i = 0; i < found; i++)
-        list[(*count)++] = (norn_cuda_gemm_choice){.m = p->m, .way = way, .algorithm_known = true, .algorithm = algorithms[i]};
+        list[(*count)++] = (norn_cuda_gemm_choice){
+            .m = p->m, .way = way, .algorithm_known = true, .algorithm = algorithms[i]};
     return status;
 }
 
-static norn_status tune_rows(gemm_bench *bench, const norn_cuda_product *product, norn_cuda_gemm_choice *best) {
+static norn_status tune_rows(gemm_bench *bench, const norn_cuda_product *product,
+                             norn_cuda_gemm_choice *best) {
     norn_cuda_gemm_choice list[CANDIDATE_MOST + 2 * LT_MOST] = {0};
     int count = list_own(bench->state, product, list);
     norn_status status = list_lt(bench->state, product, NORN_CUDA_GEMM_LT, list, &count);
     if (bench->padded && product->k % 4 != 0 && product->m >= 64) {
         norn_cuda_product padded = norn_cuda_gemm_padded(bench->state, product, bench->padded);
-        (void)list_lt(bench->state, &padded, NORN_CUDA_GEMM_PADDED, list, &count); // one way more, or none
+        (void)list_lt(bench->state, &padded, NORN_CUDA_GEMM_PADDED, list,
+                      &count); // one way more, or none
     }
     if (count == 0) return status;
     best->us = INFINITY;
@@ -131,29 +144,49 @@ static norn_status tune_rows(gemm_bench *bench, const norn_cuda_product *product
 
 static const char *way_name(norn_cuda_gemm_way way) {
     switch (way) {
-    case NORN_CUDA_GEMM_LT: return "cublasLt";
-    case NORN_CUDA_GEMM_PADDED: return "padded cublasLt";
-    case NORN_CUDA_GEMM_DOT: return "dot";
-    case NORN_CUDA_GEMM_THIN_K: return "thin-k";
-    case NORN_CUDA_GEMM_SKINNY: return "skinny";
+    case NORN_CUDA_GEMM_LT:
+        return "cublasLt";
+    case NORN_CUDA_GEMM_PADDED:
+        return "padded cublasLt";
+    case NORN_CUDA_GEMM_DOT:
+        return "dot";
+    case NORN_CUDA_GEMM_THIN_K:
+        return "thin-k";
+    case NORN_CUDA_GEMM_SKINNY:
+        return "skinny";
     }
     return "?";
 }
 
-norn_status norn_cuda_gemm_tune(norn_cuda_gemm_state *state, int64_t max_m, int64_t n, int64_t k, bool b_transposed) {
+norn_status norn_cuda_gemm_tune(norn_cuda_gemm_state *state, int64_t max_m, int64_t n, int64_t k,
+                                bool b_transposed) {
     gemm_bench bench = {.state = state};
     norn_status status;
     NORN_TRY_DONE(bench_init(&bench, max_m, n, k));
-    for (size_t i = 0; i < sizeof row_counts / sizeof *row_counts && state->choice_count < NORN_CUDA_GEMM_CHOICES; i++) {
+    for (size_t i = 0;
+         i < sizeof row_counts / sizeof *row_counts && state->choice_count < NORN_CUDA_GEMM_CHOICES;
+         i++) {
         int64_t m = row_counts[i] < max_m ? row_counts[i] : max_m;
-        norn_cuda_product product = {.m = m, .n = n, .k = k, .a = bench.a, .b = bench.b, .d = bench.d, .lda = k,
-                                     .ldb = b_transposed ? k : n, .ldd = n, .b_transposed = b_transposed,
-                                     .bias = state->epilogue.has_bias ? bench.bias : NULL, .activation = state->epilogue.activation, .tf32 = state->tf32, .batches = 1};
+        norn_cuda_product product = {.m = m,
+                                     .n = n,
+                                     .k = k,
+                                     .a = bench.a,
+                                     .b = bench.b,
+                                     .d = bench.d,
+                                     .lda = k,
+                                     .ldb = b_transposed ? k : n,
+                                     .ldd = n,
+                                     .b_transposed = b_transposed,
+                                     .bias = state->epilogue.has_bias ? bench.bias : NULL,
+                                     .activation = state->epilogue.activation,
+                                     .tf32 = state->tf32,
+                                     .batches = 1};
         norn_cuda_gemm_choice *choice = &state->choices[state->choice_count];
         NORN_TRY_DONE(tune_rows(&bench, &product, choice));
         state->choice_count++;
-        norn_log(NORN_LOG_DEBUG, "cuda: gemm %lld x %lld x %lld: %s split %d groups %d, %.2f us", (long long)m, (long long)n, (long long)k,
-                 way_name(choice->way), (int)choice->split, (int)choice->groups, (double)choice->us);
+        norn_log(NORN_LOG_DEBUG, "cuda: gemm %lld x %lld x %lld: %s split %d groups %d, %.2f us",
+                 (long long)m, (long long)n, (long long)k, way_name(choice->way),
+                 (int)choice->split, (int)choice->groups, (double)choice->us);
         if (m == max_m) break;
     }
 done:

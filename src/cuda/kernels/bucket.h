@@ -1,5 +1,5 @@
-/// Buckets of a hashed table on the GPU: eight int64 keys in 64 bytes, two choices a key, row index =
-/// bucket * 8 + slot. Plain C: read by .c and .cu, so that who builds and who probes agree.
+/// Buckets of a hashed table on the GPU: eight int64 keys in 64 bytes, two choices a key, row index
+/// = bucket * 8 + slot. Plain C: read by .c and .cu, so that who builds and who probes agree.
 #ifndef NORN_CUDA_BUCKET_H
 #define NORN_CUDA_BUCKET_H
 

@@ -9,7 +9,11 @@
 extern "C" {
 #endif
 
-typedef enum norn_cuda_activation { NORN_CUDA_LINEAR, NORN_CUDA_RELU, NORN_CUDA_SIGMOID } norn_cuda_activation;
+typedef enum norn_cuda_activation {
+    NORN_CUDA_LINEAR,
+    NORN_CUDA_RELU,
+    NORN_CUDA_SIGMOID
+} norn_cuda_activation;
 
 #ifdef __CUDACC__
 static __device__ __forceinline__ float norn_activate(float x, int activation) {
@@ -18,7 +22,8 @@ static __device__ __forceinline__ float norn_activate(float x, int activation) {
 }
 #endif
 
-/// d[m][n] = op(sum_k a[m][k] * b[n][k] + bias[n]). `b` is packed: rows of packed_k (a multiple of 16,
+/// d[m][n] = op(sum_k a[m][k] * b[n][k] + bias[n]). `b` is packed: rows of packed_k (a multiple of
+/// 16,
 /// >= k, zeros beyond k), 16-byte aligned. `a` needs no alignment.
 typedef struct norn_cuda_gemm_args {
     const float *a, *b, *bias;
@@ -33,17 +38,19 @@ typedef struct norn_cuda_gemm_args {
 cudaError_t norn_cuda_gemm_dot_launch(const norn_cuda_gemm_args *args, cudaStream_t stream);
 /// Exact fp32, k <= 32, n a multiple of 4, ldd a multiple of 4, d 16-byte aligned.
 cudaError_t norn_cuda_gemm_thin_k_launch(const norn_cuda_gemm_args *args, cudaStream_t stream);
-/// tf32 tensor cores; a block computes `groups` (1 or 2) times 16 columns, of which n is a multiple; `split`
-/// blocks of a cluster share the sum: 1, 2, 4 or 8.
-cudaError_t norn_cuda_gemm_skinny_launch(const norn_cuda_gemm_args *args, int32_t split, int32_t groups, cudaStream_t stream);
+/// tf32 tensor cores; a block computes `groups` (1 or 2) times 16 columns, of which n is a
+/// multiple; `split` blocks of a cluster share the sum: 1, 2, 4 or 8.
+cudaError_t norn_cuda_gemm_skinny_launch(const norn_cuda_gemm_args *args, int32_t split,
+                                         int32_t groups, cudaStream_t stream);
 
 /// Lay B out as the kernels above want it; b is [n, k] when transposed, else [k, n].
-cudaError_t norn_cuda_gemm_pack_launch(const float *b, int32_t transposed, int32_t n, int32_t k, int32_t packed_k,
-                                       float *packed, cudaStream_t stream);
+cudaError_t norn_cuda_gemm_pack_launch(const float *b, int32_t transposed, int32_t n, int32_t k,
+                                       int32_t packed_k, float *packed, cudaStream_t stream);
 
-/// padded[m][packed_k] = a[m][k], zeros beyond k: rows that vector loads can read. `padded` is 16-byte aligned.
-cudaError_t norn_cuda_gemm_pad_launch(const float *a, int64_t lda, int64_t m, int32_t k, int32_t packed_k, float *padded,
-                                      cudaStream_t stream);
+/// padded[m][packed_k] = a[m][k], zeros beyond k: rows that vector loads can read. `padded` is
+/// 16-byte aligned.
+cudaError_t norn_cuda_gemm_pad_launch(const float *a, int64_t lda, int64_t m, int32_t k,
+                                      int32_t packed_k, float *padded, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

@@ -2,28 +2,36 @@
 #include "cuda/kernels/dependent.cuh"
 #include "cuda/kernels/gemm_kernels.h"
 
-// ---- packing -------------------------------------------------------------------------------------
-static __global__ void pack(const float *b, int transposed, int n, int k, int packed_k, float *packed) {
+// ---- packing
+// -------------------------------------------------------------------------------------
+static __global__ void pack(const float *b, int transposed, int n, int k, int packed_k,
+                            float *packed) {
     const int64_t total = (int64_t)n * packed_k;
-    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < total; i += (int64_t)gridDim.x * blockDim.x) {
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < total;
+         i += (int64_t)gridDim.x * blockDim.x) {
         const int row = (int)(i / packed_k), col = (int)(i % packed_k);
-        packed[i] = col >= k ? 0.0f : transposed ? b[(int64_t)row * k + col] : b[(int64_t)col * n + row];
+        packed[i] = col >= k     ? 0.0f
+                    : transposed ? b[(int64_t)row * k + col]
+                                 : b[(int64_t)col * n + row];
     }
 }
 
-extern "C" cudaError_t norn_cuda_gemm_pack_launch(const float *b, int32_t transposed, int32_t n, int32_t k, int32_t packed_k,
-                                                  float *packed, cudaStream_t stream) {
+extern "C" cudaError_t norn_cuda_gemm_pack_launch(const float *b, int32_t transposed, int32_t n,
+                                                  int32_t k, int32_t packed_k, float *packed,
+                                                  cudaStream_t stream) {
     const int64_t total = (int64_t)n * packed_k;
     const int blocks = (int)(total / 256 + 1 < 2048 ? total / 256 + 1 : 2048);
     pack<<<blocks, 256, 0, stream>>>(b, transposed, n, k, packed_k, packed);
     return cudaGetLastError();
 }
 
-static __global__ void __launch_bounds__(256) pad(const float *a, int64_t lda, int64_t m, int k, int packed_k, float *padded) {
+static __global__ void __launch_bounds__(256)
+    pad(const float *a, int64_t lda, int64_t m, int k, int packed_k, float *padded) {
     const int quads = packed_k / 4;
     norn_let_next_start();
     norn_wait_before();
-    for (int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x; i < m * quads; i += (int64_t)gridDim.x * 256) {
+    for (int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x; i < m * quads;
+         i += (int64_t)gridDim.x * 256) {
         const int at = (int)(i % quads) * 4;
         const float *row = a + i / quads * lda;
         float4 v = {0, 0, 0, 0};
@@ -35,13 +43,16 @@ static __global__ void __launch_bounds__(256) pad(const float *a, int64_t lda, i
     }
 }
 
-extern "C" cudaError_t norn_cuda_gemm_pad_launch(const float *a, int64_t lda, int64_t m, int32_t k, int32_t packed_k, float *padded,
+extern "C" cudaError_t norn_cuda_gemm_pad_launch(const float *a, int64_t lda, int64_t m, int32_t k,
+                                                 int32_t packed_k, float *padded,
                                                  cudaStream_t stream) {
     const int64_t blocks = (m * (packed_k / 4) + 255) / 256;
-    return norn_launch(pad, dim3((unsigned)(blocks < 8192 ? blocks : 8192)), 256, 0, stream, 1, a, lda, m, k, packed_k, padded);
+    return norn_launch(pad, dim3((unsigned)(blocks < 8192 ? blocks : 8192)), 256, 0, stream, 1, a,
+                       lda, m, k, packed_k, padded);
 }
 
-// ---- a warp a column -----------------------------------------------------------------------------
+// ---- a warp a column
+// -----------------------------------------------------------------------------
 static __device__ __forceinline__ float4 load_row(const float *row, int at, int k, bool aligned) {
     if (aligned && at + 4 <= k) return *(const float4 *)(row + at);
     float4 v = {0, 0, 0, 0};
@@ -54,13 +65,16 @@ static __device__ __forceinline__ float4 load_row(const float *row, int at, int 
 
 enum { RUN = 4 }; // loads in flight a lane
 
-static __device__ __forceinline__ void load_weights(const float *b, int at, int k, float4 (&w)[RUN]) {
+static __device__ __forceinline__ void load_weights(const float *b, int at, int k,
+                                                    float4 (&w)[RUN]) {
 #pragma unroll
-    for (int i = 0; i < RUN; i++) w[i] = at + i * 128 < k ? *(const float4 *)(b + at + i * 128) : float4{0, 0, 0, 0};
+    for (int i = 0; i < RUN; i++)
+        w[i] = at + i * 128 < k ? *(const float4 *)(b + at + i * 128) : float4{0, 0, 0, 0};
 }
 
 /// Lanes split k; ROWS sums at once share the loads of b.
-template <int ROWS> static __global__ void __launch_bounds__(256) dot(const __grid_constant__ norn_cuda_gemm_args p) {
+template <int ROWS>
+static __global__ void __launch_bounds__(256) dot(const __grid_constant__ norn_cuda_gemm_args p) {
     const int lane = threadIdx.x % 32;
     // One column: warps go over rows. Many: warps go over columns, blocks over rows.
     const int64_t warp = (int64_t)blockIdx.x * 8 + threadIdx.x / 32;
@@ -83,9 +97,11 @@ template <int ROWS> static __global__ void __launch_bounds__(256) dot(const __gr
             if (first + r >= p.m) break;
             float4 x[RUN];
 #pragma unroll
-            for (int i = 0; i < RUN; i++) x[i] = load_row(a + r * p.lda, at + i * 128, p.k, aligned);
+            for (int i = 0; i < RUN; i++)
+                x[i] = load_row(a + r * p.lda, at + i * 128, p.k, aligned);
 #pragma unroll
-            for (int i = 0; i < RUN; i++) sum[r] += (x[i].x * w[i].x + x[i].y * w[i].y) + (x[i].z * w[i].z + x[i].w * w[i].w);
+            for (int i = 0; i < RUN; i++)
+                sum[r] += (x[i].x * w[i].x + x[i].y * w[i].y) + (x[i].z * w[i].z + x[i].w * w[i].w);
         }
 #pragma unroll
         for (int i = 0; i < RUN; i++) w[i] = coming[i];
@@ -103,7 +119,8 @@ template <int ROWS> static __global__ void __launch_bounds__(256) dot(const __gr
     p.d[(first + lane) * p.ldd + column] = norn_activate(mine, p.activation);
 }
 
-extern "C" cudaError_t norn_cuda_gemm_dot_launch(const norn_cuda_gemm_args *p, cudaStream_t stream) {
+extern "C" cudaError_t norn_cuda_gemm_dot_launch(const norn_cuda_gemm_args *p,
+                                                 cudaStream_t stream) {
     const bool few = p->m == 1;
     const int rows = few ? 1 : p->m <= 4 ? 4 : 8;
     const unsigned groups = (unsigned)((p->m + rows - 1) / rows);
@@ -114,11 +131,14 @@ extern "C" cudaError_t norn_cuda_gemm_dot_launch(const norn_cuda_gemm_args *p, c
     return norn_launch(dot<8>, grid, 256, 0, stream, 1, *p);
 }
 
-// ---- short sums ----------------------------------------------------------------------------------
+// ---- short sums
+// ----------------------------------------------------------------------------------
 enum { THIN_ROWS = 16 };
 
 /// A thread keeps four columns of b in registers and walks over THIN_ROWS rows of a.
-template <int K> static __global__ void __launch_bounds__(128) thin_k(const __grid_constant__ norn_cuda_gemm_args p) {
+template <int K>
+static __global__ void __launch_bounds__(128)
+    thin_k(const __grid_constant__ norn_cuda_gemm_args p) {
     __shared__ float rows[THIN_ROWS][K];
     const int column = (blockIdx.y * 128 + threadIdx.x) * 4;
     const int first = blockIdx.x * THIN_ROWS;
@@ -150,13 +170,14 @@ template <int K> static __global__ void __launch_bounds__(128) thin_k(const __gr
             const float x = rows[r][k];
             sum.x += x * w[k][0], sum.y += x * w[k][1], sum.z += x * w[k][2], sum.w += x * w[k][3];
         }
-        sum = {norn_activate(sum.x, p.activation), norn_activate(sum.y, p.activation), norn_activate(sum.z, p.activation),
-               norn_activate(sum.w, p.activation)};
+        sum = {norn_activate(sum.x, p.activation), norn_activate(sum.y, p.activation),
+               norn_activate(sum.z, p.activation), norn_activate(sum.w, p.activation)};
         *(float4 *)(p.d + (int64_t)(first + r) * p.ldd + column) = sum;
     }
 }
 
-extern "C" cudaError_t norn_cuda_gemm_thin_k_launch(const norn_cuda_gemm_args *p, cudaStream_t stream) {
+extern "C" cudaError_t norn_cuda_gemm_thin_k_launch(const norn_cuda_gemm_args *p,
+                                                    cudaStream_t stream) {
     const dim3 grid((unsigned)(p->m + THIN_ROWS - 1) / THIN_ROWS, (unsigned)(p->n + 511) / 512);
     if (p->packed_k == 16) return norn_launch(thin_k<16>, grid, 128, 0, stream, 1, *p);
     return norn_launch(thin_k<32>, grid, 128, 0, stream, 1, *p);

@@ -10,22 +10,27 @@ static __device__ __forceinline__ uint32_t to_tf32(float x) {
     return u;
 }
 
-static __device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+static __device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], uint32_t b0,
+                                           uint32_t b1) {
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
+                 "{%8,%9}, {%0,%1,%2,%3};"
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// ---- tf32 ----------------------------------------------------------------------------------------
+// ---- tf32
+// ----------------------------------------------------------------------------------------
 enum { WARPS = 4, GRAM = 33, CHUNKS = 4 }; // CHUNKS of 16 k in flight
 
-/// A warp a sample; SPLIT: a block a sample, its warps sharing k. X X^T needs one set of fragments: row g of
-/// tile i serves as an A row and as a B column. Of 16 k, lane t holds k = 4t..4t+3: a permutation of k that
-/// the dot does not see.
-template <bool SPLIT> static __global__ void __launch_bounds__(WARPS * 32, 4) dot_tf32(const __grid_constant__ args p) {
+/// A warp a sample; SPLIT: a block a sample, its warps sharing k. X X^T needs one set of fragments:
+/// row g of tile i serves as an A row and as a B column. Of 16 k, lane t holds k = 4t..4t+3: a
+/// permutation of k that the dot does not see.
+template <bool SPLIT>
+static __global__ void __launch_bounds__(WARPS * 32, 4) dot_tf32(const __grid_constant__ args p) {
     __shared__ float gram[WARPS][32 * GRAM];
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
-    const int begin = SPLIT ? warp * (p.dim / WARPS) : 0, end = SPLIT ? begin + p.dim / WARPS : p.dim;
+    const int begin = SPLIT ? warp * (p.dim / WARPS) : 0,
+              end = SPLIT ? begin + p.dim / WARPS : p.dim;
     const float *row[4];
     int stride[4];
 #pragma unroll
@@ -36,7 +41,8 @@ template <bool SPLIT> static __global__ void __launch_bounds__(WARPS * 32, 4) do
     }
     norn_let_next_start();
     norn_wait_before();
-    const int64_t first = SPLIT ? blockIdx.x : (int64_t)blockIdx.x * WARPS + warp, step = SPLIT ? gridDim.x : (int64_t)gridDim.x * WARPS;
+    const int64_t first = SPLIT ? blockIdx.x : (int64_t)blockIdx.x * WARPS + warp,
+                  step = SPLIT ? gridDim.x : (int64_t)gridDim.x * WARPS;
     for (int64_t sample = first; sample < p.batch; sample += step) {
         float sum[6][4] = {}; // tiles of 16 x 8: (0,0) (0,1) (1,0) (1,1) (1,2) (1,3)
         for (int k = begin; k < end; k += 16 * CHUNKS) {
@@ -45,15 +51,19 @@ template <bool SPLIT> static __global__ void __launch_bounds__(WARPS * 32, 4) do
             for (int c = 0; c < CHUNKS; c++)
 #pragma unroll
                 for (int i = 0; i < 4; i++)
-                    x[c][i] = norn_load_ahead(row[i] + sample * stride[i] + k + c * 16, row[i] && k + c * 16 < end);
+                    x[c][i] = norn_load_ahead(row[i] + sample * stride[i] + k + c * 16,
+                                              row[i] && k + c * 16 < end);
 #pragma unroll
             for (int c = 0; c < CHUNKS; c++)
 #pragma unroll
                 for (int half = 0; half < 2; half++) {
                     uint32_t u[4], v[4];
 #pragma unroll
-                    for (int i = 0; i < 4; i++) u[i] = to_tf32(half ? x[c][i].z : x[c][i].x), v[i] = to_tf32(half ? x[c][i].w : x[c][i].y);
-                    const uint32_t top[4] = {u[0], u[1], v[0], v[1]}, low[4] = {u[2], u[3], v[2], v[3]};
+                    for (int i = 0; i < 4; i++)
+                        u[i] = to_tf32(half ? x[c][i].z : x[c][i].x),
+                        v[i] = to_tf32(half ? x[c][i].w : x[c][i].y);
+                    const uint32_t top[4] = {u[0], u[1], v[0], v[1]},
+                                   low[4] = {u[2], u[3], v[2], v[3]};
                     mma(sum[0], top, u[0], v[0]);
                     mma(sum[1], top, u[1], v[1]);
 #pragma unroll
@@ -69,8 +79,10 @@ template <bool SPLIT> static __global__ void __launch_bounds__(WARPS * 32, 4) do
             gram[warp][(r + 8) * GRAM + c] = sum[i][2];
             gram[warp][(r + 8) * GRAM + c + 1] = sum[i][3];
         }
-        if (SPLIT) __syncthreads();
-        else __syncwarp();
+        if (SPLIT)
+            __syncthreads();
+        else
+            __syncwarp();
         const int at = SPLIT ? threadIdx.x : lane, by = SPLIT ? WARPS * 32 : 32;
         float *out = p.out + sample * p.out_stride;
         for (int i = at; i < p.pass_count; i += by) out[i] = p.pass[sample * p.pass_stride + i];
@@ -83,8 +95,10 @@ template <bool SPLIT> static __global__ void __launch_bounds__(WARPS * 32, 4) do
                 for (int w = 1; w < WARPS; w++) dot += gram[w][slot];
             out[i] = dot;
         }
-        if (SPLIT) __syncthreads();
-        else __syncwarp();
+        if (SPLIT)
+            __syncthreads();
+        else
+            __syncwarp();
     }
 }
 
@@ -97,30 +111,38 @@ extern "C" cudaError_t norn_cuda_dot_tf32_launch(const args *p, cudaStream_t str
     return norn_launch(dot_tf32<false>, grid, WARPS * 32, 0, stream, 1, *p);
 }
 
-// ---- exact ---------------------------------------------------------------------------------------
+// ---- exact
+// ---------------------------------------------------------------------------------------
 enum { EXACT_THREADS = 128 };
 
 /// Of one tile, the sums of this thread's share of k: every fourth run of `STEP`.
-template <class V> static __device__ __forceinline__ void tile_sums(const float *xi, const float *xj, int pitch, int dim, int share, float (&sum)[4][4]) {
+template <class V>
+static __device__ __forceinline__ void tile_sums(const float *xi, const float *xj, int pitch,
+                                                 int dim, int share, float (&sum)[4][4]) {
     enum { STEP = sizeof(V) / sizeof(float) };
     for (int k = share * STEP; k < dim; k += 4 * STEP) {
         V a[4], b[4];
 #pragma unroll
-        for (int r = 0; r < 4; r++) a[r] = *(const V *)(xi + r * pitch + k), b[r] = *(const V *)(xj + r * pitch + k);
+        for (int r = 0; r < 4; r++)
+            a[r] = *(const V *)(xi + r * pitch + k), b[r] = *(const V *)(xj + r * pitch + k);
 #pragma unroll
         for (int e = 0; e < STEP; e++)
 #pragma unroll
             for (int r = 0; r < 4; r++)
 #pragma unroll
-                for (int c = 0; c < 4; c++) sum[r][c] = fmaf(((const float *)&a[r])[e], ((const float *)&b[c])[e], sum[r][c]);
+                for (int c = 0; c < 4; c++)
+                    sum[r][c] =
+                        fmaf(((const float *)&a[r])[e], ((const float *)&b[c])[e], sum[r][c]);
     }
 }
 
-/// A block a sample: X in shared memory; four threads compute a tile of 4 x 4 pairs at or below the diagonal.
+/// A block a sample: X in shared memory; four threads compute a tile of 4 x 4 pairs at or below the
+/// diagonal.
 static __global__ void __launch_bounds__(EXACT_THREADS) dot_exact(const __grid_constant__ args p) {
     extern __shared__ float4 shared[];
     const int tiles = (p.features + 3) / 4, pitch = p.dim + 4;
-    float *x = (float *)shared, *gram = x + tiles * 4 * pitch; // gram: packed triangle with diagonal
+    float *x = (float *)shared,
+          *gram = x + tiles * 4 * pitch; // gram: packed triangle with diagonal
     norn_let_next_start();
     norn_wait_before();
     for (int64_t sample = blockIdx.x; sample < p.batch; sample += gridDim.x) {
@@ -128,7 +150,8 @@ static __global__ void __launch_bounds__(EXACT_THREADS) dot_exact(const __grid_c
             const int quads = p.dim / 4;
             for (int i = threadIdx.x; i < p.features * quads; i += EXACT_THREADS) {
                 const int f = i / quads, q = i % quads;
-                *(float4 *)(x + f * pitch + q * 4) = *(const float4 *)(p.feature[f] + sample * p.stride[f] + q * 4);
+                *(float4 *)(x + f * pitch + q * 4) =
+                    *(const float4 *)(p.feature[f] + sample * p.stride[f] + q * 4);
             }
         } else {
             for (int i = threadIdx.x; i < p.features * p.dim; i += EXACT_THREADS) {
@@ -138,7 +161,8 @@ static __global__ void __launch_bounds__(EXACT_THREADS) dot_exact(const __grid_c
         }
         __syncthreads();
         const int count = tiles * (tiles + 1) / 2, share = threadIdx.x % 4;
-        for (int base = 0; base < count; base += EXACT_THREADS / 4) { // whole warps: the shuffles need all lanes
+        for (int base = 0; base < count;
+             base += EXACT_THREADS / 4) { // whole warps: the shuffles need all lanes
             const int tile = min(base + (int)threadIdx.x / 4, count - 1);
             int ti = 0;
             while ((ti + 1) * (ti + 2) / 2 <= tile) ti++;
@@ -146,8 +170,10 @@ static __global__ void __launch_bounds__(EXACT_THREADS) dot_exact(const __grid_c
             float sum[4][4] = {};
             // Rows beyond the last feature hold anything; their sums are not kept.
             const float *xi = x + ti * 4 * pitch, *xj = x + tj * 4 * pitch;
-            if (p.dim % 4 == 0) tile_sums<float4>(xi, xj, pitch, p.dim, share, sum);
-            else tile_sums<float>(xi, xj, pitch, p.dim, share, sum);
+            if (p.dim % 4 == 0)
+                tile_sums<float4>(xi, xj, pitch, p.dim, share, sum);
+            else
+                tile_sums<float>(xi, xj, pitch, p.dim, share, sum);
 #pragma unroll
             for (int r = 0; r < 4; r++)
 #pragma unroll
@@ -166,7 +192,8 @@ static __global__ void __launch_bounds__(EXACT_THREADS) dot_exact(const __grid_c
         }
         __syncthreads();
         float *out = p.out + sample * p.out_stride;
-        for (int i = threadIdx.x; i < p.pass_count; i += EXACT_THREADS) out[i] = p.pass[sample * p.pass_stride + i];
+        for (int i = threadIdx.x; i < p.pass_count; i += EXACT_THREADS)
+            out[i] = p.pass[sample * p.pass_stride + i];
         for (int i = threadIdx.x; i < p.pair_count; i += EXACT_THREADS) {
             const int a = p.pairs[i] >> 8, b = p.pairs[i] & 255;
             out[p.pass_count + i] = gram[a * (a + 1) / 2 + b];
@@ -178,19 +205,22 @@ static __global__ void __launch_bounds__(EXACT_THREADS) dot_exact(const __grid_c
 extern "C" cudaError_t norn_cuda_dot_exact_launch(const args *p, cudaStream_t stream) {
     const size_t bytes = (size_t)norn_cuda_dot_exact_bytes(p->features, p->dim);
     if (bytes > 48 << 10) {
-        const cudaError_t error = cudaFuncSetAttribute(dot_exact, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
+        const cudaError_t error = cudaFuncSetAttribute(
+            dot_exact, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
         if (error != cudaSuccess) return error;
     }
     const int64_t blocks = p->batch < 1 << 20 ? p->batch : 1 << 20;
     return norn_launch(dot_exact, dim3((unsigned)blocks), EXACT_THREADS, bytes, stream, 1, *p);
 }
 
-// ---- FM ------------------------------------------------------------------------------------------
+// ---- FM
+// ------------------------------------------------------------------------------------------
 static __global__ void __launch_bounds__(256) fm(const __grid_constant__ args p) {
     const int64_t total = p.batch * p.dim;
     norn_let_next_start();
     norn_wait_before();
-    for (int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x; i < total; i += (int64_t)gridDim.x * 256) {
+    for (int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x; i < total;
+         i += (int64_t)gridDim.x * 256) {
         const int64_t sample = i / p.dim;
         const int k = (int)(i % p.dim);
         float sum = 0, squares = 0;
@@ -205,5 +235,6 @@ static __global__ void __launch_bounds__(256) fm(const __grid_constant__ args p)
 
 extern "C" cudaError_t norn_cuda_fm_launch(const args *p, cudaStream_t stream) {
     const int64_t blocks = (p->batch * p->dim + 255) / 256;
-    return norn_launch(fm, dim3((unsigned)(blocks < 1 << 20 ? blocks : 1 << 20)), 256, 0, stream, 1, *p);
+    return norn_launch(fm, dim3((unsigned)(blocks < 1 << 20 ? blocks : 1 << 20)), 256, 0, stream, 1,
+                       *p);
 }

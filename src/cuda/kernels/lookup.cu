@@ -1,4 +1,5 @@
-/// All embedding lookups of a region in one launch: a block serves one column, a group of lanes one row.
+/// All embedding lookups of a region in one launch: a block serves one column, a group of lanes one
+/// row.
 #include "cuda/kernels/bucket.h"
 #include "cuda/kernels/dependent.cuh"
 #include "cuda/kernels/lookup_kernel.h"
@@ -11,13 +12,16 @@ enum { THREADS = 256, RUN = 4 }; // rows in flight a group of lanes
 
 typedef norn_cuda_lookup_column column;
 
-// ---- elements ------------------------------------------------------------------------------------
+// ---- elements
+// ------------------------------------------------------------------------------------
 /// What 16 bytes (or one element) of a row are as floats; `scale` is that of int8 rows.
 template <int ROW, bool WIDE> struct piece;
 template <> struct piece<NORN_CUDA_ROW_F32, true> {
     enum { COUNT = 4 };
     typedef float4 raw;
-    static __device__ __forceinline__ void open(raw v, float, float (&x)[4]) { x[0] = v.x, x[1] = v.y, x[2] = v.z, x[3] = v.w; }
+    static __device__ __forceinline__ void open(raw v, float, float (&x)[4]) {
+        x[0] = v.x, x[1] = v.y, x[2] = v.z, x[3] = v.w;
+    }
 };
 template <> struct piece<NORN_CUDA_ROW_F16, true> {
     enum { COUNT = 8 };
@@ -34,7 +38,9 @@ template <> struct piece<NORN_CUDA_ROW_BF16, true> {
     static __device__ __forceinline__ void open(raw v, float, float (&x)[8]) {
         const unsigned u[4] = {v.x, v.y, v.z, v.w};
 #pragma unroll
-        for (int i = 0; i < 4; i++) x[2 * i] = __uint_as_float(u[i] << 16), x[2 * i + 1] = __uint_as_float(u[i] & 0xffff0000u);
+        for (int i = 0; i < 4; i++)
+            x[2 * i] = __uint_as_float(u[i] << 16),
+                  x[2 * i + 1] = __uint_as_float(u[i] & 0xffff0000u);
     }
 };
 template <> struct piece<NORN_CUDA_ROW_I8, true> {
@@ -54,35 +60,45 @@ template <> struct piece<NORN_CUDA_ROW_F32, false> {
 template <> struct piece<NORN_CUDA_ROW_F16, false> {
     enum { COUNT = 1 };
     typedef __half raw;
-    static __device__ __forceinline__ void open(raw v, float, float (&x)[1]) { x[0] = __half2float(v); }
+    static __device__ __forceinline__ void open(raw v, float, float (&x)[1]) {
+        x[0] = __half2float(v);
+    }
 };
 template <> struct piece<NORN_CUDA_ROW_BF16, false> {
     enum { COUNT = 1 };
     typedef __nv_bfloat16 raw;
-    static __device__ __forceinline__ void open(raw v, float, float (&x)[1]) { x[0] = __bfloat162float(v); }
+    static __device__ __forceinline__ void open(raw v, float, float (&x)[1]) {
+        x[0] = __bfloat162float(v);
+    }
 };
 template <> struct piece<NORN_CUDA_ROW_I8, false> {
     enum { COUNT = 1 };
     typedef signed char raw;
-    static __device__ __forceinline__ void open(raw v, float scale, float (&x)[1]) { x[0] = (float)v * scale; }
+    static __device__ __forceinline__ void open(raw v, float scale, float (&x)[1]) {
+        x[0] = (float)v * scale;
+    }
 };
 
 /// An int8 row is followed by its scale, at the next multiple of four bytes.
-template <int ROW> static __device__ __forceinline__ float scale_of(const column &c, const char *row) {
+template <int ROW>
+static __device__ __forceinline__ float scale_of(const column &c, const char *row) {
     if (ROW != NORN_CUDA_ROW_I8 || !row) return 1.0f;
     return *(const float *)(row + (c.dim + 3) / 4 * 4);
 }
 
-template <int COUNT> static __device__ __forceinline__ void put(float *out, const float (&x)[COUNT]) {
+template <int COUNT>
+static __device__ __forceinline__ void put(float *out, const float (&x)[COUNT]) {
     if (COUNT == 1) {
         out[0] = x[0];
     } else {
 #pragma unroll
-        for (int i = 0; i < COUNT / 4; i++) ((float4 *)out)[i] = {x[4 * i], x[4 * i + 1], x[4 * i + 2], x[4 * i + 3]};
+        for (int i = 0; i < COUNT / 4; i++)
+            ((float4 *)out)[i] = {x[4 * i], x[4 * i + 1], x[4 * i + 2], x[4 * i + 3]};
     }
 }
 
-// ---- keys ----------------------------------------------------------------------------------------
+// ---- keys
+// ----------------------------------------------------------------------------------------
 static __device__ __forceinline__ int64_t integer_at(const void *data, bool narrow, int64_t index) {
     return narrow ? (int64_t)((const int *)data)[index] : ((const int64_t *)data)[index];
 }
@@ -102,21 +118,26 @@ static __device__ __noinline__ const char *probe(const column &c, int64_t key) {
     if (key == NORN_CUDA_BUCKET_EMPTY) return nullptr;
     const uint64_t hash = norn_cuda_bucket_hash(key);
     for (int choice = 0; choice < 2; choice++) {
-        const uint64_t bucket = choice ? norn_cuda_bucket_second(hash, c.bucket_mask) : norn_cuda_bucket_first(hash, c.bucket_mask);
+        const uint64_t bucket = choice ? norn_cuda_bucket_second(hash, c.bucket_mask)
+                                       : norn_cuda_bucket_first(hash, c.bucket_mask);
         const int slot = slot_in(c.buckets + bucket * NORN_CUDA_BUCKET_SLOTS, key);
-        if (slot >= 0) return c.rows + (int64_t)(bucket * NORN_CUDA_BUCKET_SLOTS + slot) * c.row_bytes;
+        if (slot >= 0)
+            return c.rows + (int64_t)(bucket * NORN_CUDA_BUCKET_SLOTS + slot) * c.row_bytes;
     }
     return nullptr;
 }
 
-static __device__ __noinline__ const char *absent(const norn_cuda_lookup_args &p, const column &c, int64_t key, bool leader) {
-    if (leader && c.missing_is_error) norn_cuda_raise(p.fault, p.site, p.first + blockIdx.y, key, c.buckets ? -1 : c.row_count);
+static __device__ __noinline__ const char *absent(const norn_cuda_lookup_args &p, const column &c,
+                                                  int64_t key, bool leader) {
+    if (leader && c.missing_is_error)
+        norn_cuda_raise(p.fault, p.site, p.first + blockIdx.y, key, c.buckets ? -1 : c.row_count);
     if (leader && !c.missing_is_error && c.missing_count) atomicAdd(c.missing_count, 1ull);
     return c.missing_is_error ? nullptr : c.default_row;
 }
 
 /// The row of the key at `position`; nullptr: zeros.
-static __device__ __forceinline__ const char *row_at(const norn_cuda_lookup_args &p, const column &c, int64_t position, bool leader) {
+static __device__ __forceinline__ const char *
+row_at(const norn_cuda_lookup_args &p, const column &c, int64_t position, bool leader) {
     const int64_t given = integer_at(c.keys, c.keys_32, position);
     const int64_t key = (c.wraps && given < 0 ? given + c.row_count : given) + c.key_offset;
     if (c.buckets) {
@@ -128,18 +149,22 @@ static __device__ __forceinline__ const char *row_at(const norn_cuda_lookup_args
 }
 
 template <int ROW, bool WIDE>
-static __device__ __forceinline__ void read_piece(const char *row, float scale, int at, float (&x)[piece<ROW, WIDE>::COUNT]) {
+static __device__ __forceinline__ void read_piece(const char *row, float scale, int at,
+                                                  float (&x)[piece<ROW, WIDE>::COUNT]) {
     typedef piece<ROW, WIDE> P;
     typename P::raw raw = {};
     if (row) raw = ((const typename P::raw *)row)[at];
     P::open(raw, scale, x);
 }
 
-// ---- a column ------------------------------------------------------------------------------------
+// ---- a column
+// ------------------------------------------------------------------------------------
 /// Rows as they are, one or several a batch row.
-template <int ROW, bool WIDE> static __device__ __forceinline__ void copy_rows(const norn_cuda_lookup_args &p, const column &c) {
+template <int ROW, bool WIDE>
+static __device__ __forceinline__ void copy_rows(const norn_cuda_lookup_args &p, const column &c) {
     enum { COUNT = piece<ROW, WIDE>::COUNT };
-    const int lanes = 1 << c.lane_bits, lane = threadIdx.x & (lanes - 1), groups = THREADS >> c.lane_bits;
+    const int lanes = 1 << c.lane_bits, lane = threadIdx.x & (lanes - 1),
+              groups = THREADS >> c.lane_bits;
     const int group = threadIdx.x >> c.lane_bits, pieces = c.dim / COUNT;
     const int64_t total = p.batch * c.keys_count, tile = (int64_t)groups * RUN;
     for (int64_t base = blockIdx.x * tile; base < total; base += gridDim.x * tile) {
@@ -150,7 +175,8 @@ template <int ROW, bool WIDE> static __device__ __forceinline__ void copy_rows(c
             const int64_t item = base + i * groups + group;
             out[i] = nullptr, row[i] = nullptr, scale[i] = 1.0f;
             if (item >= total) continue;
-            const int64_t b = c.keys_count == 1 ? item : item / c.keys_count, j = c.keys_count == 1 ? 0 : item % c.keys_count;
+            const int64_t b = c.keys_count == 1 ? item : item / c.keys_count,
+                          j = c.keys_count == 1 ? 0 : item % c.keys_count;
             row[i] = row_at(p, c, b * c.keys_stride + c.keys_first + j, lane == 0);
             out[i] = c.out + b * c.out_stride + j * c.dim;
         }
@@ -168,11 +194,13 @@ template <int ROW, bool WIDE> static __device__ __forceinline__ void copy_rows(c
 }
 
 template <int ROW, bool WIDE>
-static __device__ __forceinline__ void pool_bag(const norn_cuda_lookup_args &p, const column &c, int64_t from, int64_t to, float *out, int lane,
+static __device__ __forceinline__ void pool_bag(const norn_cuda_lookup_args &p, const column &c,
+                                                int64_t from, int64_t to, float *out, int lane,
                                                 int lanes) {
     enum { COUNT = piece<ROW, WIDE>::COUNT };
     const bool max = c.pool == NORN_CUDA_POOL_MAX;
-    const float shrink = c.pool == NORN_CUDA_POOL_MEAN && to > from ? 1.0f / (float)(to - from) : 1.0f;
+    const float shrink =
+        c.pool == NORN_CUDA_POOL_MEAN && to > from ? 1.0f / (float)(to - from) : 1.0f;
     for (int at = lane; at < c.dim / COUNT; at += lanes) {
         float sum[COUNT];
 #pragma unroll
@@ -181,16 +209,21 @@ static __device__ __forceinline__ void pool_bag(const norn_cuda_lookup_args &p, 
             const char *row[RUN];
             float x[RUN][COUNT], weight[RUN];
 #pragma unroll
-            for (int i = 0; i < RUN; i++) row[i] = key + i < to ? row_at(p, c, key + i, at == 0) : nullptr;
+            for (int i = 0; i < RUN; i++)
+                row[i] = key + i < to ? row_at(p, c, key + i, at == 0) : nullptr;
 #pragma unroll
-            for (int i = 0; i < RUN; i++) read_piece<ROW, WIDE>(row[i], scale_of<ROW>(c, row[i]), at, x[i]);
+            for (int i = 0; i < RUN; i++)
+                read_piece<ROW, WIDE>(row[i], scale_of<ROW>(c, row[i]), at, x[i]);
 #pragma unroll
-            for (int i = 0; i < RUN; i++) weight[i] = c.weights && key + i < to ? c.weights[key + i] : 1.0f;
+            for (int i = 0; i < RUN; i++)
+                weight[i] = c.weights && key + i < to ? c.weights[key + i] : 1.0f;
 #pragma unroll
             for (int i = 0; i < RUN; i++) {
                 if (key + i >= to) break;
 #pragma unroll
-                for (int e = 0; e < COUNT; e++) sum[e] = max ? fmaxf(sum[e], x[i][e] * weight[i]) : fmaf(x[i][e], weight[i], sum[e]);
+                for (int e = 0; e < COUNT; e++)
+                    sum[e] =
+                        max ? fmaxf(sum[e], x[i][e] * weight[i]) : fmaf(x[i][e], weight[i], sum[e]);
             }
         }
 #pragma unroll
@@ -199,16 +232,21 @@ static __device__ __forceinline__ void pool_bag(const norn_cuda_lookup_args &p, 
     }
 }
 
-template <int ROW, bool WIDE> static __device__ __forceinline__ void pool_rows(const norn_cuda_lookup_args &p, const column &c) {
-    const int lanes = 1 << c.lane_bits, lane = threadIdx.x & (lanes - 1), groups = THREADS >> c.lane_bits;
+template <int ROW, bool WIDE>
+static __device__ __forceinline__ void pool_rows(const norn_cuda_lookup_args &p, const column &c) {
+    const int lanes = 1 << c.lane_bits, lane = threadIdx.x & (lanes - 1),
+              groups = THREADS >> c.lane_bits;
     const int group = threadIdx.x >> c.lane_bits;
-    for (int64_t b = (int64_t)blockIdx.x * groups + group; b < p.batch; b += (int64_t)gridDim.x * groups) {
+    for (int64_t b = (int64_t)blockIdx.x * groups + group; b < p.batch;
+         b += (int64_t)gridDim.x * groups) {
         int64_t from = b * c.keys_stride + c.keys_first, to = from + c.keys_count;
         if (c.offsets) {
             from = integer_at(c.offsets, c.offsets_32, b);
             to = integer_at(c.offsets, c.offsets_32, b + 1);
             if (from < 0 || to > c.keys_total || from > to) { // never outside the keys
-                if (lane == 0) norn_cuda_raise(p.fault, p.site, p.first + blockIdx.y, from < 0 || from > to ? from : to, c.keys_total);
+                if (lane == 0)
+                    norn_cuda_raise(p.fault, p.site, p.first + blockIdx.y,
+                                    from < 0 || from > to ? from : to, c.keys_total);
                 from = to = 0;
             }
         }
@@ -216,29 +254,40 @@ template <int ROW, bool WIDE> static __device__ __forceinline__ void pool_rows(c
     }
 }
 
-template <int ROW, bool WIDE> static __device__ __forceinline__ void serve(const norn_cuda_lookup_args &p, const column &c) {
-    if (c.pool == NORN_CUDA_POOL_NONE) copy_rows<ROW, WIDE>(p, c);
-    else pool_rows<ROW, WIDE>(p, c);
+template <int ROW, bool WIDE>
+static __device__ __forceinline__ void serve(const norn_cuda_lookup_args &p, const column &c) {
+    if (c.pool == NORN_CUDA_POOL_NONE)
+        copy_rows<ROW, WIDE>(p, c);
+    else
+        pool_rows<ROW, WIDE>(p, c);
 }
 
-/// Columns of plain float rows, the common case, have a kernel of their own: it needs fewer registers.
-static __global__ void __launch_bounds__(THREADS) lookup_plain(const __grid_constant__ norn_cuda_lookup_args p) {
+/// Columns of plain float rows, the common case, have a kernel of their own: it needs fewer
+/// registers.
+static __global__ void __launch_bounds__(THREADS)
+    lookup_plain(const __grid_constant__ norn_cuda_lookup_args p) {
     norn_let_next_start();
     norn_wait_before();
     copy_rows<NORN_CUDA_ROW_F32, true>(p, p.columns[blockIdx.y]);
 }
 
-static __global__ void __launch_bounds__(THREADS) lookup_any(const __grid_constant__ norn_cuda_lookup_args p) {
+static __global__ void __launch_bounds__(THREADS)
+    lookup_any(const __grid_constant__ norn_cuda_lookup_args p) {
     const column &c = p.columns[blockIdx.y];
     norn_let_next_start();
     norn_wait_before();
-    if (c.row == NORN_CUDA_ROW_F32) c.wide ? serve<NORN_CUDA_ROW_F32, true>(p, c) : serve<NORN_CUDA_ROW_F32, false>(p, c);
-    else if (c.row == NORN_CUDA_ROW_F16) c.wide ? serve<NORN_CUDA_ROW_F16, true>(p, c) : serve<NORN_CUDA_ROW_F16, false>(p, c);
-    else if (c.row == NORN_CUDA_ROW_BF16) c.wide ? serve<NORN_CUDA_ROW_BF16, true>(p, c) : serve<NORN_CUDA_ROW_BF16, false>(p, c);
-    else c.wide ? serve<NORN_CUDA_ROW_I8, true>(p, c) : serve<NORN_CUDA_ROW_I8, false>(p, c);
+    if (c.row == NORN_CUDA_ROW_F32)
+        c.wide ? serve<NORN_CUDA_ROW_F32, true>(p, c) : serve<NORN_CUDA_ROW_F32, false>(p, c);
+    else if (c.row == NORN_CUDA_ROW_F16)
+        c.wide ? serve<NORN_CUDA_ROW_F16, true>(p, c) : serve<NORN_CUDA_ROW_F16, false>(p, c);
+    else if (c.row == NORN_CUDA_ROW_BF16)
+        c.wide ? serve<NORN_CUDA_ROW_BF16, true>(p, c) : serve<NORN_CUDA_ROW_BF16, false>(p, c);
+    else
+        c.wide ? serve<NORN_CUDA_ROW_I8, true>(p, c) : serve<NORN_CUDA_ROW_I8, false>(p, c);
 }
 
-extern "C" cudaError_t norn_cuda_lookup_launch(const norn_cuda_lookup_args *p, cudaStream_t stream) {
+extern "C" cudaError_t norn_cuda_lookup_launch(const norn_cuda_lookup_args *p,
+                                               cudaStream_t stream) {
     int64_t blocks = 1;
     bool plain = true;
     for (int i = 0; i < p->count; i++) {

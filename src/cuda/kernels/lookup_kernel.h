@@ -42,6 +42,7 @@ typedef struct norn_cuda_lookup_args {
 #ifdef __cplusplus
 extern "C"
 #endif
-cudaError_t norn_cuda_lookup_launch(const norn_cuda_lookup_args *args, cudaStream_t stream);
+    cudaError_t
+    norn_cuda_lookup_launch(const norn_cuda_lookup_args *args, cudaStream_t stream);
 
 #endif

@@ -12,7 +12,8 @@ typedef struct norn_cuda_move_segment {
     const char *src;
     char *dst;
     int64_t total;
-    int64_t dims[NORN_CUDA_MOVE_RANK], src_stride[NORN_CUDA_MOVE_RANK], dst_stride[NORN_CUDA_MOVE_RANK]; ///< strides in units
+    int64_t dims[NORN_CUDA_MOVE_RANK], src_stride[NORN_CUDA_MOVE_RANK],
+        dst_stride[NORN_CUDA_MOVE_RANK]; ///< strides in units
 } norn_cuda_move_segment;
 
 /// Segments of one rank (after merging dims) and unit (1, 2, 4, 8 or 16 bytes).
@@ -32,8 +33,8 @@ typedef struct norn_cuda_gather_args {
     const norn_cuda_site *site;
 } norn_cuda_gather_args;
 
-/// GatherElements: out has the shape of indices, [outer, count, inner]; in is [outer_in, axis, inner_in] and
-/// equal to out's shape but along the axis (checked by the caller).
+/// GatherElements: out has the shape of indices, [outer, count, inner]; in is [outer_in, axis,
+/// inner_in] and equal to out's shape but along the axis (checked by the caller).
 typedef norn_cuda_gather_args norn_cuda_gather_elements_args;
 
 enum { NORN_CUDA_GATHER_ND_DEPTH = 8 };
@@ -54,7 +55,8 @@ extern "C" {
 #endif
 cudaError_t norn_cuda_move_launch(const norn_cuda_move_args *args, cudaStream_t stream);
 cudaError_t norn_cuda_gather_launch(const norn_cuda_gather_args *args, cudaStream_t stream);
-cudaError_t norn_cuda_gather_elements_launch(const norn_cuda_gather_elements_args *args, cudaStream_t stream);
+cudaError_t norn_cuda_gather_elements_launch(const norn_cuda_gather_elements_args *args,
+                                             cudaStream_t stream);
 cudaError_t norn_cuda_gather_nd_launch(const norn_cuda_gather_nd_args *args, cudaStream_t stream);
 #ifdef __cplusplus
 }

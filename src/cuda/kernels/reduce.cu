@@ -7,13 +7,27 @@
 typedef norn_cuda_reduce_args args;
 
 template <class T> static __device__ __forceinline__ T lowest();
-template <> __device__ __forceinline__ float lowest<float>() { return -CUDART_INF_F; }
-template <> __device__ __forceinline__ double lowest<double>() { return -CUDART_INF; }
-template <> __device__ __forceinline__ int lowest<int>() { return -2147483647 - 1; }
-template <> __device__ __forceinline__ long long lowest<long long>() { return -9223372036854775807ll - 1; }
-template <class T> static __device__ __forceinline__ T highest() { return (T)(-(lowest<T>() + (T)1)); }
-template <> __device__ __forceinline__ float highest<float>() { return CUDART_INF_F; }
-template <> __device__ __forceinline__ double highest<double>() { return CUDART_INF; }
+template <> __device__ __forceinline__ float lowest<float>() {
+    return -CUDART_INF_F;
+}
+template <> __device__ __forceinline__ double lowest<double>() {
+    return -CUDART_INF;
+}
+template <> __device__ __forceinline__ int lowest<int>() {
+    return -2147483647 - 1;
+}
+template <> __device__ __forceinline__ long long lowest<long long>() {
+    return -9223372036854775807ll - 1;
+}
+template <class T> static __device__ __forceinline__ T highest() {
+    return (T)(-(lowest<T>() + (T)1));
+}
+template <> __device__ __forceinline__ float highest<float>() {
+    return CUDART_INF_F;
+}
+template <> __device__ __forceinline__ double highest<double>() {
+    return CUDART_INF;
+}
 
 template <class T> static __device__ __forceinline__ T identity(int kind) {
     if (kind == NORN_CUDA_REDUCE_MAX) return lowest<T>();
@@ -37,7 +51,8 @@ template <class T> static __device__ __forceinline__ T after(int kind, T x, T to
     return kind == NORN_CUDA_REDUCE_LOG_SUM_EXP ? (T)log((double)x) + top : x;
 }
 
-static __device__ __forceinline__ int64_t offset_of(int64_t i, int rank, const int64_t *dims, const int64_t *stride) {
+static __device__ __forceinline__ int64_t offset_of(int64_t i, int rank, const int64_t *dims,
+                                                    const int64_t *stride) {
     int64_t at = 0;
     for (int d = rank - 1; d >= 0; d--) {
         at += i % dims[d] * stride[d];
@@ -59,25 +74,32 @@ template <class T> static __device__ T block_combine(int kind, T x) {
     return x;
 }
 
-template <class T, bool BLOCK> static __global__ void __launch_bounds__(256) reduce(const __grid_constant__ args p) {
+template <class T, bool BLOCK>
+static __global__ void __launch_bounds__(256) reduce(const __grid_constant__ args p) {
     const T *in = (const T *)p.in;
     const int64_t step = BLOCK ? gridDim.x : (int64_t)gridDim.x * 256, by = BLOCK ? 256 : 1;
     const int64_t begin = BLOCK ? threadIdx.x : 0;
     norn_let_next_start();
     norn_wait_before();
-    for (int64_t o = BLOCK ? blockIdx.x : (int64_t)blockIdx.x * 256 + threadIdx.x; o < p.outputs; o += step) {
+    for (int64_t o = BLOCK ? blockIdx.x : (int64_t)blockIdx.x * 256 + threadIdx.x; o < p.outputs;
+         o += step) {
         const T *base = in + offset_of(o, p.kept_rank, p.kept, p.kept_stride);
         T top = 0;
         if (p.kind == NORN_CUDA_REDUCE_LOG_SUM_EXP) {
             top = lowest<T>();
             for (int64_t i = begin; i < p.count; i += by)
-                top = combine(NORN_CUDA_REDUCE_MAX, top, base[offset_of(i, p.reduced_rank, p.reduced, p.reduced_stride)]);
+                top = combine(NORN_CUDA_REDUCE_MAX, top,
+                              base[offset_of(i, p.reduced_rank, p.reduced, p.reduced_stride)]);
             if (BLOCK) top = block_combine(NORN_CUDA_REDUCE_MAX, top);
-            if (top == lowest<T>() || top == highest<T>()) top = 0; // all -inf, or inf: exp would give NaN
+            if (top == lowest<T>() || top == highest<T>())
+                top = 0; // all -inf, or inf: exp would give NaN
         }
         T sum = identity<T>(p.kind);
         for (int64_t i = begin; i < p.count; i += by)
-            sum = combine(p.kind, sum, before(p.kind, base[offset_of(i, p.reduced_rank, p.reduced, p.reduced_stride)], top));
+            sum = combine(p.kind, sum,
+                          before(p.kind,
+                                 base[offset_of(i, p.reduced_rank, p.reduced, p.reduced_stride)],
+                                 top));
         if (BLOCK) sum = block_combine(p.kind, sum);
         if (!BLOCK || threadIdx.x == 0) ((T *)p.out)[o] = after(p.kind, sum, top, p.count);
     }
@@ -93,9 +115,13 @@ template <class T> static cudaError_t launch(const args *p, cudaStream_t stream)
 
 extern "C" cudaError_t norn_cuda_reduce_launch(const args *p, cudaStream_t stream) {
     switch (p->type) {
-    case NORN_CUDA_REDUCE_F32: return launch<float>(p, stream);
-    case NORN_CUDA_REDUCE_F64: return launch<double>(p, stream);
-    case NORN_CUDA_REDUCE_I32: return launch<int>(p, stream);
-    default: return launch<long long>(p, stream);
+    case NORN_CUDA_REDUCE_F32:
+        return launch<float>(p, stream);
+    case NORN_CUDA_REDUCE_F64:
+        return launch<double>(p, stream);
+    case NORN_CUDA_REDUCE_I32:
+        return launch<int>(p, stream);
+    default:
+        return launch<long long>(p, stream);
     }
 }

@@ -20,11 +20,15 @@ bool norn_cuda_interaction_supports(const norn_step_spec *spec) {
     const norn_interaction_region *region = region_of(spec->region);
     for (uint32_t i = 0; i < spec->in_count; i++)
         if (spec->in[i].dtype != NORN_F32) return false;
-    if (spec->out[0].dtype != NORN_F32 || region->features > NORN_CUDA_INTERACTION_FEATURES || region->dim > 1 << 20) return false;
-    return region->kind == NORN_INTERACTION_FM || norn_cuda_dot_exact_bytes(region->features, region->dim) <= SHARED_MOST;
+    if (spec->out[0].dtype != NORN_F32 || region->features > NORN_CUDA_INTERACTION_FEATURES ||
+        region->dim > 1 << 20)
+        return false;
+    return region->kind == NORN_INTERACTION_FM ||
+           norn_cuda_dot_exact_bytes(region->features, region->dim) <= SHARED_MOST;
 }
 
-// ---- pairs ---------------------------------------------------------------------------------------
+// ---- pairs
+// ---------------------------------------------------------------------------------------
 static uint16_t pair_of(int64_t i, int64_t j) {
     return (uint16_t)(i > j ? i * 256 + j : j * 256 + i);
 }
@@ -39,7 +43,8 @@ static uint32_t pair_count(const norn_interaction_region *region) {
 static void list_pairs(const norn_interaction_region *region, uint16_t *pairs) {
     uint32_t at = 0;
     if (region->pair_order) {
-        for (; at < region->pair_count; at++) pairs[at] = pair_of(region->pair_order[2 * at], region->pair_order[2 * at + 1]);
+        for (; at < region->pair_count; at++)
+            pairs[at] = pair_of(region->pair_order[2 * at], region->pair_order[2 * at + 1]);
         return;
     }
     int64_t f = region->features, skip = region->diagonal ? 0 : 1;
@@ -51,7 +56,8 @@ static void list_pairs(const norn_interaction_region *region, uint16_t *pairs) {
     }
 }
 
-static norn_status upload_pairs(norn_cuda_device *device, const norn_interaction_region *region, interaction_state *state) {
+static norn_status upload_pairs(norn_cuda_device *device, const norn_interaction_region *region,
+                                interaction_state *state) {
     uint16_t *host = NULL;
     norn_status status;
     state->pair_count = pair_count(region);
@@ -66,7 +72,8 @@ done:
     return status;
 }
 
-norn_status norn_cuda_interaction_prepare(norn_cuda_device *device, const norn_step_spec *spec, void **out) {
+norn_status norn_cuda_interaction_prepare(norn_cuda_device *device, const norn_step_spec *spec,
+                                          void **out) {
     interaction_state *state = NULL;
     NORN_TRY(NORN_NEW(device->alloc, &state));
     state->tf32 = spec->precision == NORN_PRECISION_TF32;
@@ -85,26 +92,30 @@ void norn_cuda_interaction_unprepare(norn_cuda_device *device, void *memory) {
     norn_free(device->alloc, state);
 }
 
-// ---- launching -----------------------------------------------------------------------------------
+// ---- launching
+// -----------------------------------------------------------------------------------
 /// Elements of one sample in `view`.
 static int64_t width_of(const norn_view *view) {
     return norn_dims_product(view->dims, 1, view->rank);
 }
 
-static norn_status set_features(norn_call *call, const norn_interaction_region *region, norn_cuda_interaction_args *args) {
+static norn_status set_features(norn_call *call, const norn_interaction_region *region,
+                                norn_cuda_interaction_args *args) {
     int64_t f = 0;
     args->aligned = region->dim % 4 == 0;
     for (uint32_t i = 0; i < region->part_count; i++) {
         int64_t width = width_of(&call->in[i]);
         const float *data = call->in[i].data;
         args->aligned = args->aligned && ((uintptr_t)data & 15) == 0 && width % 4 == 0;
-        for (int64_t at = 0; at + region->dim <= width && f < region->features; at += region->dim, f++) {
+        for (int64_t at = 0; at + region->dim <= width && f < region->features;
+             at += region->dim, f++) {
             args->feature[f] = data + at;
             args->stride[f] = (int32_t)width;
         }
     }
     if (f == region->features) return NORN_OK;
-    return norn_fail(NORN_INTERNAL, "node '%s': the parts hold %lld features of %lld", call->name, (long long)f, (long long)region->features);
+    return norn_fail(NORN_INTERNAL, "node '%s': the parts hold %lld features of %lld", call->name,
+                     (long long)f, (long long)region->features);
 }
 
 norn_status norn_cuda_interaction(norn_call *call) {
@@ -123,13 +134,15 @@ norn_status norn_cuda_interaction(norn_call *call) {
     args.pairs = state->pairs;
     args.pair_count = (int32_t)state->pair_count;
     cudaStream_t stream = norn_cuda_stream_of(call)->handle;
-    if (region->kind == NORN_INTERACTION_FM) return norn_cuda_launched(call, norn_cuda_fm_launch(&args, stream));
+    if (region->kind == NORN_INTERACTION_FM)
+        return norn_cuda_launched(call, norn_cuda_fm_launch(&args, stream));
     if (region->pass_input != NORN_NO_INPUT) {
         args.pass = call->in[region->pass_input].data;
         args.pass_count = (int32_t)region->pass_through;
         args.pass_stride = (int32_t)width_of(&call->in[region->pass_input]);
     }
     bool fits = state->tf32 && args.features <= 32 && args.dim % 16 == 0 && args.aligned;
-    cudaError_t error = fits ? norn_cuda_dot_tf32_launch(&args, stream) : norn_cuda_dot_exact_launch(&args, stream);
+    cudaError_t error =
+        fits ? norn_cuda_dot_tf32_launch(&args, stream) : norn_cuda_dot_exact_launch(&args, stream);
     return norn_cuda_launched(call, error);
 }

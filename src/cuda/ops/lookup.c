@@ -1,4 +1,5 @@
-/// Lookup: descriptors for the lookup kernel from the region, the call's views and the bound tables.
+/// Lookup: descriptors for the lookup kernel from the region, the call's views and the bound
+/// tables.
 #include "cuda/kernels/lookup_kernel.h"
 #include "cuda/ops/ops.h"
 
@@ -24,14 +25,20 @@ bool norn_cuda_lookup_supports(const norn_step_spec *spec) {
     for (uint32_t i = 0; i < region->column_count; i++) {
         const norn_lookup_column *column = &region->columns[i];
         if (!is_key(spec->in[column->keys_input].dtype) || column->dim > INT32_MAX) return false;
-        if (column->form == NORN_KEYS_CSR && (column->pool == NORN_POOL_NONE || !is_key(spec->in[column->offsets_input].dtype))) return false;
-        if (column->weights_input != NORN_NO_INPUT && spec->in[column->weights_input].dtype != NORN_F32) return false;
-        if (column->rows_input != NORN_NO_INPUT && spec->in[column->rows_input].dtype != NORN_F32) return false;
+        if (column->form == NORN_KEYS_CSR &&
+            (column->pool == NORN_POOL_NONE || !is_key(spec->in[column->offsets_input].dtype)))
+            return false;
+        if (column->weights_input != NORN_NO_INPUT &&
+            spec->in[column->weights_input].dtype != NORN_F32)
+            return false;
+        if (column->rows_input != NORN_NO_INPUT && spec->in[column->rows_input].dtype != NORN_F32)
+            return false;
     }
     return true;
 }
 
-norn_status norn_cuda_lookup_prepare(norn_cuda_device *device, const norn_step_spec *spec, void **out) {
+norn_status norn_cuda_lookup_prepare(norn_cuda_device *device, const norn_step_spec *spec,
+                                     void **out) {
     const norn_lookup_region *region = region_of(spec->region);
     lookup_state *state = NULL;
     size_t bytes = sizeof *state + region->column_count * sizeof *state->names;
@@ -45,29 +52,44 @@ void norn_cuda_lookup_unprepare(norn_cuda_device *device, void *state) {
     norn_free(device->alloc, state);
 }
 
-// ---- descriptors ---------------------------------------------------------------------------------
+// ---- descriptors
+// ---------------------------------------------------------------------------------
 static bool row_kind(norn_dtype dtype, uint8_t *row, int64_t *bytes) {
     switch ((int)dtype) {
-    case NORN_F32: *row = NORN_CUDA_ROW_F32, *bytes = 4; return true;
-    case NORN_F16: *row = NORN_CUDA_ROW_F16, *bytes = 2; return true;
-    case NORN_BF16: *row = NORN_CUDA_ROW_BF16, *bytes = 2; return true;
-    case NORN_I8: *row = NORN_CUDA_ROW_I8, *bytes = 1; return true;
-    default: return false;
+    case NORN_F32:
+        *row = NORN_CUDA_ROW_F32, *bytes = 4;
+        return true;
+    case NORN_F16:
+        *row = NORN_CUDA_ROW_F16, *bytes = 2;
+        return true;
+    case NORN_BF16:
+        *row = NORN_CUDA_ROW_BF16, *bytes = 2;
+        return true;
+    case NORN_I8:
+        *row = NORN_CUDA_ROW_I8, *bytes = 1;
+        return true;
+    default:
+        return false;
     }
 }
 
 static uint8_t pool_kind(norn_pool_mode pool) {
     switch (pool) {
-    case NORN_POOL_NONE: return NORN_CUDA_POOL_NONE;
-    case NORN_POOL_SUM: return NORN_CUDA_POOL_SUM;
-    case NORN_POOL_MEAN: return NORN_CUDA_POOL_MEAN;
-    case NORN_POOL_MAX: return NORN_CUDA_POOL_MAX;
+    case NORN_POOL_NONE:
+        return NORN_CUDA_POOL_NONE;
+    case NORN_POOL_SUM:
+        return NORN_CUDA_POOL_SUM;
+    case NORN_POOL_MEAN:
+        return NORN_CUDA_POOL_MEAN;
+    case NORN_POOL_MAX:
+        return NORN_CUDA_POOL_MAX;
     }
     return NORN_CUDA_POOL_NONE;
 }
 
 /// Where the rows are: a bound table, or a constant input.
-static norn_status set_rows(norn_call *call, const norn_lookup_column *from, norn_cuda_lookup_column *to, const char **name) {
+static norn_status set_rows(norn_call *call, const norn_lookup_column *from,
+                            norn_cuda_lookup_column *to, const char **name) {
     int64_t element = 4;
     *name = "rows";
     to->missing_is_error = 1;
@@ -81,11 +103,15 @@ static norn_status set_rows(norn_call *call, const norn_lookup_column *from, nor
         const norn_table_binding *table = &call->tables[from->table];
         *name = table->name;
         if (!row_kind(table->dtype, &to->row, &element))
-            return norn_fail(NORN_UNIMPLEMENTED, "node '%s': table '%s' has %s rows, which the GPU lookup does not read", call->name,
-                             table->name, norn_dtype_name(table->dtype));
+            return norn_fail(
+                NORN_UNIMPLEMENTED,
+                "node '%s': table '%s' has %s rows, which the GPU lookup does not read", call->name,
+                table->name, norn_dtype_name(table->dtype));
         if (table->dim != from->dim)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': table '%s' has rows of %lld elements, the model expects %lld", call->name,
-                             table->name, (long long)table->dim, (long long)from->dim);
+            return norn_fail(
+                NORN_INVALID_ARGUMENT,
+                "node '%s': table '%s' has rows of %lld elements, the model expects %lld",
+                call->name, table->name, (long long)table->dim, (long long)from->dim);
         to->rows = table->rows;
         to->row_count = table->row_count;
         to->row_bytes = table->row_bytes;
@@ -96,14 +122,16 @@ static norn_status set_rows(norn_call *call, const norn_lookup_column *from, nor
         to->missing_count = (unsigned long long *)(uintptr_t)table->missing_count;
     }
     int64_t bytes = from->dim * element, lanes = bytes / 16;
-    to->wide = bytes % 16 == 0 && to->row_bytes % 16 == 0 && ((uintptr_t)to->rows & 15) == 0 && ((uintptr_t)to->default_row & 15) == 0;
+    to->wide = bytes % 16 == 0 && to->row_bytes % 16 == 0 && ((uintptr_t)to->rows & 15) == 0 &&
+               ((uintptr_t)to->default_row & 15) == 0;
     to->wide = to->wide && to->out_stride % 4 == 0 && ((uintptr_t)to->out & 15) == 0;
     if (!to->wide) lanes = from->dim;
     while (to->lane_bits < 5 && 1 << to->lane_bits < lanes) to->lane_bits++;
     return NORN_OK;
 }
 
-static void set_keys(norn_call *call, const norn_lookup_column *from, int64_t batch, norn_cuda_lookup_column *to) {
+static void set_keys(norn_call *call, const norn_lookup_column *from, int64_t batch,
+                     norn_cuda_lookup_column *to) {
     const norn_view *keys = &call->in[from->keys_input];
     to->keys = keys->data;
     to->keys_32 = keys->dtype == NORN_I32;
@@ -124,7 +152,8 @@ static void set_keys(norn_call *call, const norn_lookup_column *from, int64_t ba
     to->keys_first = dense ? 0 : from->keys_first;
 }
 
-static norn_status set_column(norn_call *call, const norn_lookup_column *from, int64_t batch, norn_cuda_lookup_column *to, const char **name) {
+static norn_status set_column(norn_call *call, const norn_lookup_column *from, int64_t batch,
+                              norn_cuda_lookup_column *to, const char **name) {
     const norn_view *out = &call->out[from->output];
     memset(to, 0, sizeof *to);
     // The output's own shape may be [B, F, D]; its columns lie side by side in B rows all the same.
@@ -149,8 +178,10 @@ norn_status norn_cuda_lookup(norn_call *call) {
     for (uint32_t first = 0; first < region->column_count; first += NORN_CUDA_LOOKUP_COLUMNS) {
         args.first = (int32_t)first;
         args.count = 0;
-        for (uint32_t i = first; i < region->column_count && args.count < NORN_CUDA_LOOKUP_COLUMNS; i++)
-            NORN_TRY(set_column(call, &region->columns[i], batch, &args.columns[args.count++], &state->names[i]));
+        for (uint32_t i = first; i < region->column_count && args.count < NORN_CUDA_LOOKUP_COLUMNS;
+             i++)
+            NORN_TRY(set_column(call, &region->columns[i], batch, &args.columns[args.count++],
+                                &state->names[i]));
         NORN_TRY(norn_cuda_launched(call, norn_cuda_lookup_launch(&args, stream->handle)));
     }
     return NORN_OK;

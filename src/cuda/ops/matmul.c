@@ -13,7 +13,8 @@ bool norn_cuda_matmul_supports(const norn_step_spec *spec) {
     return spec->in[0].dtype == NORN_F32 && spec->in[1].dtype == NORN_F32;
 }
 
-norn_status norn_cuda_matmul_prepare(norn_cuda_device *device, const norn_step_spec *spec, void **out) {
+norn_status norn_cuda_matmul_prepare(norn_cuda_device *device, const norn_step_spec *spec,
+                                     void **out) {
     matmul_state *state = NULL;
     NORN_TRY(NORN_NEW(device->alloc, &state));
     *state = (matmul_state){.device = device, .tf32 = spec->precision == NORN_PRECISION_TF32};
@@ -36,7 +37,8 @@ static norn_view leading(const norn_view *view) {
 
 static bool list_batches(const norn_view *a, const norn_view *b, batch_list *out) {
     norn_view la = leading(a), lb = leading(b);
-    if (!norn_broadcast_dims(la.rank, la.dims, lb.rank, lb.dims, &out->rank, out->dims)) return false;
+    if (!norn_broadcast_dims(la.rank, la.dims, lb.rank, lb.dims, &out->rank, out->dims))
+        return false;
     norn_broadcast_strides(&la, out->rank, out->dims, out->stride_a);
     norn_broadcast_strides(&lb, out->rank, out->dims, out->stride_b);
     out->count = norn_dims_product(out->dims, 0, out->rank);
@@ -70,13 +72,15 @@ static int64_t matrix_of(const batch_list *batches, const int64_t *strides, int6
 static norn_status run(norn_call *call, const norn_cuda_product *product) {
     const matmul_state *state = call->state;
     norn_stream *stream = norn_cuda_stream_of(call);
-    norn_status status = norn_cuda_lt_run(state->device, product, NULL, stream->workspace, stream->handle);
+    norn_status status =
+        norn_cuda_lt_run(state->device, product, NULL, stream->workspace, stream->handle);
     if (status != NORN_OK) norn_note("node '%s'", call->name);
     return status;
 }
 
 /// Batches that broadcast on both sides in turn: one product each.
-static norn_status run_each(norn_call *call, const batch_list *all, const norn_cuda_product *first) {
+static norn_status run_each(norn_call *call, const batch_list *all,
+                            const norn_cuda_product *first) {
     for (int64_t i = 0; i < all->count; i++) {
         norn_cuda_product product = *first;
         product.a += matrix_of(all, all->stride_a, i) * first->m * first->k;
@@ -105,8 +109,11 @@ norn_status norn_cuda_matmul(norn_call *call) {
     size_t bytes;
     NORN_TRY(norn_view_bytes(&call->out[0], &bytes));
     if (bytes == 0) return NORN_OK;
-    if (product.k == 0) return norn_cuda_status(cudaMemsetAsync(product.d, 0, bytes, norn_cuda_stream_of(call)->handle), "memset");
-    if (!list_batches(&a, &b, &all)) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': batches do not broadcast", call->name);
+    if (product.k == 0)
+        return norn_cuda_status(
+            cudaMemsetAsync(product.d, 0, bytes, norn_cuda_stream_of(call)->handle), "memset");
+    if (!list_batches(&a, &b, &all))
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': batches do not broadcast", call->name);
     bool one_b = norn_dims_product(b.dims, 0, b.rank - 2) == 1;
     if (one_b) { // one matrix for all rows of all batches of A
         product.m *= norn_dims_product(a.dims, 0, a.rank - 2);
@@ -116,7 +123,8 @@ norn_status norn_cuda_matmul(norn_call *call) {
     product.ldb = product.ldd = product.n;
     if (all.count == 1) return run(call, &product);
     int64_t step_a, step_b;
-    if (!uniform(&all, all.stride_a, &step_a) || !uniform(&all, all.stride_b, &step_b) || all.count > INT32_MAX)
+    if (!uniform(&all, all.stride_a, &step_a) || !uniform(&all, all.stride_b, &step_b) ||
+        all.count > INT32_MAX)
         return run_each(call, &all, &product);
     product.batches = (int32_t)all.count;
     product.stride_a = step_a * product.m * product.k;

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---- copies --------------------------------------------------------------------------------------
+// ---- copies
+// --------------------------------------------------------------------------------------
 void norn_cuda_dense_strides(int32_t rank, const int64_t *dims, int64_t *strides) {
     int64_t step = 1;
     for (int32_t d = rank - 1; d >= 0; d--) {
@@ -40,8 +41,10 @@ static void widen(norn_cuda_move *m) {
     if (m->src_stride[last] != 1 || m->dst_stride[last] != 1) return;
     while (m->element_bytes < 16) {
         uintptr_t mask = (uintptr_t)m->element_bytes * 2 - 1;
-        bool fits = ((uintptr_t)m->src & mask) == 0 && ((uintptr_t)m->dst & mask) == 0 && m->dims[last] % 2 == 0;
-        for (int32_t d = 0; d < last; d++) fits = fits && m->src_stride[d] % 2 == 0 && m->dst_stride[d] % 2 == 0;
+        bool fits = ((uintptr_t)m->src & mask) == 0 && ((uintptr_t)m->dst & mask) == 0 &&
+                    m->dims[last] % 2 == 0;
+        for (int32_t d = 0; d < last; d++)
+            fits = fits && m->src_stride[d] % 2 == 0 && m->dst_stride[d] % 2 == 0;
         if (!fits) return;
         m->element_bytes *= 2;
         m->dims[last] /= 2;
@@ -74,7 +77,8 @@ norn_status norn_cuda_move_run(norn_call *call, norn_cuda_move *moves, uint32_t 
         merge(m);
         widen(m);
         int32_t rank = m->rank > 4 ? 8 : m->rank;
-        bool joins = args.count && args.rank == rank && args.unit == m->element_bytes && args.count < NORN_CUDA_MOVE_SEGMENTS;
+        bool joins = args.count && args.rank == rank && args.unit == m->element_bytes &&
+                     args.count < NORN_CUDA_MOVE_SEGMENTS;
         if (args.count && !joins) {
             NORN_TRY(norn_cuda_launched(call, norn_cuda_move_launch(&args, stream)));
             args.count = 0;
@@ -86,22 +90,28 @@ norn_status norn_cuda_move_run(norn_call *call, norn_cuda_move *moves, uint32_t 
     return args.count ? norn_cuda_launched(call, norn_cuda_move_launch(&args, stream)) : NORN_OK;
 }
 
-// ---- operators -----------------------------------------------------------------------------------
+// ---- operators
+// -----------------------------------------------------------------------------------
 static int32_t element_bytes(norn_dtype dtype) {
     uint32_t bits = norn_dtype_bits(dtype);
-    return dtype != NORN_STRING && (bits == 8 || bits == 16 || bits == 32 || bits == 64 || bits == 128) ? (int32_t)bits / 8 : 0;
+    return dtype != NORN_STRING &&
+                   (bits == 8 || bits == 16 || bits == 32 || bits == 64 || bits == 128)
+               ? (int32_t)bits / 8
+               : 0;
 }
 
 bool norn_cuda_move_supports(const norn_step_spec *spec) {
     if (spec->op == NORN_OP_Split || spec->op == NORN_OP_Concat)
         if (spec->in_count > 64 || spec->out_count > 64) return false;
     // Dropout's mask is a second output.
-    if (spec->op == NORN_OP_Dropout && spec->out_count > 1 && norn_view_present(&spec->out[1])) return false;
+    if (spec->op == NORN_OP_Dropout && spec->out_count > 1 && norn_view_present(&spec->out[1]))
+        return false;
     return element_bytes(spec->in[0].dtype) > 0;
 }
 
 static norn_cuda_move dense_move(const norn_view *from, norn_view *to) {
-    norn_cuda_move m = {.src = from->data, .dst = to->data, .rank = 1, .element_bytes = element_bytes(from->dtype)};
+    norn_cuda_move m = {
+        .src = from->data, .dst = to->data, .rank = 1, .element_bytes = element_bytes(from->dtype)};
     m.dims[0] = norn_view_elems(from);
     m.src_stride[0] = m.dst_stride[0] = 1;
     return m;
@@ -114,7 +124,10 @@ norn_status norn_cuda_identity(norn_call *call) {
 
 norn_status norn_cuda_transpose(norn_call *call) {
     const norn_view *in = &call->in[0], *out = &call->out[0];
-    norn_cuda_move m = {.src = in->data, .dst = out->data, .rank = in->rank, .element_bytes = element_bytes(in->dtype)};
+    norn_cuda_move m = {.src = in->data,
+                        .dst = out->data,
+                        .rank = in->rank,
+                        .element_bytes = element_bytes(in->dtype)};
     int64_t strides[NORN_MAX_RANK];
     const int64_t *perm;
     uint32_t given = norn_attr_ints(call->attrs, "perm", &perm);
@@ -129,7 +142,8 @@ norn_status norn_cuda_transpose(norn_call *call) {
 }
 
 /// A part of `whole` along `axis` beginning at `at`, to or from the dense view `part`.
-static norn_cuda_move part_move(const norn_view *part, const norn_view *whole, int32_t axis, int64_t at, bool into_whole) {
+static norn_cuda_move part_move(const norn_view *part, const norn_view *whole, int32_t axis,
+                                int64_t at, bool into_whole) {
     norn_cuda_move m = {.rank = part->rank, .element_bytes = element_bytes(part->dtype)};
     int64_t part_stride[NORN_MAX_RANK], whole_stride[NORN_MAX_RANK];
     norn_cuda_dense_strides(part->rank, part->dims, part_stride);
@@ -160,7 +174,8 @@ norn_status norn_cuda_split(norn_call *call) {
     int32_t axis = norn_cuda_axis(norn_attr_i64(call->attrs, "axis", 0), call->in[0].rank);
     int64_t at = 0;
     for (uint32_t i = 0; i < call->out_count; i++) {
-        if (norn_view_present(&call->out[i])) moves[count++] = part_move(&call->out[i], &call->in[0], axis, at, false);
+        if (norn_view_present(&call->out[i]))
+            moves[count++] = part_move(&call->out[i], &call->in[0], axis, at, false);
         at += call->out[i].dims[axis];
     }
     return norn_cuda_move_run(call, moves, count);
@@ -168,7 +183,10 @@ norn_status norn_cuda_split(norn_call *call) {
 
 norn_status norn_cuda_expand(norn_call *call) {
     const norn_view *in = &call->in[0], *out = &call->out[0];
-    norn_cuda_move m = {.src = in->data, .dst = out->data, .rank = out->rank, .element_bytes = element_bytes(in->dtype)};
+    norn_cuda_move m = {.src = in->data,
+                        .dst = out->data,
+                        .rank = out->rank,
+                        .element_bytes = element_bytes(in->dtype)};
     memcpy(m.dims, out->dims, sizeof m.dims);
     norn_broadcast_strides(in, out->rank, out->dims, m.src_stride);
     norn_cuda_dense_strides(out->rank, out->dims, m.dst_stride);
@@ -182,7 +200,8 @@ bool norn_cuda_tile_supports(const norn_step_spec *spec) {
 /// Each dim of the output is [repeats, size]: twice the rank.
 norn_status norn_cuda_tile(norn_call *call) {
     const norn_view *in = &call->in[0], *out = &call->out[0];
-    norn_cuda_move m = {.src = in->data, .dst = out->data, .element_bytes = element_bytes(in->dtype)};
+    norn_cuda_move m = {
+        .src = in->data, .dst = out->data, .element_bytes = element_bytes(in->dtype)};
     int64_t from[NORN_MAX_RANK], to[NORN_MAX_RANK];
     norn_cuda_dense_strides(in->rank, in->dims, from);
     norn_cuda_dense_strides(out->rank, out->dims, to);
@@ -190,28 +209,33 @@ norn_status norn_cuda_tile(norn_call *call) {
     for (int32_t d = 0; d < in->rank; d++) {
         int64_t repeats = out->dims[d] / in->dims[d];
         if (repeats > 1) {
-            m.dims[m.rank] = repeats, m.src_stride[m.rank] = 0, m.dst_stride[m.rank] = in->dims[d] * to[d];
+            m.dims[m.rank] = repeats, m.src_stride[m.rank] = 0,
+            m.dst_stride[m.rank] = in->dims[d] * to[d];
             m.rank++;
         }
         if (in->dims[d] > 1) {
-            m.dims[m.rank] = in->dims[d], m.src_stride[m.rank] = from[d], m.dst_stride[m.rank] = to[d];
+            m.dims[m.rank] = in->dims[d], m.src_stride[m.rank] = from[d],
+            m.dst_stride[m.rank] = to[d];
             m.rank++;
         }
     }
     return norn_cuda_move_run(call, &m, 1);
 }
 
-// ---- Slice ---------------------------------------------------------------------------------------
+// ---- Slice
+// ---------------------------------------------------------------------------------------
 typedef struct slice_state {
     uint32_t count;
     int64_t start[NORN_MAX_RANK], axis[NORN_MAX_RANK], step[NORN_MAX_RANK];
 } slice_state;
 
-bool norn_cuda_constant_ints(const norn_step_spec *spec, uint32_t input, int64_t *values, uint32_t most, uint32_t *count) {
+bool norn_cuda_constant_ints(const norn_step_spec *spec, uint32_t input, int64_t *values,
+                             uint32_t most, uint32_t *count) {
     if (input >= spec->in_count) return false;
     const norn_view *view = &spec->in[input];
     int64_t elems = norn_view_elems(view);
-    if (!view->data || !norn_dtype_is_integer(view->dtype) || elems < 0 || elems > most) return false;
+    if (!view->data || !norn_dtype_is_integer(view->dtype) || elems < 0 || elems > most)
+        return false;
     *count = (uint32_t)elems;
     for (uint32_t i = 0; i < *count; i++) values[i] = norn_element_i64(view->dtype, view->data, i);
     return true;
@@ -221,8 +245,12 @@ static bool read_slice(const norn_step_spec *spec, slice_state *state) {
     uint32_t axes = 0, steps = 0;
     if (!norn_cuda_constant_ints(spec, 1, state->start, NORN_MAX_RANK, &state->count)) return false;
     for (uint32_t i = 0; i < state->count; i++) state->axis[i] = i, state->step[i] = 1;
-    if (spec->in_count > 3 && norn_view_present(&spec->in[3]) && !norn_cuda_constant_ints(spec, 3, state->axis, NORN_MAX_RANK, &axes)) return false;
-    if (spec->in_count > 4 && norn_view_present(&spec->in[4]) && !norn_cuda_constant_ints(spec, 4, state->step, NORN_MAX_RANK, &steps)) return false;
+    if (spec->in_count > 3 && norn_view_present(&spec->in[3]) &&
+        !norn_cuda_constant_ints(spec, 3, state->axis, NORN_MAX_RANK, &axes))
+        return false;
+    if (spec->in_count > 4 && norn_view_present(&spec->in[4]) &&
+        !norn_cuda_constant_ints(spec, 4, state->step, NORN_MAX_RANK, &steps))
+        return false;
     return true;
 }
 
@@ -231,7 +259,8 @@ bool norn_cuda_slice_supports(const norn_step_spec *spec) {
     return norn_cuda_move_supports(spec) && read_slice(spec, &state);
 }
 
-norn_status norn_cuda_slice_prepare(norn_cuda_device *device, const norn_step_spec *spec, void **out) {
+norn_status norn_cuda_slice_prepare(norn_cuda_device *device, const norn_step_spec *spec,
+                                    void **out) {
     slice_state *state = NULL;
     NORN_TRY(NORN_NEW(device->alloc, &state));
     if (!read_slice(spec, state)) {
@@ -249,7 +278,8 @@ void norn_cuda_state_free(norn_cuda_device *device, void *state) {
 norn_status norn_cuda_slice(norn_call *call) {
     const slice_state *state = call->state;
     const norn_view *in = &call->in[0], *out = &call->out[0];
-    norn_cuda_move m = {.rank = in->rank, .element_bytes = element_bytes(in->dtype), .dst = out->data};
+    norn_cuda_move m = {
+        .rank = in->rank, .element_bytes = element_bytes(in->dtype), .dst = out->data};
     int64_t offset = 0;
     memcpy(m.dims, out->dims, sizeof m.dims);
     if (norn_view_elems(out) == 0) return NORN_OK;
@@ -257,7 +287,8 @@ norn_status norn_cuda_slice(norn_call *call) {
     norn_cuda_dense_strides(out->rank, out->dims, m.dst_stride);
     for (uint32_t i = 0; i < state->count; i++) {
         int32_t axis = norn_cuda_axis(state->axis[i], in->rank);
-        int64_t size = in->dims[axis], start = state->start[i] < 0 ? state->start[i] + size : state->start[i];
+        int64_t size = in->dims[axis],
+                start = state->start[i] < 0 ? state->start[i] + size : state->start[i];
         int64_t most = state->step[i] < 0 ? size - 1 : size;
         start = start < 0 ? 0 : start > most ? most : start;
         offset += start * m.src_stride[axis];

@@ -26,7 +26,8 @@ int64_t check_below(checker *k, int64_t limit) {
     return (int64_t)(norn_random_u64(&k->random) % (uint64_t)limit);
 }
 
-// ---- cases ---------------------------------------------------------------------------------------
+// ---- cases
+// ---------------------------------------------------------------------------------------
 void check_init(check_case *c, uint16_t op, const char *format, ...) {
     va_list arguments;
     memset(c, 0, sizeof *c);
@@ -47,14 +48,18 @@ static size_t bytes_of(norn_dtype dtype, int64_t elems) {
     return bytes;
 }
 
-norn_view *check_input(checker *k, check_case *c, norn_dtype dtype, int32_t rank, const int64_t *dims, int64_t limit) {
+norn_view *check_input(checker *k, check_case *c, norn_dtype dtype, int32_t rank,
+                       const int64_t *dims, int64_t limit) {
     norn_view *view = &c->in[c->in_count++];
     *view = norn_view_of(dtype, rank, dims, NULL);
     int64_t elems = norn_view_elems(view);
     view->data = must(calloc(1, bytes_of(dtype, elems) + 64));
     for (int64_t i = 0; i < elems; i++) {
-        if (norn_dtype_is_float(dtype)) norn_element_set_f64(dtype, view->data, i, check_uniform(k));
-        else norn_element_set_i64(dtype, view->data, i, check_below(k, dtype == NORN_BOOL ? 2 : limit));
+        if (norn_dtype_is_float(dtype))
+            norn_element_set_f64(dtype, view->data, i, check_uniform(k));
+        else
+            norn_element_set_i64(dtype, view->data, i,
+                                 check_below(k, dtype == NORN_BOOL ? 2 : limit));
     }
     return view;
 }
@@ -67,7 +72,8 @@ norn_view *check_ints(check_case *c, const int64_t *values, int64_t count) {
     return view;
 }
 
-norn_view *check_output(check_case *c, norn_dtype dtype, int32_t rank, const int64_t *dims, int64_t row_stride) {
+norn_view *check_output(check_case *c, norn_dtype dtype, int32_t rank, const int64_t *dims,
+                        int64_t row_stride) {
     norn_view *view = &c->out[c->out_count++];
     *view = norn_view_of(dtype, rank, dims, NULL);
     view->row_stride = row_stride;
@@ -78,10 +84,12 @@ void check_attr_int(check_case *c, const char *name, int64_t value) {
     c->attrs[c->attr_count++] = (norn_attr){.name = name, .kind = NORN_ATTR_INT, .i64 = value};
 }
 void check_attr_ints(check_case *c, const char *name, const int64_t *values, uint32_t count) {
-    c->attrs[c->attr_count++] = (norn_attr){.name = name, .kind = NORN_ATTR_INTS, .count = count, .ints = values};
+    c->attrs[c->attr_count++] =
+        (norn_attr){.name = name, .kind = NORN_ATTR_INTS, .count = count, .ints = values};
 }
 
-// ---- guarded device buffers ----------------------------------------------------------------------
+// ---- guarded device buffers
+// ----------------------------------------------------------------------
 typedef struct guarded {
     char *base;
     size_t bytes; ///< between the guards
@@ -90,7 +98,8 @@ typedef struct guarded {
 static norn_status guarded_create(checker *k, size_t bytes, int fill, guarded *out) {
     void *memory;
     out->bytes = bytes;
-    NORN_TRY(k->device->ops->memory_create(k->device, NORN_MEMORY_DEVICE, bytes + 2 * GUARD, &memory));
+    NORN_TRY(
+        k->device->ops->memory_create(k->device, NORN_MEMORY_DEVICE, bytes + 2 * GUARD, &memory));
     out->base = memory;
     NORN_CUDA_TRY(cudaMemsetAsync(out->base, GUARD_BYTE, bytes + 2 * GUARD, k->stream->handle));
     NORN_CUDA_TRY(cudaMemsetAsync(out->base + GUARD, fill, bytes, k->stream->handle));
@@ -104,7 +113,9 @@ static void *guarded_data(const guarded *buffer) {
 static bool guards_whole(const guarded *buffer) {
     unsigned char edge[2 * GUARD];
     if (cudaMemcpy(edge, buffer->base, GUARD, cudaMemcpyDeviceToHost) != cudaSuccess) return false;
-    if (cudaMemcpy(edge + GUARD, buffer->base + GUARD + buffer->bytes, GUARD, cudaMemcpyDeviceToHost) != cudaSuccess) return false;
+    if (cudaMemcpy(edge + GUARD, buffer->base + GUARD + buffer->bytes, GUARD,
+                   cudaMemcpyDeviceToHost) != cudaSuccess)
+        return false;
     for (size_t i = 0; i < sizeof edge; i++)
         if (edge[i] != GUARD_BYTE) return false;
     return true;
@@ -123,14 +134,16 @@ static norn_status take_scratch(norn_call *call, size_t bytes, void **out) {
         NORN_TRY(k->device->ops->stream_wait(k->device, k->stream));
         k->device->ops->memory_destroy(k->device, NORN_MEMORY_DEVICE, k->scratch);
     }
-    norn_status status = k->device->ops->memory_create(k->device, NORN_MEMORY_DEVICE, bytes, &k->scratch);
+    norn_status status =
+        k->device->ops->memory_create(k->device, NORN_MEMORY_DEVICE, bytes, &k->scratch);
     *out = k->scratch;
     return status;
 }
 
 const norn_call_host check_host = {.scratch = take_scratch};
 
-// ---- running -------------------------------------------------------------------------------------
+// ---- running
+// -------------------------------------------------------------------------------------
 typedef struct running {
     guarded in[CHECK_INPUTS], out[CHECK_OUTPUTS];
     norn_view in_views[CHECK_INPUTS], out_views[CHECK_OUTPUTS];
@@ -153,13 +166,15 @@ static norn_status place(checker *k, check_case *c, running *r) {
         if (!norn_view_present(&c->in[i])) continue;
         NORN_TRY(guarded_create(k, bytes, 0, &r->in[i]));
         r->in_views[i].data = guarded_data(&r->in[i]);
-        NORN_TRY(k->device->ops->copy(k->device, k->stream, r->in_views[i].data, c->in[i].data, bytes));
+        NORN_TRY(
+            k->device->ops->copy(k->device, k->stream, r->in_views[i].data, c->in[i].data, bytes));
     }
     for (uint32_t i = 0; i < c->out_count; i++) {
         r->out_views[i] = c->out[i];
         if (!norn_view_present(&c->out[i])) continue;
         int64_t stride = c->out[i].row_stride ? c->out[i].row_stride : last_of(&c->out[i]);
-        NORN_TRY(guarded_create(k, bytes_of(c->out[i].dtype, rows_of(&c->out[i]) * stride), POISON_BYTE, &r->out[i]));
+        NORN_TRY(guarded_create(k, bytes_of(c->out[i].dtype, rows_of(&c->out[i]) * stride),
+                                POISON_BYTE, &r->out[i]));
         r->out_views[i].data = guarded_data(&r->out[i]);
     }
     return NORN_OK;
@@ -171,17 +186,32 @@ static norn_status execute(checker *k, check_case *c, running *r, norn_view *spe
         spec_in[i] = c->in[i];
         if (!c->constant[i]) spec_in[i].data = NULL;
     }
-    r->spec = (norn_step_spec){.name = c->label, .op = c->op, .attrs = {c->attrs, c->attr_count}, .region = &c->region,
-                               .in = spec_in, .out = c->out, .in_count = c->in_count, .out_count = c->out_count,
+    r->spec = (norn_step_spec){.name = c->label,
+                               .op = c->op,
+                               .attrs = {c->attrs, c->attr_count},
+                               .region = &c->region,
+                               .in = spec_in,
+                               .out = c->out,
+                               .in_count = c->in_count,
+                               .out_count = c->out_count,
                                .precision = (int32_t)c->precision};
     norn_kernel_fn kernel = ops->kernel(k->device, &r->spec);
     if (!kernel) return norn_fail(NORN_UNIMPLEMENTED, "the backend has no kernel for this");
     NORN_TRY(ops->codegen(k->device, &r->spec, norn_alloc_heap(), &r->code));
     r->spec.code = r->code;
     NORN_TRY(ops->prepare(k->device, &r->spec, &r->state));
-    norn_call call = {.name = c->label, .op = c->op, .attrs = r->spec.attrs, .region = &c->region, .in = r->in_views,
-                      .in_count = c->in_count, .out = r->out_views, .out_count = c->out_count, .stream = k->stream,
-                      .state = r->state, .tables = c->tables, .host = &check_host};
+    norn_call call = {.name = c->label,
+                      .op = c->op,
+                      .attrs = r->spec.attrs,
+                      .region = &c->region,
+                      .in = r->in_views,
+                      .in_count = c->in_count,
+                      .out = r->out_views,
+                      .out_count = c->out_count,
+                      .stream = k->stream,
+                      .state = r->state,
+                      .tables = c->tables,
+                      .host = &check_host};
     check_host_use(k);
     NORN_TRY(kernel(&call));
     return ops->stream_wait(k->device, k->stream);
@@ -190,19 +220,23 @@ static norn_status execute(checker *k, check_case *c, running *r, norn_view *spe
 /// Read the outputs back as dense; what lies between strided rows must still be poison.
 static norn_status collect(check_case *c, running *r) {
     for (uint32_t i = 0; i < c->in_count; i++)
-        if (r->in[i].base && !guards_whole(&r->in[i])) return norn_fail(NORN_INTERNAL, "wrote beside input %u", i);
+        if (r->in[i].base && !guards_whole(&r->in[i]))
+            return norn_fail(NORN_INTERNAL, "wrote beside input %u", i);
     for (uint32_t i = 0; i < c->out_count; i++) {
         norn_view *out = &c->out[i];
         if (!r->out[i].base) continue;
         if (!guards_whole(&r->out[i])) return norn_fail(NORN_INTERNAL, "wrote beside output %u", i);
         unsigned char *raw = must(malloc(r->out[i].bytes + 1));
-        NORN_CUDA_TRY(cudaMemcpy(raw, guarded_data(&r->out[i]), r->out[i].bytes, cudaMemcpyDeviceToHost));
-        size_t row = bytes_of(out->dtype, last_of(out)), stride = out->row_stride ? bytes_of(out->dtype, out->row_stride) : row;
+        NORN_CUDA_TRY(
+            cudaMemcpy(raw, guarded_data(&r->out[i]), r->out[i].bytes, cudaMemcpyDeviceToHost));
+        size_t row = bytes_of(out->dtype, last_of(out)),
+               stride = out->row_stride ? bytes_of(out->dtype, out->row_stride) : row;
         out->data = must(calloc(1, row * (size_t)rows_of(out) + 64));
         bool whole = true;
         for (int64_t at = 0; at < rows_of(out); at++) {
             memcpy((char *)out->data + (size_t)at * row, raw + (size_t)at * stride, row);
-            for (size_t b = row; b < stride; b++) whole = whole && raw[(size_t)at * stride + b] == POISON_BYTE;
+            for (size_t b = row; b < stride; b++)
+                whole = whole && raw[(size_t)at * stride + b] == POISON_BYTE;
         }
         free(raw);
         if (!whole) return norn_fail(NORN_INTERNAL, "wrote between the rows of output %u", i);
@@ -230,14 +264,19 @@ bool check_run(checker *k, check_case *c) {
     }
     if (r.state) k->device->ops->unprepare(k->device, &r.spec, r.state);
     norn_free(norn_alloc_heap(), (void *)(uintptr_t)r.code.bytes);
-    for (uint32_t i = 0; i < c->in_count; i++) k->device->ops->memory_destroy(k->device, NORN_MEMORY_DEVICE, r.in[i].base);
-    for (uint32_t i = 0; i < c->out_count; i++) k->device->ops->memory_destroy(k->device, NORN_MEMORY_DEVICE, r.out[i].base);
-    if (!as_wanted) fail(k, c, why);
-    else if (c->wanted != NORN_OK) k->passed++, printf("ok   %s: %s\n", c->label, why);
+    for (uint32_t i = 0; i < c->in_count; i++)
+        k->device->ops->memory_destroy(k->device, NORN_MEMORY_DEVICE, r.in[i].base);
+    for (uint32_t i = 0; i < c->out_count; i++)
+        k->device->ops->memory_destroy(k->device, NORN_MEMORY_DEVICE, r.out[i].base);
+    if (!as_wanted)
+        fail(k, c, why);
+    else if (c->wanted != NORN_OK)
+        k->passed++, printf("ok   %s: %s\n", c->label, why);
     return as_wanted && c->wanted == NORN_OK;
 }
 
-bool check_close(checker *k, const check_case *c, uint32_t index, const double *want, double tolerance) {
+bool check_close(checker *k, const check_case *c, uint32_t index, const double *want,
+                 double tolerance) {
     const norn_view *out = &c->out[index];
     int64_t elems = norn_view_elems(out);
     double difference = 0, size = 0;
@@ -246,7 +285,8 @@ bool check_close(checker *k, const check_case *c, uint32_t index, const double *
         double got = norn_element_f64(out->dtype, out->data, i), d = got - want[i];
         bool both_nan = isnan(got) && isnan(want[i]), same = got == want[i] || both_nan;
         if (!same && !isfinite(d)) {
-            snprintf(why, sizeof why, "output %u element %lld is %g, not %g", index, (long long)i, got, want[i]);
+            snprintf(why, sizeof why, "output %u element %lld is %g, not %g", index, (long long)i,
+                     got, want[i]);
             fail(k, c, why);
             return false;
         }

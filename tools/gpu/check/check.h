@@ -1,7 +1,7 @@
 /// norn_cuda_check: kernels of the CUDA backend against float64 references on the CPU.
 ///
-/// Each case draws fresh random inputs, poisons the outputs, guards every buffer on both sides, runs the
-/// step as a session would (kernel, codegen, prepare, launch) and compares.
+/// Each case draws fresh random inputs, poisons the outputs, guards every buffer on both sides,
+/// runs the step as a session would (kernel, codegen, prepare, launch) and compares.
 #ifndef NORN_TOOLS_CHECK_H
 #define NORN_TOOLS_CHECK_H
 
@@ -38,20 +38,25 @@ typedef struct check_case {
     norn_status wanted; ///< what the run returns; outputs are not compared unless OK
 } check_case;
 
-void check_init(check_case *c, uint16_t op, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void check_init(check_case *c, uint16_t op, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void check_free(check_case *c);
 /// A random input: floats in [-1, 1), bools, or integers in [0, limit).
-norn_view *check_input(checker *k, check_case *c, norn_dtype dtype, int32_t rank, const int64_t *dims, int64_t limit);
+norn_view *check_input(checker *k, check_case *c, norn_dtype dtype, int32_t rank,
+                       const int64_t *dims, int64_t limit);
 /// An int64 vector of these values, constant.
 norn_view *check_ints(check_case *c, const int64_t *values, int64_t count);
-norn_view *check_output(check_case *c, norn_dtype dtype, int32_t rank, const int64_t *dims, int64_t row_stride);
+norn_view *check_output(check_case *c, norn_dtype dtype, int32_t rank, const int64_t *dims,
+                        int64_t row_stride);
 void check_attr_int(check_case *c, const char *name, int64_t value);
 void check_attr_ints(check_case *c, const char *name, const int64_t *values, uint32_t count);
 
 /// Run the case on the device. False: it failed, and said why.
 bool check_run(checker *k, check_case *c);
-/// Output `index` against `want`: the norm of the difference over the norm of `want` within `tolerance`.
-bool check_close(checker *k, const check_case *c, uint32_t index, const double *want, double tolerance);
+/// Output `index` against `want`: the norm of the difference over the norm of `want` within
+/// `tolerance`.
+bool check_close(checker *k, const check_case *c, uint32_t index, const double *want,
+                 double tolerance);
 /// Both, and free.
 void check_against(checker *k, check_case *c, const double *want, double tolerance);
 

@@ -1,5 +1,5 @@
-/// DLRM (26 tables of 128, 13-512-256-128, dot, 479-1024-1024-512-256-1) as the steps of a plan, driven
-/// through the device vtable without the compiler: what the kernels alone take.
+/// DLRM (26 tables of 128, 13-512-256-128, dot, 479-1024-1024-512-256-1) as the steps of a plan,
+/// driven through the device vtable without the compiler: what the kernels alone take.
 #include "check.h"
 #include "tensor/view.h"
 
@@ -7,7 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TABLES = 26, DIM = 128, ROWS = 40000, STEPS = 10, MAX_BATCH = 16384, REPLAYS = 50, ROUNDS = 7 };
+enum {
+    TABLES = 26,
+    DIM = 128,
+    ROWS = 40000,
+    STEPS = 10,
+    MAX_BATCH = 16384,
+    REPLAYS = 50,
+    ROUNDS = 7
+};
 
 typedef struct step {
     const char *name;
@@ -47,7 +55,8 @@ static void die(const char *what) {
 
 static void *on_device(checker *k, const void *host, size_t bytes) {
     void *memory;
-    if (k->device->ops->memory_create(k->device, NORN_MEMORY_DEVICE, bytes, &memory) != NORN_OK) die("memory");
+    if (k->device->ops->memory_create(k->device, NORN_MEMORY_DEVICE, bytes, &memory) != NORN_OK)
+        die("memory");
     if (host && k->device->ops->copy(k->device, NULL, memory, host, bytes) != NORN_OK) die("copy");
     return memory;
 }
@@ -73,12 +82,15 @@ static void add_constant(checker *k, step *s, int32_t rank, const int64_t *dims,
     s->in[s->in_count++] = view;
 }
 
-static norn_view add_linear(checker *k, dlrm *d, const char *name, norn_view in, int64_t n, bool relu) {
+static norn_view add_linear(checker *k, dlrm *d, const char *name, norn_view in, int64_t n,
+                            bool relu) {
     step *s = &d->steps[d->count++];
     int64_t width = in.dims[1];
     const int64_t dims[] = {n, width};
-    *s = (step){.name = name, .op = NORN_OP_GemmRegion, .in = {in}, .in_count = 1, .out = activation(k, n)};
-    s->region.gemm = (norn_gemm_region){.k = width, .n = n, .b_transposed = true, .epilogue = check_linear_epilogue(true, relu)};
+    *s = (step){
+        .name = name, .op = NORN_OP_GemmRegion, .in = {in}, .in_count = 1, .out = activation(k, n)};
+    s->region.gemm = (norn_gemm_region){
+        .k = width, .n = n, .b_transposed = true, .epilogue = check_linear_epilogue(true, relu)};
     add_constant(k, s, 2, dims, sqrt(3.0 / (double)width));
     add_constant(k, s, 1, &n, 0.1);
     return s->out;
@@ -89,14 +101,30 @@ static norn_view add_lookup(checker *k, dlrm *d) {
     int64_t *keys = malloc(MAX_BATCH * TABLES * sizeof *keys);
     for (int64_t i = 0; i < MAX_BATCH * TABLES; i++) keys[i] = check_below(k, ROWS);
     const int64_t dims[] = {MAX_BATCH, TABLES};
-    *s = (step){.name = "lookup", .op = NORN_OP_Lookup, .in_count = 1, .out = activation(k, TABLES * DIM)};
-    s->in[0] = norn_view_of(NORN_I64, 2, dims, on_device(k, keys, MAX_BATCH * TABLES * sizeof *keys));
+    *s = (step){
+        .name = "lookup", .op = NORN_OP_Lookup, .in_count = 1, .out = activation(k, TABLES * DIM)};
+    s->in[0] =
+        norn_view_of(NORN_I64, 2, dims, on_device(k, keys, MAX_BATCH * TABLES * sizeof *keys));
     float *rows = random_floats(k, (int64_t)ROWS * DIM, 0.3);
     for (uint32_t t = 0; t < TABLES; t++) {
-        norn_table_binding host = {.name = "t", .dtype = NORN_F32, .dim = DIM, .row_bytes = DIM * 4, .row_count = ROWS, .rows = rows, .missing = NORN_MISSING_ERROR};
+        norn_table_binding host = {.name = "t",
+                                   .dtype = NORN_F32,
+                                   .dim = DIM,
+                                   .row_bytes = DIM * 4,
+                                   .row_count = ROWS,
+                                   .rows = rows,
+                                   .missing = NORN_MISSING_ERROR};
         if (k->device->ops->table_bind(k->device, &host, &d->tables[t]) != NORN_OK) die("table");
-        d->columns[t] = (norn_lookup_column){.table = t, .dim = DIM, .form = NORN_KEYS_ONE, .rows_input = NORN_NO_INPUT, .offsets_input = NORN_NO_INPUT,
-                                             .weights_input = NORN_NO_INPUT, .keys_first = t, .keys_stride = TABLES, .keys_count = 1, .column = t * DIM};
+        d->columns[t] = (norn_lookup_column){.table = t,
+                                             .dim = DIM,
+                                             .form = NORN_KEYS_ONE,
+                                             .rows_input = NORN_NO_INPUT,
+                                             .offsets_input = NORN_NO_INPUT,
+                                             .weights_input = NORN_NO_INPUT,
+                                             .keys_first = t,
+                                             .keys_stride = TABLES,
+                                             .keys_count = 1,
+                                             .column = t * DIM};
     }
     s->region.lookup = (norn_lookup_region){TABLES, d->columns};
     free(rows);
@@ -106,8 +134,17 @@ static norn_view add_lookup(checker *k, dlrm *d) {
 
 static norn_view add_interaction(checker *k, dlrm *d, norn_view dense, norn_view rows) {
     step *s = &d->steps[d->count++];
-    *s = (step){.name = "interaction", .op = NORN_OP_Interaction, .in = {dense, rows}, .in_count = 2, .out = activation(k, DIM + 27 * 26 / 2)};
-    s->region.interaction = (norn_interaction_region){.kind = NORN_INTERACTION_DOT, .features = 27, .dim = DIM, .part_count = 2, .pass_input = 0, .pass_through = DIM};
+    *s = (step){.name = "interaction",
+                .op = NORN_OP_Interaction,
+                .in = {dense, rows},
+                .in_count = 2,
+                .out = activation(k, DIM + 27 * 26 / 2)};
+    s->region.interaction = (norn_interaction_region){.kind = NORN_INTERACTION_DOT,
+                                                      .features = 27,
+                                                      .dim = DIM,
+                                                      .part_count = 2,
+                                                      .pass_input = 0,
+                                                      .pass_through = DIM};
     return s->out;
 }
 
@@ -132,8 +169,15 @@ static norn_step_spec spec_of(const dlrm *d, const step *s, norn_view *in) {
         in[i] = s->in[i];
         in[i].data = (void *)(uintptr_t)s->host[i];
     }
-    return (norn_step_spec){.name = s->name, .op = s->op, .region = &s->region, .in = in, .out = &s->out, .in_count = s->in_count,
-                            .out_count = 1, .code = s->code, .precision = (int32_t)d->precision};
+    return (norn_step_spec){.name = s->name,
+                            .op = s->op,
+                            .region = &s->region,
+                            .in = in,
+                            .out = &s->out,
+                            .in_count = s->in_count,
+                            .out_count = 1,
+                            .code = s->code,
+                            .precision = (int32_t)d->precision};
 }
 
 static void prepare(checker *k, dlrm *d) {
@@ -142,7 +186,8 @@ static void prepare(checker *k, dlrm *d) {
         norn_step_spec spec = spec_of(d, &d->steps[i], in);
         d->steps[i].kernel = k->device->ops->kernel(k->device, &spec);
         if (!d->steps[i].kernel) die(d->steps[i].name);
-        if (k->device->ops->prepare(k->device, &spec, &d->steps[i].state) != NORN_OK) die(d->steps[i].name);
+        if (k->device->ops->prepare(k->device, &spec, &d->steps[i].state) != NORN_OK)
+            die(d->steps[i].name);
     }
 }
 
@@ -153,8 +198,17 @@ static void launch(checker *k, dlrm *d, uint32_t index, int64_t batch) {
     out.dims[0] = batch;
     for (uint32_t i = 0; i < s->in_count; i++)
         if (!s->constant[i]) in[i].dims[0] = batch;
-    norn_call call = {.name = s->name, .op = s->op, .region = &s->region, .in = in, .in_count = s->in_count, .out = &out, .out_count = 1,
-                      .stream = k->stream, .state = s->state, .tables = d->tables, .host = &scratch_host};
+    norn_call call = {.name = s->name,
+                      .op = s->op,
+                      .region = &s->region,
+                      .in = in,
+                      .in_count = s->in_count,
+                      .out = &out,
+                      .out_count = 1,
+                      .stream = k->stream,
+                      .state = s->state,
+                      .tables = d->tables,
+                      .host = &scratch_host};
     if (s->kernel(&call) != NORN_OK) die(s->name);
 }
 
@@ -163,19 +217,24 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-/// Median over rounds of the mean time of back-to-back replays, in microseconds. Steps [from, to), `times` over.
-static double time_steps(checker *k, dlrm *d, uint32_t from, uint32_t to, int times, int64_t batch) {
+/// Median over rounds of the mean time of back-to-back replays, in microseconds. Steps [from, to),
+/// `times` over.
+static double time_steps(checker *k, dlrm *d, uint32_t from, uint32_t to, int times,
+                         int64_t batch) {
     const norn_device_ops *ops = k->device->ops;
     double us[ROUNDS];
     norn_capture *graph;
     norn_event *begin, *end;
-    for (uint32_t i = from; i < to; i++) launch(k, d, i, batch); // loads every kernel before the capture
+    for (uint32_t i = from; i < to; i++)
+        launch(k, d, i, batch); // loads every kernel before the capture
     if (ops->stream_wait(k->device, k->stream) != NORN_OK) die("first run");
     if (ops->capture_begin(k->device, k->stream) != NORN_OK) die("capture");
     for (int t = 0; t < times; t++)
         for (uint32_t i = from; i < to; i++) launch(k, d, i, batch);
     if (ops->capture_end(k->device, k->stream, &graph) != NORN_OK) die("capture");
-    if (ops->event_create(k->device, &begin) != NORN_OK || ops->event_create(k->device, &end) != NORN_OK) die("events");
+    if (ops->event_create(k->device, &begin) != NORN_OK ||
+        ops->event_create(k->device, &end) != NORN_OK)
+        die("events");
     for (int r = -1; r < ROUNDS; r++) {
         int64_t ns;
         if (ops->event_record(k->device, begin, k->stream) != NORN_OK) die("event");

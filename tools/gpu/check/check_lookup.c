@@ -12,12 +12,14 @@ typedef struct host_table {
     int64_t *keys; ///< hashed
 } host_table;
 
-static norn_status no_resolve(const norn_table_binding *table, const int64_t *keys, int64_t count, const void **rows) {
+static norn_status no_resolve(const norn_table_binding *table, const int64_t *keys, int64_t count,
+                              const void **rows) {
     (void)table, (void)keys, (void)count, (void)rows;
     return norn_fail(NORN_INTERNAL, "not called");
 }
 
-static host_table make_table(checker *k, const char *name, norn_dtype dtype, int64_t dim, int64_t rows, bool hashed) {
+static host_table make_table(checker *k, const char *name, norn_dtype dtype, int64_t dim,
+                             int64_t rows, bool hashed) {
     host_table t = {0};
     int64_t element = (int64_t)norn_dtype_bits(dtype) / 8;
     int64_t row_bytes = dtype == NORN_I8 ? norn_table_scale_offset(dim) + 4 : dim * element;
@@ -25,17 +27,25 @@ static host_table make_table(checker *k, const char *name, norn_dtype dtype, int
     for (int64_t r = 0; r < rows; r++) {
         char *row = t.rows + r * row_bytes;
         for (int64_t i = 0; i < dim; i++) {
-            if (dtype == NORN_I8) norn_element_set_i64(dtype, row, i, check_below(k, 255) - 127);
-            else norn_element_set_f64(dtype, row, i, check_uniform(k));
+            if (dtype == NORN_I8)
+                norn_element_set_i64(dtype, row, i, check_below(k, 255) - 127);
+            else
+                norn_element_set_f64(dtype, row, i, check_uniform(k));
         }
         float scale = (float)(0.01 + 0.001 * (double)(r % 7));
         if (dtype == NORN_I8) memcpy(row + norn_table_scale_offset(dim), &scale, sizeof scale);
     }
-    t.host = (norn_table_binding){.name = name, .dtype = dtype, .dim = dim, .row_bytes = row_bytes, .row_count = rows, .rows = t.rows,
+    t.host = (norn_table_binding){.name = name,
+                                  .dtype = dtype,
+                                  .dim = dim,
+                                  .row_bytes = row_bytes,
+                                  .row_count = rows,
+                                  .rows = t.rows,
                                   .missing = hashed ? NORN_MISSING_DEFAULT : NORN_MISSING_ERROR};
     if (hashed) {
         t.keys = calloc((size_t)rows, sizeof *t.keys);
-        for (int64_t r = 0; r < rows; r++) t.keys[r] = (int64_t)(norn_hash_u64((uint64_t)r + 77) >> 1) | 1;
+        for (int64_t r = 0; r < rows; r++)
+            t.keys[r] = (int64_t)(norn_hash_u64((uint64_t)r + 77) >> 1) | 1;
         t.host.keys = t.keys;
         t.host.resolve = no_resolve;
     }
@@ -63,30 +73,42 @@ static double reference(const host_table *t, int64_t key, int64_t i) {
     const char *at = t->rows + row * t->host.row_bytes;
     double x = norn_element_f64(t->host.dtype, at, i);
     float scale = 1;
-    if (t->host.dtype == NORN_I8) memcpy(&scale, at + norn_table_scale_offset(t->host.dim), sizeof scale);
+    if (t->host.dtype == NORN_I8)
+        memcpy(&scale, at + norn_table_scale_offset(t->host.dim), sizeof scale);
     return x * (double)scale;
 }
 
 /// One-key columns side by side, keys from columns of one [B, F] input.
-static void ones(checker *k, const host_table *tables, uint32_t count, int64_t batch, norn_dtype key_dtype, int64_t gap) {
+static void ones(checker *k, const host_table *tables, uint32_t count, int64_t batch,
+                 norn_dtype key_dtype, int64_t gap) {
     check_case c;
     norn_lookup_column columns[8];
     norn_table_binding bound[8];
     const int64_t key_dims[] = {batch, count};
     int64_t width = 0;
-    check_init(&c, NORN_OP_Lookup, "lookup one: %u tables, batch %lld, %s keys, gap %lld", count, (long long)batch, norn_dtype_name(key_dtype),
-               (long long)gap);
+    check_init(&c, NORN_OP_Lookup, "lookup one: %u tables, batch %lld, %s keys, gap %lld", count,
+               (long long)batch, norn_dtype_name(key_dtype), (long long)gap);
     norn_view *keys = check_input(k, &c, key_dtype, 2, key_dims, 50);
     for (uint32_t t = 0; t < count; t++) {
         bound[t] = tables[t].bound;
-        columns[t] = (norn_lookup_column){.table = t, .dim = tables[t].host.dim, .form = NORN_KEYS_ONE, .rows_input = NORN_NO_INPUT,
-                                          .keys_input = 0, .offsets_input = NORN_NO_INPUT, .weights_input = NORN_NO_INPUT,
-                                          .keys_first = t, .keys_stride = count, .keys_count = 1, .column = width};
+        columns[t] = (norn_lookup_column){.table = t,
+                                          .dim = tables[t].host.dim,
+                                          .form = NORN_KEYS_ONE,
+                                          .rows_input = NORN_NO_INPUT,
+                                          .keys_input = 0,
+                                          .offsets_input = NORN_NO_INPUT,
+                                          .weights_input = NORN_NO_INPUT,
+                                          .keys_first = t,
+                                          .keys_stride = count,
+                                          .keys_count = 1,
+                                          .column = width};
         width += tables[t].host.dim;
         for (int64_t b = 0; b < batch; b++) {
             int64_t row = check_below(k, tables[t].host.row_count);
             bool miss = tables[t].keys && check_below(k, 5) == 0;
-            if (tables[t].keys && key_dtype == NORN_I64) norn_element_set_i64(key_dtype, keys->data, b * count + t, miss ? 2 : tables[t].keys[row]);
+            if (tables[t].keys && key_dtype == NORN_I64)
+                norn_element_set_i64(key_dtype, keys->data, b * count + t,
+                                     miss ? 2 : tables[t].keys[row]);
         }
     }
     c.region.lookup = (norn_lookup_region){count, columns};
@@ -97,27 +119,35 @@ static void ones(checker *k, const host_table *tables, uint32_t count, int64_t b
     for (int64_t b = 0; b < batch; b++)
         for (uint32_t t = 0; t < count; t++)
             for (int64_t i = 0; i < columns[t].dim; i++)
-                want[b * width + columns[t].column + i] = reference(&tables[t], norn_element_i64(key_dtype, keys->data, b * count + t), i);
+                want[b * width + columns[t].column + i] = reference(
+                    &tables[t], norn_element_i64(key_dtype, keys->data, b * count + t), i);
     check_against(k, &c, want, 1e-6);
     free(want);
 }
 
 /// A bag a row, CSR or fixed, pooled.
-static void bags(checker *k, const host_table *table, int64_t batch, bool csr, norn_pool_mode pool, bool weighted) {
+static void bags(checker *k, const host_table *table, int64_t batch, bool csr, norn_pool_mode pool,
+                 bool weighted) {
     static const char *const modes[] = {"none", "sum", "mean", "max"};
     check_case c;
     int64_t dim = table->host.dim, most = 9, fixed = 5;
     int64_t *offsets = calloc((size_t)batch + 1, sizeof *offsets);
-    for (int64_t b = 0; b < batch; b++) offsets[b + 1] = offsets[b] + (csr ? check_below(k, most) : fixed);
+    for (int64_t b = 0; b < batch; b++)
+        offsets[b + 1] = offsets[b] + (csr ? check_below(k, most) : fixed);
     int64_t nnz = offsets[batch], key_dims[] = {csr ? nnz : batch, fixed}, offset_count = batch + 1;
-    check_init(&c, NORN_OP_Lookup, "lookup bags: %s %s %s%s dim %lld batch %lld", norn_dtype_name(table->host.dtype), csr ? "csr" : "fixed",
-               modes[pool], weighted ? " weighted" : "", (long long)dim, (long long)batch);
+    check_init(&c, NORN_OP_Lookup, "lookup bags: %s %s %s%s dim %lld batch %lld",
+               norn_dtype_name(table->host.dtype), csr ? "csr" : "fixed", modes[pool],
+               weighted ? " weighted" : "", (long long)dim, (long long)batch);
     norn_view *keys = check_input(k, &c, NORN_I64, csr ? 1 : 2, key_dims, table->host.row_count);
     norn_view *ends = check_input(k, &c, NORN_I64, 1, &offset_count, 1);
     const norn_view *weights = check_input(k, &c, NORN_F32, 1, &nnz, 0);
     memcpy(ends->data, offsets, (size_t)offset_count * 8);
-    norn_lookup_column column = {.dim = dim, .form = csr ? NORN_KEYS_CSR : NORN_KEYS_FIXED, .pool = pool, .rows_input = NORN_NO_INPUT,
-                                 .offsets_input = csr ? 1 : NORN_NO_INPUT, .weights_input = weighted ? 2 : NORN_NO_INPUT};
+    norn_lookup_column column = {.dim = dim,
+                                 .form = csr ? NORN_KEYS_CSR : NORN_KEYS_FIXED,
+                                 .pool = pool,
+                                 .rows_input = NORN_NO_INPUT,
+                                 .offsets_input = csr ? 1 : NORN_NO_INPUT,
+                                 .weights_input = weighted ? 2 : NORN_NO_INPUT};
     c.region.lookup = (norn_lookup_region){1, &column};
     c.tables = &table->bound;
     const int64_t out_dims[] = {batch, pool == NORN_POOL_NONE ? dim * fixed : dim};
@@ -126,11 +156,16 @@ static void bags(checker *k, const host_table *table, int64_t batch, bool csr, n
     for (int64_t b = 0; b < batch; b++)
         for (int64_t p = offsets[b]; p < offsets[b + 1]; p++)
             for (int64_t i = 0; i < dim; i++) {
-                double x = reference(table, ((int64_t *)keys->data)[p], i) * (weighted ? check_f32(weights, p) : 1);
-                double *to = &want[b * out_dims[1] + (pool == NORN_POOL_NONE ? (p - offsets[b]) * dim : 0) + i];
-                if (pool == NORN_POOL_MAX) *to = p == offsets[b] ? x : fmax(*to, x);
-                else if (pool == NORN_POOL_MEAN) *to += x / (double)(offsets[b + 1] - offsets[b]);
-                else *to += x;
+                double x = reference(table, ((int64_t *)keys->data)[p], i) *
+                           (weighted ? check_f32(weights, p) : 1);
+                double *to = &want[b * out_dims[1] +
+                                   (pool == NORN_POOL_NONE ? (p - offsets[b]) * dim : 0) + i];
+                if (pool == NORN_POOL_MAX)
+                    *to = p == offsets[b] ? x : fmax(*to, x);
+                else if (pool == NORN_POOL_MEAN)
+                    *to += x / (double)(offsets[b + 1] - offsets[b]);
+                else
+                    *to += x;
             }
     check_against(k, &c, want, 1e-6);
     free(want);
@@ -140,11 +175,15 @@ static void bags(checker *k, const host_table *table, int64_t batch, bool csr, n
 static void bad_key(checker *k, const host_table *table, int64_t key) {
     check_case c;
     const int64_t dims[] = {70, 1}, out_dims[] = {70, table->host.dim};
-    check_init(&c, NORN_OP_Lookup, "lookup: key %lld of %lld is refused", (long long)key, (long long)table->host.row_count);
+    check_init(&c, NORN_OP_Lookup, "lookup: key %lld of %lld is refused", (long long)key,
+               (long long)table->host.row_count);
     norn_view *keys = check_input(k, &c, NORN_I64, 2, dims, table->host.row_count);
     ((int64_t *)keys->data)[33] = key;
-    norn_lookup_column column = {.dim = table->host.dim, .form = NORN_KEYS_ONE, .rows_input = NORN_NO_INPUT,
-                                 .offsets_input = NORN_NO_INPUT, .weights_input = NORN_NO_INPUT};
+    norn_lookup_column column = {.dim = table->host.dim,
+                                 .form = NORN_KEYS_ONE,
+                                 .rows_input = NORN_NO_INPUT,
+                                 .offsets_input = NORN_NO_INPUT,
+                                 .weights_input = NORN_NO_INPUT};
     c.region.lookup = (norn_lookup_region){1, &column};
     c.tables = &table->bound;
     c.wanted = NORN_INVALID_ARGUMENT;
@@ -157,7 +196,9 @@ void check_lookup(checker *k) {
     static const norn_dtype dtypes[] = {NORN_F32, NORN_F16, NORN_BF16, NORN_I8};
     host_table tables[8];
     uint32_t count = 0;
-    for (size_t i = 0; i < 4; i++) tables[count++] = make_table(k, "dense", dtypes[i], i == 1 ? 24 : 32, 300 + (int64_t)i, false);
+    for (size_t i = 0; i < 4; i++)
+        tables[count++] =
+            make_table(k, "dense", dtypes[i], i == 1 ? 24 : 32, 300 + (int64_t)i, false);
     tables[count++] = make_table(k, "hashed", NORN_F32, 16, 1000, true);
     tables[count++] = make_table(k, "odd", NORN_F32, 5, 60, false);
     tables[count++] = make_table(k, "wide", NORN_F32, 400, 60, false);

@@ -18,8 +18,8 @@ static const int arities[] = {
 };
 
 /// What the program gives at one element of the loop.
-static void element(const check_case *c, const norn_scalar_program *program, int32_t rank, const int64_t *dims, int64_t index, double *f,
-                    int64_t *i) {
+static void element(const check_case *c, const norn_scalar_program *program, int32_t rank,
+                    const int64_t *dims, int64_t index, double *f, int64_t *i) {
     double load_f[NORN_SCALAR_LOAD_MAX] = {0};
     int64_t load_i[NORN_SCALAR_LOAD_MAX] = {0}, at[NORN_MAX_RANK] = {0};
     for (int32_t d = rank - 1; d >= 0; d--) at[d] = index % dims[d], index /= dims[d];
@@ -35,7 +35,8 @@ static void element(const check_case *c, const norn_scalar_program *program, int
     norn_scalar_reference(program, load_f, load_i, f, i);
 }
 
-static void compare(checker *k, check_case *c, const norn_scalar_program *program, double tolerance) {
+static void compare(checker *k, check_case *c, const norn_scalar_program *program,
+                    double tolerance) {
     const norn_view *out = &c->out[0];
     int64_t elems = norn_view_elems(out);
     double *want = check_doubles(elems);
@@ -60,7 +61,8 @@ static void one(checker *k, norn_scalar_op op, norn_dtype dtype, norn_dtype resu
     uint16_t arity = (uint16_t)arities[op], store = arity;
     norn_scalar_instr instrs[4];
     memset(instrs, 0, sizeof instrs);
-    check_init(&c, NORN_OP_Pointwise, "pointwise %s %s -> %s%s", names[op], norn_dtype_name(dtype), norn_dtype_name(result), gap ? " strided" : "");
+    check_init(&c, NORN_OP_Pointwise, "pointwise %s %s -> %s%s", names[op], norn_dtype_name(dtype),
+               norn_dtype_name(result), gap ? " strided" : "");
     norn_view *x = check_input(k, &c, dtype, 3, dims, 9);
     if (arity > 1) check_input(k, &c, dtype, 1, row, 9);
     if (arity > 2) check_input(k, &c, dtype, 3, column, 9);
@@ -69,19 +71,29 @@ static void one(checker *k, norn_scalar_op op, norn_dtype dtype, norn_dtype resu
         x->dtype = NORN_BOOL;
         for (int64_t e = 0; e < 240; e++) ((uint8_t *)x->data)[e] = (uint8_t)check_below(k, 2);
     }
-    for (uint32_t i = 0; !norn_dtype_is_float(dtype) && dtype != NORN_BOOL && i < c.in_count; i++) // no division by zero
+    for (uint32_t i = 0; !norn_dtype_is_float(dtype) && dtype != NORN_BOOL && i < c.in_count;
+         i++) // no division by zero
         for (int64_t e = 0; e < norn_view_elems(&c.in[i]); e++)
-            if (c.in[i].dtype == dtype) norn_element_set_i64(dtype, c.in[i].data, e, 1 + norn_element_i64(dtype, c.in[i].data, e));
-    for (uint16_t i = 0; i < arity; i++) instrs[i] = (norn_scalar_instr){.op = NORN_SCALAR_LOAD, .dtype = loads[i].dtype, .load = i};
-    instrs[arity] = (norn_scalar_instr){.op = (uint16_t)op, .dtype = result, .a = 0, .b = arity > 1 ? 1 : 0, .c = arity > 2 ? 2 : 0};
+            if (c.in[i].dtype == dtype)
+                norn_element_set_i64(dtype, c.in[i].data, e,
+                                     1 + norn_element_i64(dtype, c.in[i].data, e));
+    for (uint16_t i = 0; i < arity; i++)
+        instrs[i] = (norn_scalar_instr){.op = NORN_SCALAR_LOAD, .dtype = loads[i].dtype, .load = i};
+    instrs[arity] = (norn_scalar_instr){.op = (uint16_t)op,
+                                        .dtype = result,
+                                        .a = 0,
+                                        .b = arity > 1 ? 1 : 0,
+                                        .c = arity > 2 ? 2 : 0};
     c.region.pointwise.program = (norn_scalar_program){arity, arity + 1u, 1, loads, instrs, &store};
     check_output(&c, result, 3, dims, gap ? 8 + gap : 0);
     const norn_scalar_program *program = &c.region.pointwise.program;
-    compare(k, &c, program, norn_dtype_is_float(result) ? (dtype == NORN_F64 ? 1e-13 : 2e-6) : 1e-12);
+    compare(k, &c, program,
+            norn_dtype_is_float(result) ? (dtype == NORN_F64 ? 1e-13 : 2e-6) : 1e-12);
 }
 
 static void casts(checker *k) {
-    static const norn_dtype types[] = {NORN_F32, NORN_F64, NORN_F16, NORN_BF16, NORN_I8, NORN_U8, NORN_I16, NORN_I32, NORN_I64, NORN_BOOL};
+    static const norn_dtype types[] = {NORN_F32, NORN_F64, NORN_F16, NORN_BF16, NORN_I8,
+                                       NORN_U8,  NORN_I16, NORN_I32, NORN_I64,  NORN_BOOL};
     for (size_t a = 0; a < sizeof types / sizeof *types; a++)
         for (size_t b = 0; b < sizeof types / sizeof *types; b++)
             if (a != b) one(k, NORN_SCALAR_CAST, types[a], types[b], (int64_t)(a + b) % 3);
@@ -89,21 +101,25 @@ static void casts(checker *k) {
 
 /// Broadcasts that show only when running, and sizes that are no multiple of four.
 static void shapes(checker *k) {
-    static const int64_t sizes[][3] = {{1, 1, 1}, {3, 1, 7}, {2, 129, 4}, {1000, 1, 33}, {64, 64, 16}};
+    static const int64_t sizes[][3] = {
+        {1, 1, 1}, {3, 1, 7}, {2, 129, 4}, {1000, 1, 33}, {64, 64, 16}};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int dynamic = 0; dynamic < 2; dynamic++) {
             check_case c;
             const int64_t *dims = sizes[s];
             const int64_t small[] = {dims[1], 1};
-            norn_scalar_load loads[2] = {{.input = 0, .dtype = NORN_F32}, {.input = 1, .dtype = NORN_F32, .broadcast = {true, false, true}}};
+            norn_scalar_load loads[2] = {
+                {.input = 0, .dtype = NORN_F32},
+                {.input = 1, .dtype = NORN_F32, .broadcast = {true, false, true}}};
             if (dynamic) loads[1].dynamic = true;
-            const norn_scalar_instr instrs[] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32},
-                                                {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 1},
-                                                {.op = NORN_SCALAR_MUL, .dtype = NORN_F32, .a = 0, .b = 1},
-                                                {.op = NORN_SCALAR_TANH, .dtype = NORN_F32, .a = 2}};
+            const norn_scalar_instr instrs[] = {
+                {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32},
+                {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 1},
+                {.op = NORN_SCALAR_MUL, .dtype = NORN_F32, .a = 0, .b = 1},
+                {.op = NORN_SCALAR_TANH, .dtype = NORN_F32, .a = 2}};
             const uint16_t store = 3;
-            check_init(&c, NORN_OP_Pointwise, "pointwise [%lld,%lld,%lld]%s", (long long)dims[0], (long long)dims[1], (long long)dims[2],
-                       dynamic ? " dynamic" : "");
+            check_init(&c, NORN_OP_Pointwise, "pointwise [%lld,%lld,%lld]%s", (long long)dims[0],
+                       (long long)dims[1], (long long)dims[2], dynamic ? " dynamic" : "");
             check_input(k, &c, NORN_F32, 3, dims, 0);
             check_input(k, &c, NORN_F32, 2, small, 0);
             c.region.pointwise.program = (norn_scalar_program){2, 4, 1, loads, instrs, &store};
@@ -114,10 +130,13 @@ static void shapes(checker *k) {
 
 void check_pointwise(checker *k) {
     for (int op = NORN_SCALAR_ADD; op < NORN_SCALAR_COUNT; op++) {
-        bool test = (op >= NORN_SCALAR_EQ && op <= NORN_SCALAR_GE) || op == NORN_SCALAR_IS_NAN || op == NORN_SCALAR_IS_INF;
-        bool logic = op == NORN_SCALAR_AND || op == NORN_SCALAR_OR || op == NORN_SCALAR_XOR || op == NORN_SCALAR_NOT;
+        bool test = (op >= NORN_SCALAR_EQ && op <= NORN_SCALAR_GE) || op == NORN_SCALAR_IS_NAN ||
+                    op == NORN_SCALAR_IS_INF;
+        bool logic = op == NORN_SCALAR_AND || op == NORN_SCALAR_OR || op == NORN_SCALAR_XOR ||
+                     op == NORN_SCALAR_NOT;
         bool bits = op >= NORN_SCALAR_BIT_AND && op <= NORN_SCALAR_SHR;
-        bool plain = op <= NORN_SCALAR_FMOD || op == NORN_SCALAR_MIN || op == NORN_SCALAR_MAX || op == NORN_SCALAR_ABS || op == NORN_SCALAR_SIGN;
+        bool plain = op <= NORN_SCALAR_FMOD || op == NORN_SCALAR_MIN || op == NORN_SCALAR_MAX ||
+                     op == NORN_SCALAR_ABS || op == NORN_SCALAR_SIGN;
         if (logic) one(k, (norn_scalar_op)op, NORN_BOOL, NORN_BOOL, op % 3);
         if (!logic && !bits) {
             one(k, (norn_scalar_op)op, NORN_F32, test ? NORN_BOOL : NORN_F32, op % 3);
@@ -132,36 +151,52 @@ void check_pointwise(checker *k) {
     shapes(k);
 }
 
-// ---- row reduce ----------------------------------------------------------------------------------
+// ---- row reduce
+// ----------------------------------------------------------------------------------
 static double reduce(norn_reduce_kind kind, double x, double y) {
     switch (kind) {
     case NORN_REDUCE_SUM:
-    case NORN_REDUCE_MEAN: return x + y;
-    case NORN_REDUCE_MAX: return fmax(x, y);
-    case NORN_REDUCE_MIN: return fmin(x, y);
-    case NORN_REDUCE_PROD: return x * y;
+    case NORN_REDUCE_MEAN:
+        return x + y;
+    case NORN_REDUCE_MAX:
+        return fmax(x, y);
+    case NORN_REDUCE_MIN:
+        return fmin(x, y);
+    case NORN_REDUCE_PROD:
+        return x * y;
     }
     return 0;
 }
 
 /// square(x) reduced over the middle of [outer, n, inner], then times a scale of the inner dim.
-static void row_reduce(checker *k, norn_reduce_kind kind, int64_t outer, int64_t n, int64_t inner, int64_t gap) {
+static void row_reduce(checker *k, norn_reduce_kind kind, int64_t outer, int64_t n, int64_t inner,
+                       int64_t gap) {
     static const char *const kinds[] = {"sum", "mean", "max", "min", "prod"};
     check_case c;
     const int64_t dims[] = {outer, n, inner}, out_dims[] = {outer, inner};
     const norn_scalar_load pro_load = {.input = 0, .dtype = NORN_F32};
-    const norn_scalar_instr pro[] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32}, {.op = NORN_SCALAR_MUL, .dtype = NORN_F32}};
-    const norn_scalar_load epi_loads[] = {{.input = NORN_SCALAR_ACC, .dtype = NORN_F32}, {.input = 1, .dtype = NORN_F32, .broadcast = {true, false}}};
-    const norn_scalar_instr epi[] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32}, {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 1},
+    const norn_scalar_instr pro[] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32},
+                                     {.op = NORN_SCALAR_MUL, .dtype = NORN_F32}};
+    const norn_scalar_load epi_loads[] = {
+        {.input = NORN_SCALAR_ACC, .dtype = NORN_F32},
+        {.input = 1, .dtype = NORN_F32, .broadcast = {true, false}}};
+    const norn_scalar_instr epi[] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32},
+                                     {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 1},
                                      {.op = NORN_SCALAR_MUL, .dtype = NORN_F32, .a = 0, .b = 1}};
     const uint16_t one_store = 1, two_store = 2;
     bool last = inner == 0; // reduce the last dim: [outer, n]
     int32_t rank = last ? 2 : 3;
-    check_init(&c, NORN_OP_RowReduce, "row reduce %s [%lld,%lld,%lld] gap %lld", kinds[kind], (long long)outer, (long long)n, (long long)inner, (long long)gap);
-    const norn_view *x = check_input(k, &c, NORN_F32, rank, dims, 0), *scale = check_input(k, &c, NORN_F32, 1, &inner, 0);
-    c.region.row_reduce = (norn_row_reduce_region){.kind = kind, .reduced_dims = 1, .inner_dims = last ? 0 : 1,
-                                                   .prologue = {1, 2, 1, &pro_load, pro, &one_store}};
-    if (!last) c.region.row_reduce.epilogue = (norn_scalar_program){2, 3, 1, epi_loads, epi, &two_store};
+    check_init(&c, NORN_OP_RowReduce, "row reduce %s [%lld,%lld,%lld] gap %lld", kinds[kind],
+               (long long)outer, (long long)n, (long long)inner, (long long)gap);
+    const norn_view *x = check_input(k, &c, NORN_F32, rank, dims, 0),
+                    *scale = check_input(k, &c, NORN_F32, 1, &inner, 0);
+    c.region.row_reduce =
+        (norn_row_reduce_region){.kind = kind,
+                                 .reduced_dims = 1,
+                                 .inner_dims = last ? 0 : 1,
+                                 .prologue = {1, 2, 1, &pro_load, pro, &one_store}};
+    if (!last)
+        c.region.row_reduce.epilogue = (norn_scalar_program){2, 3, 1, epi_loads, epi, &two_store};
     check_output(&c, NORN_F32, last ? 1 : 2, out_dims, gap ? inner + gap : 0);
     int64_t width = last ? 1 : inner;
     double *want = check_doubles(outer * width);

@@ -1,9 +1,9 @@
 /// usage: norn_graph_time PLAN BATCH...
 ///
-/// Device time of a compiled plan's steps at each batch: the session captures its graph as always, and the
-/// tool, standing between the runtime and the CUDA device, launches that graph many times in a row. Inputs
-/// are random and lie on the device. Prints `batch microseconds` lines: the median over rounds of the mean
-/// of back-to-back launches.
+/// Device time of a compiled plan's steps at each batch: the session captures its graph as always,
+/// and the tool, standing between the runtime and the CUDA device, launches that graph many times
+/// in a row. Inputs are random and lie on the device. Prints `batch microseconds` lines: the median
+/// over rounds of the mean of back-to-back launches.
 #include "cuda/backend.h"
 #include "insight/random_input.h"
 #include "plan/plan.h"
@@ -33,7 +33,8 @@ static norn_status time_launches(norn_device *device, norn_capture *capture, nor
     for (int r = -1; r < ROUNDS; r++) {
         int64_t ns;
         NORN_TRY_DONE(norn_cuda_event_record(device, from, stream));
-        for (int i = 0; i < LAUNCHES; i++) NORN_TRY_DONE(norn_cuda_capture_launch(device, capture, stream));
+        for (int i = 0; i < LAUNCHES; i++)
+            NORN_TRY_DONE(norn_cuda_capture_launch(device, capture, stream));
         NORN_TRY_DONE(norn_cuda_event_record(device, to, stream));
         NORN_TRY_DONE(norn_cuda_stream_wait(device, stream));
         NORN_TRY_DONE(norn_cuda_event_elapsed_ns(device, from, to, &ns));
@@ -48,7 +49,8 @@ done:
 }
 
 static norn_status timed_launch(norn_device *device, norn_capture *capture, norn_stream *stream) {
-    return timing ? time_launches(device, capture, stream) : norn_cuda_capture_launch(device, capture, stream);
+    return timing ? time_launches(device, capture, stream)
+                  : norn_cuda_capture_launch(device, capture, stream);
 }
 
 /// The CUDA backend with one call replaced.
@@ -60,7 +62,8 @@ static norn_status open_timed(int32_t ordinal, norn_alloc alloc, norn_device **o
     return NORN_OK;
 }
 
-static norn_status fill(norn_plan *plan, norn_instance *instance, int64_t batch, norn_arena *arena) {
+static norn_status fill(norn_plan *plan, norn_instance *instance, int64_t batch,
+                        norn_arena *arena) {
     const norn_random_inputs options = {.batch = batch, .seed = 1};
     int64_t *symbols;
     NORN_TRY(norn_random_bind(plan, &options, NULL, arena, &symbols));
@@ -88,7 +91,8 @@ static norn_status time_batch(norn_plan *plan, norn_session *session, int64_t ba
     timing = true;
     status = norn_instance_run(instance);
     timing = false;
-    if (status == NORN_OK && median_us == 0) status = norn_fail(NORN_INTERNAL, "the plan was not captured in a graph");
+    if (status == NORN_OK && median_us == 0)
+        status = norn_fail(NORN_INTERNAL, "the plan was not captured in a graph");
     if (status == NORN_OK) printf("%lld %.2f\n", (long long)batch, median_us);
 done:
     norn_instance_release(instance);
@@ -104,7 +108,8 @@ static norn_status run(int argc, char **argv) {
     norn_device_register("cuda", open_timed);
     NORN_TRY_DONE(norn_plan_load(argv[1], norn_alloc_heap(), &plan));
     NORN_TRY_DONE(norn_session_create(plan, &options, norn_alloc_heap(), &session));
-    for (int i = 2; i < argc; i++) NORN_TRY_DONE(time_batch(plan, session, strtoll(argv[i], NULL, 10)));
+    for (int i = 2; i < argc; i++)
+        NORN_TRY_DONE(time_batch(plan, session, strtoll(argv[i], NULL, 10)));
 done:
     norn_session_destroy(session);
     norn_plan_release(plan);
