@@ -16,15 +16,17 @@ const norn_op_info *norn_op_info_of(norn_op_id op); ///< never NULL for a valid 
 /// NULL if Norn does not have it. Domain "ai.onnx" is "".
 const norn_op_info *norn_op_find(const char *domain, const char *name);
 
-// ---- shape functions: one family a file (shape_*.c), declared here from the table ----------------
-#define NORN_OP(name, domain, since, flags, shape, cost, cpu, cuda)                                \
-    norn_status shape(norn_shape_ctx *ctx);                                                        \
-    void cost(norn_attrs attrs, const void *region, const norn_view *in, uint32_t in_count,        \
+// ---- shape functions: one family a file (shape_*.c), declared here from the table
+// ----------------
+#define NORN_OP(name, domain, since, flags, shape, cost, cpu, cuda)                         \
+    norn_status shape(norn_shape_ctx *ctx);                                                 \
+    void cost(norn_attrs attrs, const void *region, const norn_view *in, uint32_t in_count, \
               const norn_view *out, uint32_t out_count, norn_cost *result);
 #include "ops/op_table.inc"
 #undef NORN_OP
 
-// ---- pointwise operators as scalar programs ------------------------------------------------------
+// ---- pointwise operators as scalar programs
+// ------------------------------------------------------
 
 /// Builds a scalar program. Arrays grow in `arena`; INVALID_ARGUMENT (not fatal to a caller that
 /// fuses: it stops there) when the maxima of region.h are passed.
@@ -35,32 +37,39 @@ typedef struct norn_scalar_builder {
     norn_scalar_instr instrs[NORN_SCALAR_INSTR_MAX];
 } norn_scalar_builder;
 
-/// What an element of `dtype` is kept in: the type itself, F32 for half types, NONE for types that have no
-/// scalar form (strings, 8-bit floats and smaller, complex). A LOAD converts to it. A CAST to a half type
-/// rounds to it; the register then holds the rounded value, and a CAST to F32 follows before its next use.
+/// What an element of `dtype` is kept in: the type itself, F32 for half types, NONE for types that
+/// have no scalar form (strings, 8-bit floats and smaller, complex). A LOAD converts to it. A CAST
+/// to a half type rounds to it; the register then holds the rounded value, and a CAST to F32
+/// follows before its next use.
 norn_dtype norn_scalar_register_dtype(norn_dtype dtype);
 
-norn_status norn_scalar_emit(norn_scalar_builder *builder, norn_scalar_op op, norn_dtype dtype, uint16_t a,
-                             uint16_t b, uint16_t c, uint16_t *reg) NORN_NODISCARD;
-norn_status norn_scalar_const(norn_scalar_builder *builder, norn_dtype dtype, double f64, int64_t i64, uint16_t *reg) NORN_NODISCARD;
-norn_status norn_scalar_load_of(norn_scalar_builder *builder, const norn_scalar_load *load, uint16_t *reg) NORN_NODISCARD;
+norn_status norn_scalar_emit(norn_scalar_builder *builder, norn_scalar_op op, norn_dtype dtype,
+                             uint16_t a, uint16_t b, uint16_t c, uint16_t *reg) NORN_NODISCARD;
+norn_status norn_scalar_const(norn_scalar_builder *builder, norn_dtype dtype, double f64,
+                              int64_t i64, uint16_t *reg) NORN_NODISCARD;
+norn_status norn_scalar_load_of(norn_scalar_builder *builder, const norn_scalar_load *load,
+                                uint16_t *reg) NORN_NODISCARD;
 /// Emit ONNX pointwise node `node` (any operator flagged NORN_OP_POINTWISE: Add, Relu, Gelu, Where,
 /// Clip, PRelu, Cast, …) given a register for each of its inputs (0xffff: omitted).
 /// Half types compute in float and round after every node, so that fused and unfused work agree to
 /// the bit. UNIMPLEMENTED for dtypes that have no scalar form (strings).
-norn_status norn_scalar_emit_node(norn_scalar_builder *builder, const norn_op_info *op, norn_attrs attrs,
-                                  const norn_dtype *in_dtypes, const uint16_t *in_regs, uint32_t in_count,
-                                  norn_dtype out_dtype, uint16_t *reg) NORN_NODISCARD;
-norn_status norn_scalar_finish(norn_scalar_builder *builder, const uint16_t *stores, uint32_t store_count,
-                               norn_scalar_program *out) NORN_NODISCARD;
-/// One pointwise node as a region of its own; operand i is the node's input i, its broadcasts follow from
-/// the shapes of `in` and `out` (dims and dtype set). For the constant folder and for tests.
-norn_status norn_scalar_single(norn_arena *arena, const norn_op_info *op, norn_attrs attrs, const norn_view *in,
-                               uint32_t in_count, const norn_view *out, norn_pointwise_region *region) NORN_NODISCARD;
+norn_status norn_scalar_emit_node(norn_scalar_builder *builder, const norn_op_info *op,
+                                  norn_attrs attrs, const norn_dtype *in_dtypes,
+                                  const uint16_t *in_regs, uint32_t in_count, norn_dtype out_dtype,
+                                  uint16_t *reg) NORN_NODISCARD;
+norn_status norn_scalar_finish(norn_scalar_builder *builder, const uint16_t *stores,
+                               uint32_t store_count, norn_scalar_program *out) NORN_NODISCARD;
+/// One pointwise node as a region of its own; operand i is the node's input i, its broadcasts
+/// follow from the shapes of `in` and `out` (dims and dtype set). For the constant folder and for
+/// tests.
+norn_status norn_scalar_single(norn_arena *arena, const norn_op_info *op, norn_attrs attrs,
+                               const norn_view *in, uint32_t in_count, const norn_view *out,
+                               norn_pointwise_region *region) NORN_NODISCARD;
 /// Checks a program from a plan file: every index in range, dtypes consistent.
-norn_status norn_scalar_verify(const norn_scalar_program *program, uint32_t input_count, uint32_t output_count) NORN_NODISCARD;
+norn_status norn_scalar_verify(const norn_scalar_program *program, uint32_t input_count,
+                               uint32_t output_count) NORN_NODISCARD;
 /// The reference: evaluate one element in double/int64. Slow, obviously right; oracle of tests.
-void norn_scalar_reference(const norn_scalar_program *program, const double *load_f64, const int64_t *load_i64,
-                           double *out_f64, int64_t *out_i64);
+void norn_scalar_reference(const norn_scalar_program *program, const double *load_f64,
+                           const int64_t *load_i64, double *out_f64, int64_t *out_i64);
 
 #endif

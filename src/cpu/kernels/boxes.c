@@ -211,7 +211,7 @@ norn_status norn_cpu_max_roi_pool(norn_call *call) {
                 range[k] = range[k] < 0                          ? 0
                            : range[k] > (k < 2 ? height : width) ? (k < 2 ? height : width)
                                                                  : range[k];
-            double most = range[0] < range[1] && range[2] < range[3] ? -INFINITY : 0;
+            double most = range[0] < range[1] && range[2] < range[3] ? -(double)INFINITY : 0;
             const double *plane = x + (image * channels + i / (rows * columns)) * height * width;
             for (int64_t h = range[0]; h < range[1]; h++)
                 for (int64_t w = range[2]; w < range[3]; w++)

@@ -70,7 +70,7 @@ norn_status norn_cpu_softmax_loss(norn_call *call) {
     double *log_prob = room;
     for (int64_t r = 0; r < job.batch * job.plane; r++) {
         int64_t base = r / job.plane * job.classes * job.plane + r % job.plane;
-        double most = -INFINITY, sum = 0;
+        double most = -(double)INFINITY, sum = 0;
         for (int64_t c = 0; c < job.classes; c++) most = fmax(most, x[base + c * job.plane]);
         for (int64_t c = 0; c < job.classes; c++) sum += exp(x[base + c * job.plane] - most);
         for (int64_t c = 0; c < job.classes; c++)

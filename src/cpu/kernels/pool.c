@@ -21,7 +21,7 @@ typedef struct pool_job {
 static void pool_one(const pool_job *job, const double *plane, const int64_t *first,
                      int64_t plane_index, int64_t to) {
     norn_op_id op = (norn_op_id)job->call->op;
-    double sum = 0, most = -INFINITY;
+    double sum = 0, most = -(double)INFINITY;
     int64_t counted = 0, best = -1, rank = job->window.rank;
     for (int64_t tap = 0; tap < job->taps; tap++) {
         int64_t rest = tap, at = 0, scale = 1, transposed = 0, transposed_scale = 1;
@@ -113,7 +113,7 @@ norn_status norn_cpu_global_pool(norn_call *call) {
     NORN_TRY(norn_output_f64(call, 0, &y));
     int64_t plane = norn_dims_product(in->dims, 2, in->rank), rows = in->dims[0] * in->dims[1];
     for (int64_t r = 0; r < rows; r++) {
-        double sum = 0, most = -INFINITY;
+        double sum = 0, most = -(double)INFINITY;
         for (int64_t i = 0; i < plane; i++) {
             double v = x[r * plane + i];
             sum += call->op == NORN_OP_GlobalLpPool ? pow(fabs(v), p) : v;

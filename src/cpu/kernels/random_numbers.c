@@ -66,7 +66,7 @@ norn_status norn_cpu_multinomial(norn_call *call) {
     NORN_TRY(norn_input_f64(call, 0, &x));
     int64_t classes = in->dims[1], samples = out->dims[1];
     for (int64_t r = 0; r < in->dims[0]; r++) {
-        double most = -INFINITY, total = 0;
+        double most = -(double)INFINITY, total = 0;
         for (int64_t c = 0; c < classes; c++) most = fmax(most, x[r * classes + c]);
         for (int64_t c = 0; c < classes; c++) total += exp(x[r * classes + c] - most);
         for (int64_t s = 0; s < samples; s++) {

@@ -44,7 +44,7 @@ static inline double read_f64(const norn_view *in, int64_t at) {
 
 static double reduce_f64(const reduce_job *job, int64_t base) {
     const norn_view *in = &job->call->in[0];
-    double sum = 0, most = -INFINITY;
+    double sum = 0, most = -(double)INFINITY;
     switch ((int)job->op) {
     case NORN_OP_ReduceMax:
         EACH(job, base, at, {
@@ -53,7 +53,7 @@ static double reduce_f64(const reduce_job *job, int64_t base) {
         });
         return most;
     case NORN_OP_ReduceMin:
-        most = INFINITY;
+        most = (double)INFINITY;
         EACH(job, base, at, {
             double x = read_f64(in, at);
             if (x < most || x != x) most = x;
