@@ -41,7 +41,7 @@ add_compile_options("$<$<COMPILE_LANGUAGE:C>:${NORN_C_FLAGS}>")
 if(NORN_SANITIZE)
     if(CMAKE_C_COMPILER_ID STREQUAL GNU)
         # gcc loses track of values among the inserted checks; the plain builds do look.
-        add_compile_options(-Wno-maybe-uninitialized -Wno-conversion)
+        add_compile_options(-Wno-maybe-uninitialized -Wno-conversion -Wno-format-truncation)
     endif()
     add_compile_options(-fsanitize=${NORN_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
     add_link_options(-fsanitize=${NORN_SANITIZE})
