@@ -54,21 +54,31 @@ static norn_status attach_code(norn_plan *plan) {
     return NORN_OK;
 }
 
-norn_status norn_plan_check_tables(const norn_plan *plan) {
-    for (const norn_node *node = plan->graph->nodes; node; node = node->next) {
-        if (!norn_node_is(node, NORN_OP_Lookup) || !node->region) continue;
-        const norn_lookup_region *lookup = &node->region->lookup;
-        for (uint32_t c = 0; c < lookup->column_count; c++) {
-            const norn_lookup_column *column = &lookup->columns[c];
-            if (column->rows_input != NORN_NO_INPUT) continue;
-            if (column->table >= plan->table_count ||
-                plan->tables[column->table].dim != column->dim)
-                return norn_fail(NORN_DATA_LOSS,
-                                 "node '%s': column %u reads a table that the plan does not have",
-                                 node->name, c);
-        }
+static norn_status check_lookup(const norn_plan *plan, const norn_node *node) {
+    const norn_lookup_region *lookup = &node->region->lookup;
+    for (uint32_t c = 0; c < lookup->column_count; c++) {
+        const norn_lookup_column *column = &lookup->columns[c];
+        if (column->rows_input != NORN_NO_INPUT) continue;
+        if (column->table >= plan->table_count || plan->tables[column->table].dim != column->dim)
+            return norn_fail(NORN_DATA_LOSS,
+                             "node '%s': column %u reads a table that the plan does not have",
+                             node->name, c);
     }
     return NORN_OK;
+}
+
+static norn_status check_graph_tables(const norn_plan *plan, const norn_graph *graph) {
+    for (const norn_node *node = graph->nodes; node; node = node->next) {
+        if (norn_node_is(node, NORN_OP_Lookup) && node->region) NORN_TRY(check_lookup(plan, node));
+        for (uint32_t i = 0; i < node->attrs.count; i++)
+            if (node->attrs.at[i].kind == NORN_ATTR_GRAPH)
+                NORN_TRY(check_graph_tables(plan, node->attrs.at[i].graph));
+    }
+    return NORN_OK;
+}
+
+norn_status norn_plan_check_tables(const norn_plan *plan) {
+    return check_graph_tables(plan, plan->graph);
 }
 
 // ---- tables in PLAN.tables/
