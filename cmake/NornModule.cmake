@@ -1,4 +1,4 @@
-# norn_module(NAME DEPENDS a b [FEATURES libevent] [LIBRARIES m] [THREADED foo_test] [EXCLUDE main.c])
+# norn_module(NAME DEPENDS a b [FEATURES libevent] [OPTIONAL zlib] [LIBRARIES m] [THREADED foo_test] [EXCLUDE main.c])
 #
 # One folder of src/ is one module:
 #   foo.c        into the static library norn_NAME (and, with all others, libnorn.so and libnorn.a)
@@ -6,7 +6,8 @@
 #   foo_fuzz.c   a libFuzzer program under the fuzz preset
 #   *_avx2.c, *_avx512.c   compiled for that ISA; everything else for baseline x86-64
 # DEPENDS are the folders that may be included; the edge test (tests/edges) reads them.
-# In code NORN_HAVE_<DEPEND> is 1 or 0: a depend that this machine cannot build is 0.
+# In code NORN_HAVE_<DEPEND> is 1 or 0: a depend that this machine cannot build is 0; so is an OPTIONAL feature
+# that was not found (NORN_HAVE_ZLIB).
 set(NORN_ISA_avx2 -mavx2 -mfma -mf16c -mbmi2)
 set(NORN_ISA_avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx512bf16 -mfma -mf16c -mbmi2)
 
@@ -67,7 +68,7 @@ function(norn_add_tests name library)
 endfunction()
 
 function(norn_module name)
-    cmake_parse_arguments(ARG "" "" "DEPENDS;FEATURES;LIBRARIES;THREADED;EXCLUDE" ${ARGN})
+    cmake_parse_arguments(ARG "" "" "DEPENDS;FEATURES;OPTIONAL;LIBRARIES;THREADED;EXCLUDE" ${ARGN})
     norn_declare_edges(${name} ${ARG_DEPENDS})
     foreach(feature IN LISTS ARG_FEATURES)
         if(NOT NORN_ON_${feature})
@@ -92,6 +93,15 @@ function(norn_module name)
     target_link_libraries(norn_${name} PUBLIC ${ARG_LIBRARIES} Threads::Threads m ${CMAKE_DL_LIBS})
     foreach(feature IN LISTS ARG_FEATURES)
         target_link_libraries(norn_${name} PUBLIC norn_feature_${feature})
+    endforeach()
+    foreach(feature IN LISTS ARG_OPTIONAL)
+        string(TOUPPER ${feature} upper)
+        if(NORN_ON_${feature})
+            target_link_libraries(norn_${name} PUBLIC norn_feature_${feature})
+            target_compile_definitions(norn_${name} PRIVATE NORN_HAVE_${upper}=1)
+        else()
+            target_compile_definitions(norn_${name} PRIVATE NORN_HAVE_${upper}=0)
+        endif()
     endforeach()
     foreach(depend IN LISTS ARG_DEPENDS)
         string(TOUPPER ${depend} upper)

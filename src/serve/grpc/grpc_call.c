@@ -1,6 +1,7 @@
 #include "serve/grpc/grpc_call.h"
 
 #include "base/clock.h"
+#include "serve/inflate.h"
 #include "serve/kserve_proto.h"
 
 #include <stdio.h>
@@ -50,20 +51,34 @@ static void answer(norn_grpc_call *call, norn_status status) {
     call->send(call);
 }
 
+/// A compressed message takes the place of the request. gRPC says the encoding in a header; gzip and deflate
+/// say themselves which they are.
+static norn_status inflate_message(norn_grpc_call *call, norn_span *message) {
+    norn_buffer plain;
+    norn_buffer_init(&plain, call->request.alloc);
+    const norn_status status = norn_inflate(*message, (size_t)call->exchange.io->server->max_request_bytes, &plain);
+    if (status != NORN_OK) {
+        norn_buffer_deinit(&plain);
+        return status;
+    }
+    norn_buffer_deinit(&call->request);
+    call->request = plain;
+    *message = norn_span_of(plain.bytes ? plain.bytes : (const unsigned char *)"", plain.count);
+    return NORN_OK;
+}
+
 /// The one message of a unary request, without its prefix.
-static norn_status message_of(const norn_grpc_call *call, norn_span *message) {
+static norn_status message_of(norn_grpc_call *call, norn_span *message) {
     const norn_buffer *request = &call->request;
     size_t count = 0;
     NORN_TRY(norn_buffer_status(request));
     if (request->count < PREFIX_BYTES) return norn_fail(NORN_INVALID_ARGUMENT, "the request has no message");
-    if (request->bytes[0])
-        return norn_fail(NORN_UNIMPLEMENTED, "compressed messages are not supported; send grpc-encoding: identity");
     for (int i = 1; i < PREFIX_BYTES; ++i) count = count << 8 | request->bytes[i];
     if (count != request->count - PREFIX_BYTES)
         return norn_fail(NORN_INVALID_ARGUMENT, "the message says it has %zu bytes, %zu came", count,
                          request->count - PREFIX_BYTES);
     *message = norn_span_of(request->bytes + PREFIX_BYTES, count);
-    return NORN_OK;
+    return request->bytes[0] ? inflate_message(call, message) : NORN_OK;
 }
 
 // ---- inference ----------------------------------------------------------------------------------------
