@@ -25,6 +25,14 @@ print_cut(char *text, size_t used, size_t capacity, const char *format, va_list 
     return end + sizeof ellipsis - 1;
 }
 
+/// A message is one line, whatever names a file brought along: no control characters.
+static void make_one_line(char *text) {
+    for (unsigned char *c = (unsigned char *)text; *c; c++) {
+        if (*c == '\n' || *c == '\t') *c = ' ';
+        if (*c < 0x20 || *c == 0x7f) *c = '?';
+    }
+}
+
 void norn_set_message(const char *format, ...) {
     // Arguments may point into the old message, so the new one is printed beside it.
     char text[MESSAGE_BYTES];
@@ -32,6 +40,7 @@ void norn_set_message(const char *format, ...) {
     va_start(arguments, format);
     size_t count = print_cut(text, 0, sizeof text, format, arguments);
     va_end(arguments);
+    make_one_line(text);
     memcpy(message, text, count + 1);
 }
 
@@ -57,6 +66,7 @@ void norn_note(const char *format, ...) {
         memcpy(text + count + room, ellipsis, sizeof ellipsis);
         count += room + sizeof ellipsis - 1;
     }
+    make_one_line(text);
     memcpy(message, text, count + 1);
 }
 

@@ -180,5 +180,7 @@ norn_status norn_import_graph(norn_scope *scope, const norn_onnx_graph *proto) {
     for (uint32_t i = 0; i < proto->nodes.count; i++) {
         NORN_TRY(norn_import_node(scope, proto->nodes.at[i]));
     }
+    if (!scope->outer && proto->outputs.count == 0)
+        return norn_fail(NORN_INVALID_ARGUMENT, "the graph has no output; is the file a model?");
     return import_outputs(scope, proto);
 }

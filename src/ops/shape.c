@@ -84,6 +84,13 @@ int64_t norn_shape_length(const norn_shape_ctx *ctx, uint32_t index) {
     return -1;
 }
 
+norn_status norn_shape_later(const norn_shape_ctx *ctx, uint32_t index) {
+    if (ctx->symbols) return NORN_OK;
+    return norn_fail(NORN_INVALID_ARGUMENT,
+                     "node '%s': input %u must be a list of at most %d integers", ctx->node, index,
+                     (int)NORN_CONTENTS_MAX);
+}
+
 norn_status norn_shape_int_list(const norn_shape_ctx *ctx, uint32_t index, const char *name,
                                 int64_t values[NORN_CONTENTS_MAX], uint32_t *count, bool *present,
                                 bool *known) {
@@ -100,8 +107,9 @@ norn_status norn_shape_int_list(const norn_shape_ctx *ctx, uint32_t index, const
         return NORN_OK;
     }
     *present = norn_shape_has(ctx, index);
-    if (*present) *known = norn_shape_ints(ctx, index, values, count);
-    return NORN_OK;
+    if (!*present) return NORN_OK;
+    *known = norn_shape_ints(ctx, index, values, count);
+    return *known ? NORN_OK : norn_shape_later(ctx, index);
 }
 
 norn_status norn_shape_dim(const norn_shape_ctx *ctx, norn_dim_op op, norn_dim a, norn_dim b,

@@ -31,6 +31,9 @@ bool norn_shape_elements(const norn_shape_ctx *ctx, uint32_t index,
 /// The same, all constant.
 bool norn_shape_ints(const norn_shape_ctx *ctx, uint32_t index, int64_t values[NORN_CONTENTS_MAX],
                      uint32_t *count);
+/// What input `index` holds is not known: OK while compiling. While running everything is known, so
+/// it is no list of integers: INVALID_ARGUMENT.
+norn_status norn_shape_later(const norn_shape_ctx *ctx, uint32_t index) NORN_NODISCARD;
 /// How many elements a rank 0 or 1 input has; -1 when unknown.
 int64_t norn_shape_length(const norn_shape_ctx *ctx, uint32_t index);
 /// The integer list in attribute `name`, else in input `index` (which newer opsets use).

@@ -85,6 +85,7 @@ norn_status norn_shape_reshape(norn_shape_ctx *ctx) {
     norn_dim want[NORN_CONTENTS_MAX];
     uint32_t rank;
     if (!norn_shape_elements(ctx, 1, want, &rank)) {
+        NORN_TRY(norn_shape_later(ctx, 1));
         int64_t length = norn_shape_length(ctx, 1);
         norn_shape shape = norn_shape_unknown();
         if (length >= 0 && norn_shape_in(ctx, 1)->rank == 1)

@@ -56,6 +56,14 @@ static norn_status take_tables(norn_plan *plan, const norn_pass_context *context
                 table->missing_is_error = config->tables[k].missing_is_error;
         plan->table_count++;
     }
+    for (uint32_t k = 0; k < config->table_count; k++) {
+        uint32_t i = 0;
+        while (i < plan->table_count && strcmp(plan->tables[i].name, config->tables[k].name) != 0)
+            i++;
+        if (i == plan->table_count)
+            return norn_fail(NORN_INVALID_ARGUMENT, "norn.json: the model has no table '%s'",
+                             config->tables[k].name);
+    }
     return NORN_OK;
 }
 

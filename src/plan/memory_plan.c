@@ -45,8 +45,9 @@ norn_status norn_layout_reserve(const norn_program *program, const int64_t *symb
         size_t bytes = 0;
         fits = fits && norn_dtype_bytes(slot->dtype, elems, &bytes) && bytes < SIZE_MAX / 2;
         if (!fits)
-            return norn_fail(NORN_RESOURCE_EXHAUSTED, "'%s': its size does not fit in memory",
-                             slot->value->name);
+            return norn_fail(
+                NORN_RESOURCE_EXHAUSTED, "node '%s': the size of '%s' does not fit in memory",
+                slot->value->producer ? slot->value->producer->name : "", slot->value->name);
         bytes = norn_align_up(bytes, align_of(slot));
         if (bytes > layout->bytes[i]) layout->bytes[i] = bytes, *grew = true;
     }

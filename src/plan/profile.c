@@ -105,9 +105,9 @@ norn_status norn_profile_apply(norn_graph *graph, const norn_compile_options *op
     NORN_TRY(apply_shapes(graph, options->min_shapes, options->min_count, BOUND_MIN));
     NORN_TRY(apply_shapes(graph, options->opt_shapes, options->opt_count, BOUND_OPT));
     NORN_TRY(apply_shapes(graph, options->max_shapes, options->max_count, BOUND_MAX));
-    if (options->max_batch < 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "the largest batch is %lld; give at least 1",
-                         (long long)options->max_batch);
+    if (options->max_batch < 0 || options->max_batch > INT32_MAX)
+        return norn_fail(NORN_INVALID_ARGUMENT, "the largest batch is %lld; give 1 to %d",
+                         (long long)options->max_batch, INT32_MAX);
     if (graph->batch >= 0) {
         norn_symbol *batch = &graph->symbols.at[graph->batch];
         if (batch->max < 0)

@@ -195,6 +195,13 @@ static norn_status run_step(norn_frame *frame, norn_frame_step *own) {
     return NORN_OK;
 }
 
+/// Memory, shapes and devices fail without knowing for whom.
+static norn_status name_step(const norn_frame_step *own, norn_status status) {
+    const char *name = own->call.name;
+    if (name && *name && !strstr(norn_message(), name)) norn_note("node '%s'", name);
+    return status;
+}
+
 norn_status norn_frame_run(norn_frame *frame) {
     const norn_program *program = frame->program;
     norn_trace *trace = frame->room->trace;
@@ -202,7 +209,7 @@ norn_status norn_frame_run(norn_frame *frame) {
     for (uint32_t i = 0; i < program->step_count; i++) {
         if (trace) NORN_TRY(norn_trace_begin(trace, i));
         norn_status status = run_step(frame, &frame->steps[i]);
-        if (status != NORN_OK) return status;
+        if (status != NORN_OK) return name_step(&frame->steps[i], status);
         if (trace) NORN_TRY(norn_trace_end(trace, i));
     }
     return NORN_OK;

@@ -159,6 +159,19 @@ const norn_view *norn_frame_output(const norn_frame *frame, uint32_t index) {
 // ---- memory
 // --------------------------------------------------------------------------------------
 
+/// Name what takes most of an arena that there is no memory for.
+static void note_largest(const norn_frame *frame, const norn_layout *layout) {
+    const norn_program *program = frame->program;
+    uint32_t largest = 0;
+    for (uint32_t i = 1; i < program->slot_count; i++)
+        if (layout->bytes[i] > layout->bytes[largest]) largest = i;
+    if (program->slot_count == 0 || !program->slots[largest].value) return;
+    const norn_value *value = program->slots[largest].value;
+    norn_note("value '%s'%s%s%s needs %zu bytes", value->name, value->producer ? " of node '" : "",
+              value->producer ? value->producer->name : "", value->producer ? "'" : "",
+              layout->bytes[largest]);
+}
+
 norn_status norn_frame_take_arenas(norn_frame *frame, const norn_layout *layout) {
     norn_run_room *room = frame->room;
     norn_alloc alloc = room->alloc;
@@ -172,6 +185,7 @@ norn_status norn_frame_take_arenas(norn_frame *frame, const norn_layout *layout)
                                                   layout->device_bytes, &device);
     if (status != NORN_OK) {
         if (host) norn_free(alloc, host);
+        note_largest(frame, layout);
         return status;
     }
     if (host_grows) {

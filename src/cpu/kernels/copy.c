@@ -8,6 +8,8 @@ norn_status norn_cpu_copy(norn_call *call) {
     size_t bytes;
     if (!norn_call_wants(call, 0)) return NORN_OK;
     NORN_TRY(norn_view_bytes(&call->in[0], &bytes));
+    if (call->out[0].rank < 0)
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': its inputs give no shape", call->name);
     if (bytes && call->out[0].data != call->in[0].data)
         memcpy(call->out[0].data, call->in[0].data, bytes);
     return NORN_OK;
