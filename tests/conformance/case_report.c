@@ -119,6 +119,7 @@ static const op_row op_rows[] = {
 
 static const char *support(const op_row *row, const char *kernel, const char *none) {
     if (strcmp(kernel, none) != 0) return "yes";
+    if (strcmp(row->name, "Constant") == 0) return "yes (a value)";
     return row->flags & NORN_OP_POINTWISE ? "yes (pointwise region)" : "no";
 }
 
