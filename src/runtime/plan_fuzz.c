@@ -2,7 +2,8 @@
 ///
 /// Hashes would keep a fuzzer out, so the header's and the sections' are put right before loading:
 /// what is tested is everything behind them. Input: byte 0 chooses a section, the rest replaces its
-/// bytes in a small plan that is good; or, when byte 0 is 255, the rest is the whole file.
+/// bytes in a small plan that is good, or with bit 6 changes single bytes of them; when byte 0 is
+/// 255 the rest is the whole file.
 #include "base/memory.h"
 #define HAND_WITHOUT_CMOCKA
 #include "plan/hand_graph.h"
@@ -81,6 +82,7 @@ static void load(const uint8_t *bytes, size_t count) {
 
 /// A good plan: products, a placed Concat, a view, a value sized while running.
 static norn_span good_plan(void) {
+    static norn_file *file; // for the life of the process
     static const norn_attr axis = {.name = "axis", .kind = NORN_ATTR_INT, .i64 = 1};
     char path[] = "/tmp/norn-fuzz-XXXXXX";
     hand h = hand_begin(norn_alloc_heap(), 16);
@@ -97,11 +99,10 @@ static norn_span good_plan(void) {
     hand_node(&h, NORN_OP_NonZero, "nonzero", &x, 1, &where, 1, (norn_attrs){0}, NULL);
     hand_output(&h, where);
     norn_plan *plan = hand_plan(&h, "cpu");
-    norn_file *file;
     close(mkstemp(path));
     HAND_OK(norn_plan_save(plan, path));
     norn_plan_release(plan);
-    HAND_OK(norn_file_map(path, norn_alloc_heap(), &file)); // for the life of the process
+    HAND_OK(norn_file_map(path, norn_alloc_heap(), &file));
     unlink(path);
     return norn_file_bytes(file);
 }
@@ -135,6 +136,19 @@ static uint8_t *rebuild(norn_span good, int chosen, norn_span body, size_t *coun
     return out;
 }
 
+/// The good section with single bytes changed: {offset, 2 bytes; value} for each.
+static uint8_t *edit(norn_span good, int chosen, norn_span edits, size_t *count) {
+    norn_plan_header header;
+    memcpy(&header, good.bytes, sizeof header);
+    const norn_plan_entry *entry = &header.section[chosen];
+    uint8_t *out = malloc(entry->bytes + 1);
+    memcpy(out, good.bytes + entry->offset, entry->bytes);
+    *count = entry->bytes;
+    for (size_t i = 0; i + 3 <= edits.count && entry->bytes > 0; i += 3)
+        out[(edits.bytes[i] | (size_t)edits.bytes[i + 1] << 8) % entry->bytes] = edits.bytes[i + 2];
+    return out;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static norn_span good;
     size_t count;
@@ -148,9 +162,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         free(copy);
         return 0;
     }
-    uint8_t *file =
-        rebuild(good, data[0] % NORN_SECTION_COUNT, norn_span_of(data + 1, size - 1), &count);
+    int chosen = data[0] % NORN_SECTION_COUNT;
+    norn_span body = norn_span_of(data + 1, size - 1);
+    uint8_t *edited = data[0] & 64 ? edit(good, chosen, body, &body.count) : NULL;
+    if (edited) body.bytes = edited;
+    uint8_t *file = rebuild(good, chosen, body, &count);
     load(file, count);
     free(file);
+    free(edited);
     return 0;
 }
