@@ -121,20 +121,28 @@ static norn_status arithmetic(norn_shape_ctx *ctx, element_fn element) {
     return fold_elements(ctx, element);
 }
 
+static norn_status arithmetic_of_two(norn_shape_ctx *ctx, element_fn element) {
+    NORN_TRY(norn_shape_inputs(ctx, 2));
+    if (ctx->in_count != 2)
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s' has %u inputs, its operator takes 2",
+                         ctx->node, ctx->in_count);
+    return arithmetic(ctx, element);
+}
+
 norn_status norn_shape_add(norn_shape_ctx *ctx) {
-    return arithmetic(ctx, element_add);
+    return arithmetic_of_two(ctx, element_add);
 }
 norn_status norn_shape_sub(norn_shape_ctx *ctx) {
-    return arithmetic(ctx, element_sub);
+    return arithmetic_of_two(ctx, element_sub);
 }
 norn_status norn_shape_mul(norn_shape_ctx *ctx) {
-    return arithmetic(ctx, element_mul);
+    return arithmetic_of_two(ctx, element_mul);
 }
 norn_status norn_shape_div(norn_shape_ctx *ctx) {
-    return arithmetic(ctx, element_div);
+    return arithmetic_of_two(ctx, element_div);
 }
 norn_status norn_shape_mod(norn_shape_ctx *ctx) {
-    return arithmetic(ctx, element_mod);
+    return arithmetic_of_two(ctx, element_mod);
 }
 norn_status norn_shape_min(norn_shape_ctx *ctx) {
     return arithmetic(ctx, element_min);

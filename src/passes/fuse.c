@@ -3,6 +3,8 @@
 #include "passes/rewrite.h"
 #include "tensor/dtype.h"
 
+#include <string.h>
+
 norn_fuse_loops norn_fuse_loops_of(const norn_shape *shape) {
     norn_fuse_loops loops = {.shape = *shape, .count = shape->rank < 0 ? 0 : shape->rank};
     for (int32_t i = 0; i < NORN_MAX_RANK; i++) loops.loop_of[i] = (int8_t)i;
@@ -146,7 +148,8 @@ bool norn_fuse_is_pointwise(const norn_graph *graph, const norn_node *node) {
 static norn_status emit(norn_fuse *fuse, const norn_node *node, bool *fits) {
     enum { OPERANDS_MAX = 32 };
     uint16_t regs[OPERANDS_MAX], result;
-    norn_dtype dtypes[OPERANDS_MAX];
+    norn_dtype dtypes[OPERANDS_MAX] = {NORN_DTYPE_NONE};
+    memset(regs, 0xff, sizeof regs); // omitted
     uint32_t count = norn_node_is(node, NORN_OP_Expand) ? 1 : node->in_count;
     *fits = count <= OPERANDS_MAX && norn_fuse_is_pointwise(fuse->graph, node);
     for (uint32_t i = 0; i < count && *fits; i++) {
@@ -190,5 +193,6 @@ norn_status norn_fuse_finish(norn_fuse *fuse, norn_value *const *stores, uint32_
         if (!norn_fuse_find(fuse, stores[i], &regs[i]))
             return norn_fail(NORN_INTERNAL, "a store has no register");
     }
-    return norn_scalar_finish(&fuse->builder, regs, store_count, out);
+    NORN_TRY(norn_scalar_finish(&fuse->builder, regs, store_count, out));
+    return norn_scalar_verify(out, fuse->input_count, store_count);
 }

@@ -57,7 +57,7 @@ static norn_status find_rows(norn_pass_context *context, norn_graph *graph, norn
 /// Mul(rows [.., n, dim], weights [.., n, 1]) that alone reads the rows: moves *value on.
 static void follow_weights(norn_lookup_site *site, norn_value **value) {
     norn_node *mul = (*value)->readers == 1 ? norn_value_only_reader(*value) : NULL;
-    if (!norn_node_is(mul, NORN_OP_Mul)) return;
+    if (!norn_node_is(mul, NORN_OP_Mul) || !norn_node_is_binary(mul)) return;
     norn_value *weights = mul->in[mul->in[0].value == *value ? 1 : 0].value;
     int32_t rank = (*value)->shape.rank;
     if (!weights || weights->dtype != NORN_F32 || weights->shape.rank != rank) return;
@@ -95,7 +95,7 @@ static norn_node *pooling_node(const norn_value *value, bool weighted, norn_pool
 /// table.
 static const norn_value *field_starts(const norn_value *ids, norn_value **below) {
     const norn_node *add = norn_node_is(ids->producer, NORN_OP_Add) ? ids->producer : NULL;
-    for (uint32_t i = 0; add && i < 2; i++) {
+    for (uint32_t i = 0; norn_node_is_binary(add) && i < 2; i++) {
         const norn_value *starts = add->in[i].value;
         *below = add->in[1 - i].value;
         if (!starts || !starts->data || !is_keys(*below)) continue;

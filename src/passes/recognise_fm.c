@@ -40,6 +40,7 @@ static norn_value *operand_of(const norn_node *sub) {
 /// The node that halves `value`, its only reader.
 static norn_node *halved(const norn_value *value) {
     norn_node *node = value->readers == 1 ? norn_value_only_reader(value) : NULL;
+    if (!norn_node_is_binary(node)) return NULL;
     if (norn_node_is(node, NORN_OP_Div)) {
         return node->in[0].value == value && norn_value_is_scalar(node->in[1].value, 2) ? node
                                                                                         : NULL;

@@ -38,7 +38,7 @@ static bool is_deviation(const norn_value *value, const norn_value *d, double *e
     const norn_node *sqrt = value ? value->producer : NULL;
     if (!norn_node_is(sqrt, NORN_OP_Sqrt) || !norn_node_in(sqrt, 0)) return false;
     const norn_node *add = sqrt->in[0].value->producer;
-    if (!norn_node_is(add, NORN_OP_Add)) return false;
+    if (!norn_node_is(add, NORN_OP_Add) || !norn_node_is_binary(add)) return false;
     for (uint32_t i = 0; i < 2; i++) {
         const norn_value *square = mean_of(add->in[i].value);
         if (square && square_of(square) == d && norn_value_scalar(add->in[1 - i].value, epsilon))
@@ -63,7 +63,7 @@ static bool divides(const norn_node *node, norn_value **d, norn_value **deviatio
 static norn_value *factor_of(const layer_norm *norm, norn_op_id op, norn_node **reader) {
     const norn_value *value = norm->last->out[0];
     *reader = value->readers == 1 ? norn_value_only_reader(value) : NULL;
-    if (!norn_node_is(*reader, (int)op)) return NULL;
+    if (!norn_node_is(*reader, (int)op) || !norn_node_is_binary(*reader)) return NULL;
     norn_value *factor = (*reader)->in[(*reader)->in[0].value == value ? 1 : 0].value;
     if (!factor || !factor->data || factor->dtype != NORN_F32 ||
         factor->data->rank > value->shape.rank)

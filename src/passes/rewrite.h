@@ -13,6 +13,11 @@
 norn_node *norn_value_only_reader(const norn_value *value);
 bool norn_value_is_output(const norn_value *value);
 
+/// Whether the node has two inputs, both present: what its operator says, but models lie.
+static inline bool norn_node_is_binary(const norn_node *node) {
+    return node && node->in_count == 2 && node->in[0].value && node->in[1].value;
+}
+
 /// A constant of one element, as a double. `norn_value_is_scalar` compares exactly.
 bool norn_value_scalar(const norn_value *value, double *out);
 bool norn_value_is_scalar(const norn_value *value, double expected);

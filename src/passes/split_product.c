@@ -81,6 +81,7 @@ static bool combines(split *s, const norn_value *part, term **u, term **v, doubl
     const norn_node *node = part->producer;
     bool sub = norn_node_is(node, NORN_OP_Sub);
     if ((!sub && !norn_node_is(node, NORN_OP_Add)) || part->readers != 1) return false;
+    if (!norn_node_is_binary(node)) return false;
     *u = term_of(s, unexpanded(node->in[0].value));
     *v = term_of(s, unexpanded(node->in[1].value));
     *sign = sub ? -1 : 1;

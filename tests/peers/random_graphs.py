@@ -242,6 +242,8 @@ class Graph:
                  self.layer_norm, self.compare, self.compare]
         for _ in range(steps):
             self.rng.choice(kinds)()
+        if not self.nodes:  # every step may find nothing to do
+            self.unary()
         made = [name for name in self.values if name.startswith("t")]
         read = {name for node in self.nodes for name in node.input}
         outputs = [name for name in made if name not in read or self.rng.random() < 0.1]
