@@ -214,7 +214,11 @@ int main(int argc, char **argv) {
     node_case *cases = read_cases(&o, &count);
     char version[128];
     bool written = true;
-    if (o.mutate) return run_mutants(&o, cases, count);
+    if (o.mutate) {
+        int outcome = run_mutants(&o, cases, count);
+        free(cases);
+        return outcome;
+    }
     for (size_t i = 0; i < count; i++) {
         run_forked(&cases[i], o.dir, 0);
         const case_result *result = &cases[i].result;
