@@ -364,6 +364,35 @@ static void rows_that_the_plan_holds_need_no_store_and_give_way_to_one(void **st
     norn_session_destroy(session);
 }
 
+static void a_table_that_was_an_initializer_is_saved_beside_the_plan(void **state) {
+    (void)state;
+    char folder[] = "/tmp/norn-tables-XXXXXX", path[64], file[96];
+    float rows[32][2], v;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/m.norn", folder);
+    snprintf(file, sizeof file, "%s.tables/emb.safetensors", path);
+    for (int k = 0; k < 32; k++) rows[k][0] = 6, rows[k][1] = (float)k;
+    norn_view view = norn_view_of(NORN_F32, 2, (int64_t[]){32, 2}, rows);
+    norn_plan *plan = lookup_plan(&view);
+    HAND_OK(norn_plan_save(plan, path));
+    norn_plan_release(plan);
+    memset(rows, 0, sizeof rows);
+    HAND_OK(norn_plan_load(path, norn_alloc_heap(), &plan));
+    norn_session *session = session_of(plan, 1);
+    HAND_OK(look_up(session, &v));
+    assert_true(v == 6);
+    norn_session_destroy(session);
+    assert_int_equal(truncate(file, 100), 0);
+    assert_int_equal(norn_plan_load(path, norn_alloc_heap(), &plan), NORN_DATA_LOSS);
+    assert_non_null(strstr(norn_message(), "emb.safetensors"));
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(norn_plan_load(path, norn_alloc_heap(), &plan), NORN_NOT_FOUND);
+    assert_non_null(strstr(norn_message(), "table 'emb'"));
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
 static void *look_up_often(void *argument) {
     worker *w = argument;
     float v = 0, last = 0;
@@ -446,6 +475,7 @@ int main(void) {
         cmocka_unit_test(a_swapped_snapshot_is_seen_by_later_runs_and_freed_when_unused),
         cmocka_unit_test(a_table_that_does_not_fit_or_is_missing_is_refused_by_name),
         cmocka_unit_test(rows_that_the_plan_holds_need_no_store_and_give_way_to_one),
+        cmocka_unit_test(a_table_that_was_an_initializer_is_saved_beside_the_plan),
         cmocka_unit_test(runs_never_mix_versions_while_these_are_swapped),
         cmocka_unit_test(creating_and_running_clean_up_wherever_memory_ends),
     };
