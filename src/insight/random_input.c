@@ -38,20 +38,6 @@ static norn_status bind_dims(const norn_graph *graph, uint32_t input, int32_t ra
     return NORN_OK;
 }
 
-/// Shapes that share a dimension must agree on it.
-static norn_status check_shape(const norn_graph *graph, const norn_input_shape *shape, const int64_t *symbols) {
-    const norn_value *value = NULL;
-    for (uint32_t i = 0; i < graph->input_count; ++i)
-        if (strcmp(graph->inputs[i]->name, shape->name) == 0) value = graph->inputs[i];
-    for (int32_t d = 0; value && d < value->shape.rank; ++d) {
-        const int64_t dim = norn_dim_eval(value->shape.dims[d], symbols);
-        if (dim != shape->dims[d])
-            return norn_fail(NORN_INVALID_ARGUMENT, "--shapes: input '%s': dim %d is %lld, the other inputs make it %lld",
-                             shape->name, (int)d, (long long)shape->dims[d], (long long)dim);
-    }
-    return NORN_OK;
-}
-
 norn_status norn_random_bind(const norn_plan *plan, const norn_random_inputs *options, const norn_view *given,
                              norn_arena *arena, int64_t **out) {
     const norn_graph *graph = plan->graph;
@@ -78,7 +64,6 @@ norn_status norn_random_bind(const norn_plan *plan, const norn_random_inputs *op
     for (uint32_t i = 0; given && i < graph->input_count; ++i)
         if (given[i].dtype != NORN_DTYPE_NONE) NORN_TRY(bind_dims(graph, i, given[i].rank, given[i].dims, symbols, binder));
     norn_symbols_eval(&graph->symbols, symbols);
-    for (size_t i = 0; i < options->shape_count; ++i) NORN_TRY(check_shape(graph, &options->shapes[i], symbols));
     *out = symbols;
     return NORN_OK;
 }

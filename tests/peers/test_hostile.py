@@ -355,7 +355,7 @@ class HostileTest(unittest.TestCase):
         path = self.write_model("tiny.onnx", tiny())
         self.refuse("run", path, "--shapes", "id:99999999999,dense:99999999999x2")
         self.refuse("run", path, "--shapes", "id:9223372036854775807,dense:9223372036854775807x2")
-        self.refuse("run", path, "--shapes", "id:2,dense:3x2", words=("--shapes", "id"))
+        self.refuse("run", path, "--shapes", "id:2,dense:3x2", words=("id",))
         self.refuse("run", path, "--shapes", "nobody:2", words=("nobody",))
         np.save(self.folder / "three.npy", np.zeros((3, 2), np.float32))
         np.save(self.folder / "two.npy", np.zeros(2, np.int64))
