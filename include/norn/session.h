@@ -10,7 +10,7 @@ typedef struct norn_instance norn_instance;
 
 typedef struct norn_session_options {
     int32_t instances;         ///< runs in flight at once; 0: 1
-    int32_t threads;           ///< compute threads an instance may use, the caller's included; 0: all cores
+    int32_t threads;           ///< compute threads of an instance, the caller's included; 0: the cores shared out among instances
     norn_snapshot *snapshot;   ///< tables; NULL: the plan's own (plan.tables/, tables/ beside it). Retained
 } norn_session_options;
 
@@ -33,7 +33,7 @@ typedef struct norn_run_args {
 
 /// Run one batch; blocks until the outputs are written.
 ///
-/// Shapes   inputs[i]: the plan's shape, any batch >= 1 (above the profile's maximum the instance
+/// Shapes   inputs[i]: the plan's shape, any batch, 0 too (above the profile's maximum the instance
 ///          grows its memory once). Outputs likewise; a too small output is INVALID_ARGUMENT.
 /// Memory   all pointers are borrowed until return; nothing is kept.
 /// Threads  safe on one session from many threads.
