@@ -35,8 +35,8 @@ static norn_status find(norn_plan *plan, norn_snapshot *snapshot, const norn_pla
     if (!found) found = own->find(own, table->name);
     if (!found)
         return norn_fail(NORN_FAILED_PRECONDITION,
-                         "table '%s' is missing: the plan holds no rows of it; give the session a "
-                         "store with %s.safetensors",
+                         "table '%s' is missing: put %s.safetensors into tables/ beside the model or "
+                         "the plan",
                          table->name, table->name);
     if (found->dim != table->dim)
         return norn_fail(NORN_INVALID_ARGUMENT,
