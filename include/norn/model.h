@@ -12,7 +12,8 @@ typedef struct norn_model norn_model;
 /// Threads  any one thread at a time.
 /// Errors   NOT_FOUND, INVALID_ARGUMENT (malformed; the message names file and node),
 ///          UNIMPLEMENTED (an operator or version that Norn does not have; names it)
-NORN_API norn_status norn_model_open(const char *path, norn_alloc alloc, norn_model **out) NORN_NODISCARD;
+NORN_API norn_status norn_model_open(const char *path, norn_alloc alloc,
+                                     norn_model **out) NORN_NODISCARD;
 NORN_API void norn_model_close(norn_model *model);
 
 #endif

@@ -26,11 +26,11 @@ typedef struct norn_compile_options {
     norn_precision precision;
     const norn_input_shape *min_shapes, *opt_shapes, *max_shapes;
     size_t min_count, opt_count, max_count;
-    int64_t max_batch;           ///< bound of the batch symbol when max_shapes is silent; 0: 1024
-    int64_t table_threshold;     ///< bytes from which a gathered initializer becomes a table; 0: 1 MiB
-    const char *print_after;     ///< pass name, "all", or NULL; the graph goes to stderr
-    const char *stop_after;      ///< pass name or NULL
-    const char *batch_dim;       ///< "INPUT:0": this dimension is the batch; NULL: inferred
+    int64_t max_batch;       ///< bound of the batch symbol when max_shapes is silent; 0: 1024
+    int64_t table_threshold; ///< bytes from which a gathered initializer becomes a table; 0: 1 MiB
+    const char *print_after; ///< pass name, "all", or NULL; the graph goes to stderr
+    const char *stop_after;  ///< pass name or NULL
+    const char *batch_dim;   ///< "INPUT:0": this dimension is the batch; NULL: inferred
     void (*progress)(void *context, const char *what, double fraction);
     void *progress_context;
 } norn_compile_options;
@@ -43,7 +43,8 @@ NORN_API norn_status norn_plan_compile(const norn_model *model, const norn_compi
 /// Map and check a plan file. Never recompiles for the CPU.
 /// Errors   NOT_FOUND; DATA_LOSS (truncated or corrupt; names file and section);
 ///          FAILED_PRECONDITION (other ABI: compile again)
-NORN_API norn_status norn_plan_load(const char *path, norn_alloc alloc, norn_plan **out) NORN_NODISCARD;
+NORN_API norn_status norn_plan_load(const char *path, norn_alloc alloc,
+                                    norn_plan **out) NORN_NODISCARD;
 
 /// Write to `path` atomically (a temporary beside it, fsync, rename). Tables that came out of
 /// initializers go to `path`.tables/NAME.safetensors.

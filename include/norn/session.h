@@ -9,9 +9,11 @@ typedef struct norn_session norn_session;
 typedef struct norn_instance norn_instance;
 
 typedef struct norn_session_options {
-    int32_t instances;         ///< runs in flight at once; 0: 1
-    int32_t threads;           ///< compute threads of an instance, the caller's included; 0: the cores shared out among instances
-    norn_snapshot *snapshot;   ///< tables; NULL: the plan's own (plan.tables/, tables/ beside it). Retained
+    int32_t instances; ///< runs in flight at once; 0: 1
+    int32_t threads; ///< compute threads of an instance, the caller's included; 0: the cores shared
+                     ///< out among instances
+    norn_snapshot
+        *snapshot; ///< tables; NULL: the plan's own (plan.tables/, tables/ beside it). Retained
 } norn_session_options;
 
 NORN_API norn_status norn_session_create(norn_plan *plan, const norn_session_options *options,
@@ -20,10 +22,12 @@ NORN_API norn_status norn_session_create(norn_plan *plan, const norn_session_opt
 NORN_API void norn_session_destroy(norn_session *session);
 
 /// Swap the tables that later runs see; runs in flight keep theirs. Retains `snapshot`.
-NORN_API norn_status norn_session_set_snapshot(norn_session *session, norn_snapshot *snapshot) NORN_NODISCARD;
+NORN_API norn_status norn_session_set_snapshot(norn_session *session,
+                                               norn_snapshot *snapshot) NORN_NODISCARD;
 
 /// Arguments of norn_session_run. inputs[i], outputs[i] are in the plan's order.
-/// outputs[i].data: room for outputs[i].capacity in bytes is in output_bytes[i]; shapes are written back.
+/// outputs[i].data: room for outputs[i].capacity in bytes is in output_bytes[i]; shapes are written
+/// back.
 typedef struct norn_run_args {
     const norn_view *inputs;
     norn_view *outputs;
@@ -37,14 +41,17 @@ typedef struct norn_run_args {
 ///          grows its memory once). Outputs likewise; a too small output is INVALID_ARGUMENT.
 /// Memory   all pointers are borrowed until return; nothing is kept.
 /// Threads  safe on one session from many threads.
-/// Errors   INVALID_ARGUMENT   shape or dtype mismatch, an index outside its table; names the tensor
+/// Errors   INVALID_ARGUMENT   shape or dtype mismatch, an index outside its table; names the
+/// tensor
 ///          DEADLINE_EXCEEDED  `deadline_ns` passed before an instance was free
 ///          RESOURCE_EXHAUSTED memory; outputs untouched, a retry is safe
-NORN_API norn_status norn_session_run(norn_session *session, const norn_run_args *args) NORN_NODISCARD;
+NORN_API norn_status norn_session_run(norn_session *session,
+                                      const norn_run_args *args) NORN_NODISCARD;
 
 /// The copy-free form, used by the server: take an instance, place inputs in its staging memory,
 /// run, read outputs where they lie, give it back. One thread at a time an instance.
-NORN_API norn_status norn_instance_acquire(norn_session *session, int64_t deadline_ns, norn_instance **out) NORN_NODISCARD;
+NORN_API norn_status norn_instance_acquire(norn_session *session, int64_t deadline_ns,
+                                           norn_instance **out) NORN_NODISCARD;
 NORN_API void norn_instance_release(norn_instance *instance);
 
 /// Give input `index` its shape; returns where its dense elements go (64-byte aligned; valid until

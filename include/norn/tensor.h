@@ -49,8 +49,9 @@ typedef struct norn_string {
 /// A tensor somewhere in memory. Row-major.
 ///
 /// `row_stride` is the distance in elements between consecutive rows, a row being the innermost
-/// dimension; 0 means dense. Only kernels whose operator is marked NORN_OP_STRIDED see anything but 0.
-/// Memory   `data` is borrowed. NULL data with rank 0 and dtype NONE is an omitted optional input.
+/// dimension; 0 means dense. Only kernels whose operator is marked NORN_OP_STRIDED see anything but
+/// 0. Memory   `data` is borrowed. NULL data with rank 0 and dtype NONE is an omitted optional
+/// input.
 typedef struct norn_view {
     norn_dtype dtype;
     int32_t rank;

@@ -18,18 +18,21 @@ typedef struct norn_arena {
     size_t block_bytes;
 } norn_arena;
 
-void norn_arena_init(norn_arena *arena, norn_alloc alloc, size_t block_bytes); ///< allocates nothing
+void norn_arena_init(norn_arena *arena, norn_alloc alloc,
+                     size_t block_bytes); ///< allocates nothing
 void norn_arena_deinit(norn_arena *arena);
 /// Forget everything but keep the largest block for reuse.
 void norn_arena_reset(norn_arena *arena);
 
-norn_status norn_arena_take(norn_arena *arena, size_t count, size_t size, size_t align, void **out) NORN_NODISCARD; ///< zeroed
-norn_status norn_arena_string(norn_arena *arena, const char *bytes, size_t count, const char **out) NORN_NODISCARD; ///< adds NUL
+norn_status norn_arena_take(norn_arena *arena, size_t count, size_t size, size_t align,
+                            void **out) NORN_NODISCARD; ///< zeroed
+norn_status norn_arena_string(norn_arena *arena, const char *bytes, size_t count,
+                              const char **out) NORN_NODISCARD; ///< adds NUL
 norn_status norn_arena_format(norn_arena *arena, const char **out, const char *format, ...)
     __attribute__((format(printf, 3, 4))) NORN_NODISCARD;
 
 #define NORN_TAKE(arena, out) norn_arena_take((arena), 1, sizeof(**(out)), 16, (void **)(out))
-#define NORN_TAKE_ARRAY(arena, count, out)                                                         \
+#define NORN_TAKE_ARRAY(arena, count, out) \
     norn_arena_take((arena), (count), sizeof(**(out)), 16, (void **)(out))
 
 #endif

@@ -1,6 +1,6 @@
-/// A bounded JSON pull reader and a writer. One reader serves safetensors headers, norn.json and the
-/// tensors in request bodies (why not a packaged one: the core needs it with libc alone, and the
-/// request path must read numbers straight into batch memory).
+/// A bounded JSON pull reader and a writer. One reader serves safetensors headers, norn.json and
+/// the tensors in request bodies (why not a packaged one: the core needs it with libc alone, and
+/// the request path must read numbers straight into batch memory).
 ///
 /// Source   RFC 8259. Depth at most 64. Duplicate keys are passed on as they come.
 #ifndef NORN_BASE_JSON_H
@@ -24,9 +24,9 @@ typedef enum norn_json_kind {
 
 typedef struct norn_json_token {
     norn_json_kind kind;
-    norn_span text;   ///< KEY, STRING: between the quotes, escapes as they stand; NUMBER: the literal
-    bool escaped;     ///< KEY, STRING hold a backslash: norn_json_unescape
-    size_t offset;    ///< of the token in the document, for messages
+    norn_span text; ///< KEY, STRING: between the quotes, escapes as they stand; NUMBER: the literal
+    bool escaped;   ///< KEY, STRING hold a backslash: norn_json_unescape
+    size_t offset;  ///< of the token in the document, for messages
 } norn_json_token;
 
 typedef struct norn_json_reader {
@@ -42,13 +42,14 @@ void norn_json_init(norn_json_reader *reader, norn_span text);
 norn_status norn_json_next(norn_json_reader *reader, norn_json_token *token) NORN_NODISCARD;
 /// Skip the value that begins with `token` (already read), or the value after a KEY.
 norn_status norn_json_skip(norn_json_reader *reader, const norn_json_token *token) NORN_NODISCARD;
-/// Into UTF-8; `out` has room for text.count bytes. Errors INVALID_ARGUMENT: bad escape or surrogate.
+/// Into UTF-8; `out` has room for text.count bytes. Errors INVALID_ARGUMENT: bad escape or
+/// surrogate.
 norn_status norn_json_unescape(norn_span text, char *out, size_t *count) NORN_NODISCARD;
 bool norn_json_i64(norn_span number, int64_t *out); ///< false: not an integer, or out of range
 bool norn_json_f64(norn_span number, double *out);  ///< correctly rounded, locale-free
 
-/// Writing: text with quotes and escapes, bytes that are not UTF-8 as U+FFFD; the fewest digits that
-/// read back the same, with a point or an exponent ("1.0"). JSON has no NaN or infinity: null.
+/// Writing: text with quotes and escapes, bytes that are not UTF-8 as U+FFFD; the fewest digits
+/// that read back the same, with a point or an exponent ("1.0"). JSON has no NaN or infinity: null.
 void norn_json_put_string(norn_buffer *buffer, const char *bytes, size_t count);
 void norn_json_put_f32(norn_buffer *buffer, float value);
 void norn_json_put_f64(norn_buffer *buffer, double value);

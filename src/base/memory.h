@@ -9,7 +9,8 @@
 enum { NORN_HOST_ALIGN = 64 };
 
 /// `count * size` zeroed bytes (at least one). Errors RESOURCE_EXHAUSTED, *out NULL.
-norn_status norn_alloc_zeroed(norn_alloc alloc, size_t count, size_t size, void **out) NORN_NODISCARD;
+norn_status norn_alloc_zeroed(norn_alloc alloc, size_t count, size_t size,
+                              void **out) NORN_NODISCARD;
 /// The same, not zeroed: for buffers that are about to be written.
 norn_status norn_alloc_bytes(norn_alloc alloc, size_t bytes, void **out) NORN_NODISCARD;
 norn_status norn_alloc_string(norn_alloc alloc, const char *text, char **out) NORN_NODISCARD;
@@ -19,7 +20,7 @@ static inline void norn_free(norn_alloc alloc, void *memory) {
 
 /// NORN_NEW(alloc, &pointer): one zeroed object of the pointer's type.
 #define NORN_NEW(alloc, out) norn_alloc_zeroed((alloc), 1, sizeof(**(out)), (void **)(out))
-#define NORN_NEW_ARRAY(alloc, count, out)                                                          \
+#define NORN_NEW_ARRAY(alloc, count, out) \
     norn_alloc_zeroed((alloc), (count), sizeof(**(out)), (void **)(out))
 
 /// For tests: fails allocation number `fail_at` (counted from 0) and after; counts live blocks, so

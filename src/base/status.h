@@ -4,9 +4,10 @@
 
 #include "norn/status.h"
 
-/// norn_fail(status, format, ...): set this thread's message; its value is `status`. Never allocates;
-/// long text is cut with "…". A macro, so that the compiler sees that `return norn_fail(NORN_X, …)`
-/// does not return NORN_OK, and does not warn of outputs that a failed call left unset.
+/// norn_fail(status, format, ...): set this thread's message; its value is `status`. Never
+/// allocates; long text is cut with "…". A macro, so that the compiler sees that `return
+/// norn_fail(NORN_X, …)` does not return NORN_OK, and does not warn of outputs that a failed call
+/// left unset.
 #define norn_fail(status, ...) (norn_set_message(__VA_ARGS__), (status))
 void norn_set_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -14,17 +15,17 @@ void norn_set_message(const char *format, ...) __attribute__((format(printf, 1, 
 void norn_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /// The function owns nothing: return the error.
-#define NORN_TRY(expr)                                                                             \
-    do {                                                                                           \
-        norn_status norn_try_status_ = (expr);                                                     \
-        if (norn_try_status_ != NORN_OK) return norn_try_status_;                                  \
+#define NORN_TRY(expr)                                            \
+    do {                                                          \
+        norn_status norn_try_status_ = (expr);                    \
+        if (norn_try_status_ != NORN_OK) return norn_try_status_; \
     } while (0)
 
 /// Store the result in the function's `status` and go to its single `done:` on an error.
-#define NORN_TRY_DONE(expr)                                                                        \
-    do {                                                                                           \
-        status = (expr);                                                                           \
-        if (status != NORN_OK) goto done;                                                          \
+#define NORN_TRY_DONE(expr)               \
+    do {                                  \
+        status = (expr);                  \
+        if (status != NORN_OK) goto done; \
     } while (0)
 
 #endif

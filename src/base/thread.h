@@ -23,10 +23,10 @@ int32_t norn_core_count(void);
 /// `worker` is in [0, threads): use it to index per-thread scratch.
 typedef void (*norn_loop_fn)(void *context, int64_t begin, int64_t end, int32_t worker);
 
-/// Cover [0, count) with calls of `fn` on ranges that begin at a multiple of `grain` and are a multiple
-/// of it long (but the last); returns when all are done. Ranges are handed out as threads come free,
-/// so uneven work balances. Never allocates. count 0 calls nothing; count <= grain runs inline. pool
-/// NULL runs inline. `fn` must not start another loop on the same pool.
+/// Cover [0, count) with calls of `fn` on ranges that begin at a multiple of `grain` and are a
+/// multiple of it long (but the last); returns when all are done. Ranges are handed out as threads
+/// come free, so uneven work balances. Never allocates. count 0 calls nothing; count <= grain runs
+/// inline. pool NULL runs inline. `fn` must not start another loop on the same pool.
 void norn_pool_loop(norn_pool *pool, int64_t count, int64_t grain, norn_loop_fn fn, void *context);
 
 #endif

@@ -13,12 +13,15 @@ const cli_command cli_bench = {
     .operands = "MODEL|PLAN",
     .operand_count = 1,
     .summary = "time a model: throughput and latencies of each phase",
-    .details = "A closed loop: each of --concurrency callers runs the next batch as soon as it has the last. Inputs are\n"
-               "random where they are not given, several sets take turns, and ids spread over their tables as in traffic.\n\n"
+    .details = "A closed loop: each of --concurrency callers runs the next batch as soon as it has "
+               "the last. Inputs are\n"
+               "random where they are not given, several sets take turns, and ids spread over "
+               "their tables as in traffic.\n\n"
                "  norn bench model.norn --batch 64\n"
                "  norn bench model.norn --batch 256 --concurrency 2 --threads 1 --duration 10\n"
                "  norn bench model.norn --batch 64 --json | jq .run.p99_us\n"
-               "\nphases: acquire (wait for an instance), input (into staging memory, and to the GPU), compute, output (back), and\n"
+               "\nphases: acquire (wait for an instance), input (into staging memory, and to the "
+               "GPU), compute, output (back), and\n"
                "run, which is all but acquire.\n",
     .run = run,
 };
@@ -33,34 +36,41 @@ static double us(double ns) {
     return ns / 1e3;
 }
 
-static void print_text(const norn_bench_result *result, const norn_bench_options *options, int32_t threads) {
-    printf("batch %lld, %d caller%s, %d thread%s each, %.2f s, %lld runs\n", (long long)result->rows,
-           options->concurrency, options->concurrency == 1 ? "" : "s", threads, threads == 1 ? "" : "s",
-           result->elapsed_s, (long long)result->runs);
-    printf("throughput %.1f runs/s, %.0f rows/s\n\n%-10s %10s %10s", (double)result->runs / result->elapsed_s,
+static void print_text(const norn_bench_result *result, const norn_bench_options *options,
+                       int32_t threads) {
+    printf("batch %lld, %d caller%s, %d thread%s each, %.2f s, %lld runs\n",
+           (long long)result->rows, options->concurrency, options->concurrency == 1 ? "" : "s",
+           threads, threads == 1 ? "" : "s", result->elapsed_s, (long long)result->runs);
+    printf("throughput %.1f runs/s, %.0f rows/s\n\n%-10s %10s %10s",
+           (double)result->runs / result->elapsed_s,
            (double)(result->runs * result->rows) / result->elapsed_s, "us", "min", "mean");
     for (int q = 0; q < QUANTILE_COUNT; ++q) printf(" %10s", quantiles[q].name);
     printf(" %10s\n", "max");
     for (int p = 0; p < NORN_BENCH_PHASES; ++p) {
         const norn_histogram *phase = &result->phase[p];
-        printf("%-10s %10.2f %10.2f", norn_bench_phase_name((norn_bench_phase)p), us((double)phase->min_ns),
-               us(norn_histogram_mean(phase)));
-        for (int q = 0; q < QUANTILE_COUNT; ++q) printf(" %10.2f", us(norn_histogram_quantile(phase, quantiles[q].quantile)));
+        printf("%-10s %10.2f %10.2f", norn_bench_phase_name((norn_bench_phase)p),
+               us((double)phase->min_ns), us(norn_histogram_mean(phase)));
+        for (int q = 0; q < QUANTILE_COUNT; ++q)
+            printf(" %10.2f", us(norn_histogram_quantile(phase, quantiles[q].quantile)));
         printf(" %10.2f\n", us((double)phase->max_ns));
     }
 }
 
-static void print_json(const norn_bench_result *result, const norn_bench_options *options, int32_t threads) {
+static void print_json(const norn_bench_result *result, const norn_bench_options *options,
+                       int32_t threads) {
     printf("{\"batch\":%lld,\"concurrency\":%d,\"threads\":%d,\"duration_s\":%.3f,\"runs\":%lld,"
            "\"throughput_per_s\":%.3f,\"rows_per_s\":%.1f",
-           (long long)result->rows, options->concurrency, threads, result->elapsed_s, (long long)result->runs,
-           (double)result->runs / result->elapsed_s, (double)(result->runs * result->rows) / result->elapsed_s);
+           (long long)result->rows, options->concurrency, threads, result->elapsed_s,
+           (long long)result->runs, (double)result->runs / result->elapsed_s,
+           (double)(result->runs * result->rows) / result->elapsed_s);
     for (int p = 0; p < NORN_BENCH_PHASES; ++p) {
         const norn_histogram *phase = &result->phase[p];
-        printf(",\"%s\":{\"min_us\":%.3f,\"mean_us\":%.3f", norn_bench_phase_name((norn_bench_phase)p),
-               us((double)phase->min_ns), us(norn_histogram_mean(phase)));
+        printf(",\"%s\":{\"min_us\":%.3f,\"mean_us\":%.3f",
+               norn_bench_phase_name((norn_bench_phase)p), us((double)phase->min_ns),
+               us(norn_histogram_mean(phase)));
         for (int q = 0; q < QUANTILE_COUNT; ++q)
-            printf(",\"%s_us\":%.3f", quantiles[q].name, us(norn_histogram_quantile(phase, quantiles[q].quantile)));
+            printf(",\"%s_us\":%.3f", quantiles[q].name,
+                   us(norn_histogram_quantile(phase, quantiles[q].quantile)));
         printf(",\"max_us\":%.3f}", us((double)phase->max_ns));
     }
     printf("}\n");
@@ -76,11 +86,14 @@ static int run(int argc, char **argv) {
     bool json = false;
     const cli_option options[] = {
         {"--batch", 'b', CLI_INT, &batch, "N", "rows of a run (default 1)"},
-        {"--concurrency", 'c', CLI_INT, &concurrency, "N", "callers, each with an instance of its own (default 1)"},
-        {"--threads", 0, CLI_INT, &threads, "N", "compute threads of an instance (default: all cores shared out)"},
+        {"--concurrency", 'c', CLI_INT, &concurrency, "N",
+         "callers, each with an instance of its own (default 1)"},
+        {"--threads", 0, CLI_INT, &threads, "N",
+         "compute threads of an instance (default: all cores shared out)"},
         {"--duration", 'd', CLI_REAL, &duration, "S", "seconds to measure (default 3)"},
         {"--warmup", 0, CLI_REAL, &warmup, "S", "seconds before measuring (default 0.5)"},
-        {"--input", 'i', CLI_LIST, &named, "NAME=FILE.npy", "an input; may be given many times. Others are random"},
+        {"--input", 'i', CLI_LIST, &named, "NAME=FILE.npy",
+         "an input; may be given many times. Others are random"},
         {"--shapes", 0, CLI_TEXT, &shapes, "S", "shapes of inputs: NAME:2x13,OTHER:2x26"},
         {"--input-sets", 0, CLI_INT, &sets, "N", "different inputs that take turns (default 8)"},
         {"--seed", 0, CLI_INT, &seed, "N", "of the inputs (default 1)"},
@@ -95,9 +108,12 @@ static int run(int argc, char **argv) {
     int exit_status;
     size_t shape_count = 0;
     norn_arena_init(&arena, norn_alloc_heap(), 4096);
-    if (!cli_parse(&cli_bench, options, sizeof options / sizeof options[0], argc, argv, &operands, &exit_status)) goto done;
+    if (!cli_parse(&cli_bench, options, sizeof options / sizeof options[0], argc, argv, &operands,
+                   &exit_status))
+        goto done;
     if (concurrency < 1 || concurrency > 1024 || sets < 1 || sets > 4096 || threads > 1024) {
-        exit_status = cli_error(&cli_bench, CLI_WRONG, "1 to 1024 callers, at most 1024 threads, 1 to 4096 input sets");
+        exit_status = cli_error(&cli_bench, CLI_WRONG,
+                                "1 to 1024 callers, at most 1024 threads, 1 to 4096 input sets");
         goto done;
     }
     if (!cli_shapes(&cli_bench, "--shapes", shapes, &given, &shape_count)) {
@@ -110,7 +126,10 @@ static int run(int argc, char **argv) {
     if (exit_status != CLI_DONE) goto done;
     const norn_bench_options bench = {
         .given = inputs.views,
-        .inputs = {.batch = batch, .shapes = given, .shape_count = shape_count, .seed = (uint64_t)seed},
+        .inputs = {.batch = batch,
+                   .shapes = given,
+                   .shape_count = shape_count,
+                   .seed = (uint64_t)seed},
         .concurrency = (int32_t)concurrency,
         .threads = (int32_t)threads,
         .duration_s = duration,
@@ -120,11 +139,15 @@ static int run(int argc, char **argv) {
     result = aligned_alloc(64, (sizeof *result + 63) / 64 * 64);
     if (!result) {
         exit_status = cli_error(&cli_bench, CLI_FAILED, "out of memory");
-    } else if (norn_bench(loaded.plan, loaded.snapshot, &bench, norn_alloc_heap(), result) != NORN_OK) {
+    } else if (norn_bench(loaded.plan, loaded.snapshot, &bench, norn_alloc_heap(), result) !=
+               NORN_OK) {
         exit_status = cli_failed(&cli_bench);
     } else {
         const int32_t share = norn_core_count() / (int32_t)concurrency;
-        (json ? print_json : print_text)(result, &bench, threads ? (int32_t)threads : share > 0 ? share : 1);
+        (json ? print_json : print_text)(result, &bench,
+                                         threads     ? (int32_t)threads
+                                         : share > 0 ? share
+                                                     : 1);
     }
 done:
     free(result);

@@ -20,12 +20,15 @@ const cli_command cli_run = {
     .operands = "MODEL|PLAN",
     .operand_count = 1,
     .summary = "run a model once on given or random inputs",
-    .details = "Inputs are .npy files; what is not given is random, of the declared shape, and said to be so. Outputs are\n"
-               "written as DIR/NAME.npy ('/' in a name becomes '_').\n\n"
-               "  norn run model.onnx --output-dir out\n"
-               "  norn run model.norn --input dense=dense.npy --input sparse=sparse.npy --output-dir out\n"
-               "  norn run model.onnx --input-dir in --expect expected --rtol 1e-5    compare with DIR/NAME.npy\n"
-               "  norn run model.onnx --shapes dense:64x13,sparse:64x26\n",
+    .details =
+        "Inputs are .npy files; what is not given is random, of the declared shape, and said to be "
+        "so. Outputs are\n"
+        "written as DIR/NAME.npy ('/' in a name becomes '_').\n\n"
+        "  norn run model.onnx --output-dir out\n"
+        "  norn run model.norn --input dense=dense.npy --input sparse=sparse.npy --output-dir out\n"
+        "  norn run model.onnx --input-dir in --expect expected --rtol 1e-5    compare with "
+        "DIR/NAME.npy\n"
+        "  norn run model.onnx --shapes dense:64x13,sparse:64x26\n",
     .run = run,
 };
 
@@ -57,21 +60,24 @@ static int fill_missing(run_state *state) {
                                        .seed = (uint64_t)state->options->seed};
     int64_t *symbols;
     char text[NORN_VIEW_TEXT];
-    if (norn_random_bind(state->loaded.plan, &random, state->inputs.views, &state->arena, &symbols) != NORN_OK)
+    if (norn_random_bind(state->loaded.plan, &random, state->inputs.views, &state->arena,
+                         &symbols) != NORN_OK)
         return cli_failed(&cli_run);
     for (size_t i = 0; i < state->inputs.count; ++i) {
         if (state->inputs.files[i]) continue;
-        if (norn_random_fill(state->loaded.plan, state->loaded.snapshot, symbols, i, random.seed, &state->arena,
-                             &state->inputs.views[i]) != NORN_OK)
+        if (norn_random_fill(state->loaded.plan, state->loaded.snapshot, symbols, i, random.seed,
+                             &state->arena, &state->inputs.views[i]) != NORN_OK)
             return cli_failed(&cli_run);
-        fprintf(stderr, "input '%s' is random: %s, seed %lld\n", norn_plan_input(state->loaded.plan, i)->name,
+        fprintf(stderr, "input '%s' is random: %s, seed %lld\n",
+                norn_plan_input(state->loaded.plan, i)->name,
                 norn_view_text(&state->inputs.views[i], text), (long long)state->options->seed);
     }
     return CLI_DONE;
 }
 
 static norn_status place_and_run(run_state *state) {
-    const norn_session_options session = {.instances = 1, .threads = (int32_t)state->options->threads,
+    const norn_session_options session = {.instances = 1,
+                                          .threads = (int32_t)state->options->threads,
                                           .snapshot = state->loaded.snapshot};
     NORN_TRY(norn_session_create(state->loaded.plan, &session, norn_alloc_heap(), &state->session));
     NORN_TRY(norn_instance_acquire(state->session, 0, &state->instance));
@@ -86,15 +92,19 @@ static norn_status place_and_run(run_state *state) {
     return norn_instance_run(state->instance);
 }
 
-// ---- outputs ----------------------------------------------------------------------------------------
+// ---- outputs
+// ----------------------------------------------------------------------------------------
 
 static int write_outputs(const run_state *state) {
     char path[CLI_PATH_BYTES];
     if (mkdir(state->options->output_dir, 0777) != 0 && errno != EEXIST)
-        return cli_error(&cli_run, CLI_FAILED, "--output-dir '%s': %s", state->options->output_dir, strerror(errno));
+        return cli_error(&cli_run, CLI_FAILED, "--output-dir '%s': %s", state->options->output_dir,
+                         strerror(errno));
     for (size_t i = 0; i < state->output_count; ++i) {
-        cli_npy_path(state->options->output_dir, norn_plan_output(state->loaded.plan, i)->name, path);
-        if (norn_npy_write(path, norn_instance_output(state->instance, i), norn_alloc_heap()) != NORN_OK)
+        cli_npy_path(state->options->output_dir, norn_plan_output(state->loaded.plan, i)->name,
+                     path);
+        if (norn_npy_write(path, norn_instance_output(state->instance, i), norn_alloc_heap()) !=
+            NORN_OK)
             return cli_failed(&cli_run);
     }
     return CLI_DONE;
@@ -114,7 +124,8 @@ static bool same_value(double got, double wanted, double rtol, double atol) {
 static comparison compare(const norn_view *got, const norn_view *wanted, double rtol, double atol) {
     comparison c = {.elems = norn_view_elems(wanted), .first_wrong = -1};
     for (int64_t i = 0; i < c.elems; ++i) {
-        const double a = norn_element_f64(got->dtype, got->data, i), b = norn_element_f64(wanted->dtype, wanted->data, i);
+        const double a = norn_element_f64(got->dtype, got->data, i),
+                     b = norn_element_f64(wanted->dtype, wanted->data, i);
         const double error = fabs(a - b);
         if (error > c.max_abs) c.max_abs = error;
         if (fabs(b) > atol && error / fabs(b) > c.max_rel) c.max_rel = error / fabs(b);
@@ -137,18 +148,21 @@ static int expect_output(const run_state *state, size_t index) {
     if (cli_npy_load(path, &file, &wanted) != NORN_OK) {
         exit_status = cli_failed(&cli_run);
     } else if (got->dtype != wanted.dtype || !norn_view_same_shape(got, &wanted)) {
-        exit_status = cli_error(&cli_run, CLI_FAILED, "output '%s' is %s, expected %s", name, norn_view_text(got, got_text),
-                                norn_view_text(&wanted, wanted_text));
+        exit_status =
+            cli_error(&cli_run, CLI_FAILED, "output '%s' is %s, expected %s", name,
+                      norn_view_text(got, got_text), norn_view_text(&wanted, wanted_text));
     } else {
         const comparison c = compare(got, &wanted, options->rtol, options->atol);
-        printf("%-24s %-20s max abs %.3g  max rel %.3g  %s\n", name, norn_view_text(got, got_text), c.max_abs, c.max_rel,
-               c.wrong ? "DIFFERS" : "ok");
+        printf("%-24s %-20s max abs %.3g  max rel %.3g  %s\n", name, norn_view_text(got, got_text),
+               c.max_abs, c.max_rel, c.wrong ? "DIFFERS" : "ok");
         if (c.wrong)
             exit_status = cli_error(&cli_run, CLI_FAILED,
-                                    "output '%s': %lld of %lld elements differ by more than %g + %g * |expected|; the first, "
+                                    "output '%s': %lld of %lld elements differ by more than %g + "
+                                    "%g * |expected|; the first, "
                                     "element %lld, is %.9g, expected %.9g",
-                                    name, (long long)c.wrong, (long long)c.elems, options->atol, options->rtol,
-                                    (long long)c.first_wrong, norn_element_f64(got->dtype, got->data, c.first_wrong),
+                                    name, (long long)c.wrong, (long long)c.elems, options->atol,
+                                    options->rtol, (long long)c.first_wrong,
+                                    norn_element_f64(got->dtype, got->data, c.first_wrong),
                                     norn_element_f64(wanted.dtype, wanted.data, c.first_wrong));
     }
     norn_file_unmap(file);
@@ -161,7 +175,8 @@ static void print_outputs(const run_state *state) {
     for (size_t i = 0; i < state->output_count; ++i) {
         const norn_view *view = norn_instance_output(state->instance, i);
         const int64_t elems = norn_view_elems(view);
-        printf("%-24s %-20s", norn_plan_output(state->loaded.plan, i)->name, norn_view_text(view, text));
+        printf("%-24s %-20s", norn_plan_output(state->loaded.plan, i)->name,
+               norn_view_text(view, text));
         for (int64_t e = 0; e < elems && e < 8 && view->dtype != NORN_STRING; ++e)
             printf(" %.7g", norn_element_f64(view->dtype, view->data, e));
         printf("%s\n", elems > 8 ? " …" : "");
@@ -171,13 +186,16 @@ static void print_outputs(const run_state *state) {
 static int run_loaded(run_state *state) {
     int exit_status;
     state->output_count = norn_plan_output_count(state->loaded.plan);
-    if (!cli_shapes(&cli_run, "--shapes", state->options->shapes, &state->shapes, &state->shape_count)) return CLI_WRONG;
-    exit_status = cli_take_inputs(&cli_run, state->loaded.plan, &state->options->inputs, state->options->input_dir,
-                                  &state->arena, &state->inputs);
+    if (!cli_shapes(&cli_run, "--shapes", state->options->shapes, &state->shapes,
+                    &state->shape_count))
+        return CLI_WRONG;
+    exit_status = cli_take_inputs(&cli_run, state->loaded.plan, &state->options->inputs,
+                                  state->options->input_dir, &state->arena, &state->inputs);
     if (exit_status != CLI_DONE) return exit_status;
     if ((exit_status = fill_missing(state)) != CLI_DONE) return exit_status;
     if (place_and_run(state) != NORN_OK) return cli_failed(&cli_run);
-    if (state->options->output_dir && (exit_status = write_outputs(state)) != CLI_DONE) return exit_status;
+    if (state->options->output_dir && (exit_status = write_outputs(state)) != CLI_DONE)
+        return exit_status;
     for (size_t i = 0; state->options->expect && i < state->output_count; ++i) {
         const int one = expect_output(state, i);
         if (one != CLI_DONE) exit_status = one;
@@ -198,10 +216,13 @@ static void forget(run_state *state) {
 static int run(int argc, char **argv) {
     run_options o = {.rtol = 1e-5, .atol = 1e-6, .seed = 1};
     const cli_option options[] = {
-        {"--input", 'i', CLI_LIST, &o.inputs, "NAME=FILE", "an input from a .npy file; may be repeated"},
-        {"--input-dir", 0, CLI_TEXT, &o.input_dir, "DIR", "take every input NAME from DIR/NAME.npy where it is there"},
+        {"--input", 'i', CLI_LIST, &o.inputs, "NAME=FILE",
+         "an input from a .npy file; may be repeated"},
+        {"--input-dir", 0, CLI_TEXT, &o.input_dir, "DIR",
+         "take every input NAME from DIR/NAME.npy where it is there"},
         {"--output-dir", 'o', CLI_TEXT, &o.output_dir, "DIR", "write every output to DIR/NAME.npy"},
-        {"--expect", 0, CLI_TEXT, &o.expect, "DIR", "compare every output with DIR/NAME.npy; exit status 1 if one differs"},
+        {"--expect", 0, CLI_TEXT, &o.expect, "DIR",
+         "compare every output with DIR/NAME.npy; exit status 1 if one differs"},
         {"--rtol", 0, CLI_REAL, &o.rtol, "R", "relative tolerance (default 1e-5)"},
         {"--atol", 0, CLI_REAL, &o.atol, "A", "absolute tolerance (default 1e-6)"},
         {"--shapes", 0, CLI_TEXT, &o.shapes, "S", "shapes of random inputs: NAME:2x13,OTHER:2x26"},
@@ -213,7 +234,8 @@ static int run(int argc, char **argv) {
     run_state state = {.options = &o};
     cli_list operands;
     int exit_status;
-    if (cli_parse(&cli_run, options, sizeof options / sizeof options[0], argc, argv, &operands, &exit_status)) {
+    if (cli_parse(&cli_run, options, sizeof options / sizeof options[0], argc, argv, &operands,
+                  &exit_status)) {
         norn_arena_init(&state.arena, norn_alloc_heap(), 1 << 16);
         exit_status = cli_load(&cli_run, &o.compile, operands.at[0], &state.loaded);
         if (exit_status == CLI_DONE) exit_status = run_loaded(&state);

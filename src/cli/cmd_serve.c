@@ -11,18 +11,22 @@ const cli_command cli_serve = {
     .operands = "",
     .operand_count = 0,
     .summary = "serve every model of a repository over HTTP and gRPC",
-    .details = "The repository is a folder of MODEL/VERSION/: model.onnx or model.norn, tables/, norn.json. The newest\n"
-               "version of each model is served with the Open Inference Protocol (KServe v2). SIGTERM drains and stops.\n\n"
-               "  norn serve --repository repository\n"
-               "  curl localhost:8000/v2/models/movielens\n"
-               "  norn serve --repository repository --http-port 0    any free port; the log says which\n",
+    .details =
+        "The repository is a folder of MODEL/VERSION/: model.onnx or model.norn, tables/, "
+        "norn.json. The newest\n"
+        "version of each model is served with the Open Inference Protocol (KServe v2). SIGTERM "
+        "drains and stops.\n\n"
+        "  norn serve --repository repository\n"
+        "  curl localhost:8000/v2/models/movielens\n"
+        "  norn serve --repository repository --http-port 0    any free port; the log says which\n",
     .run = run,
 };
 
 #if NORN_HAVE_SERVE
 static int run(int argc, char **argv) {
     const char *repository = NULL, *host = NULL, *device = NULL;
-    int64_t http = 8000, grpc = 8001, metrics = 8002, io = 0, instances = 0, threads = 0, batch = 0, delay = 0, queue = 0;
+    int64_t http = 8000, grpc = 8001, metrics = 8002, io = 0, instances = 0, threads = 0, batch = 0,
+            delay = 0, queue = 0;
     int64_t request_bytes = 0, drain_ms = 0;
     bool no_http = false, no_grpc = false, no_metrics = false;
     const cli_option options[] = {
@@ -34,27 +38,36 @@ static int run(int argc, char **argv) {
         {"--no-http", 0, CLI_FLAG, &no_http, NULL, "do not listen for HTTP"},
         {"--no-grpc", 0, CLI_FLAG, &no_grpc, NULL, "do not listen for gRPC"},
         {"--no-metrics", 0, CLI_FLAG, &no_metrics, NULL, "do not serve the metrics page"},
-        {"--device", 0, CLI_TEXT, &device, "DEVICE", "cpu (default), cuda or cuda:N; norn.json wins"},
-        {"--instances", 0, CLI_INT, &instances, "N", "batches in flight a model (default 1); norn.json wins"},
-        {"--threads", 0, CLI_INT, &threads, "N", "compute threads an instance (default: all cores shared out)"},
-        {"--max-batch", 0, CLI_INT, &batch, "N", "largest batch (default 1024); larger requests are split"},
-        {"--batch-delay-us", 0, CLI_INT, &delay, "US", "how long a request waits for company (default 0)"},
+        {"--device", 0, CLI_TEXT, &device, "DEVICE",
+         "cpu (default), cuda or cuda:N; norn.json wins"},
+        {"--instances", 0, CLI_INT, &instances, "N",
+         "batches in flight a model (default 1); norn.json wins"},
+        {"--threads", 0, CLI_INT, &threads, "N",
+         "compute threads an instance (default: all cores shared out)"},
+        {"--max-batch", 0, CLI_INT, &batch, "N",
+         "largest batch (default 1024); larger requests are split"},
+        {"--batch-delay-us", 0, CLI_INT, &delay, "US",
+         "how long a request waits for company (default 0)"},
         {"--queue-limit", 0, CLI_INT, &queue, "N", "requests that may wait a model (default 4096)"},
         {"--io-threads", 0, CLI_INT, &io, "N", "default: one for every two cores"},
         {"--max-request-bytes", 0, CLI_INT, &request_bytes, "BYTES", "default 268435456"},
-        {"--drain-ms", 0, CLI_INT, &drain_ms, "MS", "how long requests may take after SIGTERM (default 30000)"},
+        {"--drain-ms", 0, CLI_INT, &drain_ms, "MS",
+         "how long requests may take after SIGTERM (default 30000)"},
     };
     cli_list operands;
     int exit_status;
-    if (!cli_parse(&cli_serve, options, sizeof options / sizeof options[0], argc, argv, &operands, &exit_status)) {
+    if (!cli_parse(&cli_serve, options, sizeof options / sizeof options[0], argc, argv, &operands,
+                   &exit_status)) {
         cli_list_free(&operands);
         return exit_status;
     }
     cli_list_free(&operands);
     if (!repository) return cli_error(&cli_serve, CLI_WRONG, "say which models: --repository DIR");
-    if (http > 65535 || grpc > 65535 || metrics > 65535) return cli_error(&cli_serve, CLI_WRONG, "a port is at most 65535");
+    if (http > 65535 || grpc > 65535 || metrics > 65535)
+        return cli_error(&cli_serve, CLI_WRONG, "a port is at most 65535");
     if (io > 64 || instances > 1024 || threads > 1024)
-        return cli_error(&cli_serve, CLI_WRONG, "at most 64 --io-threads, 1024 --instances and 1024 --threads");
+        return cli_error(&cli_serve, CLI_WRONG,
+                         "at most 64 --io-threads, 1024 --instances and 1024 --threads");
     const norn_serve_options serve = {
         .repository = repository,
         .host = host,
@@ -76,7 +89,9 @@ static int run(int argc, char **argv) {
 #else
 static int run(int argc, char **argv) {
     (void)argc, (void)argv;
-    return cli_error(&cli_serve, CLI_FAILED, "this build has no server: libevent and nghttp2 were not found when it was "
-                                             "configured; install them (Debian: libevent-dev libnghttp2-dev) and build again");
+    return cli_error(
+        &cli_serve, CLI_FAILED,
+        "this build has no server: libevent and nghttp2 were not found when it was "
+        "configured; install them (Debian: libevent-dev libnghttp2-dev) and build again");
 }
 #endif

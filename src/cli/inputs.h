@@ -14,8 +14,8 @@ typedef struct cli_inputs {
 
 /// `named`: NAME=FILE.npy each; `dir` (may be NULL): DIR/NAME.npy for inputs that are not named.
 /// CLI_DONE, or an exit status with a line on stderr; cli_inputs_free either way.
-int cli_take_inputs(const cli_command *command, const norn_plan *plan, const cli_list *named, const char *dir,
-                    norn_arena *arena, cli_inputs *out);
+int cli_take_inputs(const cli_command *command, const norn_plan *plan, const cli_list *named,
+                    const char *dir, norn_arena *arena, cli_inputs *out);
 void cli_inputs_free(cli_inputs *inputs);
 
 /// "DIR/NAME.npy"; '/' in the name becomes '_'.

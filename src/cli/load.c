@@ -18,7 +18,8 @@ static int parse_precision(const cli_command *command, const char *text, norn_pr
     return CLI_DONE;
 }
 
-int cli_compile_model(const cli_command *command, const cli_compiling *options, const norn_model *model, norn_plan **out) {
+int cli_compile_model(const cli_command *command, const cli_compiling *options,
+                      const norn_model *model, norn_plan **out) {
     norn_compile_options compile = {.device = options->device,
                                     .max_batch = options->max_batch,
                                     .table_threshold = options->table_threshold,
@@ -77,13 +78,15 @@ static int open_tables(const cli_command *command, const char *path, cli_loaded 
     return CLI_DONE;
 }
 
-static int open_plan(const cli_command *command, const cli_compiling *options, const char *path, cli_loaded *out) {
+static int open_plan(const cli_command *command, const cli_compiling *options, const char *path,
+                     cli_loaded *out) {
     char inside[4096];
     norn_model *model;
     (void)snprintf(inside, sizeof inside, "%s/model.norn", path);
     const char *plan = ends_with(path, ".norn") ? path : norn_path_is_file(inside) ? inside : NULL;
     if (plan) {
-        if (norn_plan_load(plan, norn_alloc_heap(), &out->plan) != NORN_OK) return cli_failed(command);
+        if (norn_plan_load(plan, norn_alloc_heap(), &out->plan) != NORN_OK)
+            return cli_failed(command);
         return CLI_DONE;
     }
     const int64_t begin_ns = norn_clock_now_ns();
@@ -91,12 +94,15 @@ static int open_plan(const cli_command *command, const cli_compiling *options, c
     const int exit_status = cli_compile_model(command, options, model, &out->plan);
     norn_model_close(model);
     if (exit_status == CLI_DONE && !out->plan)
-        return cli_error(command, CLI_WRONG, "--stop-after leaves nothing to %s; use it with norn compile", command->name);
+        return cli_error(command, CLI_WRONG,
+                         "--stop-after leaves nothing to %s; use it with norn compile",
+                         command->name);
     out->compile_s = (double)(norn_clock_now_ns() - begin_ns) / 1e9;
     return exit_status;
 }
 
-int cli_load(const cli_command *command, const cli_compiling *options, const char *path, cli_loaded *out) {
+int cli_load(const cli_command *command, const cli_compiling *options, const char *path,
+             cli_loaded *out) {
     *out = (cli_loaded){0};
     int exit_status = open_plan(command, options, path, out);
     if (exit_status == CLI_DONE) exit_status = open_tables(command, path, out);

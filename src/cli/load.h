@@ -1,4 +1,5 @@
-/// What `run`, `bench` and `inspect` take: a model, a package's version folder or a plan, made ready to run.
+/// What `run`, `bench` and `inspect` take: a model, a package's version folder or a plan, made
+/// ready to run.
 #ifndef NORN_CLI_LOAD_H
 #define NORN_CLI_LOAD_H
 
@@ -6,26 +7,40 @@
 
 /// Options that say how a model is compiled; put CLI_COMPILE_OPTIONS(&x) into a command's table.
 typedef struct cli_compiling {
-    const char *device, *precision, *min_shapes, *opt_shapes, *max_shapes, *print_after, *stop_after, *batch_dim;
+    const char *device, *precision, *min_shapes, *opt_shapes, *max_shapes, *print_after,
+        *stop_after, *batch_dim;
     int64_t max_batch, table_threshold;
 } cli_compiling;
 
-#define CLI_COMPILE_OPTIONS(c)                                                                     \
-    {"--device", 0, CLI_TEXT, &(c)->device, "DEVICE", "cpu (default), cuda or cuda:N"},            \
-    {"--precision", 0, CLI_TEXT, &(c)->precision, "P", "fp32 (default, exact) or tf32 (CUDA matrix products)"},          \
-    {"--min-shapes", 0, CLI_TEXT, &(c)->min_shapes, "S", "profile by input: NAME:1x13,OTHER:1x26"},\
-    {"--opt-shapes", 0, CLI_TEXT, &(c)->opt_shapes, "S", "shapes that matter most"},               \
-    {"--max-shapes", 0, CLI_TEXT, &(c)->max_shapes, "S", "largest shapes that memory is planned for"},                   \
-    {"--max-batch", 0, CLI_INT, &(c)->max_batch, "N", "largest batch where --max-shapes is silent (default 1024)"},      \
-    {"--batch-dim", 0, CLI_TEXT, &(c)->batch_dim, "INPUT:0", "which dimension is the batch, where Norn guesses wrong"},   \
-    {"--table-threshold", 0, CLI_INT, &(c)->table_threshold, "BYTES",                              \
-     "gathered initializers from this size become tables (default 1048576)"},                      \
-    {"--print-after", 0, CLI_TEXT, &(c)->print_after, "PASS", "print the graph after this pass, or after all"},          \
-    {"--stop-after", 0, CLI_TEXT, &(c)->stop_after, "PASS", "run no pass after this one"}
+#define CLI_COMPILE_OPTIONS(c)                                                                  \
+    {"--device", 0, CLI_TEXT, &(c)->device, "DEVICE", "cpu (default), cuda or cuda:N"},         \
+        {"--precision",   0,   CLI_TEXT,                                                        \
+         &(c)->precision, "P", "fp32 (default, exact) or tf32 (CUDA matrix products)"},         \
+        {"--min-shapes",   0,   CLI_TEXT,                                                       \
+         &(c)->min_shapes, "S", "profile by input: NAME:1x13,OTHER:1x26"},                      \
+        {"--opt-shapes", 0, CLI_TEXT, &(c)->opt_shapes, "S", "shapes that matter most"},        \
+        {"--max-shapes",   0,   CLI_TEXT,                                                       \
+         &(c)->max_shapes, "S", "largest shapes that memory is planned for"},                   \
+        {"--max-batch",   0,   CLI_INT,                                                         \
+         &(c)->max_batch, "N", "largest batch where --max-shapes is silent (default 1024)"},    \
+        {"--batch-dim",   0,         CLI_TEXT,                                                  \
+         &(c)->batch_dim, "INPUT:0", "which dimension is the batch, where Norn guesses wrong"}, \
+        {"--table-threshold",                                                                   \
+         0,                                                                                     \
+         CLI_INT,                                                                               \
+         &(c)->table_threshold,                                                                 \
+         "BYTES",                                                                               \
+         "gathered initializers from this size become tables (default 1048576)"},               \
+        {"--print-after",   0,      CLI_TEXT,                                                   \
+         &(c)->print_after, "PASS", "print the graph after this pass, or after all"},           \
+    {                                                                                           \
+        "--stop-after", 0, CLI_TEXT, &(c)->stop_after, "PASS", "run no pass after this one"     \
+    }
 
-/// Compile `model` as the options say. CLI_DONE, or an exit status with a line on stderr. *out stays NULL with
-/// CLI_DONE when --stop-after ended it.
-int cli_compile_model(const cli_command *command, const cli_compiling *options, const norn_model *model, norn_plan **out);
+/// Compile `model` as the options say. CLI_DONE, or an exit status with a line on stderr. *out
+/// stays NULL with CLI_DONE when --stop-after ended it.
+int cli_compile_model(const cli_command *command, const cli_compiling *options,
+                      const norn_model *model, norn_plan **out);
 
 typedef struct cli_loaded {
     norn_plan *plan;
@@ -35,7 +50,8 @@ typedef struct cli_loaded {
 } cli_loaded;
 
 /// `path`: MODEL.onnx, a folder with model.onnx (or model.norn) and tables/, or PLAN.norn.
-int cli_load(const cli_command *command, const cli_compiling *options, const char *path, cli_loaded *out);
+int cli_load(const cli_command *command, const cli_compiling *options, const char *path,
+             cli_loaded *out);
 void cli_unload(cli_loaded *loaded);
 
 #endif

@@ -8,15 +8,18 @@ static const cli_command *const commands[] = {&cli_inspect, &cli_compile, &cli_r
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
 static void print_usage(FILE *to) {
-    fprintf(to, "norn " NORN_VERSION ": compile trained ranking models and serve them\n\nusage: norn COMMAND …\n\n");
-    for (size_t i = 0; i < COMMAND_COUNT; ++i) fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(to, "norn " NORN_VERSION
+                ": compile trained ranking models and serve them\n\nusage: norn COMMAND …\n\n");
+    for (size_t i = 0; i < COMMAND_COUNT; ++i)
+        fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     fprintf(to, "\nA first session:\n"
                 "  norn inspect model.onnx                     see what is in it\n"
                 "  norn compile model.onnx -o model.norn       compile it for this CPU\n"
                 "  norn run model.norn --output-dir out        run it once on random inputs\n"
                 "  norn bench model.norn --batch 64            see how fast it is\n"
                 "  norn serve --repository repository          serve every model of a folder\n"
-                "\n`norn COMMAND --help` teaches each. Exit status: 0 done, 1 the work failed, 2 the command line was wrong.\n");
+                "\n`norn COMMAND --help` teaches each. Exit status: 0 done, 1 the work failed, 2 "
+                "the command line was wrong.\n");
 }
 
 int main(int argc, char **argv) {
@@ -25,7 +28,8 @@ int main(int argc, char **argv) {
         print_usage(stderr);
         return CLI_WRONG;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         print_usage(stdout);
         return CLI_DONE;
     }

@@ -37,7 +37,8 @@ static bool list_add(cli_list *list, const char *text) {
     return true;
 }
 
-// ---- did you mean -----------------------------------------------------------------------------------
+// ---- did you mean
+// -----------------------------------------------------------------------------------
 
 enum { WORD_MAX = 32 };
 
@@ -72,14 +73,15 @@ const char *cli_nearest(const char *word, const char *const *names, size_t count
     return best;
 }
 
-// ---- help -------------------------------------------------------------------------------------------
+// ---- help
+// -------------------------------------------------------------------------------------------
 
 static void print_option(const cli_option *option) {
     char left[64];
     const char *line = option->help;
-    snprintf(left, sizeof left, "%s%c%s%s%s%s", option->letter ? "-" : "  ", option->letter ? option->letter : ' ',
-             option->letter ? ", " : " ", option->name, option->argument ? " " : "",
-             option->argument ? option->argument : "");
+    snprintf(left, sizeof left, "%s%c%s%s%s%s", option->letter ? "-" : "  ",
+             option->letter ? option->letter : ' ', option->letter ? ", " : " ", option->name,
+             option->argument ? " " : "", option->argument ? option->argument : "");
     printf("  %-30s ", left);
     if (strlen(left) > 30) printf("\n%33s", "");
     while (line) {
@@ -91,30 +93,37 @@ static void print_option(const cli_option *option) {
 }
 
 static void print_help(const cli_command *command, const cli_option *options, size_t count) {
-    printf("norn %s: %s\n\nusage: norn %s%s%s [options]\n\n%s", command->name, command->summary, command->name,
-           command->operand_count ? " " : "", command->operands, command->details);
+    printf("norn %s: %s\n\nusage: norn %s%s%s [options]\n\n%s", command->name, command->summary,
+           command->name, command->operand_count ? " " : "", command->operands, command->details);
     printf("\noptions:\n");
     for (size_t i = 0; i < count; ++i) print_option(&options[i]);
     printf("  %-30s this text\n", "-h, --help");
 }
 
-// ---- parsing ----------------------------------------------------------------------------------------
+// ---- parsing
+// ----------------------------------------------------------------------------------------
 
-static const cli_option *find(const cli_option *options, size_t count, const char *word, size_t length) {
+static const cli_option *find(const cli_option *options, size_t count, const char *word,
+                              size_t length) {
     for (size_t i = 0; i < count; ++i) {
-        if (strlen(options[i].name) == length && memcmp(options[i].name, word, length) == 0) return &options[i];
-        if (length == 2 && word[0] == '-' && options[i].letter && word[1] == options[i].letter) return &options[i];
+        if (strlen(options[i].name) == length && memcmp(options[i].name, word, length) == 0)
+            return &options[i];
+        if (length == 2 && word[0] == '-' && options[i].letter && word[1] == options[i].letter)
+            return &options[i];
     }
     return NULL;
 }
 
-static int unknown_option(const cli_command *command, const cli_option *options, size_t count, const char *word) {
+static int unknown_option(const cli_command *command, const cli_option *options, size_t count,
+                          const char *word) {
     const char *names[128];
     size_t used = 0;
     for (; used < count && used < 128; ++used) names[used] = options[used].name;
     const char *near = cli_nearest(word, names, used);
-    if (near) return cli_error(command, CLI_WRONG, "no option '%s'; did you mean '%s'?", word, near);
-    return cli_error(command, CLI_WRONG, "no option '%s'; `norn %s --help` lists them", word, command->name);
+    if (near)
+        return cli_error(command, CLI_WRONG, "no option '%s'; did you mean '%s'?", word, near);
+    return cli_error(command, CLI_WRONG, "no option '%s'; `norn %s --help` lists them", word,
+                     command->name);
 }
 
 static bool set_number(const cli_option *option, const char *text) {
@@ -134,23 +143,26 @@ static bool set_number(const cli_option *option, const char *text) {
 
 static int set_value(const cli_command *command, const cli_option *option, const char *text) {
     switch (option->kind) {
-    case CLI_TEXT: *(const char **)option->target = text; return CLI_DONE;
+    case CLI_TEXT:
+        *(const char **)option->target = text;
+        return CLI_DONE;
     case CLI_LIST:
         if (!list_add(option->target, text)) return cli_error(command, CLI_FAILED, "out of memory");
         return CLI_DONE;
     case CLI_INT:
     case CLI_REAL:
         if (set_number(option, text)) return CLI_DONE;
-        return cli_error(command, CLI_WRONG, "%s takes a %snumber, 0 or more, not '%s'", option->name,
-                         option->kind == CLI_INT ? "whole " : "", text);
-    case CLI_FLAG: break;
+        return cli_error(command, CLI_WRONG, "%s takes a %snumber, 0 or more, not '%s'",
+                         option->name, option->kind == CLI_INT ? "whole " : "", text);
+    case CLI_FLAG:
+        break;
     }
     return cli_error(command, CLI_WRONG, "%s takes no value", option->name);
 }
 
 /// One option at argv[*i]; advances over its value.
-static int parse_option(const cli_command *command, const cli_option *options, size_t count, int argc, char **argv,
-                        int *i) {
+static int parse_option(const cli_command *command, const cli_option *options, size_t count,
+                        int argc, char **argv, int *i) {
     const char *word = argv[*i], *equals = strchr(word, '=');
     const size_t length = equals ? (size_t)(equals - word) : strlen(word);
     const cli_option *option = find(options, count, word, length);
@@ -161,13 +173,14 @@ static int parse_option(const cli_command *command, const cli_option *options, s
         return CLI_DONE;
     }
     if (equals) return set_value(command, option, equals + 1);
-    if (*i + 1 >= argc) return cli_error(command, CLI_WRONG, "%s needs a value: %s %s", option->name, option->name,
-                                         option->argument);
+    if (*i + 1 >= argc)
+        return cli_error(command, CLI_WRONG, "%s needs a value: %s %s", option->name, option->name,
+                         option->argument);
     return set_value(command, option, argv[++*i]);
 }
 
-bool cli_parse(const cli_command *command, const cli_option *options, size_t option_count, int argc, char **argv,
-               cli_list *operands, int *exit_status) {
+bool cli_parse(const cli_command *command, const cli_option *options, size_t option_count, int argc,
+               char **argv, cli_list *operands, int *exit_status) {
     *operands = (cli_list){NULL, 0};
     *exit_status = CLI_DONE;
     for (int i = 1; i < argc && *exit_status == CLI_DONE; ++i) {
@@ -182,15 +195,18 @@ bool cli_parse(const cli_command *command, const cli_option *options, size_t opt
         }
     }
     if (*exit_status == CLI_DONE && operands->count > command->operand_count)
-        *exit_status = cli_error(command, CLI_WRONG, "'%s' is one operand too many; --help says more",
-                                 operands->at[command->operand_count]);
+        *exit_status =
+            cli_error(command, CLI_WRONG, "'%s' is one operand too many; --help says more",
+                      operands->at[command->operand_count]);
     if (*exit_status == CLI_DONE && operands->count != command->operand_count)
-        *exit_status = cli_error(command, CLI_WRONG, "usage: norn %s%s%s [options]; --help says more", command->name,
-                                 command->operand_count ? " " : "", command->operands);
+        *exit_status =
+            cli_error(command, CLI_WRONG, "usage: norn %s%s%s [options]; --help says more",
+                      command->name, command->operand_count ? " " : "", command->operands);
     return *exit_status == CLI_DONE;
 }
 
-// ---- shapes -----------------------------------------------------------------------------------------
+// ---- shapes
+// -----------------------------------------------------------------------------------------
 
 static bool parse_dims(char *text, norn_input_shape *shape) {
     for (char *dim = text;; ++shape->rank) {
@@ -205,7 +221,8 @@ static bool parse_dims(char *text, norn_input_shape *shape) {
     }
 }
 
-bool cli_shapes(const cli_command *command, const char *option, const char *text, norn_input_shape **out, size_t *count) {
+bool cli_shapes(const cli_command *command, const char *option, const char *text,
+                norn_input_shape **out, size_t *count) {
     *out = NULL;
     *count = 0;
     if (!text) return true;
@@ -233,7 +250,8 @@ bool cli_shapes(const cli_command *command, const char *option, const char *text
     return true;
 }
 
-// ---- progress ---------------------------------------------------------------------------------------
+// ---- progress
+// ---------------------------------------------------------------------------------------
 
 static bool progress_drawn;
 
@@ -242,8 +260,8 @@ void cli_progress(void *context, const char *what, double fraction) {
     const int filled = (int)(fraction * WIDTH + 0.5);
     (void)context;
     if (!isatty(STDERR_FILENO)) return;
-    fprintf(stderr, "\r\033[K[%.*s%*s] %3.0f %%  %.60s", filled, "##############################", WIDTH - filled, "",
-            100 * fraction, what);
+    fprintf(stderr, "\r\033[K[%.*s%*s] %3.0f %%  %.60s", filled, "##############################",
+            WIDTH - filled, "", 100 * fraction, what);
     fflush(stderr);
     progress_drawn = true;
 }

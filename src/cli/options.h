@@ -35,31 +35,34 @@ typedef struct cli_command {
     const char *name;
     const char *operands; ///< "MODEL|PLAN"; "" when there are none
     size_t operand_count;
-    const char *summary; ///< one line
-    const char *details; ///< paragraphs and examples for --help
+    const char *summary;               ///< one line
+    const char *details;               ///< paragraphs and examples for --help
     int (*run)(int argc, char **argv); ///< argv[0] is the command's name
 } cli_command;
 
-/// Parses argv[1..]. True: go on, operands are in *operands. False: return *exit_status (help was shown, or the
-/// command line was wrong and a line on stderr says how).
-/// Memory   texts alias argv; lists are freed by cli_list_free.
-bool cli_parse(const cli_command *command, const cli_option *options, size_t option_count, int argc, char **argv,
-               cli_list *operands, int *exit_status);
+/// Parses argv[1..]. True: go on, operands are in *operands. False: return *exit_status (help was
+/// shown, or the command line was wrong and a line on stderr says how). Memory   texts alias argv;
+/// lists are freed by cli_list_free.
+bool cli_parse(const cli_command *command, const cli_option *options, size_t option_count, int argc,
+               char **argv, cli_list *operands, int *exit_status);
 void cli_list_free(cli_list *list);
 
 /// "norn COMMAND: message" on stderr; returns `exit_status`.
-int cli_error(const cli_command *command, int exit_status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int cli_error(const cli_command *command, int exit_status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /// The thread's last norn failure on stderr; returns CLI_FAILED.
 int cli_failed(const cli_command *command);
 
 /// "NAME:2x13,OTHER:2x26" into `out`; names alias `text`, whose separators are overwritten.
 /// False with a line on stderr when it is malformed. *out is freed with free().
-bool cli_shapes(const cli_command *command, const char *option, const char *text, norn_input_shape **out, size_t *count);
+bool cli_shapes(const cli_command *command, const char *option, const char *text,
+                norn_input_shape **out, size_t *count);
 
 /// The closest of `names` to `word` for "did you mean", or NULL when none is near.
 const char *cli_nearest(const char *word, const char *const *names, size_t count);
 
-/// A line that is drawn again and again when stderr is a terminal; nothing otherwise. Fits norn_compile_options.progress.
+/// A line that is drawn again and again when stderr is a terminal; nothing otherwise. Fits
+/// norn_compile_options.progress.
 void cli_progress(void *context, const char *what, double fraction);
 void cli_progress_end(void);
 

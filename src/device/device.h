@@ -8,9 +8,9 @@
 #include "norn/alloc.h"
 
 typedef struct norn_device norn_device;
-typedef struct norn_stream norn_stream;         ///< an ordered queue of work; NULL on the CPU
-typedef struct norn_event norn_event;           ///< a point in a stream's time
-typedef struct norn_capture norn_capture;       ///< a recorded run of steps that can be launched again
+typedef struct norn_stream norn_stream;   ///< an ordered queue of work; NULL on the CPU
+typedef struct norn_event norn_event;     ///< a point in a stream's time
+typedef struct norn_capture norn_capture; ///< a recorded run of steps that can be launched again
 
 typedef enum norn_memory_kind {
     NORN_MEMORY_DEVICE, ///< the device's own
@@ -26,21 +26,23 @@ typedef struct norn_step_spec {
     const void *region;
     const norn_view *in, *out;
     uint32_t in_count, out_count;
-    norn_span code; ///< prepare: what codegen made for this step, or empty
+    norn_span code;    ///< prepare: what codegen made for this step, or empty
     int32_t precision; ///< norn_precision
 } norn_step_spec;
 
-/// Devices implement this; `self` is theirs. All calls but noted are from one thread at a time a device
-/// object's stream; memory_* and copy are safe from any thread.
+/// Devices implement this; `self` is theirs. All calls but noted are from one thread at a time a
+/// device object's stream; memory_* and copy are safe from any thread.
 typedef struct norn_device_ops {
     const char *kind; ///< "cpu", "cuda"
 
     // Compiling. Works without the hardware.
-    /// The kernel of an operator for these operands, NULL when the device has none (falls back to the CPU).
+    /// The kernel of an operator for these operands, NULL when the device has none (falls back to
+    /// the CPU).
     norn_kernel_fn (*kernel)(norn_device *self, const norn_step_spec *spec);
-    /// Code object for a step that is generated (pointwise, row-reduce on CUDA); *code empty when none is
-    /// needed. Memory from `alloc`.
-    norn_status (*codegen)(norn_device *self, const norn_step_spec *spec, norn_alloc alloc, norn_span *code);
+    /// Code object for a step that is generated (pointwise, row-reduce on CUDA); *code empty when
+    /// none is needed. Memory from `alloc`.
+    norn_status (*codegen)(norn_device *self, const norn_step_spec *spec, norn_alloc alloc,
+                           norn_span *code);
     /// Text that a plan is stamped with: "cpu x86-64", "cuda sm_90".
     const char *(*stamp)(norn_device *self);
 
@@ -48,25 +50,31 @@ typedef struct norn_device_ops {
     /// State for a step (library handles, loaded code, chosen algorithms); NULL state is fine.
     norn_status (*prepare)(norn_device *self, const norn_step_spec *spec, void **state);
     void (*unprepare)(norn_device *self, const norn_step_spec *spec, void *state);
-    norn_status (*memory_create)(norn_device *self, norn_memory_kind kind, size_t bytes, void **out);
+    norn_status (*memory_create)(norn_device *self, norn_memory_kind kind, size_t bytes,
+                                 void **out);
     void (*memory_destroy)(norn_device *self, norn_memory_kind kind, void *memory);
 
     // Running. NULL members on the CPU.
     norn_status (*stream_create)(norn_device *self, norn_stream **out);
     void (*stream_destroy)(norn_device *self, norn_stream *stream);
-    norn_status (*stream_wait)(norn_device *self, norn_stream *stream); ///< until all its work is done
-    norn_status (*copy)(norn_device *self, norn_stream *stream, void *to, const void *from, size_t bytes); ///< any direction
+    norn_status (*stream_wait)(norn_device *self,
+                               norn_stream *stream); ///< until all its work is done
+    norn_status (*copy)(norn_device *self, norn_stream *stream, void *to, const void *from,
+                        size_t bytes); ///< any direction
     norn_status (*event_create)(norn_device *self, norn_event **out);
     void (*event_destroy)(norn_device *self, norn_event *event);
     norn_status (*event_record)(norn_device *self, norn_event *event, norn_stream *stream);
-    norn_status (*event_elapsed_ns)(norn_device *self, norn_event *from, norn_event *to, int64_t *ns);
+    norn_status (*event_elapsed_ns)(norn_device *self, norn_event *from, norn_event *to,
+                                    int64_t *ns);
     norn_status (*capture_begin)(norn_device *self, norn_stream *stream);
     norn_status (*capture_end)(norn_device *self, norn_stream *stream, norn_capture **out);
     norn_status (*capture_launch)(norn_device *self, norn_capture *capture, norn_stream *stream);
     void (*capture_destroy)(norn_device *self, norn_capture *capture);
 
-    /// A table's rows on this device, from a host binding: uploads (CUDA), or copies the binding (CPU).
-    norn_status (*table_bind)(norn_device *self, const norn_table_binding *host, norn_table_binding *out);
+    /// A table's rows on this device, from a host binding: uploads (CUDA), or copies the binding
+    /// (CPU).
+    norn_status (*table_bind)(norn_device *self, const norn_table_binding *host,
+                              norn_table_binding *out);
     void (*table_unbind)(norn_device *self, norn_table_binding *table);
 
     void (*destroy)(norn_device *self);
@@ -88,7 +96,8 @@ void norn_device_close(norn_device *device); ///< takes NULL
 /// A backend library exports this under the name NORN_BACKEND_SYMBOL.
 typedef norn_status (*norn_backend_open_fn)(int32_t ordinal, norn_alloc alloc, norn_device **out);
 #define NORN_BACKEND_SYMBOL "norn_backend_open"
-/// Built-in kinds are registered by the layer that has them (plan registers the CPU) before first use.
+/// Built-in kinds are registered by the layer that has them (plan registers the CPU) before first
+/// use.
 void norn_device_register(const char *kind, norn_backend_open_fn open);
 
 #endif

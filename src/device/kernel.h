@@ -1,8 +1,8 @@
 /// The contract between the executor and the kernels of every device.
 ///
-/// A kernel is one function. The executor has resolved shapes and memory; the kernel computes. On CUDA
-/// views point to device memory and the kernel only launches work on `stream` (so that a run of steps
-/// can be captured in a graph); on the CPU it returns when the outputs are written.
+/// A kernel is one function. The executor has resolved shapes and memory; the kernel computes. On
+/// CUDA views point to device memory and the kernel only launches work on `stream` (so that a run
+/// of steps can be captured in a graph); on the CPU it returns when the outputs are written.
 #ifndef NORN_DEVICE_KERNEL_H
 #define NORN_DEVICE_KERNEL_H
 
@@ -16,40 +16,42 @@ typedef struct norn_call norn_call;
 
 /// What a kernel may ask of the executor. CUDA kernels use none but `scratch`.
 typedef struct norn_call_host {
-    /// Size output `index`, for outputs whose shape follows from data; then call->out[index] is set and
-    /// has room. Also right (and a check) for outputs that were sized before.
-    norn_status (*output)(norn_call *call, uint32_t index, norn_dtype dtype, int32_t rank, const int64_t *dims);
-    /// Memory of the run, on the call's device, 64-byte (CUDA: 256) aligned, until the kernel returns
-    /// (CUDA: until the step's work is done). The steady state allocates nothing.
+    /// Size output `index`, for outputs whose shape follows from data; then call->out[index] is set
+    /// and has room. Also right (and a check) for outputs that were sized before.
+    norn_status (*output)(norn_call *call, uint32_t index, norn_dtype dtype, int32_t rank,
+                          const int64_t *dims);
+    /// Memory of the run, on the call's device, 64-byte (CUDA: 256) aligned, until the kernel
+    /// returns (CUDA: until the step's work is done). The steady state allocates nothing.
     norn_status (*scratch)(norn_call *call, size_t bytes, void **out);
     /// Run body `body` (index among the node's GRAPH attributes) on `in`; out[i] are borrowed until
     /// the next body run of this call. For If, Loop, Scan.
-    norn_status (*body)(norn_call *call, uint32_t body, const norn_view *in, uint32_t in_count, norn_view *out,
-                        uint32_t out_count);
+    norn_status (*body)(norn_call *call, uint32_t body, const norn_view *in, uint32_t in_count,
+                        norn_view *out, uint32_t out_count);
 } norn_call_host;
 
 struct norn_call {
-    const char *name;     ///< node name, for messages
-    uint16_t op;          ///< norn_op_id
+    const char *name; ///< node name, for messages
+    uint16_t op;      ///< norn_op_id
     norn_attrs attrs;
-    const void *region;   ///< const norn_region * of region operators, else NULL
-    const norn_view *in;  ///< dense; omitted inputs have dtype NONE
+    const void *region;  ///< const norn_region * of region operators, else NULL
+    const norn_view *in; ///< dense; omitted inputs have dtype NONE
     uint32_t in_count;
-    norn_view *out;       ///< may have a row_stride where the operator is marked NORN_OP_STRIDED;
-    uint32_t out_count;   ///< an output that nobody reads has dtype NONE: do not write it
-    norn_pool *pool;      ///< CPU threads
-    void *stream;         ///< device stream
-    void *state;          ///< what the device's prepare made for this step, or NULL
+    norn_view *out;     ///< may have a row_stride where the operator is marked NORN_OP_STRIDED;
+    uint32_t out_count; ///< an output that nobody reads has dtype NONE: do not write it
+    norn_pool *pool;    ///< CPU threads
+    void *stream;       ///< device stream
+    void *state;        ///< what the device's prepare made for this step, or NULL
     const norn_table_binding *tables; ///< by the plan's table index
     const norn_call_host *host;
 };
 
-/// Errors   INVALID_ARGUMENT for data that the operator cannot take (an index outside its axis): the
+/// Errors   INVALID_ARGUMENT for data that the operator cannot take (an index outside its axis):
+/// the
 ///          message names the node and the value. Kernels assert what shape functions have checked.
 typedef norn_status (*norn_kernel_fn)(norn_call *call);
 
-static inline norn_status norn_call_output(norn_call *call, uint32_t index, norn_dtype dtype, int32_t rank,
-                                           const int64_t *dims) {
+static inline norn_status norn_call_output(norn_call *call, uint32_t index, norn_dtype dtype,
+                                           int32_t rank, const int64_t *dims) {
     return call->host->output(call, index, dtype, rank, dims);
 }
 static inline norn_status norn_call_scratch(norn_call *call, size_t bytes, void **out) {

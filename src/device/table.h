@@ -17,29 +17,31 @@ typedef enum norn_missing_policy {
 
 typedef struct norn_table_binding {
     const char *name;
-    const char *source;    ///< file that it came from, for messages; may be NULL
-    norn_dtype dtype;      ///< of the elements: F32, F16, BF16, I8 (each row ends in its scale)
-    int64_t dim;           ///< elements a row
-    int64_t row_bytes;     ///< distance between rows of `rows`
+    const char *source; ///< file that it came from, for messages; may be NULL
+    norn_dtype dtype;   ///< of the elements: F32, F16, BF16, I8 (each row ends in its scale)
+    int64_t dim;        ///< elements a row
+    int64_t row_bytes;  ///< distance between rows of `rows`
     int64_t row_count;
     norn_missing_policy missing;
 
-    /// Dense: key k is row k of `rows` (device memory on CUDA), 0 <= k < row_count. `resolve` is NULL.
+    /// Dense: key k is row k of `rows` (device memory on CUDA), 0 <= k < row_count. `resolve` is
+    /// NULL.
     const void *rows;
 
     /// Otherwise: points row_out[i] at the row of keys[i], NULL where it is missing. Host memory,
     /// valid while the snapshot is held. Any thread.
-    norn_status (*resolve)(const struct norn_table_binding *table, const int64_t *keys, int64_t count,
-                           const void **row_out);
+    norn_status (*resolve)(const struct norn_table_binding *table, const int64_t *keys,
+                           int64_t count, const void **row_out);
     const void *context;
-    /// Host, hashed: key of row i of `rows`, so that a device can build its own index; NULL: not listed.
+    /// Host, hashed: key of row i of `rows`, so that a device can build its own index; NULL: not
+    /// listed.
     const int64_t *keys;
 
     /// CUDA, hashed: buckets of eight int64 keys in device memory; row index = bucket * 8 + slot.
     const void *buckets;
     uint64_t bucket_mask;
 
-    const void *default_row;      ///< dim elements of dtype; NULL: zeros
+    const void *default_row; ///< dim elements of dtype; NULL: zeros
     _Atomic uint64_t *missing_count;
 } norn_table_binding;
 
@@ -48,8 +50,8 @@ static inline int64_t norn_table_scale_offset(int64_t dim) {
     return (dim + 3) / 4 * 4;
 }
 
-/// One immutable view of some tables: what a session pins while it runs. The plan makes one of its own
-/// tables, the store one of everything that it holds. Counted: norn_snapshot_retain, _release.
+/// One immutable view of some tables: what a session pins while it runs. The plan makes one of its
+/// own tables, the store one of everything that it holds. Counted: norn_snapshot_retain, _release.
 struct norn_snapshot {
     atomic_uint references; ///< begins at 1
     /// NULL: no such table. Borrowed while the snapshot is held. Any thread.

@@ -1,6 +1,6 @@
-/// Dimensions: a constant, or `constant + coef * symbol`. A symbol is an input's ("B"), derived from
-/// other dimensions by one operation (B * T, ceil(T / 2)), or known only while running (NonZero).
-/// Derived symbols are interned, so that equal expressions are equal bits.
+/// Dimensions: a constant, or `constant + coef * symbol`. A symbol is an input's ("B"), derived
+/// from other dimensions by one operation (B * T, ceil(T / 2)), or known only while running
+/// (NonZero). Derived symbols are interned, so that equal expressions are equal bits.
 #ifndef NORN_GRAPH_DIM_H
 #define NORN_GRAPH_DIM_H
 
@@ -34,10 +34,10 @@ typedef enum norn_dim_op {
 
 typedef struct norn_symbol {
     norn_symbol_kind kind;
-    const char *name;         ///< INPUT: "B"; RUNTIME: "?3"; DERIVED: printed form
-    norn_dim_op op;           ///< DERIVED
-    norn_dim a, b;            ///< DERIVED: symbols of lower index
-    int64_t min, opt, max;    ///< the profile; max is -1 while unbounded
+    const char *name;      ///< INPUT: "B"; RUNTIME: "?3"; DERIVED: printed form
+    norn_dim_op op;        ///< DERIVED
+    norn_dim a, b;         ///< DERIVED: symbols of lower index
+    int64_t min, opt, max; ///< the profile; max is -1 while unbounded
 } norn_symbol;
 
 typedef struct norn_symbols {
@@ -63,22 +63,27 @@ static inline bool norn_dim_equal(norn_dim a, norn_dim b) {
 norn_status norn_symbol_input(norn_symbols *symbols, const char *name, int32_t *out) NORN_NODISCARD;
 norn_status norn_symbol_runtime(norn_symbols *symbols, norn_dim *out) NORN_NODISCARD;
 
-/// A new DERIVED symbol exactly as given, neither simplified nor shared: for norn_dim_apply and the plan file.
-norn_status norn_symbol_derived(norn_symbols *symbols, norn_dim_op op, norn_dim a, norn_dim b, int32_t *out) NORN_NODISCARD;
+/// A new DERIVED symbol exactly as given, neither simplified nor shared: for norn_dim_apply and the
+/// plan file.
+norn_status norn_symbol_derived(norn_symbols *symbols, norn_dim_op op, norn_dim a, norn_dim b,
+                                int32_t *out) NORN_NODISCARD;
 
-/// *out = op(a, b), simplified. With constants nothing is allocated and `symbols` may be NULL (as when
-/// shape functions run beside the executor). Errors INVALID_ARGUMENT: overflow, division by zero.
-norn_status norn_dim_apply(norn_symbols *symbols, norn_dim_op op, norn_dim a, norn_dim b, norn_dim *out) NORN_NODISCARD;
+/// *out = op(a, b), simplified. With constants nothing is allocated and `symbols` may be NULL (as
+/// when shape functions run beside the executor). Errors INVALID_ARGUMENT: overflow, division by
+/// zero.
+norn_status norn_dim_apply(norn_symbols *symbols, norn_dim_op op, norn_dim a, norn_dim b,
+                           norn_dim *out) NORN_NODISCARD;
 /// a - b; the result may be negative only if constant.
-norn_status norn_dim_sub(norn_symbols *symbols, norn_dim a, norn_dim b, norn_dim *out) NORN_NODISCARD;
+norn_status norn_dim_sub(norn_symbols *symbols, norn_dim a, norn_dim b,
+                         norn_dim *out) NORN_NODISCARD;
 
 /// Value of `dim` given a value for every symbol. Overflow saturates at INT64_MAX.
 int64_t norn_dim_eval(norn_dim dim, const int64_t *symbol_values);
 /// Fill DERIVED values from INPUT and RUNTIME ones, in index order; -1 (unknown) spreads.
 void norn_symbols_eval(const norn_symbols *symbols, int64_t *values);
 
-/// Bounds from the profile: what `dim` can be while every INPUT symbol is in [min, max] and every RUNTIME
-/// symbol is too. The maximum is -1 when it is not bounded.
+/// Bounds from the profile: what `dim` can be while every INPUT symbol is in [min, max] and every
+/// RUNTIME symbol is too. The maximum is -1 when it is not bounded.
 int64_t norn_dim_min(const norn_symbols *symbols, norn_dim dim);
 int64_t norn_dim_max(const norn_symbols *symbols, norn_dim dim);
 /// Recompute min, opt and max of DERIVED symbols; call it after changing those of an INPUT symbol.
@@ -100,7 +105,7 @@ static inline norn_shape norn_shape_unknown(void) {
 bool norn_shape_equal(const norn_shape *a, const norn_shape *b);
 bool norn_shape_is_const(const norn_shape *shape); ///< known rank, all dims constant
 /// Product of dims [begin, end).
-norn_status norn_shape_product(norn_symbols *symbols, const norn_shape *shape, int32_t begin, int32_t end,
-                               norn_dim *out) NORN_NODISCARD;
+norn_status norn_shape_product(norn_symbols *symbols, const norn_shape *shape, int32_t begin,
+                               int32_t end, norn_dim *out) NORN_NODISCARD;
 
 #endif

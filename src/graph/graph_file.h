@@ -9,8 +9,8 @@
 
 enum { NORN_GRAPH_FILE_VERSION = 1 };
 
-/// Where constants go: `put` keeps `count` bytes and says at which offset. The same constant may come
-/// more than once (say, shared with a body); the sink may give the same offset.
+/// Where constants go: `put` keeps `count` bytes and says at which offset. The same constant may
+/// come more than once (say, shared with a body); the sink may give the same offset.
 typedef struct norn_graph_sink {
     norn_status (*put)(void *context, const void *bytes, size_t count, uint64_t *offset);
     void *context;

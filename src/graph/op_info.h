@@ -8,10 +8,10 @@
 
 /// One input or output as a shape function sees it.
 typedef struct norn_shape_io {
-    norn_dtype dtype;          ///< NONE: an omitted input
+    norn_dtype dtype; ///< NONE: an omitted input
     norn_shape shape;
-    const norn_view *data;     ///< inputs: the value itself when it is known now, else NULL
-    const norn_dim *contents;  ///< small integer tensors (rank 0 or 1) with known symbolic elements
+    const norn_view *data;    ///< inputs: the value itself when it is known now, else NULL
+    const norn_dim *contents; ///< small integer tensors (rank 0 or 1) with known symbolic elements
     uint32_t contents_count;
 } norn_shape_io;
 
@@ -20,20 +20,20 @@ enum { NORN_CONTENTS_MAX = 64 };
 /// The same function runs while compiling (symbolic dims) and beside the executor for values whose
 /// shape is known only then (all dims constant, symbols NULL, every input's data present).
 typedef struct norn_shape_ctx {
-    const char *node;      ///< name, for messages
+    const char *node; ///< name, for messages
     norn_attrs attrs;
     const void *region;    ///< norn_region of a node of domain "norn", else NULL
     norn_symbols *symbols; ///< NULL while running
     norn_arena *arena;     ///< for output contents; NULL while running
     norn_shape_io *in;
     uint32_t in_count;
-    norn_shape_io *out;    ///< dtype, shape and contents to fill; comes as NONE, rank -1
+    norn_shape_io *out; ///< dtype, shape and contents to fill; comes as NONE, rank -1
     uint32_t out_count;
 } norn_shape_ctx;
 
 /// Errors   INVALID_ARGUMENT: inputs that the operator does not take; names the input and why.
-/// A dimension that follows from data: a fresh RUNTIME symbol while compiling; while running leave the
-/// shape at rank -1 and the kernel sizes it with norn_call_output().
+/// A dimension that follows from data: a fresh RUNTIME symbol while compiling; while running leave
+/// the shape at rank -1 and the kernel sizes it with norn_call_output().
 typedef norn_status (*norn_shape_fn)(norn_shape_ctx *ctx);
 
 /// Work of one execution at concrete shapes.
@@ -41,8 +41,9 @@ typedef struct norn_cost {
     double flops;
     double bytes; ///< read and written once each, weights included
 } norn_cost;
-typedef void (*norn_cost_fn)(norn_attrs attrs, const void *region, const norn_view *in, uint32_t in_count,
-                             const norn_view *out, uint32_t out_count, norn_cost *cost);
+typedef void (*norn_cost_fn)(norn_attrs attrs, const void *region, const norn_view *in,
+                             uint32_t in_count, const norn_view *out, uint32_t out_count,
+                             norn_cost *cost);
 
 enum {
     NORN_OP_STRIDED = 1 << 0,       ///< kernels of every device honour row_stride on outputs

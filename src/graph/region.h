@@ -1,7 +1,7 @@
 /// What fusion makes: payloads of the region operators (domain "norn").
 ///
-/// A region is immutable once built, holds no pointers into the graph but to its own parts, and reads
-/// its operands by input index of its node; so it goes into the plan file as it stands.
+/// A region is immutable once built, holds no pointers into the graph but to its own parts, and
+/// reads its operands by input index of its node; so it goes into the plan file as it stands.
 #ifndef NORN_GRAPH_REGION_H
 #define NORN_GRAPH_REGION_H
 
@@ -27,25 +27,27 @@ uint32_t norn_scalar_arity(uint32_t op);   ///< registers that it reads
 /// How an operand of the program is read at one element of the region's loop dims.
 ///
 /// The operand is dense over the loop dims where it does not repeat, in their order; so its strides
-/// follow from `broadcast` and the sizes of the loop dims alone (its own rank may differ: a [B, T, N]
-/// operand of a Gemm over loop dims {M, N}).
+/// follow from `broadcast` and the sizes of the loop dims alone (its own rank may differ: a [B, T,
+/// N] operand of a Gemm over loop dims {M, N}).
 typedef struct norn_scalar_load {
-    uint32_t input;      ///< input index of the node; NORN_SCALAR_ACC: the accumulator of a GEMM or reduction
+    uint32_t
+        input; ///< input index of the node; NORN_SCALAR_ACC: the accumulator of a GEMM or reduction
     norn_dtype dtype;
     bool broadcast[NORN_MAX_RANK]; ///< per loop dim of the region: true where the operand repeats
-    bool dynamic; ///< Pointwise only: whether a dim repeats shows when running; go by the operand's dims,
-                  ///< aligned at the last (numpy). A region with such a load is one operator, unfused
+    bool dynamic; ///< Pointwise only: whether a dim repeats shows when running; go by the operand's
+                  ///< dims, aligned at the last (numpy). A region with such a load is one operator,
+                  ///< unfused
 } norn_scalar_load;
 enum { NORN_SCALAR_ACC = 0xffff };
 
 /// SSA: instruction i defines register i. `a`, `b`, `c` are earlier registers.
 typedef struct norn_scalar_instr {
-    uint16_t op; ///< norn_scalar_op
+    uint16_t op;      ///< norn_scalar_op
     norn_dtype dtype; ///< of the result: F32, F64, I64, I32, BOOL, … ; conversions are CAST
     uint16_t a, b, c;
-    uint16_t load;   ///< LOAD: index into loads
-    double f64;      ///< CONST of a floating dtype
-    int64_t i64;     ///< CONST of an integer or bool dtype
+    uint16_t load; ///< LOAD: index into loads
+    double f64;    ///< CONST of a floating dtype
+    int64_t i64;   ///< CONST of an integer or bool dtype
 } norn_scalar_instr;
 
 enum { NORN_SCALAR_INSTR_MAX = 256, NORN_SCALAR_LOAD_MAX = 32, NORN_SCALAR_STORE_MAX = 8 };
@@ -64,35 +66,45 @@ typedef struct norn_scalar_program {
 /// Batched products of two activations stay MatMul.
 typedef struct norn_gemm_region {
     int64_t k, n;
-    bool b_transposed;             ///< B is [N, K]; never with packed
-    bool b_packed;                 ///< CPU plans: [ceil(n/16)][k][16], zero-padded; any ISA reads it
-    norn_scalar_program epilogue;  ///< instr_count 0: none. Loads broadcast over loop dims {M, N}
+    bool b_transposed;            ///< B is [N, K]; never with packed
+    bool b_packed;                ///< CPU plans: [ceil(n/16)][k][16], zero-padded; any ISA reads it
+    norn_scalar_program epilogue; ///< instr_count 0: none. Loads broadcast over loop dims {M, N}
 } norn_gemm_region;
 
-/// Pointwise: outputs all of one shape, which are the loop dims; inputs and outputs by the program. All
-/// loads may repeat in a dim (an Expand is such a program): the size comes from the outputs.
+/// Pointwise: outputs all of one shape, which are the loop dims; inputs and outputs by the program.
+/// All loads may repeat in a dim (an Expand is such a program): the size comes from the outputs.
 typedef struct norn_pointwise_region {
     norn_scalar_program program;
 } norn_pointwise_region;
 
 typedef enum norn_reduce_kind {
-    NORN_REDUCE_SUM, NORN_REDUCE_MEAN, NORN_REDUCE_MAX, NORN_REDUCE_MIN, NORN_REDUCE_PROD,
+    NORN_REDUCE_SUM,
+    NORN_REDUCE_MEAN,
+    NORN_REDUCE_MAX,
+    NORN_REDUCE_MIN,
+    NORN_REDUCE_PROD,
 } norn_reduce_kind;
 
 /// RowReduce: prologue over [rows, columns], reduce columns, epilogue over rows.
 /// Softmax and norms are their own operators; this covers Reduce* with fused neighbours.
-/// The last `inner_dims` loop dims are kept: [outer, reduced, inner]. The prologue's loop dims are the
-/// numpy broadcast of its operands' dims.
+/// The last `inner_dims` loop dims are kept: [outer, reduced, inner]. The prologue's loop dims are
+/// the numpy broadcast of its operands' dims.
 typedef struct norn_row_reduce_region {
     norn_reduce_kind kind;
-    uint32_t reduced_dims;          ///< how many dims, just before the last `inner_dims`, are reduced
+    uint32_t reduced_dims; ///< how many dims, just before the last `inner_dims`, are reduced
     uint32_t inner_dims;
-    bool keep_dims;                 ///< the output has its reduced dims as 1
-    norn_scalar_program prologue;   ///< loop dims: the input's
-    norn_scalar_program epilogue;   ///< loop dims: the output's without the reduced ones; ACC is the sum
+    bool keep_dims;               ///< the output has its reduced dims as 1
+    norn_scalar_program prologue; ///< loop dims: the input's
+    norn_scalar_program
+        epilogue; ///< loop dims: the output's without the reduced ones; ACC is the sum
 } norn_row_reduce_region;
 
-typedef enum norn_pool_mode { NORN_POOL_NONE, NORN_POOL_SUM, NORN_POOL_MEAN, NORN_POOL_MAX } norn_pool_mode;
+typedef enum norn_pool_mode {
+    NORN_POOL_NONE,
+    NORN_POOL_SUM,
+    NORN_POOL_MEAN,
+    NORN_POOL_MAX
+} norn_pool_mode;
 
 /// How the keys of a column come.
 typedef enum norn_keys_form {
@@ -102,27 +114,29 @@ typedef enum norn_keys_form {
 } norn_keys_form;
 
 typedef struct norn_lookup_column {
-    uint32_t table;        ///< index into the plan's table names
-    int64_t dim;           ///< elements a row
+    uint32_t table; ///< index into the plan's table names
+    int64_t dim;    ///< elements a row
     norn_keys_form form;
     norn_pool_mode pool;
-    uint32_t rows_input;   ///< NORN_NO_INPUT: the rows are `table`'s. Else the rows are this input, a small
-                           ///< constant [rows, dim]: dense, a missing key is an error; `table` is unused
-    uint32_t keys_input;   ///< node input index; int32 or int64
+    uint32_t rows_input; ///< NORN_NO_INPUT: the rows are `table`'s. Else the rows are this input, a
+                         ///< small constant [rows, dim]: dense, a missing key is an error; `table`
+                         ///< is unused
+    uint32_t keys_input;                   ///< node input index; int32 or int64
     uint32_t offsets_input, weights_input; ///< CSR / per-key weights; NORN_NO_INPUT when absent
-    /// ONE, FIXED: row b's keys are the `keys_count` elements from keys[b * keys_stride + keys_first]: a
-    /// column of a [B, F] input. keys_stride 0: dense, keys_count = elements / B (1 for ONE).
+    /// ONE, FIXED: row b's keys are the `keys_count` elements from keys[b * keys_stride +
+    /// keys_first]: a column of a [B, F] input. keys_stride 0: dense, keys_count = elements / B (1
+    /// for ONE).
     int64_t keys_first, keys_stride, keys_count;
-    bool negative_wraps;   ///< ONNX Gather: key < 0 counts from the end (after key_offset is added)
-    int64_t key_offset;    ///< added to the key (fields that share one table)
-    uint32_t output;       ///< node output that the column writes
-    int64_t column;        ///< first element in that output's row (concat elided)
+    bool negative_wraps; ///< ONNX Gather: key < 0 counts from the end (after key_offset is added)
+    int64_t key_offset;  ///< added to the key (fields that share one table)
+    uint32_t output;     ///< node output that the column writes
+    int64_t column;      ///< first element in that output's row (concat elided)
 } norn_lookup_column;
 #define NORN_NO_INPUT UINT32_MAX
 
 /// Lookup: all embedding lookups of a model (or of one dependency level) at once.
-/// Outputs: [B, width] each; several columns may write one output side by side. Together the columns
-/// of an output cover its row. MEAN divides by the number of keys, weights or not.
+/// Outputs: [B, width] each; several columns may write one output side by side. Together the
+/// columns of an output cover its row. MEAN divides by the number of keys, weights or not.
 typedef struct norn_lookup_region {
     uint32_t column_count;
     const norn_lookup_column *columns;
@@ -133,16 +147,16 @@ typedef enum norn_interaction_kind {
     NORN_INTERACTION_FM,  ///< 0.5 * ((sum_f x)^2 - sum_f x^2), X [B, F, D] -> [B, D]
 } norn_interaction_kind;
 
-/// Interaction. Inputs: parts of X, in order, each [B, f_i * D] or [B, f_i, D] (F is their total); then, if
-/// it is not one of them, the pass-through. Output: DOT [B, pass + pairs] with the first `pass_through`
-/// elements of a row copied from input `pass_input`; FM [B, D].
+/// Interaction. Inputs: parts of X, in order, each [B, f_i * D] or [B, f_i, D] (F is their total);
+/// then, if it is not one of them, the pass-through. Output: DOT [B, pass + pairs] with the first
+/// `pass_through` elements of a row copied from input `pass_input`; FM [B, D].
 typedef struct norn_interaction_region {
     norn_interaction_kind kind;
     int64_t features, dim;
-    uint32_t part_count;           ///< inputs that are parts of X
+    uint32_t part_count; ///< inputs that are parts of X
     bool diagonal;
-    bool upper;            ///< order of pairs: by (i<j) row-major; else (i>j) row-major
-    uint32_t pass_input;   ///< NORN_NO_INPUT: none
+    bool upper;          ///< order of pairs: by (i<j) row-major; else (i>j) row-major
+    uint32_t pass_input; ///< NORN_NO_INPUT: none
     int64_t pass_through;
     const int32_t *pair_order; ///< NULL: as `upper` says; else [pairs][2] explicit gather order
     uint32_t pair_count;

@@ -31,11 +31,13 @@ typedef struct bench_caller {
 } bench_caller;
 
 const char *norn_bench_phase_name(norn_bench_phase phase) {
-    static const char *const names[NORN_BENCH_PHASES] = {"acquire", "input", "compute", "output", "run"};
+    static const char *const names[NORN_BENCH_PHASES] = {"acquire", "input", "compute", "output",
+                                                         "run"};
     return names[phase];
 }
 
-static norn_status place_inputs(const bench_run *run, norn_instance *instance, const norn_view *inputs) {
+static norn_status place_inputs(const bench_run *run, norn_instance *instance,
+                                const norn_view *inputs) {
     for (size_t i = 0; i < run->input_count; ++i) {
         void *to;
         size_t bytes;
@@ -47,7 +49,8 @@ static norn_status place_inputs(const bench_run *run, norn_instance *instance, c
 }
 
 /// Outputs to the caller's memory, which grows in `kept` when it must.
-static norn_status take_outputs(const bench_run *run, const norn_instance *instance, norn_buffer *kept) {
+static norn_status take_outputs(const bench_run *run, const norn_instance *instance,
+                                norn_buffer *kept) {
     norn_buffer_clear(kept);
     for (size_t i = 0; i < run->output_count; ++i) {
         const norn_view *view = norn_instance_output(instance, i);
@@ -75,7 +78,8 @@ static norn_status one_run(bench_run *run, const norn_view *inputs, norn_buffer 
     if (run->measuring) {
         norn_histogram_add(&phase[NORN_BENCH_ACQUIRE], acquired_ns - start_ns);
         norn_histogram_add(&phase[NORN_BENCH_INPUT], placed_ns - acquired_ns + phases.input_ns);
-        norn_histogram_add(&phase[NORN_BENCH_COMPUTE], ran_ns - placed_ns - phases.input_ns - phases.output_ns);
+        norn_histogram_add(&phase[NORN_BENCH_COMPUTE],
+                           ran_ns - placed_ns - phases.input_ns - phases.output_ns);
         norn_histogram_add(&phase[NORN_BENCH_OUTPUT], taken_ns - ran_ns + phases.output_ns);
         norn_histogram_add(&phase[NORN_BENCH_RUN], taken_ns - acquired_ns);
         run->runs++;
@@ -105,7 +109,8 @@ static void *caller_main(void *context) {
 static void sleep_until_ns(const bench_run *run, int64_t until_ns) {
     int64_t left_ns;
     while (!run->stop && (left_ns = until_ns - norn_clock_now_ns()) > 0) {
-        const int64_t step_ns = left_ns < 50000000 ? left_ns : 50000000; // so that a failure ends the wait
+        const int64_t step_ns =
+            left_ns < 50000000 ? left_ns : 50000000; // so that a failure ends the wait
         (void)nanosleep(&(struct timespec){0, step_ns}, NULL);
     }
 }
@@ -117,7 +122,8 @@ static norn_status measure(bench_run *run, bench_caller *callers) {
     for (; started < options->concurrency; ++started) {
         callers[started] = (bench_caller){.run = run, .index = started};
         if (pthread_create(&callers[started].thread, NULL, caller_main, &callers[started]) != 0) {
-            status = norn_fail(NORN_RESOURCE_EXHAUSTED, "cannot start %d callers", options->concurrency);
+            status =
+                norn_fail(NORN_RESOURCE_EXHAUSTED, "cannot start %d callers", options->concurrency);
             run->stop = true;
             break;
         }
@@ -131,15 +137,19 @@ static norn_status measure(bench_run *run, bench_caller *callers) {
     run->stop = true;
     for (int32_t i = 0; i < started; ++i) {
         (void)pthread_join(callers[i].thread, NULL);
-        if (callers[i].status != NORN_OK) status = norn_fail(callers[i].status, "%s", callers[i].message);
+        if (callers[i].status != NORN_OK)
+            status = norn_fail(callers[i].status, "%s", callers[i].message);
     }
     run->result->runs = run->runs;
     return status;
 }
 
-norn_status norn_bench(norn_plan *plan, norn_snapshot *snapshot, const norn_bench_options *options, norn_alloc alloc,
-                       norn_bench_result *result) {
-    bench_run run = {.plan = plan, .options = options, .result = result, .input_count = norn_plan_input_count(plan),
+norn_status norn_bench(norn_plan *plan, norn_snapshot *snapshot, const norn_bench_options *options,
+                       norn_alloc alloc, norn_bench_result *result) {
+    bench_run run = {.plan = plan,
+                     .options = options,
+                     .result = result,
+                     .input_count = norn_plan_input_count(plan),
                      .output_count = norn_plan_output_count(plan)};
     bench_caller *callers = NULL;
     norn_arena arena;
@@ -149,7 +159,8 @@ norn_status norn_bench(norn_plan *plan, norn_snapshot *snapshot, const norn_benc
     for (int p = 0; p < NORN_BENCH_PHASES; ++p) norn_histogram_init(&result->phase[p]);
     NORN_TRY_DONE(norn_random_bind(plan, &options->inputs, options->given, &arena, &symbols));
     result->rows = plan->graph->batch >= 0 ? symbols[plan->graph->batch] : 1;
-    NORN_TRY_DONE(NORN_TAKE_ARRAY(&arena, (size_t)options->input_sets * run.input_count, &run.inputs));
+    NORN_TRY_DONE(
+        NORN_TAKE_ARRAY(&arena, (size_t)options->input_sets * run.input_count, &run.inputs));
     NORN_TRY_DONE(NORN_TAKE_ARRAY(&arena, (size_t)options->concurrency, &callers));
     for (int32_t set = 0; set < options->input_sets; ++set)
         for (size_t i = 0; i < run.input_count; ++i) {
@@ -157,7 +168,9 @@ norn_status norn_bench(norn_plan *plan, norn_snapshot *snapshot, const norn_benc
             if (options->given && options->given[i].dtype != NORN_DTYPE_NONE) {
                 *input = options->given[i];
             } else {
-                NORN_TRY_DONE(norn_random_fill(plan, snapshot, symbols, i, options->inputs.seed + (uint64_t)set, &arena, input));
+                NORN_TRY_DONE(norn_random_fill(plan, snapshot, symbols, i,
+                                               options->inputs.seed + (uint64_t)set, &arena,
+                                               input));
             }
         }
     const norn_session_options session = {

@@ -9,8 +9,8 @@ typedef enum norn_bench_phase {
     NORN_BENCH_ACQUIRE, ///< wait for an instance
     NORN_BENCH_INPUT,   ///< inputs into staging memory, and to the device
     NORN_BENCH_COMPUTE,
-    NORN_BENCH_OUTPUT,  ///< from the device, and out to the caller
-    NORN_BENCH_RUN,     ///< all but acquire
+    NORN_BENCH_OUTPUT, ///< from the device, and out to the caller
+    NORN_BENCH_RUN,    ///< all but acquire
     NORN_BENCH_PHASES
 } norn_bench_phase;
 const char *norn_bench_phase_name(norn_bench_phase phase);
@@ -18,10 +18,10 @@ const char *norn_bench_phase_name(norn_bench_phase phase);
 typedef struct norn_bench_options {
     norn_random_inputs inputs;
     const norn_view *given; ///< NULL, or one an input; dtype NONE: random. The same in every set
-    int32_t concurrency; ///< callers and instances
-    int32_t threads;     ///< of an instance; 0: all cores shared out
+    int32_t concurrency;    ///< callers and instances
+    int32_t threads;        ///< of an instance; 0: all cores shared out
     double duration_s, warmup_s;
-    int32_t input_sets;  ///< different inputs that take turns
+    int32_t input_sets; ///< different inputs that take turns
 } norn_bench_options;
 
 typedef struct norn_bench_result {
@@ -31,7 +31,7 @@ typedef struct norn_bench_result {
 } norn_bench_result;
 
 /// `result` is large: keep it off small stacks.
-norn_status norn_bench(norn_plan *plan, norn_snapshot *snapshot, const norn_bench_options *options, norn_alloc alloc,
-                       norn_bench_result *result) NORN_NODISCARD;
+norn_status norn_bench(norn_plan *plan, norn_snapshot *snapshot, const norn_bench_options *options,
+                       norn_alloc alloc, norn_bench_result *result) NORN_NODISCARD;
 
 #endif

@@ -1,5 +1,5 @@
-/// What a plan does, step by step: kernel, device, precision, where it came from, and why neighbours
-/// were left apart.
+/// What a plan does, step by step: kernel, device, precision, where it came from, and why
+/// neighbours were left apart.
 #ifndef NORN_INSIGHT_EXPLAIN_H
 #define NORN_INSIGHT_EXPLAIN_H
 

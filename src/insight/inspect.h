@@ -29,7 +29,7 @@ typedef struct norn_inspect_table {
     const char *source; ///< "initializer", a file, or "missing"
     int64_t rows, dim;  ///< rows: -1 when the table is not at hand
     uint64_t bytes;
-    uint32_t lookups;   ///< nodes that read it
+    uint32_t lookups; ///< nodes that read it
 } norn_inspect_table;
 
 typedef struct norn_inspection {
@@ -50,11 +50,12 @@ typedef struct norn_inspection {
 
 /// Look at `graph` with `rows` for the batch (0: 1) and 64 for other sizes that are not known.
 /// `tables_dir` may be NULL. Everything lands in `arena`.
-norn_status norn_inspect_graph(const norn_graph *graph, const char *tables_dir, int64_t rows, norn_arena *arena,
-                               norn_inspection *out) NORN_NODISCARD;
+norn_status norn_inspect_graph(const norn_graph *graph, const char *tables_dir, int64_t rows,
+                               norn_arena *arena, norn_inspection *out) NORN_NODISCARD;
 
 /// The tables that a plan's lookups read, into inspection->tables.
-norn_status norn_inspect_plan_tables(const norn_plan *plan, norn_arena *arena, norn_inspection *out) NORN_NODISCARD;
+norn_status norn_inspect_plan_tables(const norn_plan *plan, norn_arena *arena,
+                                     norn_inspection *out) NORN_NODISCARD;
 
 /// `all_nodes` false: the twenty nodes with the most work.
 void norn_inspect_text(const norn_inspection *inspection, bool all_nodes, norn_buffer *out);

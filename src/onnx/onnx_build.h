@@ -26,7 +26,8 @@ static inline void build_attr_float(norn_buffer *out, const char *name, float va
     norn_wire_end(out, mark);
 }
 
-static inline void build_attr_ints(norn_buffer *out, const char *name, const int64_t *values, size_t count) {
+static inline void build_attr_ints(norn_buffer *out, const char *name, const int64_t *values,
+                                   size_t count) {
     size_t mark = norn_wire_begin(out, 5);
     norn_wire_put_text(out, 1, name);
     for (size_t i = 0; i < count; i++) norn_wire_put_signed(out, 8, values[i]);
@@ -34,7 +35,8 @@ static inline void build_attr_ints(norn_buffer *out, const char *name, const int
     norn_wire_end(out, mark);
 }
 
-static inline void build_attr_ref(norn_buffer *out, const char *name, const char *ref, uint64_t type) {
+static inline void build_attr_ref(norn_buffer *out, const char *name, const char *ref,
+                                  uint64_t type) {
     size_t mark = norn_wire_begin(out, 5);
     norn_wire_put_text(out, 1, name);
     norn_wire_put_text(out, 21, ref);
@@ -51,8 +53,9 @@ static inline void build_attr_graph(norn_buffer *out, const char *name, const no
 }
 
 /// Field 1 of a graph, 7 of a function. Attributes go between begin and end.
-static inline size_t build_node(norn_buffer *out, uint32_t field, const char *op, const char *domain,
-                                const char *name, const char *const *inputs, const char *const *outputs) {
+static inline size_t build_node(norn_buffer *out, uint32_t field, const char *op,
+                                const char *domain, const char *name, const char *const *inputs,
+                                const char *const *outputs) {
     size_t mark = norn_wire_begin(out, field);
     for (; *inputs; inputs++) norn_wire_put_text(out, 1, *inputs);
     for (; *outputs; outputs++) norn_wire_put_text(out, 2, *outputs);
@@ -99,7 +102,8 @@ static inline void build_tensor(norn_buffer *out, uint32_t field, const char *na
 }
 
 /// The model around graph bytes.
-static inline void build_model(norn_buffer *out, const norn_buffer *graph, int64_t opset, const norn_buffer *functions) {
+static inline void build_model(norn_buffer *out, const norn_buffer *graph, int64_t opset,
+                               const norn_buffer *functions) {
     norn_wire_put_varint(out, 1, 8);
     norn_wire_put_text(out, 2, "test");
     norn_wire_put_bytes(out, 7, graph->bytes, graph->count);

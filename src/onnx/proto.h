@@ -1,5 +1,6 @@
 /// ONNX messages as C structs: one level at a time, so that nested graphs are parsed when they are
-/// reached and depth is in the importer's hand. Spans borrow from the file, arrays are in the arena.
+/// reached and depth is in the importer's hand. Spans borrow from the file, arrays are in the
+/// arena.
 ///
 /// Source   https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (field numbers)
 #ifndef NORN_ONNX_PROTO_H
@@ -106,16 +107,23 @@ typedef struct norn_onnx_value_info {
     norn_onnx_dim *dims;
 } norn_onnx_value_info;
 
-norn_status norn_onnx_read_model(norn_span bytes, norn_arena *arena, norn_onnx_model *out) NORN_NODISCARD;
-norn_status norn_onnx_read_graph(norn_span bytes, norn_arena *arena, norn_onnx_graph *out) NORN_NODISCARD;
-norn_status norn_onnx_read_node(norn_span bytes, norn_arena *arena, norn_onnx_node *out) NORN_NODISCARD;
-norn_status norn_onnx_read_function(norn_span bytes, norn_arena *arena, norn_onnx_function *out) NORN_NODISCARD;
-norn_status norn_onnx_read_attr(norn_span bytes, norn_arena *arena, norn_onnx_attr *out) NORN_NODISCARD;
-norn_status norn_onnx_read_value_info(norn_span bytes, norn_arena *arena, norn_onnx_value_info *out) NORN_NODISCARD;
+norn_status norn_onnx_read_model(norn_span bytes, norn_arena *arena,
+                                 norn_onnx_model *out) NORN_NODISCARD;
+norn_status norn_onnx_read_graph(norn_span bytes, norn_arena *arena,
+                                 norn_onnx_graph *out) NORN_NODISCARD;
+norn_status norn_onnx_read_node(norn_span bytes, norn_arena *arena,
+                                norn_onnx_node *out) NORN_NODISCARD;
+norn_status norn_onnx_read_function(norn_span bytes, norn_arena *arena,
+                                    norn_onnx_function *out) NORN_NODISCARD;
+norn_status norn_onnx_read_attr(norn_span bytes, norn_arena *arena,
+                                norn_onnx_attr *out) NORN_NODISCARD;
+norn_status norn_onnx_read_value_info(norn_span bytes, norn_arena *arena,
+                                      norn_onnx_value_info *out) NORN_NODISCARD;
 
 /// Reads every field of a message through `fn`, which ignores numbers that it does not know.
 typedef norn_status (*norn_onnx_field_fn)(void *context, const norn_wire_field *field);
-norn_status norn_onnx_fields(norn_span message, norn_onnx_field_fn fn, void *context) NORN_NODISCARD;
+norn_status norn_onnx_fields(norn_span message, norn_onnx_field_fn fn,
+                             void *context) NORN_NODISCARD;
 norn_status norn_onnx_text(norn_arena *arena, norn_span bytes, const char **out) NORN_NODISCARD;
 
 #endif

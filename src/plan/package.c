@@ -11,18 +11,21 @@ typedef struct package_parser {
 } package_parser;
 
 /// Called once for every key of an object; `value` is the first token of its value.
-typedef norn_status (*member_fn)(package_parser *parser, const char *key, const norn_json_token *value, void *context);
+typedef norn_status (*member_fn)(package_parser *parser, const char *key,
+                                 const norn_json_token *value, void *context);
 
 static norn_status wrong_kind(const package_parser *parser, const char *key, const char *wanted) {
     return norn_fail(NORN_INVALID_ARGUMENT, "%s: \"%s\" must be %s", parser->name, key, wanted);
 }
 
 static norn_status unknown_key(const package_parser *parser, const char *where, const char *key) {
-    return norn_fail(NORN_INVALID_ARGUMENT, "%s: unknown key \"%s\" in %s; see docs/package.md for the keys",
-                     parser->name, key, where);
+    return norn_fail(NORN_INVALID_ARGUMENT,
+                     "%s: unknown key \"%s\" in %s; see docs/package.md for the keys", parser->name,
+                     key, where);
 }
 
-static norn_status take_text(package_parser *parser, const norn_json_token *token, const char **out) {
+static norn_status take_text(package_parser *parser, const norn_json_token *token,
+                             const char **out) {
     char *text;
     size_t count = token->text.count;
     NORN_TRY(norn_arena_take(parser->arena, count + 1, 1, 1, (void **)&text));
@@ -36,8 +39,8 @@ static norn_status take_text(package_parser *parser, const norn_json_token *toke
     return NORN_OK;
 }
 
-static norn_status parse_members(package_parser *parser, const char *where, const norn_json_token *begin,
-                                 member_fn member, void *context) {
+static norn_status parse_members(package_parser *parser, const char *where,
+                                 const norn_json_token *begin, member_fn member, void *context) {
     if (begin->kind != NORN_JSON_OBJECT_BEGIN) return wrong_kind(parser, where, "an object");
     for (;;) {
         norn_json_token key, value;
@@ -51,7 +54,8 @@ static norn_status parse_members(package_parser *parser, const char *where, cons
 }
 
 /// How many members an object has; reads ahead on a copy of the reader.
-static norn_status count_members(const package_parser *parser, const norn_json_token *begin, uint32_t *count) {
+static norn_status count_members(const package_parser *parser, const norn_json_token *begin,
+                                 uint32_t *count) {
     norn_json_reader ahead = parser->json;
     *count = 0;
     if (begin->kind != NORN_JSON_OBJECT_BEGIN) return NORN_OK; // parse_members says what is wrong
@@ -65,52 +69,62 @@ static norn_status count_members(const package_parser *parser, const norn_json_t
     }
 }
 
-static norn_status parse_integer(package_parser *parser, const char *key, const norn_json_token *value, int64_t min,
-                                 int64_t max, int64_t *out) {
-    if (value->kind != NORN_JSON_NUMBER || !norn_json_i64(value->text, out) || *out < min || *out > max)
-        return norn_fail(NORN_INVALID_ARGUMENT, "%s: \"%s\" must be a whole number from %lld to %lld", parser->name, key,
+static norn_status parse_integer(package_parser *parser, const char *key,
+                                 const norn_json_token *value, int64_t min, int64_t max,
+                                 int64_t *out) {
+    if (value->kind != NORN_JSON_NUMBER || !norn_json_i64(value->text, out) || *out < min ||
+        *out > max)
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "%s: \"%s\" must be a whole number from %lld to %lld", parser->name, key,
                          (long long)min, (long long)max);
     return NORN_OK;
 }
 
-static norn_status parse_text(package_parser *parser, const char *key, const norn_json_token *value, const char **out) {
+static norn_status parse_text(package_parser *parser, const char *key, const norn_json_token *value,
+                              const char **out) {
     if (value->kind != NORN_JSON_STRING) return wrong_kind(parser, key, "a string");
     return take_text(parser, value, out);
 }
 
-static norn_status parse_choice(package_parser *parser, const char *key, const norn_json_token *value, const char *no,
-                                const char *yes, bool *out) {
+static norn_status parse_choice(package_parser *parser, const char *key,
+                                const norn_json_token *value, const char *no, const char *yes,
+                                bool *out) {
     const char *text;
     NORN_TRY(parse_text(parser, key, value, &text));
     if (strcmp(text, no) != 0 && strcmp(text, yes) != 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "%s: \"%s\" must be \"%s\" or \"%s\", not \"%s\"", parser->name, key, no,
-                         yes, text);
+        return norn_fail(NORN_INVALID_ARGUMENT, "%s: \"%s\" must be \"%s\" or \"%s\", not \"%s\"",
+                         parser->name, key, no, yes, text);
     *out = strcmp(text, yes) == 0;
     return NORN_OK;
 }
 
-static norn_status input_member(package_parser *parser, const char *key, const norn_json_token *value, void *context) {
+static norn_status input_member(package_parser *parser, const char *key,
+                                const norn_json_token *value, void *context) {
     norn_package_input *input = context;
-    if (strcmp(key, "batch") == 0) return parse_choice(parser, key, value, "item", "user", &input->user);
+    if (strcmp(key, "batch") == 0)
+        return parse_choice(parser, key, value, "item", "user", &input->user);
     if (strcmp(key, "offsets") == 0) return parse_text(parser, key, value, &input->offsets);
     return unknown_key(parser, "an input", key);
 }
 
-static norn_status inputs_member(package_parser *parser, const char *key, const norn_json_token *value, void *context) {
+static norn_status inputs_member(package_parser *parser, const char *key,
+                                 const norn_json_token *value, void *context) {
     norn_package_config *config = context;
     norn_package_input *input = &config->inputs[config->input_count++];
     input->name = key;
     return parse_members(parser, key, value, input_member, input);
 }
 
-static norn_status table_member(package_parser *parser, const char *key, const norn_json_token *value, void *context) {
+static norn_status table_member(package_parser *parser, const char *key,
+                                const norn_json_token *value, void *context) {
     norn_package_table *table = context;
     if (strcmp(key, "missing") == 0)
         return parse_choice(parser, key, value, "default", "error", &table->missing_is_error);
     return unknown_key(parser, "a table", key);
 }
 
-static norn_status tables_member(package_parser *parser, const char *key, const norn_json_token *value, void *context) {
+static norn_status tables_member(package_parser *parser, const char *key,
+                                 const norn_json_token *value, void *context) {
     norn_package_config *config = context;
     norn_package_table *table = &config->tables[config->table_count++];
     table->name = key;
@@ -123,24 +137,28 @@ typedef struct shape_list {
     uint32_t count;
 } shape_list;
 
-static norn_status shapes_member(package_parser *parser, const char *key, const norn_json_token *value, void *context) {
+static norn_status shapes_member(package_parser *parser, const char *key,
+                                 const norn_json_token *value, void *context) {
     shape_list *list = context;
     norn_input_shape *shape = &list->at[list->count++];
     shape->name = key;
-    if (value->kind != NORN_JSON_ARRAY_BEGIN) return wrong_kind(parser, key, "a list of dimensions");
+    if (value->kind != NORN_JSON_ARRAY_BEGIN)
+        return wrong_kind(parser, key, "a list of dimensions");
     for (;;) {
         norn_json_token token;
         int64_t dim;
         NORN_TRY(norn_json_next(&parser->json, &token));
         if (token.kind == NORN_JSON_ARRAY_END) return NORN_OK;
-        if (shape->rank == NORN_MAX_RANK) return wrong_kind(parser, key, "a list of at most 8 dimensions");
+        if (shape->rank == NORN_MAX_RANK)
+            return wrong_kind(parser, key, "a list of at most 8 dimensions");
         NORN_TRY(parse_integer(parser, key, &token, 0, INT32_MAX, &dim));
         shape->dims[shape->rank++] = dim;
     }
 }
 
-static norn_status parse_shapes(package_parser *parser, const char *key, const norn_json_token *value,
-                                norn_input_shape **at, uint32_t *count) {
+static norn_status parse_shapes(package_parser *parser, const char *key,
+                                const norn_json_token *value, norn_input_shape **at,
+                                uint32_t *count) {
     shape_list list = {NULL, 0};
     uint32_t capacity;
     NORN_TRY(count_members(parser, value, &capacity));
@@ -151,32 +169,42 @@ static norn_status parse_shapes(package_parser *parser, const char *key, const n
     return NORN_OK;
 }
 
-static norn_status profile_member(package_parser *parser, const char *key, const norn_json_token *value, void *context) {
+static norn_status profile_member(package_parser *parser, const char *key,
+                                  const norn_json_token *value, void *context) {
     norn_package_config *config = context;
-    if (strcmp(key, "max_batch") == 0) return parse_integer(parser, key, value, 1, INT32_MAX, &config->max_batch);
-    if (strcmp(key, "min") == 0) return parse_shapes(parser, key, value, &config->min_shapes, &config->min_count);
-    if (strcmp(key, "opt") == 0) return parse_shapes(parser, key, value, &config->opt_shapes, &config->opt_count);
-    if (strcmp(key, "max") == 0) return parse_shapes(parser, key, value, &config->max_shapes, &config->max_count);
+    if (strcmp(key, "max_batch") == 0)
+        return parse_integer(parser, key, value, 1, INT32_MAX, &config->max_batch);
+    if (strcmp(key, "min") == 0)
+        return parse_shapes(parser, key, value, &config->min_shapes, &config->min_count);
+    if (strcmp(key, "opt") == 0)
+        return parse_shapes(parser, key, value, &config->opt_shapes, &config->opt_count);
+    if (strcmp(key, "max") == 0)
+        return parse_shapes(parser, key, value, &config->max_shapes, &config->max_count);
     return unknown_key(parser, "\"profile\"", key);
 }
 
-static norn_status batching_member(package_parser *parser, const char *key, const norn_json_token *value, void *context) {
+static norn_status batching_member(package_parser *parser, const char *key,
+                                   const norn_json_token *value, void *context) {
     norn_package_config *config = context;
-    if (strcmp(key, "max_batch") == 0) return parse_integer(parser, key, value, 1, INT32_MAX, &config->batch_rows);
+    if (strcmp(key, "max_batch") == 0)
+        return parse_integer(parser, key, value, 1, INT32_MAX, &config->batch_rows);
     if (strcmp(key, "max_delay_us") == 0)
         return parse_integer(parser, key, value, 0, 10000000, &config->batch_delay_us);
-    if (strcmp(key, "max_queue") == 0) return parse_integer(parser, key, value, 1, INT32_MAX, &config->queue_limit);
+    if (strcmp(key, "max_queue") == 0)
+        return parse_integer(parser, key, value, 1, INT32_MAX, &config->queue_limit);
     return unknown_key(parser, "\"batching\"", key);
 }
 
-static norn_status parse_small(package_parser *parser, const char *key, const norn_json_token *value, int32_t *out) {
+static norn_status parse_small(package_parser *parser, const char *key,
+                               const norn_json_token *value, int32_t *out) {
     int64_t number;
     NORN_TRY(parse_integer(parser, key, value, 0, 1024, &number));
     *out = (int32_t)number;
     return NORN_OK;
 }
 
-static norn_status top_member(package_parser *parser, const char *key, const norn_json_token *value, void *context) {
+static norn_status top_member(package_parser *parser, const char *key, const norn_json_token *value,
+                              void *context) {
     norn_package_config *config = context;
     uint32_t capacity;
     if (strcmp(key, "inputs") == 0) {
@@ -191,8 +219,10 @@ static norn_status top_member(package_parser *parser, const char *key, const nor
         config->table_count = 0;
         return parse_members(parser, key, value, tables_member, config);
     }
-    if (strcmp(key, "profile") == 0) return parse_members(parser, key, value, profile_member, config);
-    if (strcmp(key, "batching") == 0) return parse_members(parser, key, value, batching_member, config);
+    if (strcmp(key, "profile") == 0)
+        return parse_members(parser, key, value, profile_member, config);
+    if (strcmp(key, "batching") == 0)
+        return parse_members(parser, key, value, batching_member, config);
     if (strcmp(key, "device") == 0) return parse_text(parser, key, value, &config->device);
     if (strcmp(key, "precision") == 0) {
         bool tf32;
@@ -211,11 +241,13 @@ static norn_status top_member(package_parser *parser, const char *key, const nor
     return unknown_key(parser, "the package's configuration", key);
 }
 
-norn_status norn_package_parse(const char *name, norn_span text, norn_arena *arena, norn_package_config *out) {
+norn_status norn_package_parse(const char *name, norn_span text, norn_arena *arena,
+                               norn_package_config *out) {
     package_parser parser = {.arena = arena, .name = name, .config = out};
     norn_json_token token;
     norn_status status;
-    *out = (norn_package_config){.batch_rows = -1, .batch_delay_us = -1, .queue_limit = -1, .warmup = true};
+    *out = (norn_package_config){
+        .batch_rows = -1, .batch_delay_us = -1, .queue_limit = -1, .warmup = true};
     if (!text.bytes) return NORN_OK;
     norn_json_init(&parser.json, text);
     NORN_TRY_DONE(norn_json_next(&parser.json, &token));
@@ -227,7 +259,8 @@ done:
     return status;
 }
 
-const norn_package_input *norn_package_input_find(const norn_package_config *config, const char *name) {
+const norn_package_input *norn_package_input_find(const norn_package_config *config,
+                                                  const char *name) {
     for (uint32_t i = 0; i < config->input_count; ++i)
         if (strcmp(config->inputs[i].name, name) == 0) return &config->inputs[i];
     return NULL;

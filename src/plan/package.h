@@ -1,9 +1,9 @@
 /// The `norn.json` of a model package: what its trainer says of serving it. Everything is optional.
 ///
 /// {
-///   "inputs":   {"user_id": {"batch": "user"}, "history": {"batch": "item", "offsets": "history_offsets"}},
-///   "tables":   {"item": {"missing": "default" | "error"}},
-///   "profile":  {"max_batch": 1024, "opt": {"ids": [64, 26]}, "max": {"ids": [1024, 26]}, "min": {}},
+///   "inputs":   {"user_id": {"batch": "user"}, "history": {"batch": "item", "offsets":
+///   "history_offsets"}}, "tables":   {"item": {"missing": "default" | "error"}}, "profile":
+///   {"max_batch": 1024, "opt": {"ids": [64, 26]}, "max": {"ids": [1024, 26]}, "min": {}},
 ///   "device":   "cpu", "precision": "fp32", "instances": 1, "threads": 0,
 ///   "batching": {"max_batch": 256, "max_delay_us": 0, "max_queue": 1024},
 ///   "warmup":   true
@@ -45,7 +45,9 @@ typedef struct norn_package_config {
 
 /// Parse `text` (NULL: an empty object). `name` is for messages. Strings live in `arena`.
 /// Errors   INVALID_ARGUMENT with the key or the byte offset.
-norn_status norn_package_parse(const char *name, norn_span text, norn_arena *arena, norn_package_config *out) NORN_NODISCARD;
-const norn_package_input *norn_package_input_find(const norn_package_config *config, const char *name);
+norn_status norn_package_parse(const char *name, norn_span text, norn_arena *arena,
+                               norn_package_config *out) NORN_NODISCARD;
+const norn_package_input *norn_package_input_find(const norn_package_config *config,
+                                                  const char *name);
 
 #endif

@@ -91,8 +91,8 @@ static inline void fake_clear(fake_list *list) {
 // ---- kernels
 // -------------------------------------------------------------------------------------
 
-/// Scratch of the kernel that runs on this thread; given back when it returns. The link is a line long,
-/// so that what follows it is aligned.
+/// Scratch of the kernel that runs on this thread; given back when it returns. The link is a line
+/// long, so that what follows it is aligned.
 typedef struct fake_scratch_block {
     _Alignas(64) struct fake_scratch_block *next;
 } fake_scratch_block;

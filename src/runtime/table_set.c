@@ -34,10 +34,11 @@ static norn_status find(norn_plan *plan, norn_snapshot *snapshot, const norn_pla
     NORN_TRY(norn_plan_own_tables(plan, &own));
     if (!found) found = own->find(own, table->name);
     if (!found)
-        return norn_fail(NORN_FAILED_PRECONDITION,
-                         "table '%s' is missing: put %s.safetensors into tables/ beside the model or "
-                         "the plan",
-                         table->name, table->name);
+        return norn_fail(
+            NORN_FAILED_PRECONDITION,
+            "table '%s' is missing: put %s.safetensors into tables/ beside the model or "
+            "the plan",
+            table->name, table->name);
     if (found->dim != table->dim)
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "table '%s': %lld elements a row in %s, the model expects %lld",

@@ -19,12 +19,15 @@ typedef struct bindings {
     uint32_t count;
 } bindings;
 
-static norn_status bind(bindings *all, const char *symbol, const char *input, int32_t dim, int64_t value) {
+static norn_status bind(bindings *all, const char *symbol, const char *input, int32_t dim,
+                        int64_t value) {
     for (uint32_t i = 0; i < all->count; ++i) {
         if (strcmp(all->at[i].name, symbol) != 0) continue;
         if (all->at[i].value == value) return NORN_OK;
-        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': dim %d (%s) is %lld, but input '%s' has %lld there", input,
-                         (int)dim, symbol, (long long)value, all->at[i].input, (long long)all->at[i].value);
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "input '%s': dim %d (%s) is %lld, but input '%s' has %lld there", input,
+                         (int)dim, symbol, (long long)value, all->at[i].input,
+                         (long long)all->at[i].value);
     }
     if (all->count == SYMBOL_MAX) return NORN_OK; // the runtime checks again
     all->at[all->count].name = symbol;
@@ -38,29 +41,34 @@ static norn_status check_bytes(const norn_infer_input *input) {
     size_t bytes;
     NORN_TRY(norn_view_bytes(&input->view, &bytes));
     if (input->bytes >= 0 && (uint64_t)input->bytes != bytes)
-        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': %lld bytes were sent, %s needs %zu", input->name,
-                         (long long)input->bytes, norn_view_text(&input->view, text), bytes);
+        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': %lld bytes were sent, %s needs %zu",
+                         input->name, (long long)input->bytes, norn_view_text(&input->view, text),
+                         bytes);
     return NORN_OK;
 }
 
-static norn_status check_input(const norn_served *served, uint32_t index, const norn_infer_input *input,
-                               bindings *symbols) {
+static norn_status check_input(const norn_served *served, uint32_t index,
+                               const norn_infer_input *input, bindings *symbols) {
     const norn_port *port = norn_plan_input(served->plan, index);
     const norn_view *view = &input->view;
     if (view->dtype != port->dtype)
-        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': %s was sent, the model takes %s", port->name,
-                         norn_dtype_kserve_name(view->dtype), norn_dtype_kserve_name(port->dtype));
+        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': %s was sent, the model takes %s",
+                         port->name, norn_dtype_kserve_name(view->dtype),
+                         norn_dtype_kserve_name(port->dtype));
     if (view->rank != port->rank)
-        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': %d dimensions were sent, the model takes %d", port->name,
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "input '%s': %d dimensions were sent, the model takes %d", port->name,
                          (int)view->rank, (int)port->rank);
     for (int32_t d = 0; d < view->rank; ++d) {
         const int64_t dim = view->dims[d];
         if (dim < 0)
-            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': dim %d is %lld; it must not be negative", port->name,
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "input '%s': dim %d is %lld; it must not be negative", port->name,
                              (int)d, (long long)dim);
         if (port->dims[d] >= 0 && port->dims[d] != dim)
-            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': dim %d is %lld, the model takes %lld", port->name,
-                             (int)d, (long long)dim, (long long)port->dims[d]);
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "input '%s': dim %d is %lld, the model takes %lld", port->name, (int)d,
+                             (long long)dim, (long long)port->dims[d]);
         if (port->dims[d] >= 0 || !port->dim_names[d]) continue;
         if (d == 0 && served->input_is_user[index] && dim == 1) continue; // repeated for every item
         NORN_TRY(bind(symbols, port->dim_names[d], port->name, d, dim));
@@ -76,7 +84,8 @@ static norn_status order_inputs(const norn_served *served, norn_infer *infer) {
         const norn_infer_input *input = &infer->inputs[i];
         const int32_t port = norn_served_input_find(served, input->name);
         if (port < 0)
-            return norn_fail(NORN_INVALID_ARGUMENT, "model '%s' has no input '%s'; GET /v2/models/%s lists them",
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "model '%s' has no input '%s'; GET /v2/models/%s lists them",
                              served->name, input->name, served->name);
         if (ordered[port].name)
             return norn_fail(NORN_INVALID_ARGUMENT, "input '%s' was sent twice", input->name);
@@ -84,7 +93,8 @@ static norn_status order_inputs(const norn_served *served, norn_infer *infer) {
     }
     for (uint32_t i = 0; i < wanted; ++i)
         if (!ordered[i].name)
-            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s' is missing; model '%s' takes %u inputs",
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "input '%s' is missing; model '%s' takes %u inputs",
                              norn_plan_input(served->plan, i)->name, served->name, wanted);
     infer->inputs = ordered;
     infer->input_count = wanted;
@@ -96,12 +106,14 @@ static norn_status find_outputs(const norn_served *served, norn_infer *infer) {
         infer->output_count = (uint32_t)norn_plan_output_count(served->plan);
         NORN_TRY(NORN_TAKE_ARRAY(&infer->arena, infer->output_count, &infer->outputs));
         for (uint32_t i = 0; i < infer->output_count; ++i)
-            infer->outputs[i] = (norn_infer_output){.name = norn_plan_output(served->plan, i)->name, .binary = infer->binary_outputs};
+            infer->outputs[i] = (norn_infer_output){.name = norn_plan_output(served->plan, i)->name,
+                                                    .binary = infer->binary_outputs};
     }
     for (uint32_t i = 0; i < infer->output_count; ++i) {
         const int32_t port = norn_served_output_find(served, infer->outputs[i].name);
         if (port < 0)
-            return norn_fail(NORN_INVALID_ARGUMENT, "model '%s' has no output '%s'; GET /v2/models/%s lists them",
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "model '%s' has no output '%s'; GET /v2/models/%s lists them",
                              served->name, infer->outputs[i].name, served->name);
         infer->outputs[i].port = (uint32_t)port;
     }

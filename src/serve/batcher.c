@@ -17,7 +17,8 @@ struct norn_batcher {
     bool stopped;
 };
 
-norn_status norn_batcher_create(const norn_batcher_options *options, norn_alloc alloc, norn_batcher **out) {
+norn_status norn_batcher_create(const norn_batcher_options *options, norn_alloc alloc,
+                                norn_batcher **out) {
     norn_batcher *batcher;
     pthread_condattr_t attr;
     *out = NULL;
@@ -51,7 +52,8 @@ norn_status norn_batcher_put(norn_batcher *batcher, norn_infer *infer) {
     if (batcher->stopped) {
         status = norn_fail(NORN_UNAVAILABLE, "the model is being unloaded; try again");
     } else if (batcher->count >= batcher->options.queue_limit) {
-        status = norn_fail(NORN_RESOURCE_EXHAUSTED, "the queue holds %lld requests, its limit; try again later",
+        status = norn_fail(NORN_RESOURCE_EXHAUSTED,
+                           "the queue holds %lld requests, its limit; try again later",
                            (long long)batcher->count);
     } else {
         infer->next = NULL;
@@ -94,7 +96,8 @@ static int64_t rows_ready(const norn_batcher *batcher) {
     int64_t rows = infer->rows;
     const uint64_t key = infer->join_key;
     if (!key) return batcher->options.max_rows;
-    for (infer = infer->next; infer && infer->join_key == key && rows + infer->rows <= batcher->options.max_rows;
+    for (infer = infer->next;
+         infer && infer->join_key == key && rows + infer->rows <= batcher->options.max_rows;
          infer = infer->next)
         rows += infer->rows;
     return infer ? batcher->options.max_rows : rows; // someone who cannot join: no use waiting
@@ -130,12 +133,14 @@ norn_infer *norn_batcher_take(norn_batcher *batcher, norn_infer **expired) {
             continue;
         }
         const int64_t due_ns = batcher->head->times.arrival_ns + batcher->options.max_delay_ns;
-        if (batcher->stopped || now_ns >= due_ns || rows_ready(batcher) >= batcher->options.max_rows) {
+        if (batcher->stopped || now_ns >= due_ns ||
+            rows_ready(batcher) >= batcher->options.max_rows) {
             batch = cut_batch(batcher);
             if (batcher->head) pthread_cond_signal(&batcher->arrived);
             break;
         }
-        const struct timespec until = {.tv_sec = due_ns / 1000000000, .tv_nsec = due_ns % 1000000000};
+        const struct timespec until = {.tv_sec = due_ns / 1000000000,
+                                       .tv_nsec = due_ns % 1000000000};
         (void)pthread_cond_timedwait(&batcher->arrived, &batcher->mutex, &until);
     }
     pthread_mutex_unlock(&batcher->mutex);

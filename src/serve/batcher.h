@@ -1,8 +1,8 @@
 /// The batcher: a bounded queue of requests and what decides which of them run together.
 ///
-/// This first form is first in, first out: a batch is the oldest request and those behind it that can
-/// join it, until `max_rows` rows or until the oldest has waited `max_delay_ns`.
-/// Threads  put: any. take: the compute threads of one model. stop: any.
+/// This first form is first in, first out: a batch is the oldest request and those behind it that
+/// can join it, until `max_rows` rows or until the oldest has waited `max_delay_ns`. Threads  put:
+/// any. take: the compute threads of one model. stop: any.
 #ifndef NORN_SERVE_BATCHER_H
 #define NORN_SERVE_BATCHER_H
 
@@ -16,13 +16,16 @@ typedef struct norn_batcher_options {
     int64_t queue_limit;  ///< requests
 } norn_batcher_options;
 
-norn_status norn_batcher_create(const norn_batcher_options *options, norn_alloc alloc, norn_batcher **out) NORN_NODISCARD;
+norn_status norn_batcher_create(const norn_batcher_options *options, norn_alloc alloc,
+                                norn_batcher **out) NORN_NODISCARD;
 void norn_batcher_destroy(norn_batcher *batcher); ///< the queue must be empty
 
-/// Errors RESOURCE_EXHAUSTED: the queue is full; UNAVAILABLE: stopped. Then the request stays the caller's.
+/// Errors RESOURCE_EXHAUSTED: the queue is full; UNAVAILABLE: stopped. Then the request stays the
+/// caller's.
 norn_status norn_batcher_put(norn_batcher *batcher, norn_infer *infer) NORN_NODISCARD;
-/// Blocks for the next batch: a list through `next`. NULL when stopped and empty. Requests whose deadline has passed
-/// come out in `*expired` instead (the list may be empty while *expired is not).
+/// Blocks for the next batch: a list through `next`. NULL when stopped and empty. Requests whose
+/// deadline has passed come out in `*expired` instead (the list may be empty while *expired is
+/// not).
 norn_infer *norn_batcher_take(norn_batcher *batcher, norn_infer **expired);
 /// Refuse new requests; takers drain what is queued, then get NULL.
 void norn_batcher_stop(norn_batcher *batcher);

@@ -108,7 +108,8 @@ static void stopping_drains_the_queue_and_lets_every_taker_go(void **state) {
     norn_infer extra = request(1, 1);
     int64_t rows = 0;
     (void)state;
-    for (int i = 0; i < TAKERS; ++i) assert_int_equal(pthread_create(&takers[i], NULL, take_until_stopped, batcher), 0);
+    for (int i = 0; i < TAKERS; ++i)
+        assert_int_equal(pthread_create(&takers[i], NULL, take_until_stopped, batcher), 0);
     for (int i = 0; i < REQUESTS; ++i) {
         requests[i] = request(1, 1);
         assert_int_equal(norn_batcher_put(batcher, &requests[i]), NORN_OK);

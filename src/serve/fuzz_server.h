@@ -1,5 +1,5 @@
-/// A server without threads for the protocol fuzzers: an empty repository in a temporary folder and one event
-/// loop that the fuzzer turns itself.
+/// A server without threads for the protocol fuzzers: an empty repository in a temporary folder and
+/// one event loop that the fuzzer turns itself.
 #ifndef NORN_SERVE_FUZZ_SERVER_H
 #define NORN_SERVE_FUZZ_SERVER_H
 
@@ -16,7 +16,9 @@ static inline void fuzz_server_start(void) {
     const norn_served_defaults defaults = {.device = NULL};
     fuzz_server.alloc = norn_alloc_heap();
     fuzz_server.max_request_bytes = 1 << 20;
-    if (!mkdtemp(dir) || norn_repository_open(dir, &defaults, fuzz_server.alloc, &fuzz_server.repository) != NORN_OK ||
+    if (!mkdtemp(dir) ||
+        norn_repository_open(dir, &defaults, fuzz_server.alloc, &fuzz_server.repository) !=
+            NORN_OK ||
         norn_io_init(&fuzz_io, &fuzz_server) != NORN_OK)
         abort();
 }

@@ -1,7 +1,9 @@
-/// One inference request, from the bytes of a protocol to the bytes of its answer. Protocols fill it,
-/// the model admits it, a batcher joins it with others, an instance computes it, the protocol encodes it.
+/// One inference request, from the bytes of a protocol to the bytes of its answer. Protocols fill
+/// it, the model admits it, a batcher joins it with others, an instance computes it, the protocol
+/// encodes it.
 ///
-/// Memory   everything hangs on `arena`; request bytes that views alias are kept by the protocol until
+/// Memory   everything hangs on `arena`; request bytes that views alias are kept by the protocol
+/// until
 ///          it destroys the request.
 /// Threads  owned by one thread at a time: I/O thread -> compute thread -> I/O thread.
 #ifndef NORN_SERVE_INFER_H
@@ -24,26 +26,26 @@ typedef struct norn_infer_input {
 
 typedef struct norn_infer_output {
     const char *name;
-    uint32_t port; ///< output index of the plan
+    uint32_t port;  ///< output index of the plan
     norn_view view; ///< filled by the run; data in the request's arena
     bool binary;    ///< HTTP: as binary data rather than JSON
 } norn_infer_output;
 
 /// Where the time went; what statistics and metrics count.
 typedef struct norn_infer_times {
-    int64_t arrival_ns;  ///< the request was read
-    int64_t dequeue_ns;  ///< a batch took it
+    int64_t arrival_ns;                      ///< the request was read
+    int64_t dequeue_ns;                      ///< a batch took it
     int64_t input_ns, compute_ns, output_ns; ///< durations of its batch
     int64_t done_ns;
 } norn_infer_times;
 
 struct norn_infer {
     norn_arena arena;
-    const char *id; ///< "" when none
-    norn_served *model; ///< retained
+    const char *id;           ///< "" when none
+    norn_served *model;       ///< retained
     norn_infer_input *inputs; ///< as the client named them; by plan order after norn_served_admit
     uint32_t input_count;
-    bool binary_outputs; ///< HTTP: outputs that the client did not name are binary
+    bool binary_outputs;        ///< HTTP: outputs that the client did not name are binary
     norn_infer_output *outputs; ///< wanted; all when the client named none (after admission)
     uint32_t output_count;
     int64_t rows;        ///< batch rows; 1 when the model has no batch dimension

@@ -14,7 +14,8 @@ bool norn_inflate_knows(const char *encoding) {
 }
 
 static void set_input(z_stream *stream, norn_span span) {
-    memcpy(&stream->next_in, &span.bytes, sizeof stream->next_in); // zlib's field is not const everywhere
+    memcpy(&stream->next_in, &span.bytes,
+           sizeof stream->next_in); // zlib's field is not const everywhere
     stream->avail_in = (uInt)span.count;
 }
 
@@ -23,8 +24,10 @@ norn_status norn_inflate(norn_span packed, size_t max_bytes, norn_buffer *out) {
     z_stream stream = {0};
     norn_status status = NORN_OK;
     int result = Z_OK;
-    if (packed.count > UINT_MAX) return norn_fail(NORN_RESOURCE_EXHAUSTED, "a compressed body of more than 4 GiB");
-    if (inflateInit2(&stream, WINDOW_EITHER) != Z_OK) return norn_fail(NORN_RESOURCE_EXHAUSTED, "no memory to inflate");
+    if (packed.count > UINT_MAX)
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "a compressed body of more than 4 GiB");
+    if (inflateInit2(&stream, WINDOW_EITHER) != Z_OK)
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "no memory to inflate");
     set_input(&stream, packed);
     while (result == Z_OK) {
         stream.next_out = piece;
@@ -35,8 +38,10 @@ norn_status norn_inflate(norn_span packed, size_t max_bytes, norn_buffer *out) {
             status = norn_fail(NORN_INVALID_ARGUMENT, "the compressed body is damaged or cut: %s",
                                stream.msg ? stream.msg : "it ends too early");
         } else if (count > max_bytes - out->count) {
-            status = norn_fail(NORN_RESOURCE_EXHAUSTED, "the compressed body holds more than %zu bytes, the limit; see "
-                                                        "--max-request-bytes", max_bytes);
+            status = norn_fail(NORN_RESOURCE_EXHAUSTED,
+                               "the compressed body holds more than %zu bytes, the limit; see "
+                               "--max-request-bytes",
+                               max_bytes);
         } else {
             norn_buffer_append(out, piece, count);
             status = norn_buffer_status(out);
@@ -44,7 +49,8 @@ norn_status norn_inflate(norn_span packed, size_t max_bytes, norn_buffer *out) {
         if (status != NORN_OK) break;
     }
     if (status == NORN_OK && stream.avail_in)
-        status = norn_fail(NORN_INVALID_ARGUMENT, "%u bytes follow the compressed body", stream.avail_in);
+        status = norn_fail(NORN_INVALID_ARGUMENT, "%u bytes follow the compressed body",
+                           stream.avail_in);
     (void)inflateEnd(&stream);
     return status;
 }
@@ -53,8 +59,10 @@ norn_status norn_deflate(norn_span plain, bool gzip, norn_buffer *out) {
     unsigned char piece[PIECE];
     z_stream stream = {0};
     int result = Z_OK;
-    if (plain.count > UINT_MAX) return norn_fail(NORN_RESOURCE_EXHAUSTED, "a body of more than 4 GiB");
-    if (deflateInit2(&stream, FAST, Z_DEFLATED, gzip ? WINDOW_GZIP : 15, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+    if (plain.count > UINT_MAX)
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "a body of more than 4 GiB");
+    if (deflateInit2(&stream, FAST, Z_DEFLATED, gzip ? WINDOW_GZIP : 15, 8, Z_DEFAULT_STRATEGY) !=
+        Z_OK)
         return norn_fail(NORN_RESOURCE_EXHAUSTED, "no memory to deflate");
     set_input(&stream, plain);
     while (result == Z_OK) {

@@ -41,7 +41,8 @@ static fixture *packed(void **state, bool gzip) {
 static void gzip_and_deflate_come_back_as_they_were(void **state) {
     for (int gzip = 0; gzip < 2; ++gzip) {
         fixture *f = packed(state, gzip != 0);
-        assert_int_equal(norn_inflate(norn_span_of(f->packed.bytes, f->packed.count), PLAIN, &f->out), NORN_OK);
+        assert_int_equal(
+            norn_inflate(norn_span_of(f->packed.bytes, f->packed.count), PLAIN, &f->out), NORN_OK);
         assert_int_equal(f->out.count, PLAIN);
         assert_memory_equal(f->out.bytes, f->plain, PLAIN);
         (void)teardown(state);
@@ -51,8 +52,9 @@ static void gzip_and_deflate_come_back_as_they_were(void **state) {
 
 static void a_body_that_grows_over_the_limit_is_refused(void **state) {
     fixture *f = packed(state, true);
-    assert_int_equal(norn_inflate(norn_span_of(f->packed.bytes, f->packed.count), PLAIN - 1, &f->out),
-                     NORN_RESOURCE_EXHAUSTED);
+    assert_int_equal(
+        norn_inflate(norn_span_of(f->packed.bytes, f->packed.count), PLAIN - 1, &f->out),
+        NORN_RESOURCE_EXHAUSTED);
     assert_true(f->out.count < PLAIN);
 }
 
@@ -60,18 +62,22 @@ static void a_cut_or_damaged_body_is_refused_at_every_length(void **state) {
     fixture *f = packed(state, true);
     for (size_t count = 0; count < f->packed.count; count += 1 + f->packed.count / 100) {
         f->out.count = 0;
-        assert_int_equal(norn_inflate(norn_span_of(f->packed.bytes, count), PLAIN, &f->out), NORN_INVALID_ARGUMENT);
+        assert_int_equal(norn_inflate(norn_span_of(f->packed.bytes, count), PLAIN, &f->out),
+                         NORN_INVALID_ARGUMENT);
     }
     f->packed.bytes[f->packed.count - 5] ^= 1; // of the checksum
     f->out.count = 0;
-    assert_int_equal(norn_inflate(norn_span_of(f->packed.bytes, f->packed.count), PLAIN, &f->out), NORN_INVALID_ARGUMENT);
+    assert_int_equal(norn_inflate(norn_span_of(f->packed.bytes, f->packed.count), PLAIN, &f->out),
+                     NORN_INVALID_ARGUMENT);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(gzip_and_deflate_come_back_as_they_were, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_body_that_grows_over_the_limit_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_cut_or_damaged_body_is_refused_at_every_length, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_body_that_grows_over_the_limit_is_refused, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_cut_or_damaged_body_is_refused_at_every_length, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

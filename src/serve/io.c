@@ -19,7 +19,8 @@ static void on_wake(evutil_socket_t fd, short what, void *context) {
     uint64_t count;
     norn_exchange *list, *in_order = NULL;
     (void)what;
-    if (read(fd, &count, sizeof count) < 0 && errno != EAGAIN) norn_log(NORN_LOG_WARN, "eventfd: %s", strerror(errno));
+    if (read(fd, &count, sizeof count) < 0 && errno != EAGAIN)
+        norn_log(NORN_LOG_WARN, "eventfd: %s", strerror(errno));
     list = atomic_exchange_explicit(&io->finished, NULL, memory_order_acquire);
     while (list) { // the stack is newest first
         norn_exchange *next = list->next;
@@ -40,9 +41,10 @@ void norn_io_finish(norn_exchange *exchange) {
     norn_exchange *head = atomic_load_explicit(&io->finished, memory_order_relaxed);
     do {
         exchange->next = head;
-    } while (!atomic_compare_exchange_weak_explicit(&io->finished, &head, exchange, memory_order_release,
-                                                    memory_order_relaxed));
-    if (!head && write(io->wake_fd, &one, sizeof one) < 0) norn_log(NORN_LOG_WARN, "eventfd: %s", strerror(errno));
+    } while (!atomic_compare_exchange_weak_explicit(&io->finished, &head, exchange,
+                                                    memory_order_release, memory_order_relaxed));
+    if (!head && write(io->wake_fd, &one, sizeof one) < 0)
+        norn_log(NORN_LOG_WARN, "eventfd: %s", strerror(errno));
 }
 
 static void on_infer_done(norn_infer *infer) {
@@ -59,10 +61,12 @@ norn_status norn_io_init(norn_io *io, norn_server *server) {
     *io = (norn_io){.server = server, .wake_fd = -1};
     io->base = event_base_new();
     io->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (io->base && io->wake_fd >= 0) io->wake = event_new(io->base, io->wake_fd, EV_READ | EV_PERSIST, on_wake, io);
+    if (io->base && io->wake_fd >= 0)
+        io->wake = event_new(io->base, io->wake_fd, EV_READ | EV_PERSIST, on_wake, io);
     if (!io->wake || event_add(io->wake, NULL) != 0) {
         norn_io_deinit(io);
-        return norn_fail(NORN_RESOURCE_EXHAUSTED, "cannot create an event loop: %s", strerror(errno));
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "cannot create an event loop: %s",
+                         strerror(errno));
     }
     return NORN_OK;
 }
@@ -106,7 +110,8 @@ norn_status norn_io_listen(const char *host, int32_t *port, evutil_socket_t *out
     const int on = 1;
     *out = -1;
     if (inet_pton(AF_INET, host, &address.sin_addr) != 1)
-        return norn_fail(NORN_INVALID_ARGUMENT, "host '%s' is not an IPv4 address such as 127.0.0.1", host);
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "host '%s' is not an IPv4 address such as 127.0.0.1", host);
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return norn_fail(NORN_UNAVAILABLE, "socket: %s", strerror(errno));
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -114,7 +119,8 @@ norn_status norn_io_listen(const char *host, int32_t *port, evutil_socket_t *out
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); // accepted sockets inherit it
     if (bind(fd, (const struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 1024) != 0 ||
         getsockname(fd, (struct sockaddr *)&address, &length) != 0) {
-        const norn_status status = norn_fail(NORN_UNAVAILABLE, "port %d on %s: %s", (int)*port, host, strerror(errno));
+        const norn_status status =
+            norn_fail(NORN_UNAVAILABLE, "port %d on %s: %s", (int)*port, host, strerror(errno));
         (void)close(fd);
         return status;
     }

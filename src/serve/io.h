@@ -16,7 +16,8 @@ typedef struct norn_server {
     norn_repository *repository;
     int64_t max_request_bytes;
     _Atomic bool draining;
-    _Atomic int64_t in_flight; ///< requests between arrival and the last byte of the answer handed to the socket
+    _Atomic int64_t in_flight; ///< requests between arrival and the last byte of the answer handed
+                               ///< to the socket
     int64_t start_ns;
 } norn_server;
 
@@ -37,7 +38,8 @@ struct norn_io {
     struct event_base *base;
     struct event *wake;
     int wake_fd;
-    _Atomic(norn_exchange *) finished; ///< a stack, pushed by any thread, taken whole by the I/O thread
+    _Atomic(norn_exchange *)
+        finished; ///< a stack, pushed by any thread, taken whole by the I/O thread
     pthread_t thread;
     bool started;
     void *http, *metrics, *grpc; ///< the listeners' state

@@ -43,7 +43,8 @@ norn_status norn_kserve_encode_infer(const norn_infer *infer, norn_buffer *out) 
 void norn_kserve_encode_server(norn_buffer *out) {
     norn_wire_put_text(out, 1, "norn");
     norn_wire_put_text(out, 2, NORN_VERSION);
-    for (size_t i = 0; norn_kserve_extensions[i]; ++i) norn_wire_put_text(out, 3, norn_kserve_extensions[i]);
+    for (size_t i = 0; norn_kserve_extensions[i]; ++i)
+        norn_wire_put_text(out, 3, norn_kserve_extensions[i]);
 }
 
 static void put_port(norn_buffer *out, uint32_t field, const norn_port *port) {
@@ -58,8 +59,10 @@ void norn_kserve_encode_metadata(const norn_served *served, norn_buffer *out) {
     norn_wire_put_text(out, 1, served->name);
     put_version(out, 2, served->version);
     norn_wire_put_text(out, 3, "norn");
-    for (size_t i = 0; i < norn_plan_input_count(served->plan); ++i) put_port(out, 4, norn_plan_input(served->plan, i));
-    for (size_t i = 0; i < norn_plan_output_count(served->plan); ++i) put_port(out, 5, norn_plan_output(served->plan, i));
+    for (size_t i = 0; i < norn_plan_input_count(served->plan); ++i)
+        put_port(out, 4, norn_plan_input(served->plan, i));
+    for (size_t i = 0; i < norn_plan_output_count(served->plan); ++i)
+        put_port(out, 5, norn_plan_output(served->plan, i));
 }
 
 /// inference.DataType of model_config.proto.
@@ -67,16 +70,17 @@ static uint64_t config_type(norn_dtype dtype) {
     static const struct {
         norn_dtype dtype;
         uint64_t number;
-    } types[] = {{NORN_BOOL, 1}, {NORN_U8, 2},  {NORN_U16, 3},  {NORN_U32, 4},  {NORN_U64, 5},     {NORN_I8, 6},
-                 {NORN_I16, 7},  {NORN_I32, 8}, {NORN_I64, 9},  {NORN_F16, 10}, {NORN_F32, 11},    {NORN_F64, 12},
-                 {NORN_STRING, 13}, {NORN_BF16, 14}};
+    } types[] = {{NORN_BOOL, 1}, {NORN_U8, 2},   {NORN_U16, 3},     {NORN_U32, 4},  {NORN_U64, 5},
+                 {NORN_I8, 6},   {NORN_I16, 7},  {NORN_I32, 8},     {NORN_I64, 9},  {NORN_F16, 10},
+                 {NORN_F32, 11}, {NORN_F64, 12}, {NORN_STRING, 13}, {NORN_BF16, 14}};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; ++i)
         if (types[i].dtype == dtype) return types[i].number;
     return 0;
 }
 
 /// ModelInput {name 1, data_type 2, dims 4} and ModelOutput {name 1, data_type 2, dims 3}.
-static void put_config_port(norn_buffer *out, uint32_t field, uint32_t dims_field, const norn_port *port, int32_t first) {
+static void put_config_port(norn_buffer *out, uint32_t field, uint32_t dims_field,
+                            const norn_port *port, int32_t first) {
     const size_t mark = norn_wire_begin(out, field);
     norn_wire_put_text(out, 1, port->name);
     norn_wire_put_varint(out, 2, config_type(port->dtype));
@@ -110,15 +114,17 @@ static void put_stat(norn_buffer *out, uint32_t field, uint64_t count, uint64_t 
 
 void norn_kserve_encode_stats(const norn_served *served, norn_buffer *out) {
     const norn_stats *stats = &served->stats;
-    const norn_stat *const parts[] = {&stats->success,       &stats->fail,          &stats->queue,
-                                      &stats->compute_input, &stats->compute_infer, &stats->compute_output};
+    const norn_stat *const parts[] = {&stats->success,       &stats->fail,
+                                      &stats->queue,         &stats->compute_input,
+                                      &stats->compute_infer, &stats->compute_output};
     norn_wire_put_text(out, 1, served->name);
     put_version(out, 2, served->version);
     norn_wire_put_varint(out, 3, stats->last_inference_ms);
     norn_wire_put_varint(out, 4, stats->inference_count);
     norn_wire_put_varint(out, 5, stats->execution_count);
     const size_t mark = norn_wire_begin(out, 6);
-    for (uint32_t i = 0; i < sizeof parts / sizeof parts[0]; ++i) put_stat(out, i + 1, parts[i]->count, parts[i]->ns);
+    for (uint32_t i = 0; i < sizeof parts / sizeof parts[0]; ++i)
+        put_stat(out, i + 1, parts[i]->count, parts[i]->ns);
     put_stat(out, 7, 0, 0);
     put_stat(out, 8, 0, 0);
     norn_wire_end(out, mark);

@@ -10,13 +10,16 @@
 
 /// Fill id, inputs, outputs and deadline of `infer` from `body`, whose first `json_bytes` are JSON.
 /// Memory   binary tensors alias `body`; JSON tensors go to the request's arena.
-/// Errors   INVALID_ARGUMENT naming the tensor, or the byte offset in the JSON; UNIMPLEMENTED for an extension
+/// Errors   INVALID_ARGUMENT naming the tensor, or the byte offset in the JSON; UNIMPLEMENTED for
+/// an extension
 ///          that Norn does not have.
-norn_status norn_kserve_parse_infer(norn_span body, size_t json_bytes, norn_infer *infer) NORN_NODISCARD;
+norn_status norn_kserve_parse_infer(norn_span body, size_t json_bytes,
+                                    norn_infer *infer) NORN_NODISCARD;
 
 /// The answer's JSON into `json`; *json_bytes is its length when binary tensors follow it, else 0.
 /// The bytes of binary outputs are appended after the JSON.
-norn_status norn_kserve_put_infer(const norn_infer *infer, norn_buffer *json, size_t *json_bytes) NORN_NODISCARD;
+norn_status norn_kserve_put_infer(const norn_infer *infer, norn_buffer *json,
+                                  size_t *json_bytes) NORN_NODISCARD;
 
 void norn_kserve_put_error(norn_buffer *json, const char *message); ///< {"error":"..."}
 void norn_kserve_put_server(norn_buffer *json);

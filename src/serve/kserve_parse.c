@@ -13,7 +13,7 @@ enum { TENSORS_MAX = 4096 };
 typedef struct infer_parser {
     norn_json_reader json;
     norn_infer *infer;
-    norn_span binary;      ///< what is left of the bytes after the JSON
+    norn_span binary; ///< what is left of the bytes after the JSON
     uint32_t input_capacity, output_capacity;
 } infer_parser;
 
@@ -26,14 +26,16 @@ typedef struct input_draft {
     const char *refused;   ///< an extension that was asked for
 } input_draft;
 
-typedef norn_status (*member_fn)(infer_parser *parser, norn_span key, const norn_json_token *value, void *context);
+typedef norn_status (*member_fn)(infer_parser *parser, norn_span key, const norn_json_token *value,
+                                 void *context);
 
 static norn_status bad(const infer_parser *parser, const norn_json_token *token, const char *what) {
     (void)parser;
     return norn_fail(NORN_INVALID_ARGUMENT, "request JSON, byte %zu: %s", token->offset, what);
 }
 
-static norn_status each_member(infer_parser *parser, const norn_json_token *begin, member_fn member, void *context) {
+static norn_status each_member(infer_parser *parser, const norn_json_token *begin, member_fn member,
+                               void *context) {
     if (begin->kind != NORN_JSON_OBJECT_BEGIN) return bad(parser, begin, "an object belongs here");
     for (;;) {
         norn_json_token key, value;
@@ -63,7 +65,8 @@ static norn_status take_text(infer_parser *parser, const norn_json_token *token,
     return NORN_OK;
 }
 
-static norn_status take_i64(const infer_parser *parser, const norn_json_token *token, int64_t *out) {
+static norn_status take_i64(const infer_parser *parser, const norn_json_token *token,
+                            int64_t *out) {
     if (token->kind != NORN_JSON_NUMBER || !norn_json_i64(token->text, out))
         return bad(parser, token, "a whole number belongs here");
     return NORN_OK;
@@ -76,9 +79,11 @@ static norn_status take_bool(const infer_parser *parser, const norn_json_token *
     return NORN_OK;
 }
 
-// ---- tensors in JSON --------------------------------------------------------------------------------
+// ---- tensors in JSON
+// --------------------------------------------------------------------------------
 
-static norn_status put_element(const infer_parser *parser, const norn_json_token *token, norn_view *view, int64_t index) {
+static norn_status put_element(const infer_parser *parser, const norn_json_token *token,
+                               norn_view *view, int64_t index) {
     double number;
     int64_t whole;
     if (view->dtype == NORN_F32) {
@@ -93,11 +98,13 @@ static norn_status put_element(const infer_parser *parser, const norn_json_token
     }
     if (token->kind != NORN_JSON_NUMBER) return bad(parser, token, "a number belongs here");
     if (norn_dtype_is_float(view->dtype)) {
-        if (!norn_json_f64(token->text, &number)) return bad(parser, token, "a number belongs here");
+        if (!norn_json_f64(token->text, &number))
+            return bad(parser, token, "a number belongs here");
         norn_element_set_f64(view->dtype, view->data, index, number);
         return NORN_OK;
     }
-    if (!norn_json_i64(token->text, &whole)) return bad(parser, token, "a whole number belongs here");
+    if (!norn_json_i64(token->text, &whole))
+        return bad(parser, token, "a whole number belongs here");
     norn_element_set_i64(view->dtype, view->data, index, whole);
     if (norn_element_i64(view->dtype, view->data, index) != whole)
         return bad(parser, token, "the number does not fit the tensor's datatype");
@@ -114,7 +121,9 @@ static norn_status read_data(infer_parser *parser, input_draft *draft) {
     size_t bytes;
     // An element takes at least one byte of JSON, so a small request cannot claim a large tensor.
     if (elems < 0 || (uint64_t)elems > draft->data.text.count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': \"data\" has fewer elements than its shape", draft->input.name);
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "input '%s': \"data\" has fewer elements than its shape",
+                         draft->input.name);
     NORN_TRY(norn_view_bytes(view, &bytes));
     NORN_TRY(norn_arena_take(&parser->infer->arena, bytes + 1, 1, 64, &view->data));
     do {
@@ -124,63 +133,78 @@ static norn_status read_data(infer_parser *parser, input_draft *draft) {
         } else if (token.kind == NORN_JSON_ARRAY_END) {
             --depth;
         } else if (depth == 0) {
-            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': \"data\" must be a list", draft->input.name);
+            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': \"data\" must be a list",
+                             draft->input.name);
         } else if (count == elems) {
-            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': \"data\" has more elements than its shape (%lld)",
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "input '%s': \"data\" has more elements than its shape (%lld)",
                              draft->input.name, (long long)elems);
         } else {
             NORN_TRY(put_element(parser, &token, view, count++));
         }
     } while (depth > 0);
     if (count != elems)
-        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': \"data\" has %lld elements, its shape has %lld",
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "input '%s': \"data\" has %lld elements, its shape has %lld",
                          draft->input.name, (long long)count, (long long)elems);
     draft->input.bytes = -1;
     return NORN_OK;
 }
 
-// ---- members ----------------------------------------------------------------------------------------
+// ---- members
+// ----------------------------------------------------------------------------------------
 
-static norn_status read_shape(infer_parser *parser, const norn_json_token *begin, input_draft *draft) {
+static norn_status read_shape(infer_parser *parser, const norn_json_token *begin,
+                              input_draft *draft) {
     norn_view *view = &draft->input.view;
     norn_json_token token;
-    if (begin->kind != NORN_JSON_ARRAY_BEGIN) return bad(parser, begin, "\"shape\" must be a list of whole numbers");
+    if (begin->kind != NORN_JSON_ARRAY_BEGIN)
+        return bad(parser, begin, "\"shape\" must be a list of whole numbers");
     for (view->rank = 0;;) {
         NORN_TRY(norn_json_next(&parser->json, &token));
         if (token.kind == NORN_JSON_ARRAY_END) break;
-        if (view->rank == NORN_MAX_RANK) return bad(parser, &token, "a tensor has at most 8 dimensions");
+        if (view->rank == NORN_MAX_RANK)
+            return bad(parser, &token, "a tensor has at most 8 dimensions");
         NORN_TRY(take_i64(parser, &token, &view->dims[view->rank]));
-        if (view->dims[view->rank++] < 0) return bad(parser, &token, "a dimension must not be negative");
+        if (view->dims[view->rank++] < 0)
+            return bad(parser, &token, "a dimension must not be negative");
     }
     draft->has_shape = true;
     return NORN_OK;
 }
 
-static norn_status input_parameter(infer_parser *parser, norn_span key, const norn_json_token *value, void *context) {
+static norn_status input_parameter(infer_parser *parser, norn_span key,
+                                   const norn_json_token *value, void *context) {
     input_draft *draft = context;
     if (norn_span_equal(key, "binary_data_size")) {
         NORN_TRY(take_i64(parser, value, &draft->binary_bytes));
-        if (draft->binary_bytes < 0) return bad(parser, value, "binary_data_size must not be negative");
+        if (draft->binary_bytes < 0)
+            return bad(parser, value, "binary_data_size must not be negative");
         return NORN_OK;
     }
-    if (key.count >= 13 && memcmp(key.bytes, "shared_memory", 13) == 0) draft->refused = "shared memory";
+    if (key.count >= 13 && memcmp(key.bytes, "shared_memory", 13) == 0)
+        draft->refused = "shared memory";
     return skip(parser, value);
 }
 
-static norn_status input_member(infer_parser *parser, norn_span key, const norn_json_token *value, void *context) {
+static norn_status input_member(infer_parser *parser, norn_span key, const norn_json_token *value,
+                                void *context) {
     input_draft *draft = context;
     const char *text;
     if (norn_span_equal(key, "name")) return take_text(parser, value, &draft->input.name);
     if (norn_span_equal(key, "shape")) return read_shape(parser, value, draft);
-    if (norn_span_equal(key, "parameters")) return each_member(parser, value, input_parameter, draft);
+    if (norn_span_equal(key, "parameters"))
+        return each_member(parser, value, input_parameter, draft);
     if (norn_span_equal(key, "datatype")) {
         NORN_TRY(take_text(parser, value, &text));
         draft->input.view.dtype = norn_dtype_from_kserve(text);
-        if (draft->input.view.dtype == NORN_DTYPE_NONE) return bad(parser, value, "no such datatype");
+        if (draft->input.view.dtype == NORN_DTYPE_NONE)
+            return bad(parser, value, "no such datatype");
         return NORN_OK;
     }
     if (norn_span_equal(key, "data")) {
-        if (value->kind != NORN_JSON_ARRAY_BEGIN) return bad(parser, value, "\"data\" must be a list");
+        if (value->kind != NORN_JSON_ARRAY_BEGIN)
+            return bad(parser, value, "\"data\" must be a list");
         draft->data = parser->json;
         draft->data.position = value->offset;
         draft->data.depth = 0;
@@ -193,21 +217,27 @@ static norn_status input_member(infer_parser *parser, norn_span key, const norn_
 
 static norn_status finish_input(infer_parser *parser, input_draft *draft) {
     norn_infer_input *input = &draft->input;
-    if (!input->name) return norn_fail(NORN_INVALID_ARGUMENT, "an input of the request has no \"name\"");
+    if (!input->name)
+        return norn_fail(NORN_INVALID_ARGUMENT, "an input of the request has no \"name\"");
     if (draft->refused)
-        return norn_fail(NORN_UNIMPLEMENTED, "input '%s': %s is not supported; send the data in the request", input->name,
-                         draft->refused);
-    if (!draft->has_shape) return norn_fail(NORN_INVALID_ARGUMENT, "input '%s' has no \"shape\"", input->name);
+        return norn_fail(NORN_UNIMPLEMENTED,
+                         "input '%s': %s is not supported; send the data in the request",
+                         input->name, draft->refused);
+    if (!draft->has_shape)
+        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s' has no \"shape\"", input->name);
     if (input->view.dtype == NORN_DTYPE_NONE)
         return norn_fail(NORN_INVALID_ARGUMENT, "input '%s' has no \"datatype\"", input->name);
     if (input->view.dtype == NORN_STRING)
-        return norn_fail(NORN_UNIMPLEMENTED, "input '%s': datatype BYTES is not supported", input->name);
+        return norn_fail(NORN_UNIMPLEMENTED, "input '%s': datatype BYTES is not supported",
+                         input->name);
     if (draft->binary_bytes >= 0) {
         const size_t bytes = (size_t)draft->binary_bytes;
         if (draft->has_data)
-            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s' has both \"data\" and binary_data_size", input->name);
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "input '%s' has both \"data\" and binary_data_size", input->name);
         if (bytes > parser->binary.count)
-            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': binary_data_size is %zu, %zu bytes are left in the body",
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "input '%s': binary_data_size is %zu, %zu bytes are left in the body",
                              input->name, bytes, parser->binary.count);
         // Inputs are only read; the view's pointer is not const because outputs share the type.
         memcpy(&input->view.data, &parser->binary.bytes, sizeof input->view.data);
@@ -217,15 +247,19 @@ static norn_status finish_input(infer_parser *parser, input_draft *draft) {
         return NORN_OK;
     }
     if (!draft->has_data)
-        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s' has no \"data\" and no binary_data_size", input->name);
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "input '%s' has no \"data\" and no binary_data_size", input->name);
     return read_data(parser, draft);
 }
 
 /// Room for one more element of an array in the arena; the old one is left behind.
-static norn_status grow(norn_arena *arena, void **at, uint32_t count, uint32_t *capacity, size_t size) {
+static norn_status grow(norn_arena *arena, void **at, uint32_t count, uint32_t *capacity,
+                        size_t size) {
     void *larger;
     if (count < *capacity) return NORN_OK;
-    if (count >= TENSORS_MAX) return norn_fail(NORN_INVALID_ARGUMENT, "the request names more than %d tensors", TENSORS_MAX);
+    if (count >= TENSORS_MAX)
+        return norn_fail(NORN_INVALID_ARGUMENT, "the request names more than %d tensors",
+                         TENSORS_MAX);
     const uint32_t wanted = *capacity ? 2 * *capacity : 32;
     NORN_TRY(norn_arena_take(arena, wanted, size, 16, &larger));
     if (count) memcpy(larger, *at, count * size);
@@ -237,7 +271,8 @@ static norn_status grow(norn_arena *arena, void **at, uint32_t count, uint32_t *
 static norn_status read_inputs(infer_parser *parser, const norn_json_token *begin) {
     norn_infer *infer = parser->infer;
     norn_json_token token;
-    if (begin->kind != NORN_JSON_ARRAY_BEGIN) return bad(parser, begin, "\"inputs\" must be a list");
+    if (begin->kind != NORN_JSON_ARRAY_BEGIN)
+        return bad(parser, begin, "\"inputs\" must be a list");
     for (;;) {
         input_draft draft = {.binary_bytes = -1};
         NORN_TRY(norn_json_next(&parser->json, &token));
@@ -245,54 +280,65 @@ static norn_status read_inputs(infer_parser *parser, const norn_json_token *begi
         NORN_TRY(each_member(parser, &token, input_member, &draft));
         NORN_TRY(finish_input(parser, &draft));
         void *at = infer->inputs;
-        NORN_TRY(grow(&infer->arena, &at, infer->input_count, &parser->input_capacity, sizeof *infer->inputs));
+        NORN_TRY(grow(&infer->arena, &at, infer->input_count, &parser->input_capacity,
+                      sizeof *infer->inputs));
         infer->inputs = at;
         infer->inputs[infer->input_count++] = draft.input;
     }
 }
 
-static norn_status output_parameter(infer_parser *parser, norn_span key, const norn_json_token *value, void *context) {
+static norn_status output_parameter(infer_parser *parser, norn_span key,
+                                    const norn_json_token *value, void *context) {
     norn_infer_output *output = context;
     if (norn_span_equal(key, "binary_data")) return take_bool(parser, value, &output->binary);
     if (norn_span_equal(key, "classification")) {
         int64_t classes;
         NORN_TRY(take_i64(parser, value, &classes));
-        if (classes > 0) return norn_fail(NORN_UNIMPLEMENTED, "the classification extension is not supported");
+        if (classes > 0)
+            return norn_fail(NORN_UNIMPLEMENTED, "the classification extension is not supported");
         return NORN_OK;
     }
     if (key.count >= 13 && memcmp(key.bytes, "shared_memory", 13) == 0)
-        return norn_fail(NORN_UNIMPLEMENTED, "shared memory is not supported; ask for binary_data instead");
+        return norn_fail(NORN_UNIMPLEMENTED,
+                         "shared memory is not supported; ask for binary_data instead");
     return skip(parser, value);
 }
 
-static norn_status output_member(infer_parser *parser, norn_span key, const norn_json_token *value, void *context) {
+static norn_status output_member(infer_parser *parser, norn_span key, const norn_json_token *value,
+                                 void *context) {
     norn_infer_output *output = context;
     if (norn_span_equal(key, "name")) return take_text(parser, value, &output->name);
-    if (norn_span_equal(key, "parameters")) return each_member(parser, value, output_parameter, output);
+    if (norn_span_equal(key, "parameters"))
+        return each_member(parser, value, output_parameter, output);
     return skip(parser, value);
 }
 
 static norn_status read_outputs(infer_parser *parser, const norn_json_token *begin) {
     norn_infer *infer = parser->infer;
     norn_json_token token;
-    if (begin->kind != NORN_JSON_ARRAY_BEGIN) return bad(parser, begin, "\"outputs\" must be a list");
+    if (begin->kind != NORN_JSON_ARRAY_BEGIN)
+        return bad(parser, begin, "\"outputs\" must be a list");
     for (;;) {
         norn_infer_output output = {.binary = parser->infer->binary_outputs};
         NORN_TRY(norn_json_next(&parser->json, &token));
         if (token.kind == NORN_JSON_ARRAY_END) return NORN_OK;
         NORN_TRY(each_member(parser, &token, output_member, &output));
-        if (!output.name) return norn_fail(NORN_INVALID_ARGUMENT, "an output of the request has no \"name\"");
+        if (!output.name)
+            return norn_fail(NORN_INVALID_ARGUMENT, "an output of the request has no \"name\"");
         void *at = infer->outputs;
-        NORN_TRY(grow(&infer->arena, &at, infer->output_count, &parser->output_capacity, sizeof *infer->outputs));
+        NORN_TRY(grow(&infer->arena, &at, infer->output_count, &parser->output_capacity,
+                      sizeof *infer->outputs));
         infer->outputs = at;
         infer->outputs[infer->output_count++] = output;
     }
 }
 
-static norn_status request_parameter(infer_parser *parser, norn_span key, const norn_json_token *value, void *context) {
+static norn_status request_parameter(infer_parser *parser, norn_span key,
+                                     const norn_json_token *value, void *context) {
     int64_t number;
     (void)context;
-    if (norn_span_equal(key, "binary_data_output")) return take_bool(parser, value, &parser->infer->binary_outputs);
+    if (norn_span_equal(key, "binary_data_output"))
+        return take_bool(parser, value, &parser->infer->binary_outputs);
     if (norn_span_equal(key, "timeout")) {
         NORN_TRY(take_i64(parser, value, &number));
         if (number > 0 && number < INT64_MAX / 1000000)
@@ -302,10 +348,12 @@ static norn_status request_parameter(infer_parser *parser, norn_span key, const 
     return skip(parser, value); // sequence_id, priority, …: of no effect on a stateless ranker
 }
 
-static norn_status request_member(infer_parser *parser, norn_span key, const norn_json_token *value, void *context) {
+static norn_status request_member(infer_parser *parser, norn_span key, const norn_json_token *value,
+                                  void *context) {
     (void)context;
     if (norn_span_equal(key, "id")) return take_text(parser, value, &parser->infer->id);
-    if (norn_span_equal(key, "parameters")) return each_member(parser, value, request_parameter, NULL);
+    if (norn_span_equal(key, "parameters"))
+        return each_member(parser, value, request_parameter, NULL);
     if (norn_span_equal(key, "inputs")) return read_inputs(parser, value);
     if (norn_span_equal(key, "outputs")) return read_outputs(parser, value);
     return skip(parser, value);
@@ -316,15 +364,17 @@ norn_status norn_kserve_parse_infer(norn_span body, size_t json_bytes, norn_infe
     norn_json_token token;
     norn_span json;
     if (!norn_span_slice(body, 0, json_bytes, &json))
-        return norn_fail(NORN_INVALID_ARGUMENT, "Inference-Header-Content-Length is %zu, the body has %zu bytes", json_bytes,
-                         body.count);
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "Inference-Header-Content-Length is %zu, the body has %zu bytes",
+                         json_bytes, body.count);
     parser.binary = (norn_span){body.bytes + json_bytes, body.count - json_bytes};
     norn_json_init(&parser.json, json);
     NORN_TRY(norn_json_next(&parser.json, &token));
     NORN_TRY(each_member(&parser, &token, request_member, NULL));
     NORN_TRY(norn_json_next(&parser.json, &token));
     if (parser.binary.count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "%zu bytes of the body belong to no input; check binary_data_size",
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "%zu bytes of the body belong to no input; check binary_data_size",
                          parser.binary.count);
     return NORN_OK;
 }

@@ -7,14 +7,16 @@
 
 #include <cmocka.h>
 
-static norn_infer *parse(const char *json, const char *binary, size_t binary_bytes, norn_status wanted) {
+static norn_infer *parse(const char *json, const char *binary, size_t binary_bytes,
+                         norn_status wanted) {
     static uint8_t body[4096];
     norn_infer *infer;
     const size_t count = strlen(json);
     memcpy(body, json, count);
     if (binary_bytes) memcpy(body + count, binary, binary_bytes);
     assert_int_equal(norn_infer_create(norn_alloc_heap(), &infer), NORN_OK);
-    const norn_status status = norn_kserve_parse_infer(norn_span_of(body, count + binary_bytes), count, infer);
+    const norn_status status =
+        norn_kserve_parse_infer(norn_span_of(body, count + binary_bytes), count, infer);
     if (status != wanted) print_error("%s\n", norn_message());
     assert_int_equal(status, wanted);
     return infer;
@@ -27,10 +29,12 @@ static void refused(const char *json, const char *words) {
 }
 
 static void json_tensors_are_read_in_row_major_order_whatever_their_nesting(void **state) {
-    norn_infer *infer = parse("{\"id\":\"a\\u0062c\",\"inputs\":[{\"data\":[[1,2.5],[-3e1,4]],\"shape\":[2,2],"
-                              "\"name\":\"x\",\"datatype\":\"FP32\"},{\"name\":\"k\",\"shape\":[2],\"datatype\":\"INT64\","
-                              "\"data\":[9007199254740993,-1]}],\"outputs\":[{\"name\":\"y\"}]}",
-                              NULL, 0, NORN_OK);
+    norn_infer *infer =
+        parse("{\"id\":\"a\\u0062c\",\"inputs\":[{\"data\":[[1,2.5],[-3e1,4]],\"shape\":[2,2],"
+              "\"name\":\"x\",\"datatype\":\"FP32\"},{\"name\":\"k\",\"shape\":[2],\"datatype\":"
+              "\"INT64\","
+              "\"data\":[9007199254740993,-1]}],\"outputs\":[{\"name\":\"y\"}]}",
+              NULL, 0, NORN_OK);
     const float *x = infer->inputs[0].view.data;
     const int64_t *k = infer->inputs[1].view.data;
     (void)state;
@@ -46,10 +50,11 @@ static void json_tensors_are_read_in_row_major_order_whatever_their_nesting(void
 }
 
 static void binary_tensors_alias_the_body_in_the_order_of_inputs(void **state) {
-    norn_infer *infer = parse("{\"inputs\":[{\"name\":\"a\",\"shape\":[3],\"datatype\":\"UINT8\",\"parameters\":"
-                              "{\"binary_data_size\":3}},{\"name\":\"b\",\"shape\":[1],\"datatype\":\"UINT8\","
-                              "\"parameters\":{\"binary_data_size\":1}}],\"parameters\":{\"binary_data_output\":true}}",
-                              "abcd", 4, NORN_OK);
+    norn_infer *infer = parse(
+        "{\"inputs\":[{\"name\":\"a\",\"shape\":[3],\"datatype\":\"UINT8\",\"parameters\":"
+        "{\"binary_data_size\":3}},{\"name\":\"b\",\"shape\":[1],\"datatype\":\"UINT8\","
+        "\"parameters\":{\"binary_data_size\":1}}],\"parameters\":{\"binary_data_output\":true}}",
+        "abcd", 4, NORN_OK);
     (void)state;
     assert_memory_equal(infer->inputs[0].view.data, "abc", 3);
     assert_memory_equal(infer->inputs[1].view.data, "d", 1);
@@ -60,18 +65,28 @@ static void binary_tensors_alias_the_body_in_the_order_of_inputs(void **state) {
 
 static void bad_requests_are_refused_with_the_name_of_the_tensor(void **state) {
     (void)state;
-    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[2],\"datatype\":\"FP32\",\"data\":[1]}]}", "input 'x'");
-    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[2],\"datatype\":\"FP32\",\"data\":[1,2,3]}]}", "input 'x'");
-    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[1000000000000,1000000000000],\"datatype\":\"FP32\",\"data\":[1]}]}", "x");
+    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[2],\"datatype\":\"FP32\",\"data\":[1]}]}",
+            "input 'x'");
+    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[2],\"datatype\":\"FP32\",\"data\":[1,2,3]}]}",
+            "input 'x'");
+    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[1000000000000,1000000000000],\"datatype\":"
+            "\"FP32\",\"data\":[1]}]}",
+            "x");
     refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"FP32\"}]}", "no \"data\"");
     refused("{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"data\":[1]}]}", "no \"shape\"");
-    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[-1],\"datatype\":\"FP32\",\"data\":[]}]}", "negative");
-    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"FP99\",\"data\":[1]}]}", "no such datatype");
-    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"UINT8\",\"data\":[256]}]}", "does not fit");
-    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"INT64\",\"data\":[1.5]}]}", "whole number");
-    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"FP32\",\"data\":[\"a\"]}]}", "a number belongs");
+    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[-1],\"datatype\":\"FP32\",\"data\":[]}]}",
+            "negative");
+    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"FP99\",\"data\":[1]}]}",
+            "no such datatype");
+    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"UINT8\",\"data\":[256]}]}",
+            "does not fit");
+    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"INT64\",\"data\":[1.5]}]}",
+            "whole number");
+    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"FP32\",\"data\":[\"a\"]}]}",
+            "a number belongs");
     refused("{\"inputs\":[{\"shape\":[1],\"datatype\":\"FP32\",\"data\":[1]}]}", "no \"name\"");
-    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"FP32\",\"parameters\":{\"binary_data_size\":4}}]}",
+    refused("{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"FP32\",\"parameters\":{"
+            "\"binary_data_size\":4}}]}",
             "binary_data_size");
     refused("{\"inputs\":", "byte");
     refused("[]", "object");
@@ -79,10 +94,13 @@ static void bad_requests_are_refused_with_the_name_of_the_tensor(void **state) {
 
 static void extensions_that_norn_lacks_are_said_to_be_missing(void **state) {
     (void)state;
-    norn_infer_destroy(parse("{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"FP32\",\"parameters\":"
-                             "{\"shared_memory_region\":\"r\"}}]}", NULL, 0, NORN_UNIMPLEMENTED));
-    norn_infer_destroy(parse("{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"BYTES\",\"data\":[\"a\"]}]}", NULL, 0,
-                             NORN_UNIMPLEMENTED));
+    norn_infer_destroy(
+        parse("{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"FP32\",\"parameters\":"
+              "{\"shared_memory_region\":\"r\"}}]}",
+              NULL, 0, NORN_UNIMPLEMENTED));
+    norn_infer_destroy(parse(
+        "{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"BYTES\",\"data\":[\"a\"]}]}",
+        NULL, 0, NORN_UNIMPLEMENTED));
 }
 
 int main(void) {

@@ -8,19 +8,25 @@
 #include "serve/repository.h"
 
 /// Model name and version of a ModelInferRequest; found first, because admission needs the model.
-/// Fill id, inputs, outputs and deadline of `infer` too. Raw contents alias `message`; typed contents go to the arena.
-/// Errors   INVALID_ARGUMENT naming the tensor; UNIMPLEMENTED for an extension that Norn does not have.
-norn_status norn_kserve_decode_infer(norn_span message, norn_infer *infer, const char **model, const char **version) NORN_NODISCARD;
+/// Fill id, inputs, outputs and deadline of `infer` too. Raw contents alias `message`; typed
+/// contents go to the arena. Errors   INVALID_ARGUMENT naming the tensor; UNIMPLEMENTED for an
+/// extension that Norn does not have.
+norn_status norn_kserve_decode_infer(norn_span message, norn_infer *infer, const char **model,
+                                     const char **version) NORN_NODISCARD;
 /// A ModelInferResponse with raw_output_contents.
 norn_status norn_kserve_encode_infer(const norn_infer *infer, norn_buffer *out) NORN_NODISCARD;
 
-/// Fields 1 and 2 as text of any request that has {name = 1, version = 2}. "" when absent. In `arena`.
-norn_status norn_kserve_decode_names(norn_span message, norn_arena *arena, const char **first, const char **second) NORN_NODISCARD;
+/// Fields 1 and 2 as text of any request that has {name = 1, version = 2}. "" when absent. In
+/// `arena`.
+norn_status norn_kserve_decode_names(norn_span message, norn_arena *arena, const char **first,
+                                     const char **second) NORN_NODISCARD;
 
 void norn_kserve_encode_server(norn_buffer *out);
 void norn_kserve_encode_metadata(const norn_served *served, norn_buffer *out);
 void norn_kserve_encode_config(const norn_served *served, norn_buffer *out);
-void norn_kserve_encode_stats(const norn_served *served, norn_buffer *out);   ///< one model_stats entry
-void norn_kserve_encode_index(const norn_repository_entry *entry, norn_buffer *out); ///< one models entry
+void norn_kserve_encode_stats(const norn_served *served,
+                              norn_buffer *out); ///< one model_stats entry
+void norn_kserve_encode_index(const norn_repository_entry *entry,
+                              norn_buffer *out); ///< one models entry
 
 #endif

@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         uint64_t sum = (uint64_t)model[0] + (uint64_t)version[0];
         for (uint32_t i = 0; i < infer->input_count; ++i) {
             const norn_infer_input *input = &infer->inputs[i];
-            for (int64_t b = 0; b < input->bytes; ++b) sum += ((const uint8_t *)input->view.data)[b];
+            for (int64_t b = 0; b < input->bytes; ++b)
+                sum += ((const uint8_t *)input->view.data)[b];
         }
         if (sum == UINT64_MAX) infer->rows = 0;
     }

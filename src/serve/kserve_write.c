@@ -7,8 +7,9 @@
 #include <math.h>
 #include <string.h>
 
-const char *const norn_kserve_extensions[] = {"model_repository", "model_configuration", "binary_tensor_data",
-                                              "parameters",       "statistics",          NULL};
+const char *const norn_kserve_extensions[] = {"model_repository",   "model_configuration",
+                                              "binary_tensor_data", "parameters",
+                                              "statistics",         NULL};
 
 const char *norn_kserve_datatype(const norn_port *port) {
     return norn_dtype_kserve_name(port->dtype);
@@ -33,7 +34,8 @@ void norn_kserve_put_server(norn_buffer *json) {
     norn_buffer_text(json, "]}");
 }
 
-// ---- answers ----------------------------------------------------------------------------------------
+// ---- answers
+// ----------------------------------------------------------------------------------------
 
 /// JSON has no NaN and no infinity: they are written as null.
 static void put_real(norn_buffer *json, norn_dtype dtype, double value) {
@@ -60,17 +62,20 @@ static void put_elements(norn_buffer *json, const norn_view *view) {
         } else if (view->dtype == NORN_U64) {
             norn_buffer_format(json, "%llu", (unsigned long long)((const uint64_t *)view->data)[i]);
         } else {
-            norn_buffer_format(json, "%lld", (long long)norn_element_i64(view->dtype, view->data, i));
+            norn_buffer_format(json, "%lld",
+                               (long long)norn_element_i64(view->dtype, view->data, i));
         }
     }
 }
 
-static norn_status put_output(norn_buffer *json, const norn_infer_output *output, bool *any_binary) {
+static norn_status put_output(norn_buffer *json, const norn_infer_output *output,
+                              bool *any_binary) {
     const norn_view *view = &output->view;
     size_t bytes;
     norn_buffer_text(json, "{\"name\":");
     put_text(json, output->name);
-    norn_buffer_format(json, ",\"datatype\":\"%s\",\"shape\":[", norn_dtype_kserve_name(view->dtype));
+    norn_buffer_format(json, ",\"datatype\":\"%s\",\"shape\":[",
+                       norn_dtype_kserve_name(view->dtype));
     for (int32_t d = 0; d < view->rank; ++d)
         norn_buffer_format(json, "%s%lld", d ? "," : "", (long long)view->dims[d]);
     if (output->binary) {
@@ -111,7 +116,8 @@ norn_status norn_kserve_put_infer(const norn_infer *infer, norn_buffer *json, si
     return norn_buffer_status(json);
 }
 
-// ---- models -----------------------------------------------------------------------------------------
+// ---- models
+// -----------------------------------------------------------------------------------------
 
 static void put_port(norn_buffer *json, const norn_port *port) {
     norn_buffer_text(json, "{\"name\":");
@@ -125,7 +131,8 @@ static void put_port(norn_buffer *json, const norn_port *port) {
 void norn_kserve_put_metadata(const norn_served *served, norn_buffer *json) {
     norn_buffer_text(json, "{\"name\":");
     put_text(json, served->name);
-    norn_buffer_format(json, ",\"versions\":[\"%lld\"],\"platform\":\"norn\",\"inputs\":[", (long long)served->version);
+    norn_buffer_format(json, ",\"versions\":[\"%lld\"],\"platform\":\"norn\",\"inputs\":[",
+                       (long long)served->version);
     for (size_t i = 0; i < norn_plan_input_count(served->plan); ++i) {
         if (i) norn_buffer_text(json, ",");
         put_port(json, norn_plan_input(served->plan, i));
@@ -143,7 +150,8 @@ static void put_config_port(norn_buffer *json, const norn_port *port, int32_t fi
     const char *type = norn_kserve_datatype(port);
     norn_buffer_text(json, "{\"name\":");
     put_text(json, port->name);
-    norn_buffer_format(json, ",\"data_type\":\"TYPE_%s\",\"dims\":[", strcmp(type, "BYTES") == 0 ? "STRING" : type);
+    norn_buffer_format(json, ",\"data_type\":\"TYPE_%s\",\"dims\":[",
+                       strcmp(type, "BYTES") == 0 ? "STRING" : type);
     for (int32_t d = first; d < port->rank; ++d)
         norn_buffer_format(json, "%s%lld", d > first ? "," : "", (long long)port->dims[d]);
     norn_buffer_text(json, "]}");
@@ -153,8 +161,11 @@ void norn_kserve_put_config(const norn_served *served, norn_buffer *json) {
     const int32_t first = served->batches ? 1 : 0;
     norn_buffer_text(json, "{\"name\":");
     put_text(json, served->name);
-    norn_buffer_format(json, ",\"platform\":\"norn\",\"backend\":\"norn\",\"version_policy\":{\"latest\":{\"num_versions\":1}},"
-                             "\"max_batch_size\":%lld,\"input\":[", (long long)(served->batches ? served->max_rows : 0));
+    norn_buffer_format(json,
+                       ",\"platform\":\"norn\",\"backend\":\"norn\",\"version_policy\":{\"latest\":"
+                       "{\"num_versions\":1}},"
+                       "\"max_batch_size\":%lld,\"input\":[",
+                       (long long)(served->batches ? served->max_rows : 0));
     for (size_t i = 0; i < norn_plan_input_count(served->plan); ++i) {
         if (i) norn_buffer_text(json, ",");
         put_config_port(json, norn_plan_input(served->plan, i), first);
@@ -170,8 +181,8 @@ void norn_kserve_put_config(const norn_served *served, norn_buffer *json) {
 }
 
 static void put_stat(norn_buffer *json, const char *name, const norn_stat *stat) {
-    norn_buffer_format(json, "\"%s\":{\"count\":%llu,\"ns\":%llu}", name, (unsigned long long)stat->count,
-                       (unsigned long long)stat->ns);
+    norn_buffer_format(json, "\"%s\":{\"count\":%llu,\"ns\":%llu}", name,
+                       (unsigned long long)stat->count, (unsigned long long)stat->ns);
 }
 
 void norn_kserve_put_stats(const norn_served *served, norn_buffer *json) {
@@ -179,10 +190,12 @@ void norn_kserve_put_stats(const norn_served *served, norn_buffer *json) {
     norn_buffer_text(json, "{\"name\":");
     put_text(json, served->name);
     norn_buffer_format(json,
-                       ",\"version\":\"%lld\",\"last_inference\":%llu,\"inference_count\":%llu,\"execution_count\":%llu,"
+                       ",\"version\":\"%lld\",\"last_inference\":%llu,\"inference_count\":%llu,"
+                       "\"execution_count\":%llu,"
                        "\"inference_stats\":{",
                        (long long)served->version, (unsigned long long)stats->last_inference_ms,
-                       (unsigned long long)stats->inference_count, (unsigned long long)stats->execution_count);
+                       (unsigned long long)stats->inference_count,
+                       (unsigned long long)stats->execution_count);
     put_stat(json, "success", &stats->success);
     norn_buffer_text(json, ",");
     put_stat(json, "fail", &stats->fail);
@@ -194,5 +207,6 @@ void norn_kserve_put_stats(const norn_served *served, norn_buffer *json) {
     put_stat(json, "compute_infer", &stats->compute_infer);
     norn_buffer_text(json, ",");
     put_stat(json, "compute_output", &stats->compute_output);
-    norn_buffer_text(json, ",\"cache_hit\":{\"count\":0,\"ns\":0},\"cache_miss\":{\"count\":0,\"ns\":0}},\"batch_stats\":[]}");
+    norn_buffer_text(json, ",\"cache_hit\":{\"count\":0,\"ns\":0},\"cache_miss\":{\"count\":0,"
+                           "\"ns\":0}},\"batch_stats\":[]}");
 }

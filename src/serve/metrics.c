@@ -18,33 +18,40 @@ static void put_label(norn_buffer *out, const char *text) {
     }
 }
 
-static void put_name(norn_buffer *out, const char *metric, const norn_served *served, const char *more) {
+static void put_name(norn_buffer *out, const char *metric, const norn_served *served,
+                     const char *more) {
     norn_buffer_format(out, "%s{model=\"", metric);
     put_label(out, served->name);
     norn_buffer_format(out, "\",version=\"%lld\"%s} ", (long long)served->version, more);
 }
 
-static void put_row(norn_buffer *out, const char *metric, const norn_served *served, uint64_t value) {
+static void put_row(norn_buffer *out, const char *metric, const norn_served *served,
+                    uint64_t value) {
     put_name(out, metric, served, "");
     norn_buffer_format(out, "%llu\n", (unsigned long long)value);
 }
 
-#define COUNTER_ROW(function, metric, expression)                                                  \
-    static void function(metric_page *page, const norn_served *served) {                           \
-        put_row(page->out, metric, served, (uint64_t)(expression));                                \
+#define COUNTER_ROW(function, metric, expression)                        \
+    static void function(metric_page *page, const norn_served *served) { \
+        put_row(page->out, metric, served, (uint64_t)(expression));      \
     }
 COUNTER_ROW(row_success, "nv_inference_request_success", served->stats.success.count)
 COUNTER_ROW(row_count, "nv_inference_count", served->stats.inference_count)
 COUNTER_ROW(row_exec, "nv_inference_exec_count", served->stats.execution_count)
 COUNTER_ROW(row_request_us, "nv_inference_request_duration_us", served->stats.success.ns / 1000)
 COUNTER_ROW(row_queue_us, "nv_inference_queue_duration_us", served->stats.queue.ns / 1000)
-COUNTER_ROW(row_input_us, "nv_inference_compute_input_duration_us", served->stats.compute_input.ns / 1000)
-COUNTER_ROW(row_infer_us, "nv_inference_compute_infer_duration_us", served->stats.compute_infer.ns / 1000)
-COUNTER_ROW(row_output_us, "nv_inference_compute_output_duration_us", served->stats.compute_output.ns / 1000)
-COUNTER_ROW(row_pending, "nv_inference_pending_request_count", norn_batcher_pending(served->batcher))
+COUNTER_ROW(row_input_us, "nv_inference_compute_input_duration_us",
+            served->stats.compute_input.ns / 1000)
+COUNTER_ROW(row_infer_us, "nv_inference_compute_infer_duration_us",
+            served->stats.compute_infer.ns / 1000)
+COUNTER_ROW(row_output_us, "nv_inference_compute_output_duration_us",
+            served->stats.compute_output.ns / 1000)
+COUNTER_ROW(row_pending, "nv_inference_pending_request_count",
+            norn_batcher_pending(served->batcher))
 
 static void row_failure(metric_page *page, const norn_served *served) {
-    static const char *const reasons[NORN_FAILURE_COUNT] = {"REJECTED", "CANCELED", "BACKEND", "OTHER"};
+    static const char *const reasons[NORN_FAILURE_COUNT] = {"REJECTED", "CANCELED", "BACKEND",
+                                                            "OTHER"};
     for (size_t i = 0; i < NORN_FAILURE_COUNT; ++i) {
         char label[64];
         (void)snprintf(label, sizeof label, ",reason=\"%s\"", reasons[i]);
@@ -67,7 +74,8 @@ static void row_latency(metric_page *page, const norn_served *served) {
     for (int bit = 14; bit <= 32; ++bit) { // 2^14 ns = 16 us
         // Bucket of value v >= 2^SUB_BITS: ((msb - SUB_BITS + 1) << SUB_BITS) + next SUB_BITS bits.
         const size_t end = (size_t)(bit - NORN_HISTOGRAM_SUB_BITS + 1) << NORN_HISTOGRAM_SUB_BITS;
-        for (; bucket < end && bucket < NORN_HISTOGRAM_BUCKETS; ++bucket) below += histogram->bucket[bucket];
+        for (; bucket < end && bucket < NORN_HISTOGRAM_BUCKETS; ++bucket)
+            below += histogram->bucket[bucket];
         (void)snprintf(label, sizeof label, ",le=\"%.9g\"", (double)(1ull << bit) / 1e9);
         put_name(page->out, "norn_request_seconds_bucket", served, label);
         norn_buffer_format(page->out, "%llu\n", (unsigned long long)below);
@@ -84,14 +92,18 @@ static const struct metric {
     void (*row)(metric_page *page, const norn_served *served);
 } metrics[] = {
     {"nv_inference_request_success", "counter", "Requests answered", row_success},
-    {"nv_inference_request_failure", "counter", "Requests refused or failed, by reason", row_failure},
+    {"nv_inference_request_failure", "counter", "Requests refused or failed, by reason",
+     row_failure},
     {"nv_inference_count", "counter", "Rows scored", row_count},
     {"nv_inference_exec_count", "counter", "Batches run", row_exec},
-    {"nv_inference_request_duration_us", "counter", "Time from arrival to answer, summed", row_request_us},
+    {"nv_inference_request_duration_us", "counter", "Time from arrival to answer, summed",
+     row_request_us},
     {"nv_inference_queue_duration_us", "counter", "Time in the queue, summed", row_queue_us},
-    {"nv_inference_compute_input_duration_us", "counter", "Time to place inputs, summed", row_input_us},
+    {"nv_inference_compute_input_duration_us", "counter", "Time to place inputs, summed",
+     row_input_us},
     {"nv_inference_compute_infer_duration_us", "counter", "Time to compute, summed", row_infer_us},
-    {"nv_inference_compute_output_duration_us", "counter", "Time to take outputs, summed", row_output_us},
+    {"nv_inference_compute_output_duration_us", "counter", "Time to take outputs, summed",
+     row_output_us},
     {"nv_inference_pending_request_count", "gauge", "Requests in the queue now", row_pending},
     {"nv_model_load_duration_secs", "gauge", "Time the version took to load", row_load},
     {"norn_request_seconds", "histogram", "Time from arrival to answer", row_latency},
@@ -105,13 +117,19 @@ static void visit_row(void *context, const norn_repository_entry *entry) {
 void norn_metrics_put(norn_server *server, norn_buffer *out) {
     metric_page page = {.out = out};
     for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; ++i) {
-        norn_buffer_format(out, "# HELP %s %s\n# TYPE %s %s\n", metrics[i].name, metrics[i].help, metrics[i].name,
-                           metrics[i].type);
+        norn_buffer_format(out, "# HELP %s %s\n# TYPE %s %s\n", metrics[i].name, metrics[i].help,
+                           metrics[i].name, metrics[i].type);
         page.row = metrics[i].row;
         norn_repository_visit(server->repository, visit_row, &page);
     }
-    norn_buffer_format(out, "# HELP norn_requests_in_flight Requests being answered\n# TYPE norn_requests_in_flight gauge\n"
-                            "norn_requests_in_flight %lld\n", (long long)server->in_flight);
-    norn_buffer_format(out, "# HELP norn_uptime_seconds Time since the server started\n# TYPE norn_uptime_seconds gauge\n"
-                            "norn_uptime_seconds %.3f\n", (double)(norn_clock_now_ns() - server->start_ns) / 1e9);
+    norn_buffer_format(out,
+                       "# HELP norn_requests_in_flight Requests being answered\n# TYPE "
+                       "norn_requests_in_flight gauge\n"
+                       "norn_requests_in_flight %lld\n",
+                       (long long)server->in_flight);
+    norn_buffer_format(out,
+                       "# HELP norn_uptime_seconds Time since the server started\n# TYPE "
+                       "norn_uptime_seconds gauge\n"
+                       "norn_uptime_seconds %.3f\n",
+                       (double)(norn_clock_now_ns() - server->start_ns) / 1e9);
 }

@@ -1,5 +1,5 @@
-/// The metrics page, in Prometheus' text format. Names that begin with nv_ are those that Triton's clients
-/// and dashboards read; Norn's own begin with norn_.
+/// The metrics page, in Prometheus' text format. Names that begin with nv_ are those that Triton's
+/// clients and dashboards read; Norn's own begin with norn_.
 #ifndef NORN_SERVE_METRICS_H
 #define NORN_SERVE_METRICS_H
 

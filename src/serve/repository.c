@@ -47,7 +47,8 @@ const char *norn_model_state_name(norn_model_state state) {
     return names[state];
 }
 
-// ---- entries (mutex held) -------------------------------------------------------------------------
+// ---- entries (mutex held)
+// -------------------------------------------------------------------------
 
 static model_entry *find_entry(const norn_repository *repository, const char *name) {
     model_entry *entry = repository->models;
@@ -76,7 +77,8 @@ static norn_status entry_of(norn_repository *repository, const char *name, model
     return *out ? NORN_OK : add_entry(repository, name, out);
 }
 
-// ---- the folder -----------------------------------------------------------------------------------
+// ---- the folder
+// -----------------------------------------------------------------------------------
 
 static bool parse_version(const char *text, int64_t *version) {
     char *end;
@@ -91,15 +93,17 @@ static bool valid_name(const char *name) {
     return name[0] && name[0] != '.' && !strchr(name, '/') && strlen(name) < 256;
 }
 
-static norn_status newest_version(const norn_repository *repository, const char *name, int64_t *version,
-                                  char path[4096]) {
+static norn_status newest_version(const norn_repository *repository, const char *name,
+                                  int64_t *version, char path[4096]) {
     struct dirent *item;
     char newest[256] = "";
     DIR *dir;
     *version = -1;
     (void)snprintf(path, 4096, "%s/%s", repository->dir, name);
     dir = valid_name(name) ? opendir(path) : NULL;
-    if (!dir) return norn_fail(NORN_NOT_FOUND, "model '%s' is not in repository '%s'", name, repository->dir);
+    if (!dir)
+        return norn_fail(NORN_NOT_FOUND, "model '%s' is not in repository '%s'", name,
+                         repository->dir);
     while ((item = readdir(dir)) != NULL) {
         int64_t number;
         if (!parse_version(item->d_name, &number) || number <= *version) continue;
@@ -109,25 +113,29 @@ static norn_status newest_version(const norn_repository *repository, const char 
     (void)closedir(dir);
     if (*version < 0)
         return norn_fail(NORN_NOT_FOUND,
-                         "model '%s': no version in '%s'; put the model in a folder named by a whole number, as 1/",
+                         "model '%s': no version in '%s'; put the model in a folder named by a "
+                         "whole number, as 1/",
                          name, path);
     (void)snprintf(path, 4096, "%s/%s/%s", repository->dir, name, newest);
     return NORN_OK;
 }
 
-// ---- the loader thread ------------------------------------------------------------------------------
+// ---- the loader thread
+// ------------------------------------------------------------------------------
 
-static norn_status load_newest(norn_repository *repository, const char *name, int64_t *version, norn_served **served) {
+static norn_status load_newest(norn_repository *repository, const char *name, int64_t *version,
+                               norn_served **served) {
     char path[4096];
     *served = NULL;
     NORN_TRY(newest_version(repository, name, version, path));
     norn_log(NORN_LOG_INFO, "model '%s': loading version %lld", name, (long long)*version);
-    return norn_served_create(name, *version, path, &repository->defaults, repository->alloc, served);
+    return norn_served_create(name, *version, path, &repository->defaults, repository->alloc,
+                              served);
 }
 
 /// Put the outcome of a load into the entry. A failed load leaves the live version serving.
-static void settle(norn_repository *repository, model_entry *entry, int64_t version, norn_served *served,
-                   const char *reason) {
+static void settle(norn_repository *repository, model_entry *entry, int64_t version,
+                   norn_served *served, const char *reason) {
     norn_served *old = NULL;
     pthread_mutex_lock(&repository->mutex);
     if (served || !entry->served) {
@@ -160,8 +168,8 @@ static void run_job(norn_repository *repository, const loader_job *job) {
     if (entry && !job->unload) {
         status = load_newest(repository, job->name, &version, &served);
         if (status == NORN_OK) {
-            norn_log(NORN_LOG_INFO, "model '%s': version %lld is ready after %.3f s", job->name, (long long)version,
-                     (double)served->stats.load_ns / 1e9);
+            norn_log(NORN_LOG_INFO, "model '%s': version %lld is ready after %.3f s", job->name,
+                     (long long)version, (double)served->stats.load_ns / 1e9);
         } else {
             norn_log(NORN_LOG_ERROR, "model '%s': %s", job->name, norn_message());
         }
@@ -233,30 +241,33 @@ static norn_status put_job(norn_repository *repository, const char *name, loader
     return NORN_OK;
 }
 
-static void ask(norn_repository *repository, const char *name, bool unload, norn_repository_done_fn done,
-                void *context) {
+static void ask(norn_repository *repository, const char *name, bool unload,
+                norn_repository_done_fn done, void *context) {
     const norn_status status =
         put_job(repository, name, (loader_job){.unload = unload, .done = done, .context = context});
     if (status != NORN_OK && done) done(context, status, norn_message());
 }
 
-void norn_repository_load(norn_repository *repository, const char *name, norn_repository_done_fn done, void *context) {
+void norn_repository_load(norn_repository *repository, const char *name,
+                          norn_repository_done_fn done, void *context) {
     ask(repository, name, false, done, context);
 }
 
-void norn_repository_unload(norn_repository *repository, const char *name, norn_repository_done_fn done,
-                            void *context) {
+void norn_repository_unload(norn_repository *repository, const char *name,
+                            norn_repository_done_fn done, void *context) {
     ask(repository, name, true, done, context);
 }
 
-// ---- life -------------------------------------------------------------------------------------------
+// ---- life
+// -------------------------------------------------------------------------------------------
 
 static norn_status scan(norn_repository *repository) {
     struct dirent *item;
     norn_status status = NORN_OK;
     DIR *dir = opendir(repository->dir);
     if (!dir)
-        return norn_fail(NORN_NOT_FOUND, "repository '%s': %s; it is a folder of MODEL/VERSION/model.onnx",
+        return norn_fail(NORN_NOT_FOUND,
+                         "repository '%s': %s; it is a folder of MODEL/VERSION/model.onnx",
                          repository->dir, strerror(errno));
     while (status == NORN_OK && (item = readdir(dir)) != NULL) {
         char path[4096];
@@ -266,14 +277,15 @@ static norn_status scan(norn_repository *repository) {
         pthread_mutex_lock(&repository->mutex);
         status = entry_of(repository, item->d_name, &entry);
         pthread_mutex_unlock(&repository->mutex);
-        if (status == NORN_OK) status = put_job(repository, item->d_name, (loader_job){.initial = true});
+        if (status == NORN_OK)
+            status = put_job(repository, item->d_name, (loader_job){.initial = true});
     }
     (void)closedir(dir);
     return status;
 }
 
-norn_status norn_repository_open(const char *dir, const norn_served_defaults *defaults, norn_alloc alloc,
-                                 norn_repository **out) {
+norn_status norn_repository_open(const char *dir, const norn_served_defaults *defaults,
+                                 norn_alloc alloc, norn_repository **out) {
     norn_repository *repository;
     norn_status status;
     *out = NULL;
@@ -283,7 +295,8 @@ norn_status norn_repository_open(const char *dir, const norn_served_defaults *de
     pthread_mutex_init(&repository->mutex, NULL);
     pthread_cond_init(&repository->wake, NULL);
     NORN_TRY_DONE(norn_alloc_string(alloc, dir, &repository->dir));
-    if (defaults->device) NORN_TRY_DONE(norn_alloc_string(alloc, defaults->device, &repository->device));
+    if (defaults->device)
+        NORN_TRY_DONE(norn_alloc_string(alloc, defaults->device, &repository->device));
     repository->defaults.device = repository->device;
     NORN_TRY_DONE(scan(repository));
     if (pthread_create(&repository->loader, NULL, loader_main, repository) != 0) {
@@ -331,7 +344,8 @@ bool norn_repository_settled(norn_repository *repository) {
     return settled;
 }
 
-norn_status norn_repository_get(norn_repository *repository, const char *name, int64_t version, norn_served **out) {
+norn_status norn_repository_get(norn_repository *repository, const char *name, int64_t version,
+                                norn_served **out) {
     norn_status status = NORN_OK;
     *out = NULL;
     pthread_mutex_lock(&repository->mutex);
@@ -341,10 +355,12 @@ norn_status norn_repository_get(norn_repository *repository, const char *name, i
     } else if (!entry->served && entry->state == NORN_MODEL_LOADING) {
         status = norn_fail(NORN_UNAVAILABLE, "model '%s' is still loading", name);
     } else if (!entry->served) {
-        status = norn_fail(NORN_UNAVAILABLE, "model '%s' is not available: %s", name, entry->reason);
+        status =
+            norn_fail(NORN_UNAVAILABLE, "model '%s' is not available: %s", name, entry->reason);
     } else if (version >= 0 && entry->served->version != version) {
-        status = norn_fail(NORN_NOT_FOUND, "model '%s': version %lld is not loaded, version %lld is", name,
-                           (long long)version, (long long)entry->served->version);
+        status =
+            norn_fail(NORN_NOT_FOUND, "model '%s': version %lld is not loaded, version %lld is",
+                      name, (long long)version, (long long)entry->served->version);
     } else {
         *out = norn_served_retain(entry->served);
     }
@@ -352,9 +368,11 @@ norn_status norn_repository_get(norn_repository *repository, const char *name, i
     return status;
 }
 
-void norn_repository_visit(norn_repository *repository, norn_repository_visit_fn visit, void *context) {
+void norn_repository_visit(norn_repository *repository, norn_repository_visit_fn visit,
+                           void *context) {
     pthread_mutex_lock(&repository->mutex);
     for (const model_entry *entry = repository->models; entry; entry = entry->next)
-        visit(context, &(norn_repository_entry){entry->name, entry->version, entry->state, entry->reason, entry->served});
+        visit(context, &(norn_repository_entry){entry->name, entry->version, entry->state,
+                                                entry->reason, entry->served});
     pthread_mutex_unlock(&repository->mutex);
 }

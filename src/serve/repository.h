@@ -10,14 +10,18 @@
 
 typedef struct norn_repository norn_repository;
 
-typedef enum norn_model_state { NORN_MODEL_LOADING, NORN_MODEL_READY, NORN_MODEL_UNAVAILABLE } norn_model_state;
+typedef enum norn_model_state {
+    NORN_MODEL_LOADING,
+    NORN_MODEL_READY,
+    NORN_MODEL_UNAVAILABLE
+} norn_model_state;
 
 /// "LOADING", "READY", "UNAVAILABLE": the words of the repository index.
 const char *norn_model_state_name(norn_model_state state);
 
 /// Scans `dir` and starts loading everything in it. Errors NOT_FOUND: no such folder.
-norn_status norn_repository_open(const char *dir, const norn_served_defaults *defaults, norn_alloc alloc,
-                                 norn_repository **out) NORN_NODISCARD;
+norn_status norn_repository_open(const char *dir, const norn_served_defaults *defaults,
+                                 norn_alloc alloc, norn_repository **out) NORN_NODISCARD;
 /// Waits for the load in progress; releases every model.
 void norn_repository_close(norn_repository *repository);
 
@@ -26,13 +30,16 @@ bool norn_repository_settled(norn_repository *repository);
 
 /// The live version, or exactly `version` when it is not -1; retained.
 /// Errors NOT_FOUND; UNAVAILABLE while it loads or when it failed to, with the reason.
-norn_status norn_repository_get(norn_repository *repository, const char *name, int64_t version, norn_served **out) NORN_NODISCARD;
+norn_status norn_repository_get(norn_repository *repository, const char *name, int64_t version,
+                                norn_served **out) NORN_NODISCARD;
 
 /// What came of a load or unload that was asked for; called on the loader thread.
 typedef void (*norn_repository_done_fn)(void *context, norn_status status, const char *message);
 /// Load the newest version of `name` (again), looking at the folder as it is now.
-void norn_repository_load(norn_repository *repository, const char *name, norn_repository_done_fn done, void *context);
-void norn_repository_unload(norn_repository *repository, const char *name, norn_repository_done_fn done, void *context);
+void norn_repository_load(norn_repository *repository, const char *name,
+                          norn_repository_done_fn done, void *context);
+void norn_repository_unload(norn_repository *repository, const char *name,
+                            norn_repository_done_fn done, void *context);
 
 typedef struct norn_repository_entry {
     const char *name;
@@ -43,6 +50,7 @@ typedef struct norn_repository_entry {
 } norn_repository_entry;
 typedef void (*norn_repository_visit_fn)(void *context, const norn_repository_entry *entry);
 /// Every model, by name. `visit` must not call the repository.
-void norn_repository_visit(norn_repository *repository, norn_repository_visit_fn visit, void *context);
+void norn_repository_visit(norn_repository *repository, norn_repository_visit_fn visit,
+                           void *context);
 
 #endif

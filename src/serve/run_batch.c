@@ -51,8 +51,8 @@ static norn_status copy_input(const norn_served *served, norn_instance *instance
 }
 
 /// Room for a whole output of a request, from the shape that the run gave.
-static norn_status size_output(norn_infer *infer, norn_infer_output *output, const norn_view *produced,
-                               bool has_batch) {
+static norn_status size_output(norn_infer *infer, norn_infer_output *output,
+                               const norn_view *produced, bool has_batch) {
     size_t bytes;
     if (output->view.data) return NORN_OK; // a later slice of the same request
     output->view = *produced;
@@ -62,8 +62,8 @@ static norn_status size_output(norn_infer *infer, norn_infer_output *output, con
     return norn_arena_take(&infer->arena, bytes ? bytes : 1, 1, 64, &output->view.data);
 }
 
-static norn_status copy_outputs(const norn_served *served, const norn_instance *instance, const batch_slice *slices,
-                                int64_t slice_count) {
+static norn_status copy_outputs(const norn_served *served, const norn_instance *instance,
+                                const batch_slice *slices, int64_t slice_count) {
     int64_t first_row = 0;
     for (int64_t s = 0; s < slice_count; first_row += slices[s].count, ++s) {
         norn_infer *infer = slices[s].infer;
@@ -76,7 +76,8 @@ static norn_status copy_outputs(const norn_served *served, const norn_instance *
                 const size_t bytes = row_bytes(produced);
                 if (bytes && slices[s].count)
                     memcpy((uint8_t *)output->view.data + (size_t)slices[s].begin * bytes,
-                           (const uint8_t *)produced->data + (size_t)first_row * bytes, (size_t)slices[s].count * bytes);
+                           (const uint8_t *)produced->data + (size_t)first_row * bytes,
+                           (size_t)slices[s].count * bytes);
             } else {
                 size_t bytes;
                 NORN_TRY(norn_view_bytes(produced, &bytes));
@@ -88,8 +89,8 @@ static norn_status copy_outputs(const norn_served *served, const norn_instance *
 }
 
 /// One execution: copy in, run, copy out; the phases are added to every request of the batch.
-static norn_status run_slices(norn_served *served, norn_instance *instance, const batch_slice *slices,
-                              int64_t slice_count) {
+static norn_status run_slices(norn_served *served, norn_instance *instance,
+                              const batch_slice *slices, int64_t slice_count) {
     const int64_t begin_ns = norn_clock_now_ns();
     int64_t rows = 0;
     for (int64_t s = 0; s < slice_count; ++s) rows += slices[s].count;
@@ -129,7 +130,8 @@ enum { SLICES_MAX = 1024 };
 static norn_status run_joined(norn_served *served, norn_instance *instance, norn_infer *batch) {
     batch_slice slices[SLICES_MAX];
     int64_t count = 0;
-    for (norn_infer *infer = batch; infer; infer = infer->next) slices[count++] = (batch_slice){infer, 0, infer->rows};
+    for (norn_infer *infer = batch; infer; infer = infer->next)
+        slices[count++] = (batch_slice){infer, 0, infer->rows};
     return run_slices(served, instance, slices, count);
 }
 
@@ -157,7 +159,8 @@ void norn_run_batch(norn_served *served, norn_infer *batch) {
         norn_instance_release(instance);
         return;
     }
-    // One request, or a batch in which at least one is bad: each alone, so that only that one fails.
+    // One request, or a batch in which at least one is bad: each alone, so that only that one
+    // fails.
     forget_results(batch);
     for (norn_infer *infer = batch; infer; infer = infer->next) {
         status = run_alone(served, instance, infer);

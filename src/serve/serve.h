@@ -5,17 +5,18 @@
 #include "serve/served.h"
 
 typedef struct norn_serve_options {
-    const char *repository;    ///< required
-    const char *host;          ///< NULL: 0.0.0.0
+    const char *repository;                     ///< required
+    const char *host;                           ///< NULL: 0.0.0.0
     int32_t http_port, grpc_port, metrics_port; ///< -1: off; 0: any free port, written to the log
-    int32_t io_threads;        ///< 0: one for every two cores, at least 1
-    int64_t max_request_bytes; ///< 0: 256 MiB
-    int64_t drain_ms;          ///< how long requests in flight may take after SIGTERM; 0: 30 s
+    int32_t io_threads;                         ///< 0: one for every two cores, at least 1
+    int64_t max_request_bytes;                  ///< 0: 256 MiB
+    int64_t drain_ms; ///< how long requests in flight may take after SIGTERM; 0: 30 s
     norn_served_defaults models;
 } norn_serve_options;
 
-/// Serve until SIGTERM or SIGINT, then drain: readiness turns false, no connection is accepted, requests in
-/// flight are answered. Blocks. Errors: the repository or a port cannot be opened; the message names it.
+/// Serve until SIGTERM or SIGINT, then drain: readiness turns false, no connection is accepted,
+/// requests in flight are answered. Blocks. Errors: the repository or a port cannot be opened; the
+/// message names it.
 norn_status norn_serve(const norn_serve_options *options, norn_alloc alloc) NORN_NODISCARD;
 
 #endif

@@ -25,7 +25,8 @@ int32_t norn_served_output_find(const norn_served *served, const char *name) {
     return -1;
 }
 
-// ---- compute threads -------------------------------------------------------------------------------
+// ---- compute threads
+// -------------------------------------------------------------------------------
 
 static void finish(norn_served *served, norn_infer *infer) {
     infer->times.done_ns = norn_clock_now_ns();
@@ -47,10 +48,13 @@ static void *compute_main(void *context) {
         norn_infer *expired, *batch = norn_batcher_take(served->batcher, &expired);
         if (!batch && !expired) return NULL;
         const int64_t now_ns = norn_clock_now_ns();
-        for (norn_infer *infer = batch; infer; infer = infer->next) infer->times.dequeue_ns = now_ns;
+        for (norn_infer *infer = batch; infer; infer = infer->next)
+            infer->times.dequeue_ns = now_ns;
         for (norn_infer *infer = expired; infer; infer = infer->next)
-            norn_infer_fail(infer, norn_fail(NORN_DEADLINE_EXCEEDED, "the deadline passed after %lld us in the queue",
-                                             (long long)((now_ns - infer->times.arrival_ns) / 1000)));
+            norn_infer_fail(infer,
+                            norn_fail(NORN_DEADLINE_EXCEEDED,
+                                      "the deadline passed after %lld us in the queue",
+                                      (long long)((now_ns - infer->times.arrival_ns) / 1000)));
         if (batch) norn_run_batch(served, batch);
         finish_all(served, expired);
         finish_all(served, batch);
@@ -65,9 +69,11 @@ void norn_served_submit(norn_served *served, norn_infer *infer) {
     finish(served, infer);
 }
 
-// ---- life -------------------------------------------------------------------------------------------
+// ---- life
+// -------------------------------------------------------------------------------------------
 
-static norn_status load_plan(norn_served *served, const char *dir, const norn_served_defaults *defaults) {
+static norn_status load_plan(norn_served *served, const char *dir,
+                             const norn_served_defaults *defaults) {
     char path[4096];
     norn_model *model = NULL;
     norn_status status = NORN_OK;
@@ -78,7 +84,8 @@ static norn_status load_plan(norn_served *served, const char *dir, const norn_se
         (void)snprintf(config_path, sizeof config_path, "%s/norn.json", dir);
         if (norn_path_is_file(config_path)) {
             NORN_TRY(norn_file_map(config_path, served->alloc, &file));
-            status = norn_package_parse(config_path, norn_file_bytes(file), &served->arena, &served->config);
+            status = norn_package_parse(config_path, norn_file_bytes(file), &served->arena,
+                                        &served->config);
             norn_file_unmap(file);
             NORN_TRY(status);
         }
@@ -87,7 +94,8 @@ static norn_status load_plan(norn_served *served, const char *dir, const norn_se
     NORN_TRY(norn_model_open(dir, served->alloc, &model));
     if (model->config) {
         (void)snprintf(path, sizeof path, "%s/norn.json", dir);
-        NORN_TRY_DONE(norn_package_parse(path, norn_span_text(model->config), &served->arena, &served->config));
+        NORN_TRY_DONE(norn_package_parse(path, norn_span_text(model->config), &served->arena,
+                                         &served->config));
     }
     norn_compile_options options = {
         .device = served->config.device ? served->config.device : defaults->device,
@@ -106,16 +114,20 @@ done:
     return status;
 }
 
-/// Does dim 0 of the port follow the batch; and is any other dim the batch too (then nothing can be joined)?
+/// Does dim 0 of the port follow the batch; and is any other dim the batch too (then nothing can be
+/// joined)?
 static bool port_has_batch(const norn_port *port, const char *batch, bool *elsewhere) {
     for (int32_t d = 1; d < port->rank; ++d)
-        if (batch && port->dim_names[d] && strcmp(port->dim_names[d], batch) == 0) *elsewhere = true;
-    return batch && port->rank > 0 && port->dims[0] < 0 && port->dim_names[0] && strcmp(port->dim_names[0], batch) == 0;
+        if (batch && port->dim_names[d] && strcmp(port->dim_names[d], batch) == 0)
+            *elsewhere = true;
+    return batch && port->rank > 0 && port->dims[0] < 0 && port->dim_names[0] &&
+           strcmp(port->dim_names[0], batch) == 0;
 }
 
 static norn_status learn_ports(norn_served *served) {
     const char *batch = norn_plan_batch_symbol(served->plan);
-    const size_t inputs = norn_plan_input_count(served->plan), outputs = norn_plan_output_count(served->plan);
+    const size_t inputs = norn_plan_input_count(served->plan),
+                 outputs = norn_plan_output_count(served->plan);
     bool elsewhere = false;
     NORN_TRY(NORN_TAKE_ARRAY(&served->arena, inputs, &served->input_is_user));
     NORN_TRY(NORN_TAKE_ARRAY(&served->arena, inputs, &served->input_has_batch));
@@ -129,13 +141,15 @@ static norn_status learn_ports(norn_served *served) {
         if (!served->input_has_batch[i]) served->batches = false;
     }
     for (size_t i = 0; i < outputs; ++i) {
-        served->output_has_batch[i] = port_has_batch(norn_plan_output(served->plan, i), batch, &elsewhere);
+        served->output_has_batch[i] =
+            port_has_batch(norn_plan_output(served->plan, i), batch, &elsewhere);
         if (!served->output_has_batch[i]) served->batches = false;
     }
     if (elsewhere) served->batches = false;
     for (uint32_t i = 0; i < served->config.input_count; ++i)
         if (norn_served_input_find(served, served->config.inputs[i].name) < 0)
-            return norn_fail(NORN_INVALID_ARGUMENT, "norn.json: the model has no input '%s'", served->config.inputs[i].name);
+            return norn_fail(NORN_INVALID_ARGUMENT, "norn.json: the model has no input '%s'",
+                             served->config.inputs[i].name);
     return NORN_OK;
 }
 
@@ -153,11 +167,13 @@ static norn_status warm_up(norn_served *served) {
     norn_status status;
     NORN_TRY(norn_instance_acquire(served->session, 0, &instance));
     for (size_t i = 0; i < norn_plan_input_count(served->plan); ++i) {
-        norn_view view = {.dtype = norn_plan_input(served->plan, i)->dtype, .rank = norn_plan_input(served->plan, i)->rank};
+        norn_view view = {.dtype = norn_plan_input(served->plan, i)->dtype,
+                          .rank = norn_plan_input(served->plan, i)->rank};
         void *data;
         size_t bytes;
         if (view.dtype == NORN_STRING) {
-            status = norn_fail(NORN_UNIMPLEMENTED, "input '%s' is of strings, which this server does not take",
+            status = norn_fail(NORN_UNIMPLEMENTED,
+                               "input '%s' is of strings, which this server does not take",
                                norn_plan_input(served->plan, i)->name);
             goto done;
         }
@@ -185,12 +201,15 @@ static norn_status open_tables(norn_served *served, const char *dir) {
     return norn_store_snapshot(served->store, &served->snapshot);
 }
 
-static norn_status create_in(norn_served *served, const char *dir, const norn_served_defaults *defaults) {
+static norn_status create_in(norn_served *served, const char *dir,
+                             const norn_served_defaults *defaults) {
     const norn_package_config *config = &served->config;
     NORN_TRY(load_plan(served, dir, defaults));
     NORN_TRY(learn_ports(served));
     NORN_TRY(open_tables(served, dir));
-    const int32_t instances = config->instances ? config->instances : defaults->instances ? defaults->instances : 1;
+    const int32_t instances = config->instances     ? config->instances
+                              : defaults->instances ? defaults->instances
+                                                    : 1;
     const norn_session_options session = {
         .instances = instances,
         .threads = config->threads ? config->threads : defaults->threads,
@@ -201,13 +220,16 @@ static norn_status create_in(norn_served *served, const char *dir, const norn_se
     served->max_rows = config->batch_rows > 0 ? config->batch_rows : plan_max > 0 ? plan_max : 1;
     const norn_batcher_options batching = {
         .max_rows = served->max_rows,
-        .max_delay_ns = 1000 * (config->batch_delay_us >= 0 ? config->batch_delay_us : defaults->batch_delay_us),
-        .queue_limit = config->queue_limit > 0 ? config->queue_limit : defaults->queue_limit > 0 ? defaults->queue_limit : 4096,
+        .max_delay_ns = 1000 * (config->batch_delay_us >= 0 ? config->batch_delay_us
+                                                            : defaults->batch_delay_us),
+        .queue_limit = config->queue_limit > 0     ? config->queue_limit
+                       : defaults->queue_limit > 0 ? defaults->queue_limit
+                                                   : 4096,
     };
     NORN_TRY(norn_batcher_create(&batching, served->alloc, &served->batcher));
     if (config->warmup && warm_up(served) != NORN_OK)
-        norn_log(NORN_LOG_WARN, "model '%s' version %lld: warm-up failed: %s", served->name, (long long)served->version,
-                 norn_message());
+        norn_log(NORN_LOG_WARN, "model '%s' version %lld: warm-up failed: %s", served->name,
+                 (long long)served->version, norn_message());
     return start_threads(served, instances);
 }
 
@@ -224,8 +246,9 @@ static void destroy(norn_served *served) {
     norn_free(alloc, served);
 }
 
-norn_status norn_served_create(const char *name, int64_t version, const char *dir, const norn_served_defaults *defaults,
-                               norn_alloc alloc, norn_served **out) {
+norn_status norn_served_create(const char *name, int64_t version, const char *dir,
+                               const norn_served_defaults *defaults, norn_alloc alloc,
+                               norn_served **out) {
     const int64_t begin_ns = norn_clock_now_ns();
     norn_served *served = NULL;
     norn_status status;
@@ -234,7 +257,8 @@ norn_status norn_served_create(const char *name, int64_t version, const char *di
     served->alloc = alloc;
     served->references = 1;
     served->version = version;
-    served->config = (norn_package_config){.batch_rows = -1, .batch_delay_us = -1, .queue_limit = -1, .warmup = true};
+    served->config = (norn_package_config){
+        .batch_rows = -1, .batch_delay_us = -1, .queue_limit = -1, .warmup = true};
     norn_arena_init(&served->arena, alloc, 4096);
     norn_stats_init(&served->stats);
     NORN_TRY_DONE(norn_arena_string(&served->arena, name, strlen(name), &served->name));
@@ -253,5 +277,6 @@ norn_served *norn_served_retain(norn_served *served) {
 }
 
 void norn_served_release(norn_served *served) {
-    if (atomic_fetch_sub_explicit(&served->references, 1, memory_order_acq_rel) == 1) destroy(served);
+    if (atomic_fetch_sub_explicit(&served->references, 1, memory_order_acq_rel) == 1)
+        destroy(served);
 }

@@ -1,4 +1,5 @@
-/// One version of one model, being served: its plan, session, queue, compute threads and statistics.
+/// One version of one model, being served: its plan, session, queue, compute threads and
+/// statistics.
 ///
 /// Threads  all calls from any thread. Counted: a request in flight keeps its version alive.
 #ifndef NORN_SERVE_SERVED_H
@@ -26,10 +27,11 @@ struct norn_served {
     bool *input_is_user;   ///< by input: one row is repeated for every item
     bool *input_has_batch; ///< by input: dim 0 is the batch symbol
     bool *output_has_batch;
-    bool batches;          ///< requests can be joined and split: every output has the batch, no input is ragged
-    int64_t max_rows;      ///< largest batch; larger requests are split
+    bool batches;     ///< requests can be joined and split: every output has the batch, no input is
+                      ///< ragged
+    int64_t max_rows; ///< largest batch; larger requests are split
     norn_batcher *batcher;
-    pthread_t *threads;    ///< one an instance
+    pthread_t *threads; ///< one an instance
     int32_t thread_count;
     norn_stats stats;
 };
@@ -45,9 +47,11 @@ typedef struct norn_served_defaults {
 int32_t norn_served_input_find(const norn_served *served, const char *name);
 int32_t norn_served_output_find(const norn_served *served, const char *name);
 
-/// Load version directory `dir` (model.norn, else model.onnx compiled now), start its instances, warm up.
-norn_status norn_served_create(const char *name, int64_t version, const char *dir, const norn_served_defaults *defaults,
-                               norn_alloc alloc, norn_served **out) NORN_NODISCARD;
+/// Load version directory `dir` (model.norn, else model.onnx compiled now), start its instances,
+/// warm up.
+norn_status norn_served_create(const char *name, int64_t version, const char *dir,
+                               const norn_served_defaults *defaults, norn_alloc alloc,
+                               norn_served **out) NORN_NODISCARD;
 norn_served *norn_served_retain(norn_served *served);
 /// The last release stops the compute threads and frees; not from one of its own compute threads.
 void norn_served_release(norn_served *served);

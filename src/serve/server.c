@@ -50,24 +50,28 @@ static norn_status open_ports(server_run *run) {
     return NORN_OK;
 }
 
-/// Another server on the same port would share its connections silently, because of SO_REUSEPORT: try the
-/// port without it first.
+/// Another server on the same port would share its connections silently, because of SO_REUSEPORT:
+/// try the port without it first.
 static norn_status check_port_free(const server_run *run, int32_t port) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     const char *host = run->options->host ? run->options->host : "0.0.0.0";
     const int on = 1;
-    if (port <= 0 || evutil_inet_pton(AF_INET, host, &address.sin_addr) != 1) return NORN_OK; // norn_io_listen says
+    if (port <= 0 || evutil_inet_pton(AF_INET, host, &address.sin_addr) != 1)
+        return NORN_OK; // norn_io_listen says
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return NORN_OK;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     const int result = bind(fd, (const struct sockaddr *)&address, sizeof address);
     (void)evutil_closesocket(fd);
     if (result == 0) return NORN_OK;
-    return norn_fail(NORN_UNAVAILABLE, "port %d on %s is in use; choose another with --http-port, --grpc-port or "
-                                       "--metrics-port", (int)port, host);
+    return norn_fail(NORN_UNAVAILABLE,
+                     "port %d on %s is in use; choose another with --http-port, --grpc-port or "
+                     "--metrics-port",
+                     (int)port, host);
 }
 
-// ---- stopping -----------------------------------------------------------------------------------------
+// ---- stopping
+// -----------------------------------------------------------------------------------------
 
 static void on_stop_accepting(evutil_socket_t fd, short what, void *context) {
     (void)fd, (void)what;
@@ -80,24 +84,28 @@ static void sleep_ms(int64_t ms) {
     (void)nanosleep(&time, NULL);
 }
 
-/// Readiness is false already. Wait for requests in flight, then a moment for their last bytes to leave.
+/// Readiness is false already. Wait for requests in flight, then a moment for their last bytes to
+/// leave.
 static void drain(server_run *run) {
     const int64_t drain_ms = run->options->drain_ms > 0 ? run->options->drain_ms : 30000;
     const int64_t until_ns = norn_clock_now_ns() + 1000000 * drain_ms;
     const struct timeval now = {0, 0};
     for (int32_t i = 0; i < run->io_count; ++i)
-        (void)event_base_once(run->io[i].base, -1, EV_TIMEOUT, on_stop_accepting, &run->io[i], &now);
+        (void)event_base_once(run->io[i].base, -1, EV_TIMEOUT, on_stop_accepting, &run->io[i],
+                              &now);
     while (atomic_load(&run->server.in_flight) > 0 && norn_clock_now_ns() < until_ns) sleep_ms(2);
     if (run->server.in_flight > 0)
-        norn_log(NORN_LOG_WARN, "%lld requests were still running after %lld ms", (long long)run->server.in_flight,
-                 (long long)drain_ms);
+        norn_log(NORN_LOG_WARN, "%lld requests were still running after %lld ms",
+                 (long long)run->server.in_flight, (long long)drain_ms);
     sleep_ms(100);
 }
 
 static void close_all(server_run *run) {
     for (int32_t i = 0; i < run->io_count; ++i) norn_io_stop(&run->io[i]);
-    if (run->server.in_flight > 0) return; // compute threads still hold these: the process is about to exit
-    norn_repository_close(run->server.repository); // joins compute threads: every exchange has its answer now
+    if (run->server.in_flight > 0)
+        return; // compute threads still hold these: the process is about to exit
+    norn_repository_close(
+        run->server.repository); // joins compute threads: every exchange has its answer now
     run->server.repository = NULL;
     for (int32_t i = 0; i < run->io_count; ++i) {
         norn_http_close(&run->io[i]);
@@ -118,21 +126,24 @@ norn_status norn_serve(const norn_serve_options *options, norn_alloc alloc) {
     run->metrics_port = options->metrics_port;
     run->server.alloc = alloc;
     run->server.start_ns = norn_clock_now_ns();
-    run->server.max_request_bytes = options->max_request_bytes > 0 ? options->max_request_bytes : 256 << 20;
+    run->server.max_request_bytes =
+        options->max_request_bytes > 0 ? options->max_request_bytes : 256 << 20;
     (void)evthread_use_pthreads();
     (void)signal(SIGPIPE, SIG_IGN);
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
-    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL); // before any thread: only this one waits for them
+    (void)pthread_sigmask(SIG_BLOCK, &signals,
+                          NULL); // before any thread: only this one waits for them
     NORN_TRY_DONE(check_port_free(run, run->http_port));
     NORN_TRY_DONE(check_port_free(run, run->grpc_port));
     NORN_TRY_DONE(check_port_free(run, run->metrics_port));
-    NORN_TRY_DONE(norn_repository_open(options->repository, &options->models, alloc, &run->server.repository));
+    NORN_TRY_DONE(norn_repository_open(options->repository, &options->models, alloc,
+                                       &run->server.repository));
     NORN_TRY_DONE(open_ports(run));
     for (int32_t i = 0; i < run->io_count; ++i) NORN_TRY_DONE(norn_io_start(&run->io[i]));
-    norn_log(NORN_LOG_INFO, "serving '%s': HTTP on port %d, gRPC on %d, metrics on %d", options->repository,
-             (int)run->http_port, (int)run->grpc_port, (int)run->metrics_port);
+    norn_log(NORN_LOG_INFO, "serving '%s': HTTP on port %d, gRPC on %d, metrics on %d",
+             options->repository, (int)run->http_port, (int)run->grpc_port, (int)run->metrics_port);
     (void)sigwait(&signals, &signal_number);
     norn_log(NORN_LOG_INFO, "%s: draining", strsignal(signal_number));
     run->server.draining = true;

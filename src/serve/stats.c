@@ -13,7 +13,8 @@ void norn_stats_init(norn_stats *stats) {
 }
 
 static norn_failure_reason reason_of(norn_status status) {
-    if (status == NORN_RESOURCE_EXHAUSTED || status == NORN_UNAVAILABLE) return NORN_FAILURE_REJECTED;
+    if (status == NORN_RESOURCE_EXHAUSTED || status == NORN_UNAVAILABLE)
+        return NORN_FAILURE_REJECTED;
     if (status == NORN_DEADLINE_EXCEEDED || status == NORN_CANCELLED) return NORN_FAILURE_CANCELED;
     if (status == NORN_INVALID_ARGUMENT || status == NORN_OUT_OF_RANGE) return NORN_FAILURE_OTHER;
     return NORN_FAILURE_BACKEND;
@@ -24,7 +25,8 @@ void norn_stats_count(norn_stats *stats, const norn_infer *infer) {
     const int64_t total_ns = times->done_ns - times->arrival_ns;
     if (infer->status != NORN_OK) {
         stat_add(&stats->fail, total_ns);
-        atomic_fetch_add_explicit(&stats->failure[reason_of(infer->status)], 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&stats->failure[reason_of(infer->status)], 1,
+                                  memory_order_relaxed);
         return;
     }
     stat_add(&stats->success, total_ns);
@@ -33,6 +35,7 @@ void norn_stats_count(norn_stats *stats, const norn_infer *infer) {
     stat_add(&stats->compute_infer, times->compute_ns);
     stat_add(&stats->compute_output, times->output_ns);
     atomic_fetch_add_explicit(&stats->inference_count, (uint64_t)infer->rows, memory_order_relaxed);
-    atomic_store_explicit(&stats->last_inference_ms, (uint64_t)(norn_clock_wall_ns() / 1000000), memory_order_relaxed);
+    atomic_store_explicit(&stats->last_inference_ms, (uint64_t)(norn_clock_wall_ns() / 1000000),
+                          memory_order_relaxed);
     norn_histogram_add(&stats->request, total_ns);
 }

@@ -10,7 +10,8 @@
 
 typedef struct norn_safetensor {
     const char *name; ///< in the arena
-    norn_view view;   ///< aliases the file's bytes; dense; alignment is that of the dtype or DATA_LOSS
+    norn_view
+        view; ///< aliases the file's bytes; dense; alignment is that of the dtype or DATA_LOSS
 } norn_safetensor;
 
 typedef struct norn_safetensors {
@@ -18,10 +19,14 @@ typedef struct norn_safetensors {
     size_t count;
 } norn_safetensors;
 
-/// Checks every offset, overlap and size. Errors DATA_LOSS (truncated), INVALID_ARGUMENT; `name` is for messages.
-norn_status norn_safetensors_decode(norn_span bytes, const char *name, norn_arena *arena, norn_safetensors *out) NORN_NODISCARD;
-const norn_view *norn_safetensors_find(const norn_safetensors *all, const char *name); ///< NULL if absent
+/// Checks every offset, overlap and size. Errors DATA_LOSS (truncated), INVALID_ARGUMENT; `name` is
+/// for messages.
+norn_status norn_safetensors_decode(norn_span bytes, const char *name, norn_arena *arena,
+                                    norn_safetensors *out) NORN_NODISCARD;
+const norn_view *norn_safetensors_find(const norn_safetensors *all,
+                                       const char *name); ///< NULL if absent
 /// Atomic write; the data starts 64-byte aligned.
-norn_status norn_safetensors_write(const char *path, const norn_safetensor *tensors, size_t count, norn_alloc alloc) NORN_NODISCARD;
+norn_status norn_safetensors_write(const char *path, const norn_safetensor *tensors, size_t count,
+                                   norn_alloc alloc) NORN_NODISCARD;
 
 #endif

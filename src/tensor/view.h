@@ -26,6 +26,7 @@ const char *norn_view_text(const norn_view *view, char text[NORN_VIEW_TEXT]);
 bool norn_broadcast_dims(int32_t rank_a, const int64_t *a, int32_t rank_b, const int64_t *b,
                          int32_t *rank, int64_t *out);
 /// Element strides of `view` as seen from a broadcast result of `rank`: 0 where it repeats.
-void norn_broadcast_strides(const norn_view *view, int32_t rank, const int64_t *dims, int64_t *strides);
+void norn_broadcast_strides(const norn_view *view, int32_t rank, const int64_t *dims,
+                            int64_t *strides);
 
 #endif

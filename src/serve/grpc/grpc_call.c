@@ -26,7 +26,8 @@ bool norn_grpc_timeout(norn_span text, int64_t *ns) {
     static const struct {
         char unit;
         int64_t ns;
-    } units[] = {{'H', 3600000000000}, {'M', 60000000000}, {'S', 1000000000}, {'m', 1000000}, {'u', 1000}, {'n', 1}};
+    } units[] = {{'H', 3600000000000}, {'M', 60000000000}, {'S', 1000000000},
+                 {'m', 1000000},       {'u', 1000},        {'n', 1}};
     int64_t number = 0;
     if (text.count < 2 || text.count > 9) return false; // at most 8 digits
     for (size_t i = 0; i + 1 < text.count; ++i) {
@@ -42,7 +43,8 @@ bool norn_grpc_timeout(norn_span text, int64_t *ns) {
 static void answer(norn_grpc_call *call, norn_status status) {
     if (status == NORN_OK) status = norn_buffer_status(&call->response);
     call->status = status;
-    if (status != NORN_OK) (void)snprintf(call->message, sizeof call->message, "%s", norn_message());
+    if (status != NORN_OK)
+        (void)snprintf(call->message, sizeof call->message, "%s", norn_message());
     call->answered = true;
     if (status == NORN_OK) {
         const size_t count = call->response.count - PREFIX_BYTES;
@@ -51,12 +53,13 @@ static void answer(norn_grpc_call *call, norn_status status) {
     call->send(call);
 }
 
-/// A compressed message takes the place of the request. gRPC says the encoding in a header; gzip and deflate
-/// say themselves which they are.
+/// A compressed message takes the place of the request. gRPC says the encoding in a header; gzip
+/// and deflate say themselves which they are.
 static norn_status inflate_message(norn_grpc_call *call, norn_span *message) {
     norn_buffer plain;
     norn_buffer_init(&plain, call->request.alloc);
-    const norn_status status = norn_inflate(*message, (size_t)call->exchange.io->server->max_request_bytes, &plain);
+    const norn_status status =
+        norn_inflate(*message, (size_t)call->exchange.io->server->max_request_bytes, &plain);
     if (status != NORN_OK) {
         norn_buffer_deinit(&plain);
         return status;
@@ -72,16 +75,18 @@ static norn_status message_of(norn_grpc_call *call, norn_span *message) {
     const norn_buffer *request = &call->request;
     size_t count = 0;
     NORN_TRY(norn_buffer_status(request));
-    if (request->count < PREFIX_BYTES) return norn_fail(NORN_INVALID_ARGUMENT, "the request has no message");
+    if (request->count < PREFIX_BYTES)
+        return norn_fail(NORN_INVALID_ARGUMENT, "the request has no message");
     for (int i = 1; i < PREFIX_BYTES; ++i) count = count << 8 | request->bytes[i];
     if (count != request->count - PREFIX_BYTES)
-        return norn_fail(NORN_INVALID_ARGUMENT, "the message says it has %zu bytes, %zu came", count,
-                         request->count - PREFIX_BYTES);
+        return norn_fail(NORN_INVALID_ARGUMENT, "the message says it has %zu bytes, %zu came",
+                         count, request->count - PREFIX_BYTES);
     *message = norn_span_of(request->bytes + PREFIX_BYTES, count);
     return request->bytes[0] ? inflate_message(call, message) : NORN_OK;
 }
 
-// ---- inference ----------------------------------------------------------------------------------------
+// ---- inference
+// ----------------------------------------------------------------------------------------
 
 static norn_status parse_version(const char *text, int64_t *version) {
     char *end;
@@ -137,7 +142,8 @@ static void run_infer(norn_grpc_call *call, norn_span message) {
     answer(call, status);
 }
 
-// ---- the other methods --------------------------------------------------------------------------------
+// ---- the other methods
+// --------------------------------------------------------------------------------
 
 typedef struct method_call {
     norn_grpc_call *call;
@@ -224,7 +230,8 @@ static norn_status repository_index(const method_call *method) {
 }
 
 static norn_status health_check(const method_call *method) {
-    norn_wire_put_varint(method->out, 1, norn_server_ready(method->server) ? 1 : 2); // SERVING, NOT_SERVING
+    norn_wire_put_varint(method->out, 1,
+                         norn_server_ready(method->server) ? 1 : 2); // SERVING, NOT_SERVING
     return NORN_OK;
 }
 
@@ -236,7 +243,8 @@ static norn_status nothing(const method_call *method) {
 
 static norn_status no_shared_memory(const method_call *method) {
     (void)method;
-    return norn_fail(NORN_UNIMPLEMENTED, "shared memory is not supported; send tensors in the request");
+    return norn_fail(NORN_UNIMPLEMENTED,
+                     "shared memory is not supported; send tensors in the request");
 }
 
 static const struct grpc_method {
@@ -277,7 +285,8 @@ done:
     return status;
 }
 
-// ---- loading and unloading: answered by the loader thread -----------------------------------------------
+// ---- loading and unloading: answered by the loader thread
+// -----------------------------------------------
 
 static void finish_load(norn_exchange *exchange) {
     norn_grpc_call *call = (norn_grpc_call *)exchange;
@@ -316,7 +325,9 @@ static void run_load(norn_grpc_call *call, norn_span message, bool load) {
 
 void norn_grpc_call_run(norn_grpc_call *call) {
     static const char service[] = "/inference.GRPCInferenceService/";
-    const char *name = strncmp(call->path, service, sizeof service - 1) == 0 ? call->path + sizeof service - 1 : "";
+    const char *name = strncmp(call->path, service, sizeof service - 1) == 0
+                           ? call->path + sizeof service - 1
+                           : "";
     norn_span message;
     norn_status status = message_of(call, &message);
     (void)norn_buffer_extend(&call->response, PREFIX_BYTES);
@@ -328,7 +339,8 @@ void norn_grpc_call_run(norn_grpc_call *call) {
     memset(call->response.bytes, 0, PREFIX_BYTES);
     if (strcmp(name, "ModelInfer") == 0) {
         run_infer(call, message);
-    } else if (strcmp(name, "RepositoryModelLoad") == 0 || strcmp(name, "RepositoryModelUnload") == 0) {
+    } else if (strcmp(name, "RepositoryModelLoad") == 0 ||
+               strcmp(name, "RepositoryModelUnload") == 0) {
         run_load(call, message, strcmp(name, "RepositoryModelLoad") == 0);
     } else {
         answer(call, run_method(call, message));

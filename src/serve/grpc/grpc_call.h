@@ -1,4 +1,5 @@
-/// One call: the request message that arrived, and the answer that is to be sent. Knows nothing of HTTP/2.
+/// One call: the request message that arrived, and the answer that is to be sent. Knows nothing of
+/// HTTP/2.
 #ifndef NORN_SERVE_GRPC_CALL_H
 #define NORN_SERVE_GRPC_CALL_H
 
@@ -14,7 +15,8 @@ typedef struct norn_grpc_call {
     norn_status status;     ///< grpc-status
     char message[512];      ///< grpc-message
     bool answered;
-    void (*send)(struct norn_grpc_call *call); ///< the connection's; on the I/O thread, once, when answered
+    void (*send)(
+        struct norn_grpc_call *call); ///< the connection's; on the I/O thread, once, when answered
 } norn_grpc_call;
 
 void norn_grpc_call_init(norn_grpc_call *call, norn_io *io);

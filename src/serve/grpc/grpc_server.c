@@ -1,4 +1,5 @@
-/// Connections: nghttp2 over a bufferevent, streams to calls and answers to frames. All on the I/O thread.
+/// Connections: nghttp2 over a bufferevent, streams to calls and answers to frames. All on the I/O
+/// thread.
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -27,12 +28,12 @@ typedef struct grpc_connection grpc_connection;
 
 /// A stream lives until nghttp2 has closed it and its call, if one was started, has been answered.
 typedef struct grpc_stream {
-    norn_grpc_call call; ///< first
+    norn_grpc_call call;         ///< first
     grpc_connection *connection; ///< NULL once the stream is closed
     int32_t id;
-    size_t sent;      ///< of call.response
-    bool running;     ///< the call was started and has not been answered
-    bool refused;     ///< answered before the request was complete
+    size_t sent;  ///< of call.response
+    bool running; ///< the call was started and has not been answered
+    bool refused; ///< answered before the request was complete
     struct grpc_stream *prev, *next;
 } grpc_stream;
 
@@ -53,7 +54,8 @@ struct grpc_connection {
 
 static void connection_destroy(grpc_connection *connection);
 
-// ---- output -------------------------------------------------------------------------------------------
+// ---- output
+// -------------------------------------------------------------------------------------------
 
 /// Move frames from nghttp2 to the socket's buffer. False: the connection is done for.
 static bool flush(grpc_connection *connection) {
@@ -65,12 +67,13 @@ static bool flush(grpc_connection *connection) {
         if (count == 0) break;
         if (evbuffer_add(output, bytes, (size_t)count) != 0) return false;
     }
-    return nghttp2_session_want_read(connection->session) || nghttp2_session_want_write(connection->session) ||
-           evbuffer_get_length(output) > 0;
+    return nghttp2_session_want_read(connection->session) ||
+           nghttp2_session_want_write(connection->session) || evbuffer_get_length(output) > 0;
 }
 
 static nghttp2_nv header(const char *name, const char *value) {
-    nghttp2_nv nv = {.namelen = strlen(name), .valuelen = strlen(value), .flags = NGHTTP2_NV_FLAG_NONE};
+    nghttp2_nv nv = {
+        .namelen = strlen(name), .valuelen = strlen(value), .flags = NGHTTP2_NV_FLAG_NONE};
     memcpy(&nv.name, &name, sizeof nv.name); // nghttp2 copies both; its fields are not const
     memcpy(&nv.value, &value, sizeof nv.value);
     return nv;
@@ -89,8 +92,8 @@ static void encode_message(const char *text, char out[1600]) {
     out[used] = 0;
 }
 
-static ssize_t read_response(nghttp2_session *session, int32_t id, uint8_t *out, size_t length, uint32_t *flags,
-                             nghttp2_data_source *source, void *context) {
+static ssize_t read_response(nghttp2_session *session, int32_t id, uint8_t *out, size_t length,
+                             uint32_t *flags, nghttp2_data_source *source, void *context) {
     grpc_stream *stream = source->ptr;
     const norn_buffer *response = &stream->call.response;
     const size_t left = response->count - stream->sent;
@@ -101,7 +104,8 @@ static ssize_t read_response(nghttp2_session *session, int32_t id, uint8_t *out,
     if (stream->sent == response->count) {
         const nghttp2_nv trailer[] = {header("grpc-status", "0")};
         *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-        if (nghttp2_submit_trailer(session, id, trailer, 1) != 0) return NGHTTP2_ERR_CALLBACK_FAILURE;
+        if (nghttp2_submit_trailer(session, id, trailer, 1) != 0)
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
     return (ssize_t)count;
 }
@@ -110,18 +114,21 @@ static int submit_answer(grpc_stream *stream) {
     nghttp2_session *session = stream->connection->session;
     char status[16], message[1600];
     if (stream->call.status == NORN_OK) {
-        const nghttp2_nv headers[] = {header(":status", "200"), header("content-type", "application/grpc")};
+        const nghttp2_nv headers[] = {header(":status", "200"),
+                                      header("content-type", "application/grpc")};
         const nghttp2_data_provider body = {.source.ptr = stream, .read_callback = read_response};
         return nghttp2_submit_response(session, stream->id, headers, 2, &body);
     }
     (void)snprintf(status, sizeof status, "%d", (int)stream->call.status);
     encode_message(stream->call.message, message);
-    const nghttp2_nv headers[] = {header(":status", "200"), header("content-type", "application/grpc"),
+    const nghttp2_nv headers[] = {header(":status", "200"),
+                                  header("content-type", "application/grpc"),
                                   header("grpc-status", status), header("grpc-message", message)};
     return nghttp2_submit_response(session, stream->id, headers, 4, NULL);
 }
 
-// ---- streams ------------------------------------------------------------------------------------------
+// ---- streams
+// ------------------------------------------------------------------------------------------
 
 static void stream_destroy(grpc_stream *stream) {
     const norn_alloc alloc = stream->call.request.alloc;
@@ -168,7 +175,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     norn_io *io = connection->listener->io;
     grpc_stream *stream;
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
-    if (NORN_NEW(io->server->alloc, &stream) != NORN_OK) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    if (NORN_NEW(io->server->alloc, &stream) != NORN_OK)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     norn_grpc_call_init(&stream->call, io);
     stream->call.send = on_answer;
     stream->connection = connection;
@@ -179,8 +187,9 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return nghttp2_session_set_stream_user_data(session, stream->id, stream);
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_count,
-                     const uint8_t *value, size_t value_count, uint8_t flags, void *context) {
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_count, const uint8_t *value, size_t value_count, uint8_t flags,
+                     void *context) {
     grpc_stream *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     const norn_span key = {name, name_count}, text = {value, value_count};
     (void)flags, (void)context;
@@ -202,13 +211,14 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     return 0;
 }
 
-static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *bytes, size_t count,
-                   void *context) {
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *bytes,
+                   size_t count, void *context) {
     grpc_connection *connection = context;
     grpc_stream *stream = nghttp2_session_get_stream_user_data(session, id);
     (void)flags;
     if (!stream || stream->refused) return 0;
-    if ((int64_t)(stream->call.request.count + count) > connection->listener->io->server->max_request_bytes) {
+    if ((int64_t)(stream->call.request.count + count) >
+        connection->listener->io->server->max_request_bytes) {
         refuse(stream, NORN_RESOURCE_EXHAUSTED, "the request is larger than --max-request-bytes");
         return 0;
     }
@@ -239,7 +249,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
     return 0;
 }
 
-// ---- connections --------------------------------------------------------------------------------------
+// ---- connections
+// --------------------------------------------------------------------------------------
 
 static void connection_destroy(grpc_connection *connection) {
     grpc_listener *listener = connection->listener;
@@ -267,7 +278,8 @@ static void on_readable(struct bufferevent *socket, void *context) {
     while (good && evbuffer_get_length(input) > 0) {
         struct evbuffer_iovec piece;
         if (evbuffer_peek(input, -1, NULL, &piece, 1) < 1) break;
-        const ssize_t used = nghttp2_session_mem_recv(connection->session, piece.iov_base, piece.iov_len);
+        const ssize_t used =
+            nghttp2_session_mem_recv(connection->session, piece.iov_base, piece.iov_len);
         good = used >= 0 && evbuffer_drain(input, (size_t)used) == 0;
     }
     good = flush(connection) && good;
@@ -310,7 +322,8 @@ static int session_create(grpc_connection *connection) {
         result = nghttp2_submit_settings(connection->session, NGHTTP2_FLAG_NONE, settings,
                                          sizeof settings / sizeof settings[0]);
     if (result == 0)
-        result = nghttp2_session_set_local_window_size(connection->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
+        result = nghttp2_session_set_local_window_size(connection->session, NGHTTP2_FLAG_NONE, 0,
+                                                       CONNECTION_WINDOW);
     return result;
 }
 
@@ -337,8 +350,8 @@ void norn_grpc_accept(norn_io *io, evutil_socket_t fd) {
     if (!flush(connection)) connection_destroy(connection);
 }
 
-static void on_accept(struct evconnlistener *accept, evutil_socket_t fd, struct sockaddr *address, int length,
-                      void *context) {
+static void on_accept(struct evconnlistener *accept, evutil_socket_t fd, struct sockaddr *address,
+                      int length, void *context) {
     (void)accept, (void)address, (void)length;
     norn_grpc_accept(context, fd);
 }
@@ -350,7 +363,9 @@ norn_status norn_grpc_open(norn_io *io, evutil_socket_t fd) {
         return NORN_RESOURCE_EXHAUSTED;
     }
     listener->io = io;
-    if (fd >= 0) listener->accept = evconnlistener_new(io->base, on_accept, io, LEV_OPT_CLOSE_ON_FREE, 0, fd);
+    if (fd >= 0)
+        listener->accept =
+            evconnlistener_new(io->base, on_accept, io, LEV_OPT_CLOSE_ON_FREE, 0, fd);
     if (fd >= 0 && !listener->accept) {
         norn_free(io->server->alloc, listener);
         (void)close(fd);
@@ -365,11 +380,12 @@ void norn_grpc_stop_accepting(norn_io *io) {
     if (!listener) return;
     if (listener->accept) evconnlistener_free(listener->accept);
     listener->accept = NULL;
-    for (grpc_connection *connection = listener->connections, *next; connection; connection = next) {
+    for (grpc_connection *connection = listener->connections, *next; connection;
+         connection = next) {
         next = connection->next;
         (void)nghttp2_submit_goaway(connection->session, NGHTTP2_FLAG_NONE,
-                                    nghttp2_session_get_last_proc_stream_id(connection->session), NGHTTP2_NO_ERROR, NULL,
-                                    0);
+                                    nghttp2_session_get_last_proc_stream_id(connection->session),
+                                    NGHTTP2_NO_ERROR, NULL, 0);
         if (!flush(connection)) connection_destroy(connection);
     }
 }

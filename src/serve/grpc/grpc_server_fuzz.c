@@ -16,11 +16,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (norn_grpc_open(&fuzz_io, -1) != NORN_OK) abort();
         started = true;
     }
-    if (size > 64 * 1024 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) != 0) return 0;
+    if (size > 64 * 1024 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) != 0)
+        return 0;
     norn_grpc_accept(&fuzz_io, pair[0]);
-    if (write(pair[1], preface, sizeof preface - 1) > 0 && (size == 0 || write(pair[1], data, size) > 0))
+    if (write(pair[1], preface, sizeof preface - 1) > 0 &&
+        (size == 0 || write(pair[1], data, size) > 0))
         fuzz_server_turn();
-    while (read(pair[1], sink, sizeof sink) > 0) {}
+    while (read(pair[1], sink, sizeof sink) > 0) {
+    }
     (void)close(pair[1]);
     fuzz_server_turn();
     return 0;

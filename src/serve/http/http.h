@@ -1,4 +1,5 @@
-/// HTTP/1.1: the Open Inference Protocol's REST endpoints, and the metrics page on a port of its own.
+/// HTTP/1.1: the Open Inference Protocol's REST endpoints, and the metrics page on a port of its
+/// own.
 #ifndef NORN_SERVE_HTTP_H
 #define NORN_SERVE_HTTP_H
 

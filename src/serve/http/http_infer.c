@@ -21,8 +21,9 @@ static void finish_infer(norn_exchange *base) {
             norn_buffer_deinit(&body);
             norn_http_send_error(io, exchange->request, norn_http_code(status), norn_message());
         } else {
-            norn_http_send(io, exchange->request, 200, json_bytes ? "application/octet-stream" : "application/json", &body,
-                      json_bytes);
+            norn_http_send(io, exchange->request, 200,
+                           json_bytes ? "application/octet-stream" : "application/json", &body,
+                           json_bytes);
         }
     }
     norn_http_exchange_destroy(exchange);
@@ -49,14 +50,15 @@ static norn_status json_part(const norn_http_route *route, norn_span body, size_
     errno = 0;
     const long long value = strtoll(length, &end, 10);
     if (errno || end == length || *end || value < 0 || (unsigned long long)value > body.count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "Inference-Header-Content-Length is '%s', the body has %zu bytes", length,
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "Inference-Header-Content-Length is '%s', the body has %zu bytes", length,
                          body.count);
     *json_bytes = (size_t)value;
     return NORN_OK;
 }
 
-static norn_status start_infer(const norn_http_route *route, const char *name, const char *version_text,
-                               norn_http_exchange *exchange) {
+static norn_status start_infer(const norn_http_route *route, const char *name,
+                               const char *version_text, norn_http_exchange *exchange) {
     norn_server *server = route->io->server;
     norn_infer *infer;
     int64_t version;

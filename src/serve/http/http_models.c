@@ -7,13 +7,14 @@
 
 typedef void (*put_model_fn)(const norn_served *served, norn_buffer *json);
 
-static void serve_model(const norn_http_route *route, const char *name, const char *version_text, put_model_fn put,
-                        const char *before, const char *after) {
+static void serve_model(const norn_http_route *route, const char *name, const char *version_text,
+                        put_model_fn put, const char *before, const char *after) {
     norn_served *served;
     norn_buffer json;
     int64_t version;
     norn_status status = norn_http_version(version_text, &version);
-    if (status == NORN_OK) status = norn_repository_get(route->io->server->repository, name, version, &served);
+    if (status == NORN_OK)
+        status = norn_repository_get(route->io->server->repository, name, version, &served);
     if (status != NORN_OK) {
         norn_http_send_status(route, status);
         return;
@@ -26,12 +27,14 @@ static void serve_model(const norn_http_route *route, const char *name, const ch
     norn_http_send_json(route, &json);
 }
 
-static void serve_model_ready(const norn_http_route *route, const char *name, const char *version_text) {
+static void serve_model_ready(const norn_http_route *route, const char *name,
+                              const char *version_text) {
     norn_served *served = NULL;
     int64_t version;
     const norn_status status = norn_http_version(version_text, &version);
-    const bool ready = status == NORN_OK && !route->io->server->draining &&
-                       norn_repository_get(route->io->server->repository, name, version, &served) == NORN_OK;
+    const bool ready =
+        status == NORN_OK && !route->io->server->draining &&
+        norn_repository_get(route->io->server->repository, name, version, &served) == NORN_OK;
     if (served) norn_served_release(served);
     norn_http_send_empty(route, ready);
 }
@@ -57,7 +60,8 @@ static void put_index_entry(void *context, const norn_repository_entry *entry) {
     if (json->count && json->bytes[json->count - 1] == '}') norn_buffer_text(json, ",");
     norn_buffer_text(json, "{\"name\":");
     norn_json_put_string(json, entry->name, strlen(entry->name));
-    if (entry->version >= 0) norn_buffer_format(json, ",\"version\":\"%lld\"", (long long)entry->version);
+    if (entry->version >= 0)
+        norn_buffer_format(json, ",\"version\":\"%lld\"", (long long)entry->version);
     norn_buffer_format(json, ",\"state\":\"%s\",\"reason\":", norn_model_state_name(entry->state));
     norn_json_put_string(json, entry->reason, strlen(entry->reason));
     norn_buffer_text(json, "}");
@@ -76,7 +80,8 @@ static void finish_load(norn_exchange *base) {
     norn_http_exchange *exchange = (norn_http_exchange *)base;
     norn_buffer none;
     if (exchange->status != NORN_OK) {
-        norn_http_send_error(base->io, exchange->request, norn_http_code(exchange->status), exchange->message);
+        norn_http_send_error(base->io, exchange->request, norn_http_code(exchange->status),
+                             exchange->message);
     } else {
         norn_buffer_init(&none, base->io->server->alloc);
         norn_http_send(base->io, exchange->request, 200, "application/json", &none, 0);
@@ -103,7 +108,8 @@ void norn_http_load(const norn_http_route *route, const char *name, bool load) {
     }
 }
 
-bool norn_http_model(const norn_http_route *route, const char *name, const char *version, const char *what) {
+bool norn_http_model(const norn_http_route *route, const char *name, const char *version,
+                     const char *what) {
     if (strcmp(what, "") == 0) {
         serve_model(route, name, version, norn_kserve_put_metadata, "", "");
     } else if (strcmp(what, "ready") == 0) {

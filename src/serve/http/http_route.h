@@ -1,5 +1,5 @@
-/// What the files of the HTTP side share: a request on its way to its endpoint, and answers. All of it is on
-/// the I/O thread of the connection.
+/// What the files of the HTTP side share: a request on its way to its endpoint, and answers. All of
+/// it is on the I/O thread of the connection.
 #ifndef NORN_SERVE_HTTP_ROUTE_H
 #define NORN_SERVE_HTTP_ROUTE_H
 
@@ -28,37 +28,47 @@ typedef struct norn_http_exchange {
     char message[512];
 } norn_http_exchange;
 
-// ---- http_server.c: answers ---------------------------------------------------------------------------
+// ---- http_server.c: answers
+// ---------------------------------------------------------------------------
 int norn_http_code(norn_status status);
 void norn_http_set_header(struct evhttp_request *request, const char *name, const char *value);
-/// Send `body`, which is taken, whose bytes are handed over without a copy unless the client asks for them
-/// compressed; json_bytes > 0 when binary tensors follow the JSON.
-void norn_http_send(norn_io *io, struct evhttp_request *request, int code, const char *type, norn_buffer *body,
-                    size_t json_bytes);
+/// Send `body`, which is taken, whose bytes are handed over without a copy unless the client asks
+/// for them compressed; json_bytes > 0 when binary tensors follow the JSON.
+void norn_http_send(norn_io *io, struct evhttp_request *request, int code, const char *type,
+                    norn_buffer *body, size_t json_bytes);
 void norn_http_send_json(const norn_http_route *route, norn_buffer *json); ///< 200; takes json
-void norn_http_send_error(norn_io *io, struct evhttp_request *request, int code, const char *message);
-void norn_http_send_status(const norn_http_route *route, norn_status status); ///< with the thread's message
-void norn_http_send_empty(const norn_http_route *route, bool good);           ///< 200 or 503
+void norn_http_send_error(norn_io *io, struct evhttp_request *request, int code,
+                          const char *message);
+void norn_http_send_status(const norn_http_route *route,
+                           norn_status status);                     ///< with the thread's message
+void norn_http_send_empty(const norn_http_route *route, bool good); ///< 200 or 503
 
 /// Counted by the drain; NULL, with the error sent, without memory.
-norn_http_exchange *norn_http_exchange_create(const norn_http_route *route, void (*finish)(norn_exchange *exchange));
+norn_http_exchange *norn_http_exchange_create(const norn_http_route *route,
+                                              void (*finish)(norn_exchange *exchange));
 void norn_http_exchange_destroy(norn_http_exchange *exchange);
 
-// ---- http_encoding.c ------------------------------------------------------------------------------------
-/// The request's body as one span, decompressed into *room where Content-Encoding says so. Without compression
-/// it aliases the request, which lives until the answer is sent.
-/// Errors   INVALID_ARGUMENT: damaged; RESOURCE_EXHAUSTED: it grows over max_request_bytes;
+// ---- http_encoding.c
+// ------------------------------------------------------------------------------------
+/// The request's body as one span, decompressed into *room where Content-Encoding says so. Without
+/// compression it aliases the request, which lives until the answer is sent. Errors
+/// INVALID_ARGUMENT: damaged; RESOURCE_EXHAUSTED: it grows over max_request_bytes;
 ///          UNIMPLEMENTED: an encoding that this build does not know; the message names it
-norn_status norn_http_body(const norn_http_route *route, norn_buffer *room, norn_span *body) NORN_NODISCARD;
-/// Compress `body` in place when Accept-Encoding asks for it and it is worth it; sets Content-Encoding.
+norn_status norn_http_body(const norn_http_route *route, norn_buffer *room,
+                           norn_span *body) NORN_NODISCARD;
+/// Compress `body` in place when Accept-Encoding asks for it and it is worth it; sets
+/// Content-Encoding.
 void norn_http_compress(struct evhttp_request *request, norn_buffer *body);
 
-// ---- endpoints ------------------------------------------------------------------------------------------
+// ---- endpoints
+// ------------------------------------------------------------------------------------------
 /// "" is -1, the newest. Errors INVALID_ARGUMENT.
 norn_status norn_http_version(const char *text, int64_t *version) NORN_NODISCARD;
 void norn_http_infer(const norn_http_route *route, const char *name, const char *version);
-/// /v2/models/NAME[/versions/V][/ready|config|stats]; false: not one of these. Answers itself otherwise.
-bool norn_http_model(const norn_http_route *route, const char *name, const char *version, const char *what);
+/// /v2/models/NAME[/versions/V][/ready|config|stats]; false: not one of these. Answers itself
+/// otherwise.
+bool norn_http_model(const norn_http_route *route, const char *name, const char *version,
+                     const char *what);
 void norn_http_all_stats(const norn_http_route *route);
 void norn_http_index(const norn_http_route *route);
 void norn_http_load(const norn_http_route *route, const char *name, bool load);

@@ -12,12 +12,14 @@ static bool is(const norn_http_route *route, uint32_t index, const char *text) {
 
 static bool method_is(const norn_http_route *route, enum evhttp_cmd_type method) {
     if (route->method == method) return true;
-    norn_http_send_error(route->io, route->request, 405, method == EVHTTP_REQ_GET ? "use GET here" : "use POST here");
+    norn_http_send_error(route->io, route->request, 405,
+                         method == EVHTTP_REQ_GET ? "use GET here" : "use POST here");
     return false;
 }
 
 static void not_found(const norn_http_route *route) {
-    norn_http_send_error(route->io, route->request, 404, "no such endpoint; /v2 lists the extensions");
+    norn_http_send_error(route->io, route->request, 404,
+                         "no such endpoint; /v2 lists the extensions");
 }
 
 /// M = /v2/models/NAME[/versions/V]; `rest` is the segment after it.
@@ -42,14 +44,17 @@ static void route_repository(const norn_http_route *route) {
     const uint32_t models = is(route, 2, "models") ? 2 : 3;
     if (is(route, 2, "index") || is(route, 3, "index")) {
         if (method_is(route, EVHTTP_REQ_POST)) norn_http_index(route);
-    } else if (is(route, models, "models") && (is(route, models + 2, "load") || is(route, models + 2, "unload"))) {
-        if (method_is(route, EVHTTP_REQ_POST)) norn_http_load(route, route->segment[models + 1], is(route, models + 2, "load"));
+    } else if (is(route, models, "models") &&
+               (is(route, models + 2, "load") || is(route, models + 2, "unload"))) {
+        if (method_is(route, EVHTTP_REQ_POST))
+            norn_http_load(route, route->segment[models + 1], is(route, models + 2, "load"));
     } else {
         not_found(route);
     }
 }
 
-/// The shared-memory endpoints exist so that clients which clear regions before they start can: there are none.
+/// The shared-memory endpoints exist so that clients which clear regions before they start can:
+/// there are none.
 static void route_shared_memory(const norn_http_route *route) {
     norn_buffer json;
     const char *last = route->segment[route->count - 1];
@@ -60,7 +65,8 @@ static void route_shared_memory(const norn_http_route *route) {
         norn_buffer_text(&json, "[]");
         norn_http_send_json(route, &json);
     } else {
-        norn_http_send_error(route->io, route->request, 501, "shared memory is not supported; send tensors in the request");
+        norn_http_send_error(route->io, route->request, 501,
+                             "shared memory is not supported; send tensors in the request");
     }
 }
 
@@ -98,7 +104,8 @@ static bool parse_path(norn_http_route *route) {
         const char *begin = ++path;
         while (*path && *path != '/') ++path;
         if (path == begin) continue;
-        if (route->count == NORN_HTTP_SEGMENTS_MAX - 2) return false; // "" must follow whatever is looked at
+        if (route->count == NORN_HTTP_SEGMENTS_MAX - 2)
+            return false; // "" must follow whatever is looked at
         route->segment[route->count++] = out;
         for (const char *c = begin; c < path; ++c) {
             unsigned int byte;
@@ -115,7 +122,8 @@ static bool parse_path(norn_http_route *route) {
 }
 
 void norn_http_on_request(struct evhttp_request *request, void *context) {
-    norn_http_route route = {.io = context, .request = request, .method = evhttp_request_get_command(request)};
+    norn_http_route route = {
+        .io = context, .request = request, .method = evhttp_request_get_command(request)};
     if (parse_path(&route) && is(&route, 0, "v2")) {
         route_v2(&route);
     } else {

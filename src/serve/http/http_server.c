@@ -1,4 +1,5 @@
-/// The HTTP side over libevent's evhttp: listeners, and answers on their way out. All on the I/O thread.
+/// The HTTP side over libevent's evhttp: listeners, and answers on their way out. All on the I/O
+/// thread.
 #include "base/memory.h"
 #include "serve/http/http.h"
 #include "serve/http/http_route.h"
@@ -10,27 +11,39 @@
 
 int norn_http_code(norn_status status) {
     switch (status) {
-    case NORN_OK: return 200;
+    case NORN_OK:
+        return 200;
     case NORN_INVALID_ARGUMENT:
     case NORN_OUT_OF_RANGE:
-    case NORN_FAILED_PRECONDITION: return 400;
-    case NORN_PERMISSION_DENIED: return 403;
-    case NORN_NOT_FOUND: return 404;
+    case NORN_FAILED_PRECONDITION:
+        return 400;
+    case NORN_PERMISSION_DENIED:
+        return 403;
+    case NORN_NOT_FOUND:
+        return 404;
     case NORN_ALREADY_EXISTS:
-    case NORN_ABORTED: return 409;
-    case NORN_RESOURCE_EXHAUSTED: return 429;
-    case NORN_CANCELLED: return 499;
-    case NORN_UNIMPLEMENTED: return 501;
-    case NORN_UNAVAILABLE: return 503;
-    case NORN_DEADLINE_EXCEEDED: return 504;
+    case NORN_ABORTED:
+        return 409;
+    case NORN_RESOURCE_EXHAUSTED:
+        return 429;
+    case NORN_CANCELLED:
+        return 499;
+    case NORN_UNIMPLEMENTED:
+        return 501;
+    case NORN_UNAVAILABLE:
+        return 503;
+    case NORN_DEADLINE_EXCEEDED:
+        return 504;
     case NORN_UNKNOWN:
     case NORN_INTERNAL:
-    case NORN_DATA_LOSS: return 500;
+    case NORN_DATA_LOSS:
+        return 500;
     }
     return 500;
 }
 
-// ---- sending ----------------------------------------------------------------------------------------
+// ---- sending
+// ----------------------------------------------------------------------------------------
 
 static void free_sent(const void *data, size_t count, void *context) {
     norn_buffer *buffer = context;
@@ -44,8 +57,8 @@ void norn_http_set_header(struct evhttp_request *request, const char *name, cons
     (void)evhttp_add_header(evhttp_request_get_output_headers(request), name, value);
 }
 
-void norn_http_send(norn_io *io, struct evhttp_request *request, int code, const char *type, norn_buffer *body,
-                      size_t json_bytes) {
+void norn_http_send(norn_io *io, struct evhttp_request *request, int code, const char *type,
+                    norn_buffer *body, size_t json_bytes) {
     norn_buffer *kept = NULL;
     char text[32];
     if (norn_buffer_status(body) != NORN_OK || NORN_NEW(body->alloc, &kept) != NORN_OK) {
@@ -63,8 +76,8 @@ void norn_http_send(norn_io *io, struct evhttp_request *request, int code, const
     if (io->server->draining) norn_http_set_header(request, "Connection", "close");
     if (kept->count == 0) {
         free_sent(NULL, 0, kept);
-    } else if (evbuffer_add_reference(evhttp_request_get_output_buffer(request), kept->bytes, kept->count, free_sent,
-                                      kept) != 0) {
+    } else if (evbuffer_add_reference(evhttp_request_get_output_buffer(request), kept->bytes,
+                                      kept->count, free_sent, kept) != 0) {
         free_sent(NULL, 0, kept);
         evhttp_send_error(request, 503, "out of memory");
         return;
@@ -76,7 +89,8 @@ void norn_http_send_json(const norn_http_route *route, norn_buffer *json) {
     norn_http_send(route->io, route->request, 200, "application/json", json, 0);
 }
 
-void norn_http_send_error(norn_io *io, struct evhttp_request *request, int code, const char *message) {
+void norn_http_send_error(norn_io *io, struct evhttp_request *request, int code,
+                          const char *message) {
     norn_buffer json;
     norn_buffer_init(&json, io->server->alloc);
     norn_kserve_put_error(&json, message);
@@ -93,9 +107,11 @@ void norn_http_send_empty(const norn_http_route *route, bool good) {
     norn_http_send(route->io, route->request, good ? 200 : 503, "application/json", &none, 0);
 }
 
-// ---- requests that wait -------------------------------------------------------------------------------
+// ---- requests that wait
+// -------------------------------------------------------------------------------
 
-norn_http_exchange *norn_http_exchange_create(const norn_http_route *route, void (*finish)(norn_exchange *exchange)) {
+norn_http_exchange *norn_http_exchange_create(const norn_http_route *route,
+                                              void (*finish)(norn_exchange *exchange)) {
     norn_server *server = route->io->server;
     norn_http_exchange *exchange;
     const norn_status status = NORN_NEW(server->alloc, &exchange);
@@ -119,7 +135,8 @@ void norn_http_exchange_destroy(norn_http_exchange *exchange) {
     norn_server_leave(server);
 }
 
-// ---- life -------------------------------------------------------------------------------------------
+// ---- life
+// -------------------------------------------------------------------------------------------
 
 typedef struct http_listener {
     struct evhttp *http;

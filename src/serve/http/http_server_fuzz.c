@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!started) {
         evutil_socket_t listener;
         fuzz_server_start();
-        if (norn_io_listen("127.0.0.1", &port, &listener) != NORN_OK || norn_http_open(&fuzz_io, listener) != NORN_OK)
+        if (norn_io_listen("127.0.0.1", &port, &listener) != NORN_OK ||
+            norn_http_open(&fuzz_io, listener) != NORN_OK)
             abort();
         started = true;
     }
@@ -30,7 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         fuzz_server_turn();
         (void)shutdown(client, SHUT_WR);
         fuzz_server_turn();
-        while (recv(client, sink, sizeof sink, MSG_DONTWAIT) > 0) {}
+        while (recv(client, sink, sizeof sink, MSG_DONTWAIT) > 0) {
+        }
     }
     (void)close(client);
     fuzz_server_turn();
