@@ -88,6 +88,16 @@ static bool parse_version(const char *text, int64_t *version) {
     return errno == 0 && *end == 0;
 }
 
+norn_status norn_repository_version(const char *text, int64_t *version) {
+    char *end;
+    *version = -1;
+    if (!*text) return NORN_OK;
+    *version = strtoll(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end)
+        return norn_fail(NORN_INVALID_ARGUMENT, "version '%s' is not a whole number", text);
+    return NORN_OK;
+}
+
 /// Names are one path component, so that a request cannot walk out of the repository.
 static bool valid_name(const char *name) {
     return name[0] && name[0] != '.' && !strchr(name, '/') && strlen(name) < 256;

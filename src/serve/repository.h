@@ -28,6 +28,9 @@ void norn_repository_close(norn_repository *repository);
 /// True once every model found at the start was loaded or has failed to.
 bool norn_repository_settled(norn_repository *repository);
 
+/// A version as a request names it: -1 for "", the newest. Errors INVALID_ARGUMENT: not a whole
+/// number.
+norn_status norn_repository_version(const char *text, int64_t *version) NORN_NODISCARD;
 /// The live version, or exactly `version` when it is not -1; retained.
 /// Errors NOT_FOUND; UNAVAILABLE while it loads or when it failed to, with the reason.
 norn_status norn_repository_get(norn_repository *repository, const char *name, int64_t version,

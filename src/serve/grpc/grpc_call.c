@@ -5,7 +5,6 @@
 #include "serve/kserve_proto.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { PREFIX_BYTES = 5 }; // compressed flag, 32-bit big-endian length
@@ -88,16 +87,6 @@ static norn_status message_of(norn_grpc_call *call, norn_span *message) {
 // ---- inference
 // ----------------------------------------------------------------------------------------
 
-static norn_status parse_version(const char *text, int64_t *version) {
-    char *end;
-    *version = -1;
-    if (!*text) return NORN_OK;
-    *version = strtoll(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end)
-        return norn_fail(NORN_INVALID_ARGUMENT, "version '%s' is not a whole number", text);
-    return NORN_OK;
-}
-
 static void finish_infer(norn_exchange *exchange) {
     norn_grpc_call *call = (norn_grpc_call *)exchange;
     const norn_infer *infer = exchange->infer;
@@ -121,7 +110,7 @@ static norn_status start_infer(norn_grpc_call *call, norn_span message) {
     NORN_TRY(norn_kserve_decode_infer(message, infer, &name, &version_text));
     if (call->deadline_ns && (!infer->deadline_ns || call->deadline_ns < infer->deadline_ns))
         infer->deadline_ns = call->deadline_ns;
-    NORN_TRY(parse_version(version_text, &version));
+    NORN_TRY(norn_repository_version(version_text, &version));
     NORN_TRY(norn_repository_get(server->repository, name, version, &infer->model));
     return norn_served_admit(infer->model, infer);
 }
@@ -154,7 +143,7 @@ typedef struct method_call {
 
 static norn_status get_model(const method_call *method, norn_served **served) {
     int64_t version;
-    NORN_TRY(parse_version(method->second, &version));
+    NORN_TRY(norn_repository_version(method->second, &version));
     return norn_repository_get(method->server->repository, method->first, version, served);
 }
 

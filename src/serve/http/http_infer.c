@@ -29,16 +29,6 @@ static void finish_infer(norn_exchange *base) {
     norn_http_exchange_destroy(exchange);
 }
 
-norn_status norn_http_version(const char *text, int64_t *version) {
-    char *end;
-    *version = -1;
-    if (!*text) return NORN_OK;
-    *version = strtoll(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end)
-        return norn_fail(NORN_INVALID_ARGUMENT, "version '%s' is not a whole number", text);
-    return NORN_OK;
-}
-
 /// How many bytes of the body are JSON; binary tensors follow. The length is of the body
 /// before it was compressed.
 static norn_status json_part(const norn_http_route *route, norn_span body, size_t *json_bytes) {
@@ -67,7 +57,7 @@ static norn_status start_infer(const norn_http_route *route, const char *name,
     NORN_TRY(norn_infer_create(server->alloc, &exchange->exchange.infer));
     infer = exchange->exchange.infer;
     infer->times.arrival_ns = norn_clock_now_ns();
-    NORN_TRY(norn_http_version(version_text, &version));
+    NORN_TRY(norn_repository_version(version_text, &version));
     NORN_TRY(norn_repository_get(server->repository, name, version, &infer->model));
     NORN_TRY(norn_http_body(route, &exchange->body, &body));
     NORN_TRY(json_part(route, body, &json_bytes));

@@ -12,7 +12,7 @@ static void serve_model(const norn_http_route *route, const char *name, const ch
     norn_served *served;
     norn_buffer json;
     int64_t version;
-    norn_status status = norn_http_version(version_text, &version);
+    norn_status status = norn_repository_version(version_text, &version);
     if (status == NORN_OK)
         status = norn_repository_get(route->io->server->repository, name, version, &served);
     if (status != NORN_OK) {
@@ -31,7 +31,7 @@ static void serve_model_ready(const norn_http_route *route, const char *name,
                               const char *version_text) {
     norn_served *served = NULL;
     int64_t version;
-    const norn_status status = norn_http_version(version_text, &version);
+    const norn_status status = norn_repository_version(version_text, &version);
     const bool ready =
         status == NORN_OK && !route->io->server->draining &&
         norn_repository_get(route->io->server->repository, name, version, &served) == NORN_OK;

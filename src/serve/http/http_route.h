@@ -62,8 +62,6 @@ void norn_http_compress(struct evhttp_request *request, norn_buffer *body);
 
 // ---- endpoints
 // ------------------------------------------------------------------------------------------
-/// "" is -1, the newest. Errors INVALID_ARGUMENT.
-norn_status norn_http_version(const char *text, int64_t *version) NORN_NODISCARD;
 void norn_http_infer(const norn_http_route *route, const char *name, const char *version);
 /// /v2/models/NAME[/versions/V][/ready|config|stats]; false: not one of these. Answers itself
 /// otherwise.
