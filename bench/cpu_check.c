@@ -42,7 +42,6 @@ __attribute__((format(printf, 1, 2))) static void fail(const char *format, ...) 
 }
 
 // ---- scalar operations
-// ----------------------------------------------------------------------------
 
 static const struct {
     norn_scalar_op op;
@@ -182,7 +181,6 @@ static void check_choices(norn_isa isa) {
 }
 
 // ---- products
-// -------------------------------------------------------------------------------------
 
 static void check_gemm(const norn_gemm_row *row) {
     int64_t most_k = 70, wide = row->panels * NORN_GEMM_PANEL;

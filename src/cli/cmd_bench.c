@@ -44,13 +44,13 @@ static void print_text(const norn_bench_result *result, const norn_bench_options
     printf("throughput %.1f runs/s, %.0f rows/s\n\n%-10s %10s %10s",
            (double)result->runs / result->elapsed_s,
            (double)(result->runs * result->rows) / result->elapsed_s, "us", "min", "mean");
-    for (int q = 0; q < QUANTILE_COUNT; ++q) printf(" %10s", quantiles[q].name);
+    for (int q = 0; q < QUANTILE_COUNT; q++) printf(" %10s", quantiles[q].name);
     printf(" %10s\n", "max");
-    for (int p = 0; p < NORN_BENCH_PHASES; ++p) {
+    for (int p = 0; p < NORN_BENCH_PHASES; p++) {
         const norn_histogram *phase = &result->phase[p];
         printf("%-10s %10.2f %10.2f", norn_bench_phase_name((norn_bench_phase)p),
                us((double)phase->min_ns), us(norn_histogram_mean(phase)));
-        for (int q = 0; q < QUANTILE_COUNT; ++q)
+        for (int q = 0; q < QUANTILE_COUNT; q++)
             printf(" %10.2f", us(norn_histogram_quantile(phase, quantiles[q].quantile)));
         printf(" %10.2f\n", us((double)phase->max_ns));
     }
@@ -63,12 +63,12 @@ static void print_json(const norn_bench_result *result, const norn_bench_options
            (long long)result->rows, options->concurrency, threads, result->elapsed_s,
            (long long)result->runs, (double)result->runs / result->elapsed_s,
            (double)(result->runs * result->rows) / result->elapsed_s);
-    for (int p = 0; p < NORN_BENCH_PHASES; ++p) {
+    for (int p = 0; p < NORN_BENCH_PHASES; p++) {
         const norn_histogram *phase = &result->phase[p];
         printf(",\"%s\":{\"min_us\":%.3f,\"mean_us\":%.3f",
                norn_bench_phase_name((norn_bench_phase)p), us((double)phase->min_ns),
                us(norn_histogram_mean(phase)));
-        for (int q = 0; q < QUANTILE_COUNT; ++q)
+        for (int q = 0; q < QUANTILE_COUNT; q++)
             printf(",\"%s_us\":%.3f", quantiles[q].name,
                    us(norn_histogram_quantile(phase, quantiles[q].quantile)));
         printf(",\"max_us\":%.3f}", us((double)phase->max_ns));

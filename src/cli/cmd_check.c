@@ -35,7 +35,7 @@ static void print_number(const char *what, int64_t value, const char *why) {
 
 static void port_text(const norn_port *port, char out[256]) {
     int used = snprintf(out, 256, "%s[", norn_dtype_name(port->dtype));
-    for (int32_t d = 0; d < port->rank && used > 0 && used < 256; ++d) {
+    for (int32_t d = 0; d < port->rank && used > 0 && used < 256; d++) {
         const char *comma = d ? "," : "";
         used += port->dims[d] < 0 ? snprintf(out + used, 256 - (size_t)used, "%s%s", comma,
                                              port->dim_names[d] ? port->dim_names[d] : "?")
@@ -49,7 +49,7 @@ static void print_inputs(const norn_plan *plan, const norn_package_config *confi
     const char *batch = norn_plan_batch_symbol(plan);
     char text[256];
     printf("inputs\n");
-    for (size_t i = 0; i < norn_plan_input_count(plan); ++i) {
+    for (size_t i = 0; i < norn_plan_input_count(plan); i++) {
         const norn_port *port = norn_plan_input(plan, i);
         const norn_package_input *said = norn_package_input_find(config, port->name);
         const bool batched =
@@ -63,7 +63,7 @@ static void print_inputs(const norn_plan *plan, const norn_package_config *confi
         print_line(port->name, text, why);
     }
     printf("outputs\n");
-    for (size_t i = 0; i < norn_plan_output_count(plan); ++i) {
+    for (size_t i = 0; i < norn_plan_output_count(plan); i++) {
         port_text(norn_plan_output(plan, i), text);
         print_line(norn_plan_output(plan, i)->name, text, "");
     }
@@ -73,7 +73,7 @@ static void print_inputs(const norn_plan *plan, const norn_package_config *confi
 static int print_tables(const cli_loaded *loaded) {
     int exit_status = CLI_DONE;
     if (loaded->plan->table_count) printf("tables\n");
-    for (uint32_t t = 0; t < loaded->plan->table_count; ++t) {
+    for (uint32_t t = 0; t < loaded->plan->table_count; t++) {
         const norn_plan_table *table = &loaded->plan->tables[t];
         const norn_table_binding *binding =
             loaded->snapshot ? loaded->snapshot->find(loaded->snapshot, table->name) : NULL;
@@ -158,9 +158,9 @@ static int check(const char *dir) {
     print_inputs(loaded.plan, &config);
     exit_status = print_tables(&loaded);
     print_settings(loaded.plan, &config);
-    for (uint32_t i = 0; i < config.input_count; ++i) {
+    for (uint32_t i = 0; i < config.input_count; i++) {
         bool found = false;
-        for (size_t p = 0; p < norn_plan_input_count(loaded.plan); ++p)
+        for (size_t p = 0; p < norn_plan_input_count(loaded.plan); p++)
             found =
                 found || strcmp(norn_plan_input(loaded.plan, p)->name, config.inputs[i].name) == 0;
         if (!found)

@@ -63,7 +63,7 @@ static int fill_missing(run_state *state) {
     if (norn_random_bind(state->loaded.plan, &random, state->inputs.views, &state->arena,
                          &symbols) != NORN_OK)
         return cli_failed(&cli_run);
-    for (size_t i = 0; i < state->inputs.count; ++i) {
+    for (size_t i = 0; i < state->inputs.count; i++) {
         if (state->inputs.files[i]) continue;
         if (norn_random_fill(state->loaded.plan, state->loaded.snapshot, symbols, i, random.seed,
                              &state->arena, &state->inputs.views[i]) != NORN_OK)
@@ -81,7 +81,7 @@ static norn_status place_and_run(run_state *state) {
                                           .snapshot = state->loaded.snapshot};
     NORN_TRY(norn_session_create(state->loaded.plan, &session, norn_alloc_heap(), &state->session));
     NORN_TRY(norn_instance_acquire(state->session, 0, &state->instance));
-    for (size_t i = 0; i < state->inputs.count; ++i) {
+    for (size_t i = 0; i < state->inputs.count; i++) {
         const norn_view *view = &state->inputs.views[i];
         void *to;
         size_t bytes;
@@ -93,14 +93,13 @@ static norn_status place_and_run(run_state *state) {
 }
 
 // ---- outputs
-// ----------------------------------------------------------------------------------------
 
 static int write_outputs(const run_state *state) {
     char path[CLI_PATH_BYTES];
     if (mkdir(state->options->output_dir, 0777) != 0 && errno != EEXIST)
         return cli_error(&cli_run, CLI_FAILED, "--output-dir '%s': %s", state->options->output_dir,
                          strerror(errno));
-    for (size_t i = 0; i < state->output_count; ++i) {
+    for (size_t i = 0; i < state->output_count; i++) {
         cli_npy_path(state->options->output_dir, norn_plan_output(state->loaded.plan, i)->name,
                      path);
         if (norn_npy_write(path, norn_instance_output(state->instance, i), norn_alloc_heap()) !=
@@ -123,7 +122,7 @@ static bool same_value(double got, double wanted, double rtol, double atol) {
 
 static comparison compare(const norn_view *got, const norn_view *wanted, double rtol, double atol) {
     comparison c = {.elems = norn_view_elems(wanted), .first_wrong = -1};
-    for (int64_t i = 0; i < c.elems; ++i) {
+    for (int64_t i = 0; i < c.elems; i++) {
         const double a = norn_element_f64(got->dtype, got->data, i),
                      b = norn_element_f64(wanted->dtype, wanted->data, i);
         const double error = fabs(a - b);
@@ -172,12 +171,12 @@ static int expect_output(const run_state *state, size_t index) {
 /// Without --expect and --output-dir: the first elements of every output.
 static void print_outputs(const run_state *state) {
     char text[NORN_VIEW_TEXT];
-    for (size_t i = 0; i < state->output_count; ++i) {
+    for (size_t i = 0; i < state->output_count; i++) {
         const norn_view *view = norn_instance_output(state->instance, i);
         const int64_t elems = norn_view_elems(view);
         printf("%-24s %-20s", norn_plan_output(state->loaded.plan, i)->name,
                norn_view_text(view, text));
-        for (int64_t e = 0; e < elems && e < 8 && view->dtype != NORN_STRING; ++e)
+        for (int64_t e = 0; e < elems && e < 8 && view->dtype != NORN_STRING; e++)
             printf(" %.7g", norn_element_f64(view->dtype, view->data, e));
         printf("%s\n", elems > 8 ? " …" : "");
     }
@@ -196,7 +195,7 @@ static int run_loaded(run_state *state) {
     if (place_and_run(state) != NORN_OK) return cli_failed(&cli_run);
     if (state->options->output_dir && (exit_status = write_outputs(state)) != CLI_DONE)
         return exit_status;
-    for (size_t i = 0; state->options->expect && i < state->output_count; ++i) {
+    for (size_t i = 0; state->options->expect && i < state->output_count; i++) {
         const int one = expect_output(state, i);
         if (one != CLI_DONE) exit_status = one;
     }

@@ -10,7 +10,7 @@ void cli_npy_path(const char *dir, const char *name, char out[CLI_PATH_BYTES]) {
     const int at = snprintf(out, CLI_PATH_BYTES, "%s/", dir);
     if (at >= CLI_PATH_BYTES) return; // cut; it will not be found
     (void)snprintf(out + at, CLI_PATH_BYTES - (size_t)at, "%s.npy", name);
-    for (char *c = out + at; *c; ++c)
+    for (char *c = out + at; *c; c++)
         if (*c == '/') *c = '_';
 }
 
@@ -31,7 +31,7 @@ static norn_status load_input(const norn_plan *plan, size_t input, const char *p
 
 static size_t find_input(const norn_plan *plan, const char *name, size_t length) {
     size_t i = 0;
-    for (; i < norn_plan_input_count(plan); ++i) {
+    for (; i < norn_plan_input_count(plan); i++) {
         const char *own = norn_plan_input(plan, i)->name;
         if (strlen(own) == length && memcmp(own, name, length) == 0) break;
     }
@@ -43,7 +43,7 @@ static int no_such_input(const cli_command *command, const norn_plan *plan, cons
                          size_t length) {
     char list[512] = "";
     size_t used = 0;
-    for (size_t i = 0; i < norn_plan_input_count(plan) && used < sizeof list; ++i)
+    for (size_t i = 0; i < norn_plan_input_count(plan) && used < sizeof list; i++)
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
                                  norn_plan_input(plan, i)->name);
     return cli_error(command, CLI_FAILED, "the model has no input '%.*s'; it has: %s%s",
@@ -70,11 +70,11 @@ int cli_take_inputs(const cli_command *command, const norn_plan *plan, const cli
         NORN_TAKE_ARRAY(arena, count, &out->files) != NORN_OK)
         return cli_failed(command);
     out->count = count;
-    for (size_t i = 0; i < named->count; ++i) {
+    for (size_t i = 0; i < named->count; i++) {
         const int exit_status = take_named(command, plan, named->at[i], out);
         if (exit_status != CLI_DONE) return exit_status;
     }
-    for (size_t i = 0; dir && i < count; ++i) {
+    for (size_t i = 0; dir && i < count; i++) {
         if (out->files[i]) continue;
         cli_npy_path(dir, norn_plan_input(plan, i)->name, path);
         if (norn_path_is_file(path) && load_input(plan, i, path, out) != NORN_OK)
@@ -84,6 +84,6 @@ int cli_take_inputs(const cli_command *command, const norn_plan *plan, const cli
 }
 
 void cli_inputs_free(cli_inputs *inputs) {
-    for (size_t i = 0; i < inputs->count; ++i) norn_file_unmap(inputs->files[i]);
+    for (size_t i = 0; i < inputs->count; i++) norn_file_unmap(inputs->files[i]);
     inputs->count = 0;
 }

@@ -10,7 +10,7 @@ enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 static void print_usage(FILE *to) {
     fprintf(to, "norn " NORN_VERSION
                 ": compile trained ranking models and serve them\n\nusage: norn COMMAND …\n\n");
-    for (size_t i = 0; i < COMMAND_COUNT; ++i)
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     fprintf(to, "\nA first session:\n"
                 "  norn inspect model.onnx                     see what is in it\n"
@@ -37,7 +37,7 @@ int main(int argc, char **argv) {
         printf("norn " NORN_VERSION "\n");
         return CLI_DONE;
     }
-    for (size_t i = 0; i < COMMAND_COUNT; ++i) {
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
         names[i] = commands[i]->name;
         if (strcmp(argv[1], names[i]) == 0) return commands[i]->run(argc - 1, argv + 1);
     }

@@ -38,7 +38,6 @@ static bool list_add(cli_list *list, const char *text) {
 }
 
 // ---- did you mean
-// -----------------------------------------------------------------------------------
 
 enum { WORD_MAX = 32 };
 
@@ -47,11 +46,11 @@ static size_t distance(const char *a, const char *b) {
     size_t row[WORD_MAX + 1];
     const size_t m = strlen(a), n = strlen(b);
     if (m > WORD_MAX || n > WORD_MAX) return WORD_MAX;
-    for (size_t j = 0; j <= n; ++j) row[j] = j;
-    for (size_t i = 1; i <= m; ++i) {
+    for (size_t j = 0; j <= n; j++) row[j] = j;
+    for (size_t i = 1; i <= m; i++) {
         size_t diagonal = row[0];
         row[0] = i;
-        for (size_t j = 1; j <= n; ++j) {
+        for (size_t j = 1; j <= n; j++) {
             const size_t change = diagonal + (a[i - 1] != b[j - 1]);
             diagonal = row[j];
             const size_t step = 1 + (row[j] < row[j - 1] ? row[j] : row[j - 1]);
@@ -64,7 +63,7 @@ static size_t distance(const char *a, const char *b) {
 const char *cli_nearest(const char *word, const char *const *names, size_t count) {
     const char *best = NULL;
     size_t least = 1 + strlen(word) / 3;
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < count; i++) {
         const size_t d = distance(word, names[i]);
         if (d > least || (best && d == least)) continue;
         best = names[i];
@@ -74,7 +73,6 @@ const char *cli_nearest(const char *word, const char *const *names, size_t count
 }
 
 // ---- help
-// -------------------------------------------------------------------------------------------
 
 static void print_option(const cli_option *option) {
     char left[64];
@@ -96,16 +94,15 @@ static void print_help(const cli_command *command, const cli_option *options, si
     printf("norn %s: %s\n\nusage: norn %s%s%s [options]\n\n%s", command->name, command->summary,
            command->name, command->operand_count ? " " : "", command->operands, command->details);
     printf("\noptions:\n");
-    for (size_t i = 0; i < count; ++i) print_option(&options[i]);
+    for (size_t i = 0; i < count; i++) print_option(&options[i]);
     printf("  %-30s this text\n", "-h, --help");
 }
 
 // ---- parsing
-// ----------------------------------------------------------------------------------------
 
 static const cli_option *find(const cli_option *options, size_t count, const char *word,
                               size_t length) {
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < count; i++) {
         if (strlen(options[i].name) == length && memcmp(options[i].name, word, length) == 0)
             return &options[i];
         if (length == 2 && word[0] == '-' && options[i].letter && word[1] == options[i].letter)
@@ -118,7 +115,7 @@ static int unknown_option(const cli_command *command, const cli_option *options,
                           const char *word) {
     const char *names[128];
     size_t used = 0;
-    for (; used < count && used < 128; ++used) names[used] = options[used].name;
+    for (; used < count && used < 128; used++) names[used] = options[used].name;
     const char *near = cli_nearest(word, names, used);
     if (near)
         return cli_error(command, CLI_WRONG, "no option '%s'; did you mean '%s'?", word, near);
@@ -183,7 +180,7 @@ bool cli_parse(const cli_command *command, const cli_option *options, size_t opt
                char **argv, cli_list *operands, int *exit_status) {
     *operands = (cli_list){NULL, 0};
     *exit_status = CLI_DONE;
-    for (int i = 1; i < argc && *exit_status == CLI_DONE; ++i) {
+    for (int i = 1; i < argc && *exit_status == CLI_DONE; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             print_help(command, options, option_count);
             return false;
@@ -206,10 +203,9 @@ bool cli_parse(const cli_command *command, const cli_option *options, size_t opt
 }
 
 // ---- shapes
-// -----------------------------------------------------------------------------------------
 
 static bool parse_dims(char *text, norn_input_shape *shape) {
-    for (char *dim = text;; ++shape->rank) {
+    for (char *dim = text;; shape->rank++) {
         char *end;
         errno = 0;
         if (shape->rank == NORN_MAX_RANK || *dim < '0' || *dim > '9') return false;
@@ -227,7 +223,7 @@ bool cli_shapes(const cli_command *command, const char *option, const char *text
     *count = 0;
     if (!text) return true;
     size_t most = 1;
-    for (const char *c = text; *c; ++c) most += *c == ',';
+    for (const char *c = text; *c; c++) most += *c == ',';
     // One block: the shapes, then a copy of the text that their names point into.
     norn_input_shape *shapes = calloc(1, most * sizeof *shapes + strlen(text) + 1);
     if (!shapes) return cli_error(command, CLI_FAILED, "out of memory"), false;
@@ -251,7 +247,6 @@ bool cli_shapes(const cli_command *command, const char *option, const char *text
 }
 
 // ---- progress
-// ---------------------------------------------------------------------------------------
 
 static bool progress_drawn;
 

@@ -78,7 +78,6 @@ extern const norn_cuda_op norn_cuda_ops[];
 extern const size_t norn_cuda_op_count;
 
 // ---- parts of the device vtable, a file each
-// ------------------------------------------------------
 norn_status norn_cuda_memory_create(norn_device *self, norn_memory_kind kind, size_t bytes,
                                     void **out);
 void norn_cuda_memory_destroy(norn_device *self, norn_memory_kind kind, void *memory);
@@ -104,7 +103,6 @@ void norn_cuda_table_unbind(norn_device *self, norn_table_binding *table);
 NORN_API norn_status norn_backend_open(int32_t ordinal, norn_alloc alloc, norn_device **out);
 
 // ---- kernels of the operator table
-// ----------------------------------------------------------------
 #define norn_cuda_none NULL
 #define NORN_CUDA_KERNEL(name) norn_status name(norn_call *call)
 NORN_CUDA_KERNEL(norn_cuda_gemm_region);

@@ -29,7 +29,6 @@ norn_status norn_cuda_launched(const norn_call *call, cudaError_t error) {
 }
 
 // ---- compiling
-// -----------------------------------------------------------------------------------
 static const norn_kernel_fn kernels[NORN_OP_COUNT] = {
 #define NORN_OP(name, domain, since, flags, shape, cost, cpu, cuda) [NORN_OP_##name] = cuda,
 #include "ops/op_table.inc"
@@ -65,7 +64,6 @@ static const char *device_stamp(norn_device *self) {
 }
 
 // ---- loading
-// -------------------------------------------------------------------------------------
 static norn_status device_prepare(norn_device *self, const norn_step_spec *spec, void **state) {
     *state = NULL;
     norn_cuda_device *device = norn_cuda_device_of(self);
@@ -118,7 +116,6 @@ static const norn_device_ops cuda_ops = {
 };
 
 // ---- opening
-// -------------------------------------------------------------------------------------
 /// Without a driver or a GPU the device compiles for sm_90 and runs nothing.
 static norn_status find_gpu(norn_cuda_device *device, int32_t ordinal) {
     int count = 0;

@@ -4,7 +4,6 @@
 #include <math.h>
 
 // ---- memory
-// --------------------------------------------------------------------------------------
 norn_status norn_cuda_memory_create(norn_device *self, norn_memory_kind kind, size_t bytes,
                                     void **out) {
     *out = NULL;
@@ -39,7 +38,6 @@ norn_status norn_cuda_upload(void *device, const void *host, size_t bytes) {
 }
 
 // ---- streams
-// -------------------------------------------------------------------------------------
 static void stream_free(norn_stream *stream) {
     if (stream->handle) (void)cudaStreamDestroy(stream->handle);
     if (stream->workspace) (void)cudaFree(stream->workspace);
@@ -121,7 +119,6 @@ norn_status norn_cuda_copy(norn_device *self, norn_stream *stream, void *to, con
 }
 
 // ---- events
-// --------------------------------------------------------------------------------------
 norn_status norn_cuda_event_create(norn_device *self, norn_event **out) {
     norn_event *event = NULL;
     *out = NULL;
@@ -157,7 +154,6 @@ norn_status norn_cuda_event_elapsed_ns(norn_device *self, norn_event *from, norn
 }
 
 // ---- captures
-// ------------------------------------------------------------------------------------
 norn_status norn_cuda_capture_begin(norn_device *self, norn_stream *stream) {
     (void)self;
     // Relaxed: other threads may allocate, and kernels that were never used may be loaded, while

@@ -33,7 +33,6 @@ static norn_status upload(const void *host, size_t bytes, void **out) {
 }
 
 // ---- hashed tables
-// -------------------------------------------------------------------------------
 typedef struct bucket_table {
     int64_t *keys; ///< (mask + 1) * 8
     int64_t *row;  ///< by slot: the host row, -1 when empty
@@ -133,7 +132,6 @@ done:
 }
 
 // ---- binding
-// -------------------------------------------------------------------------------------
 static norn_status bind(const norn_table_binding *host, table_memory *memory,
                         norn_table_binding *out) {
     if (host->resolve)

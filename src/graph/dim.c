@@ -108,7 +108,7 @@ static bool insert_sorted(norn_dim *at, uint32_t *count, norn_dim dim) {
     return true;
 }
 
-// ---- sums ---------------------------------------------------------------------------------------
+// ---- sums
 
 static bool sum_term(sum *s, norn_dim term) {
     for (uint32_t i = 0; i < s->count; i++) {
@@ -172,7 +172,7 @@ static norn_status add(norn_symbols *symbols, norn_dim a, norn_dim b, int64_t sc
     return intern(symbols, NORN_DIM_ADD, a, scaled, out);
 }
 
-// ---- products -----------------------------------------------------------------------------------
+// ---- products
 
 static bool product_mul(const norn_symbols *symbols, product *p, norn_dim dim) {
     if (p->visits++ == VISITS_MAX) return false;
@@ -214,7 +214,7 @@ static norn_status multiply(norn_symbols *symbols, norn_dim a, norn_dim b, norn_
     return intern(symbols, NORN_DIM_MUL, a, b, out);
 }
 
-// ---- quotients ----------------------------------------------------------------------------------
+// ---- quotients
 
 static void cancel(product *a, product *b) {
     for (uint32_t i = 0; i < b->count;) {
@@ -288,7 +288,7 @@ static norn_status modulo(norn_symbols *symbols, norn_dim a, norn_dim b, norn_di
     return intern(symbols, NORN_DIM_MOD, rest, b, out);
 }
 
-// ---- extrema ------------------------------------------------------------------------------------
+// ---- extrema
 
 /// Slice writes "to the end" as a huge constant.
 static bool is_endless(norn_dim dim) {

@@ -55,7 +55,7 @@ void norn_graph_destroy(norn_graph *graph) {
     }
 }
 
-// ---- values -------------------------------------------------------------------------------------
+// ---- values
 
 norn_status norn_graph_value(norn_graph *graph, const char *name, norn_dtype dtype,
                              const norn_shape *shape, norn_value **out) {
@@ -87,7 +87,7 @@ norn_status norn_graph_constant(norn_graph *graph, const char *name, const norn_
     return NORN_OK;
 }
 
-// ---- uses ---------------------------------------------------------------------------------------
+// ---- uses
 
 static void unlink_use(norn_use *use) {
     norn_value *value = use->value;
@@ -161,7 +161,7 @@ norn_status norn_graph_add_output(norn_graph *graph, norn_value *value) {
     return NORN_OK;
 }
 
-// ---- nodes --------------------------------------------------------------------------------------
+// ---- nodes
 
 static void insert_node(norn_graph *graph, norn_node *before, norn_node *node) {
     node->next = before;

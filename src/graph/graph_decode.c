@@ -25,7 +25,7 @@ static norn_status take_text(norn_arena *arena, norn_span text, const char **out
     return norn_arena_string(arena, (const char *)text.bytes, text.count, out);
 }
 
-// ---- symbols and dimensions ---------------------------------------------------------------------
+// ---- symbols and dimensions
 
 static norn_status dim_field(void *context, const norn_wire_field *field) {
     norn_dim *dim = context;
@@ -113,7 +113,7 @@ static norn_status decode_symbol(decoder *d, norn_span message) {
     return take_text(symbols->arena, m.name, &symbol->name);
 }
 
-// ---- tensors ------------------------------------------------------------------------------------
+// ---- tensors
 
 typedef struct tensor_message {
     norn_view view;
@@ -189,7 +189,7 @@ static norn_status decode_tensor(decoder *d, norn_span message, norn_view *out) 
     return NORN_OK;
 }
 
-// ---- values -------------------------------------------------------------------------------------
+// ---- values
 
 typedef struct value_message {
     decoder *d;
@@ -255,7 +255,7 @@ static norn_status decode_value(decoder *d, norn_span message) {
     return NORN_OK;
 }
 
-// ---- nodes --------------------------------------------------------------------------------------
+// ---- nodes
 
 static norn_status decode_graph(decoder *d, norn_span message);
 
@@ -460,7 +460,7 @@ static norn_status decode_node(decoder *d, norn_span message) {
                               m.out_count, &node->region);
 }
 
-// ---- graphs -------------------------------------------------------------------------------------
+// ---- graphs
 
 static norn_status decode_output(decoder *d, norn_span message);
 

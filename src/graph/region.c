@@ -36,7 +36,7 @@ norn_region_kind norn_region_kind_of(const char *op_name) {
     return NORN_REGION_NONE;
 }
 
-// ---- copies -------------------------------------------------------------------------------------
+// ---- copies
 
 static norn_status copy_array(norn_arena *arena, const void *from, size_t count, size_t size,
                               const void **to) {
@@ -88,7 +88,7 @@ norn_status norn_region_clone(norn_region_kind kind, const norn_region *region, 
     return NORN_OK;
 }
 
-// ---- text ---------------------------------------------------------------------------------------
+// ---- text
 
 static void print_instr(const norn_scalar_program *program, uint32_t index, norn_buffer *out) {
     const norn_scalar_instr *instr = &program->instrs[index];

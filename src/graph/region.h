@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// ---- scalar programs: the one description of pointwise work -------------------------------------
+// ---- scalar programs: the one description of pointwise work
 
 /// Operations of a scalar program. CUDA prints them as source; the CPU runs them over tiles.
 typedef enum norn_scalar_op {
@@ -59,7 +59,7 @@ typedef struct norn_scalar_program {
     const uint16_t *stores; ///< register written to output i, converted to the output's dtype
 } norn_scalar_program;
 
-// ---- regions ------------------------------------------------------------------------------------
+// ---- regions
 
 /// Gemm: Y[.., N] = epilogue(A[.., K] * B[K, N]). Inputs: 0 A (leading dims flattened to M), 1 B
 /// (constant: packed panels; else [K, N] or [N, K]), then the operands of the epilogue.

@@ -28,7 +28,7 @@ static bool is_dtype(uint64_t value) {
     return value > NORN_DTYPE_NONE && value < NORN_DTYPE_COUNT;
 }
 
-// ---- scalar programs ----------------------------------------------------------------------------
+// ---- scalar programs
 
 static norn_status count_program(void *context, const norn_wire_field *field) {
     norn_scalar_program *program = context;
@@ -141,7 +141,7 @@ static norn_status decode_program(const decoder *d, norn_span message, norn_scal
     return norn_graph_fields(message, program_field, &p);
 }
 
-// ---- regions ------------------------------------------------------------------------------------
+// ---- regions
 
 static norn_status gemm_field(void *context, const norn_wire_field *field) {
     decoder *d = context;

@@ -13,7 +13,7 @@ norn_status norn_graph_fields(norn_span message, norn_field_fn fn, void *context
     }
 }
 
-// ---- encoding -----------------------------------------------------------------------------------
+// ---- encoding
 
 static void encode_program(norn_buffer *out, uint32_t field, const norn_scalar_program *program) {
     size_t mark = norn_wire_begin(out, field);

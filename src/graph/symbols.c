@@ -42,7 +42,7 @@ norn_status norn_symbol_runtime(norn_symbols *symbols, norn_dim *out) {
     return NORN_OK;
 }
 
-// ---- text ---------------------------------------------------------------------------------------
+// ---- text
 
 const char *norn_dim_text(const norn_symbols *symbols, norn_dim dim, char text[NORN_DIM_TEXT]) {
     char scaled[NORN_DIM_TEXT];
@@ -96,7 +96,7 @@ static norn_status derived_name(norn_symbols *symbols, norn_symbol *symbol) {
     return norn_arena_string(symbols->arena, name, strlen(name), &symbol->name);
 }
 
-// ---- values -------------------------------------------------------------------------------------
+// ---- values
 
 static int64_t sat_add(int64_t a, int64_t b) {
     int64_t r;
@@ -167,7 +167,7 @@ void norn_symbols_eval(const norn_symbols *symbols, int64_t *values) {
     }
 }
 
-// ---- bounds -------------------------------------------------------------------------------------
+// ---- bounds
 
 /// Inclusive; INT64_MAX and -INT64_MAX stand for "not bounded".
 typedef struct range {

@@ -38,7 +38,7 @@ const char *norn_bench_phase_name(norn_bench_phase phase) {
 
 static norn_status place_inputs(const bench_run *run, norn_instance *instance,
                                 const norn_view *inputs) {
-    for (size_t i = 0; i < run->input_count; ++i) {
+    for (size_t i = 0; i < run->input_count; i++) {
         void *to;
         size_t bytes;
         NORN_TRY(norn_instance_input(instance, i, inputs[i].rank, inputs[i].dims, &to));
@@ -52,7 +52,7 @@ static norn_status place_inputs(const bench_run *run, norn_instance *instance,
 static norn_status take_outputs(const bench_run *run, const norn_instance *instance,
                                 norn_buffer *kept) {
     norn_buffer_clear(kept);
-    for (size_t i = 0; i < run->output_count; ++i) {
+    for (size_t i = 0; i < run->output_count; i++) {
         const norn_view *view = norn_instance_output(instance, i);
         size_t bytes;
         NORN_TRY(norn_view_bytes(view, &bytes));
@@ -94,7 +94,7 @@ static void *caller_main(void *context) {
     bench_run *run = caller->run;
     norn_buffer kept;
     norn_buffer_init(&kept, norn_alloc_heap());
-    for (int64_t turn = caller->index; !run->stop && caller->status == NORN_OK; ++turn) {
+    for (int64_t turn = caller->index; !run->stop && caller->status == NORN_OK; turn++) {
         const int64_t set = turn % run->options->input_sets;
         caller->status = one_run(run, run->inputs + (size_t)set * run->input_count, &kept);
     }
@@ -119,7 +119,7 @@ static norn_status measure(bench_run *run, bench_caller *callers) {
     const norn_bench_options *options = run->options;
     int32_t started = 0;
     norn_status status = NORN_OK;
-    for (; started < options->concurrency; ++started) {
+    for (; started < options->concurrency; started++) {
         callers[started] = (bench_caller){.run = run, .index = started};
         if (pthread_create(&callers[started].thread, NULL, caller_main, &callers[started]) != 0) {
             status =
@@ -135,7 +135,7 @@ static norn_status measure(bench_run *run, bench_caller *callers) {
     run->measuring = false;
     run->result->elapsed_s = (double)(norn_clock_now_ns() - begin_ns) / 1e9;
     run->stop = true;
-    for (int32_t i = 0; i < started; ++i) {
+    for (int32_t i = 0; i < started; i++) {
         (void)pthread_join(callers[i].thread, NULL);
         if (callers[i].status != NORN_OK)
             status = norn_fail(callers[i].status, "%s", callers[i].message);
@@ -156,14 +156,14 @@ norn_status norn_bench(norn_plan *plan, norn_snapshot *snapshot, const norn_benc
     int64_t *symbols;
     norn_status status;
     norn_arena_init(&arena, alloc, 1 << 20);
-    for (int p = 0; p < NORN_BENCH_PHASES; ++p) norn_histogram_init(&result->phase[p]);
+    for (int p = 0; p < NORN_BENCH_PHASES; p++) norn_histogram_init(&result->phase[p]);
     NORN_TRY_DONE(norn_random_bind(plan, &options->inputs, options->given, &arena, &symbols));
     result->rows = plan->graph->batch >= 0 ? symbols[plan->graph->batch] : 1;
     NORN_TRY_DONE(
         NORN_TAKE_ARRAY(&arena, (size_t)options->input_sets * run.input_count, &run.inputs));
     NORN_TRY_DONE(NORN_TAKE_ARRAY(&arena, (size_t)options->concurrency, &callers));
-    for (int32_t set = 0; set < options->input_sets; ++set)
-        for (size_t i = 0; i < run.input_count; ++i) {
+    for (int32_t set = 0; set < options->input_sets; set++)
+        for (size_t i = 0; i < run.input_count; i++) {
             norn_view *input = &run.inputs[(size_t)set * run.input_count + i];
             if (options->given && options->given[i].dtype != NORN_DTYPE_NONE) {
                 *input = options->given[i];

@@ -19,7 +19,6 @@ typedef struct inspector {
 } inspector;
 
 // ---- text of types and names
-// ----------------------------------------------------------------------
 
 static norn_status type_text(const inspector *i, const norn_graph *graph, const norn_value *value,
                              const char **out) {
@@ -50,7 +49,6 @@ static norn_status join(const inspector *i, const char *before, const char *more
 }
 
 // ---- work
-// -----------------------------------------------------------------------------------------
 
 typedef struct sizes {
     const norn_graph *graph;
@@ -95,7 +93,6 @@ static norn_status node_cost(const inspector *i, const sizes *s, const norn_node
 }
 
 // ---- tables
-// -----------------------------------------------------------------------------------------
 
 static norn_inspect_table *find_table(norn_inspection *out, const char *name) {
     for (uint32_t k = 0; k < out->table_count; k++) {
@@ -179,7 +176,6 @@ static norn_status note_table(inspector *i, const norn_node *node) {
 }
 
 // ---- nodes
-// ------------------------------------------------------------------------------------------
 
 static norn_status add_node(inspector *i, norn_inspect_node **out) {
     norn_inspection *all = i->out;

@@ -27,7 +27,6 @@ const char *norn_bytes_text(double bytes, char text[NORN_COUNT_TEXT]) {
 }
 
 // ---- text
-// -------------------------------------------------------------------------------------------
 
 static void text_ports(const char *title, const norn_inspect_port *ports, uint32_t count,
                        norn_buffer *out) {
@@ -124,7 +123,6 @@ void norn_inspect_text(const norn_inspection *all, bool all_nodes, norn_buffer *
 }
 
 // ---- JSON
-// -------------------------------------------------------------------------------------------
 
 static void json_text(norn_buffer *out, const char *key, const char *value) {
     norn_buffer_format(out, "\"%s\":", key);

@@ -10,7 +10,6 @@
 #include <string.h>
 
 // ---- shapes
-// -----------------------------------------------------------------------------------------
 
 /// `binder`: by symbol, the input of this kind that set it; NULL: none yet.
 static norn_status bind_dims(const norn_graph *graph, uint32_t input, int32_t rank,
@@ -21,7 +20,7 @@ static norn_status bind_dims(const norn_graph *graph, uint32_t input, int32_t ra
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "input '%s': %d dimensions were given, the model takes %d", value->name,
                          (int)rank, (int)value->shape.rank);
-    for (int32_t d = 0; d < rank && value->shape.rank >= 0; ++d) {
+    for (int32_t d = 0; d < rank && value->shape.rank >= 0; d++) {
         const norn_dim dim = value->shape.dims[d];
         if (norn_dim_is_const(dim)) {
             if (dim.constant != dims[d])
@@ -53,12 +52,12 @@ norn_status norn_random_bind(const norn_plan *plan, const norn_random_inputs *op
     NORN_TRY(NORN_TAKE_ARRAY(arena, count, &symbols));
     NORN_TRY(NORN_TAKE_ARRAY(arena, count, &binder));
     const int64_t batch = options->batch > 0 ? options->batch : 1;
-    for (int32_t s = 0; s < graph->symbols.count; ++s) {
+    for (int32_t s = 0; s < graph->symbols.count; s++) {
         const norn_symbol *symbol = &graph->symbols.at[s];
         // A ragged length: a few elements a row.
         symbols[s] = s == graph->batch ? batch : symbol->opt > 0 ? symbol->opt : 4 * batch;
     }
-    for (size_t i = 0; i < options->shape_count; ++i) {
+    for (size_t i = 0; i < options->shape_count; i++) {
         uint32_t input = 0;
         while (input < graph->input_count &&
                strcmp(graph->inputs[input]->name, options->shapes[i].name) != 0)
@@ -69,8 +68,8 @@ norn_status norn_random_bind(const norn_plan *plan, const norn_random_inputs *op
         NORN_TRY(bind_dims(graph, input, options->shapes[i].rank, options->shapes[i].dims, symbols,
                            binder));
     }
-    for (size_t s = 0; s < count; ++s) binder[s] = NULL; // a file wins over --shapes
-    for (uint32_t i = 0; given && i < graph->input_count; ++i)
+    for (size_t s = 0; s < count; s++) binder[s] = NULL; // a file wins over --shapes
+    for (uint32_t i = 0; given && i < graph->input_count; i++)
         if (given[i].dtype != NORN_DTYPE_NONE)
             NORN_TRY(bind_dims(graph, i, given[i].rank, given[i].dims, symbols, binder));
     norn_symbols_eval(&graph->symbols, symbols);
@@ -79,7 +78,6 @@ norn_status norn_random_bind(const norn_plan *plan, const norn_random_inputs *op
 }
 
 // ---- what an input is read as
-// -------------------------------------------------------------------------
 
 /// What the readers of an integer input make of it.
 typedef struct key_use {
@@ -117,7 +115,7 @@ static key_use use_of_column(const norn_plan *plan, norn_snapshot *snapshot, con
 static void see_lookup(const norn_plan *plan, norn_snapshot *snapshot, const norn_use *use,
                        key_use *found) {
     const norn_lookup_region *region = &use->node->region->lookup;
-    for (uint32_t c = 0; c < region->column_count; ++c) {
+    for (uint32_t c = 0; c < region->column_count; c++) {
         const norn_lookup_column *column = &region->columns[c];
         if (column->offsets_input == use->index) found->offsets = true;
         if (column->keys_input != use->index) continue;
@@ -141,11 +139,11 @@ static void see_gather(const norn_use *use, key_use *found) {
 /// offsets adds at most.
 static int64_t largest_constant(const norn_node *node) {
     int64_t largest = 0;
-    for (uint32_t i = 0; i < node->in_count; ++i) {
+    for (uint32_t i = 0; i < node->in_count; i++) {
         const norn_value *value = norn_node_in(node, i);
         if (!value || !value->data || !norn_dtype_is_integer(value->dtype)) continue;
         const int64_t elems = norn_view_elems(value->data);
-        for (int64_t e = 0; e < elems && e < 65536; ++e) {
+        for (int64_t e = 0; e < elems && e < 65536; e++) {
             const int64_t element = norn_element_i64(value->dtype, value->data->data, e);
             if (element > largest) largest = element;
         }
@@ -160,7 +158,7 @@ static void see_uses(const norn_plan *plan, norn_snapshot *snapshot, const norn_
 static void see_through(const norn_plan *plan, norn_snapshot *snapshot, const norn_node *node,
                         int depth, key_use *found) {
     key_use behind = {.rows = INT64_MAX};
-    for (uint32_t o = 0; o < node->out_count; ++o)
+    for (uint32_t o = 0; o < node->out_count; o++)
         if (node->out[o] && norn_dtype_is_integer(node->out[o]->dtype))
             see_uses(plan, snapshot, node->out[o], depth - 1, &behind);
     if (behind.rows == INT64_MAX) return;
@@ -186,7 +184,6 @@ static void see_uses(const norn_plan *plan, norn_snapshot *snapshot, const norn_
 }
 
 // ---- elements
-// -----------------------------------------------------------------------------------------
 
 /// Log-uniform ranks, as in traffic, spread over the table by a hash.
 static int64_t random_key(norn_random *random, int64_t rows) {
@@ -211,7 +208,7 @@ static int64_t uses_of_columns(const norn_plan *plan, norn_snapshot *snapshot,
     if (rank < 2 || !norn_dim_is_const(input->shape.dims[rank - 1])) return 0;
     const int64_t width = input->shape.dims[rank - 1].constant;
     if (width < 2 || width > COLUMNS_MAX) return 0;
-    for (int64_t i = 0; i < width; ++i) columns[i] = *all, columns[i].rows = INT64_MAX;
+    for (int64_t i = 0; i < width; i++) columns[i] = *all, columns[i].rows = INT64_MAX;
     for (const norn_use *use = input->uses; use; use = use->next) {
         if (!norn_node_is(use->node, NORN_OP_Lookup)) {
             if (use->node)
@@ -219,13 +216,13 @@ static int64_t uses_of_columns(const norn_plan *plan, norn_snapshot *snapshot,
             continue;
         }
         const norn_lookup_region *region = &use->node->region->lookup;
-        for (uint32_t c = 0; c < region->column_count; ++c) {
+        for (uint32_t c = 0; c < region->column_count; c++) {
             const norn_lookup_column *column = &region->columns[c];
             if (column->keys_input != use->index) continue;
             if (column->keys_stride != width || column->keys_first + column->keys_count > width)
                 return 0;
             const key_use one = use_of_column(plan, snapshot, use->node, column);
-            for (int64_t k = column->keys_first; k < column->keys_first + column->keys_count; ++k)
+            for (int64_t k = column->keys_first; k < column->keys_first + column->keys_count; k++)
                 if (one.rows < columns[k].rows) columns[k] = one;
         }
     }
@@ -244,20 +241,20 @@ static void fill_integers(const norn_plan *plan, norn_snapshot *snapshot, size_t
         for (const norn_use *u = plan->graph->inputs[index]->uses; u; u = u->next) {
             if (!norn_node_is(u->node, NORN_OP_Lookup)) continue;
             const norn_lookup_region *region = &u->node->region->lookup;
-            for (uint32_t c = 0; c < region->column_count; ++c) {
+            for (uint32_t c = 0; c < region->column_count; c++) {
                 if (region->columns[c].offsets_input != u->index) continue;
                 const norn_value *keys = norn_node_in(u->node, region->columns[c].keys_input);
                 if (keys->shape.rank > 0) values = norn_dim_eval(keys->shape.dims[0], symbols);
             }
         }
-        for (int64_t i = 0; i < elems; ++i)
+        for (int64_t i = 0; i < elems; i++)
             norn_element_set_i64(view->dtype, view->data, i,
                                  elems > 1 ? values * i / (elems - 1) : 0);
         return;
     }
     const int64_t width =
         uses_of_columns(plan, snapshot, plan->graph->inputs[index], &use, columns);
-    for (int64_t i = 0; i < elems; ++i)
+    for (int64_t i = 0; i < elems; i++)
         norn_element_set_i64(view->dtype, view->data, i,
                              draw(random, width ? &columns[i % width] : &use));
 }
@@ -272,7 +269,7 @@ norn_status norn_random_fill(const norn_plan *plan, norn_snapshot *snapshot, con
                          "input '%s' has no declared shape: give it with --input or --shapes",
                          value->name);
     *out = (norn_view){.dtype = value->dtype, .rank = value->shape.rank};
-    for (int32_t d = 0; d < out->rank; ++d)
+    for (int32_t d = 0; d < out->rank; d++)
         out->dims[d] = norn_dim_eval(value->shape.dims[d], symbols);
     if (out->dtype == NORN_STRING)
         return norn_fail(NORN_UNIMPLEMENTED, "input '%s' is of strings: give it with --input",
@@ -282,12 +279,12 @@ norn_status norn_random_fill(const norn_plan *plan, norn_snapshot *snapshot, con
     norn_random_init(&random, seed * 1000003 + index);
     const int64_t elems = norn_view_elems(out);
     if (out->dtype == NORN_BOOL) {
-        for (int64_t i = 0; i < elems; ++i)
+        for (int64_t i = 0; i < elems; i++)
             norn_element_set_i64(NORN_BOOL, out->data, i, norn_random_unit(&random) < 0.5);
     } else if (norn_dtype_is_integer(out->dtype)) {
         fill_integers(plan, snapshot, index, &random, out, elems, symbols);
     } else {
-        for (int64_t i = 0; i < elems; ++i)
+        for (int64_t i = 0; i < elems; i++)
             norn_element_set_f64(out->dtype, out->data, i, 2 * norn_random_unit(&random) - 1);
     }
     return NORN_OK;

@@ -29,7 +29,7 @@ norn_status norn_import_dtype(const norn_onnx_value_info *info, norn_dtype *out)
     return NORN_OK;
 }
 
-// ---- inputs of the model ------------------------------------------------------------------------
+// ---- inputs of the model
 
 /// A dimension's name may be an expression: exporters write "batch + 1" (CSR offsets) and "2*s0".
 /// Splits `text`, "NAME", "NAME + K" or "K*NAME", into a name and what is done to it; else it is a
@@ -107,7 +107,7 @@ norn_status norn_import_top_inputs(norn_scope *scope, const norn_onnx_graph *pro
     return NORN_OK;
 }
 
-// ---- initializers -------------------------------------------------------------------------------
+// ---- initializers
 
 static norn_status import_initializers(norn_scope *scope, const norn_onnx_spans *spans,
                                        bool sparse) {
@@ -121,7 +121,7 @@ static norn_status import_initializers(norn_scope *scope, const norn_onnx_spans 
     return NORN_OK;
 }
 
-// ---- outputs ------------------------------------------------------------------------------------
+// ---- outputs
 
 /// A declared output: its type must be right; its shape is only a claim, and a wrong one is
 /// reported.

@@ -8,7 +8,7 @@ norn_attrs norn_call_attrs(const norn_onnx_call *call) {
     return (norn_attrs){call->attrs, call->attr_count};
 }
 
-// ---- making nodes -------------------------------------------------------------------------------
+// ---- making nodes
 
 /// A node comes from the ONNX node that it was read from.
 static norn_status set_origin(norn_graph *graph, norn_node *node) {
@@ -46,7 +46,7 @@ norn_status norn_call_emit(norn_onnx_call *call, const char *op_type, norn_value
     return norn_node_infer(graph, node);
 }
 
-// ---- reading the proto --------------------------------------------------------------------------
+// ---- reading the proto
 
 static norn_status full_name(const norn_scope *scope, const norn_onnx_node *proto,
                              const char **out) {
@@ -118,7 +118,7 @@ static norn_status read_outputs(norn_onnx_call *call, const norn_onnx_node *prot
     return NORN_OK;
 }
 
-// ---- Constant -----------------------------------------------------------------------------------
+// ---- Constant
 
 static norn_status strings_constant(const norn_attr *attr, norn_view *view) {
     const bool one = attr->kind == NORN_ATTR_STRING;
@@ -173,7 +173,7 @@ static norn_status import_constant(norn_onnx_call *call) {
     return norn_graph_constant(call->scope->graph, NULL, &view, &call->out[0]);
 }
 
-// ---- nodes --------------------------------------------------------------------------------------
+// ---- nodes
 
 static norn_status make(norn_onnx_call *call, const norn_onnx_node *proto,
                         const graph_attrs *graphs) {

@@ -51,7 +51,7 @@ typedef struct norn_scope {
     const char *prefix; ///< of node names: "call/"
 } norn_scope;
 
-// ---- scope.c ------------------------------------------------------------------------------------
+// ---- scope.c
 /// *out is NULL when no scope has the name. A value from around a body becomes an input of the
 /// body, or its constant.
 norn_status norn_scope_find(norn_scope *scope, const char *name, norn_value **out) NORN_NODISCARD;
@@ -68,13 +68,13 @@ norn_status norn_scope_constant(norn_scope *scope, norn_span tensor, bool sparse
 /// The opset of `domain` here; 1 where a custom domain is not imported.
 int64_t norn_scope_opset(const norn_scope *scope, const char *domain);
 
-// ---- import_graph.c -----------------------------------------------------------------------------
+// ---- import_graph.c
 /// Initializers, nodes, outputs. Inputs that have a value already are left alone.
 norn_status norn_import_graph(norn_scope *scope, const norn_onnx_graph *proto) NORN_NODISCARD;
 norn_status norn_import_top_inputs(norn_scope *scope, const norn_onnx_graph *proto) NORN_NODISCARD;
 norn_status norn_import_dtype(const norn_onnx_value_info *info, norn_dtype *out) NORN_NODISCARD;
 
-// ---- import_node.c ------------------------------------------------------------------------------
+// ---- import_node.c
 norn_status norn_import_node(norn_scope *scope, norn_span bytes) NORN_NODISCARD;
 
 /// A node about to be made; upgrades turn it into the IR's form.
@@ -100,14 +100,13 @@ norn_status norn_call_emit(norn_onnx_call *call, const char *op_type, norn_value
                            const bool *wanted, norn_value **out, uint32_t out_count) NORN_NODISCARD;
 norn_attrs norn_call_attrs(const norn_onnx_call *call);
 
-// ---- import_attr.c ------------------------------------------------------------------------------
+// ---- import_attr.c
 /// *present is false for a reference to an attribute that the function's caller did not give, and
 /// for graphs, whose bytes are in proto->bytes.
 norn_status norn_import_attr(norn_scope *scope, const norn_onnx_attr *proto, norn_attr *out,
                              bool *present) NORN_NODISCARD;
 
 // ---- import_body.c, import_function.c
-// ------------------------------------------------------------
 /// Bodies of If, Loop and Scan: appends GRAPH attributes, the captured inputs and norn_own_inputs.
 norn_status norn_import_bodies(norn_onnx_call *call, norn_captures *captures,
                                const norn_onnx_attr *graphs, uint32_t count) NORN_NODISCARD;
@@ -121,7 +120,7 @@ norn_status norn_import_functions(norn_importer *importer) NORN_NODISCARD;
 norn_status norn_import_call(norn_onnx_call *call, const norn_onnx_function *function,
                              norn_value **out) NORN_NODISCARD;
 
-// ---- missing.c, unify.c -------------------------------------------------------------------------
+// ---- missing.c, unify.c
 /// UNIMPLEMENTED naming every operator of the model that Norn does not have.
 norn_status norn_import_check_operators(norn_importer *importer) NORN_NODISCARD;
 bool norn_import_is_special(const char *domain,

@@ -9,7 +9,7 @@
 
 enum { EXTERNAL_FILES_MAX = 4096 };
 
-// ---- files --------------------------------------------------------------------------------------
+// ---- files
 
 static norn_status keep_file(norn_model *model, norn_file *file) {
     norn_file **grown;
@@ -79,7 +79,7 @@ static norn_status find_external(void *context, const char *location, uint64_t o
     return NORN_OK;
 }
 
-// ---- the graph ----------------------------------------------------------------------------------
+// ---- the graph
 
 static norn_status check_opsets(const norn_onnx_opsets *opsets) {
     for (uint32_t i = 0; i < opsets->count; i++) {
@@ -172,7 +172,7 @@ done:
     return status;
 }
 
-// ---- models -------------------------------------------------------------------------------------
+// ---- models
 
 static norn_status read_config(norn_model *model, const char *path) {
     norn_file *file;

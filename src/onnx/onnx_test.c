@@ -83,7 +83,7 @@ static void refused(fixture *f, int64_t opset, norn_status status, const char *m
     assert_string_equal(norn_message(), message);
 }
 
-// ---- what is read -------------------------------------------------------------------------------
+// ---- what is read
 
 static void a_small_model_is_read_with_its_batch_symbol(void **state) {
     fixture *f = *state;
@@ -220,7 +220,7 @@ static void branches_take_what_they_read_as_inputs(void **state) {
     norn_buffer_deinit(&no);
 }
 
-// ---- older opsets -------------------------------------------------------------------------------
+// ---- older opsets
 
 static void axes_of_opset_11_become_an_input(void **state) {
     fixture *f = *state;
@@ -307,7 +307,7 @@ static void upsample_becomes_resize(void **state) {
     assert_non_null(strstr(f->text, "nearest_mode=\"floor\""));
 }
 
-// ---- what is refused ----------------------------------------------------------------------------
+// ---- what is refused
 
 static void every_missing_operator_is_named_at_once(void **state) {
     fixture *f = *state;
@@ -439,7 +439,7 @@ static void every_truncation_and_every_failed_allocation_is_survived(void **stat
     }
 }
 
-// ---- files --------------------------------------------------------------------------------------
+// ---- files
 
 static void write_file(const char *path, const void *bytes, size_t count) {
     FILE *file = fopen(path, "wb");

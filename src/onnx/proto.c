@@ -68,7 +68,7 @@ static norn_status put_text(const reader *r, const norn_wire_field *field, const
     return r->fill ? norn_onnx_text(r->arena, field->bytes, out) : NORN_OK;
 }
 
-// ---- opsets -------------------------------------------------------------------------------------
+// ---- opsets
 
 static norn_status opset_field(void *context, const norn_wire_field *field) {
     reader *r = context;
@@ -89,7 +89,7 @@ static norn_status add_opset(const reader *r, norn_onnx_opsets *opsets,
     return NORN_OK;
 }
 
-// ---- model --------------------------------------------------------------------------------------
+// ---- model
 
 static norn_status model_field(void *context, const norn_wire_field *field) {
     reader *r = context;
@@ -128,7 +128,7 @@ norn_status norn_onnx_read_model(norn_span bytes, norn_arena *arena, norn_onnx_m
     return read_twice(bytes, model_field, &r, model_room);
 }
 
-// ---- graph --------------------------------------------------------------------------------------
+// ---- graph
 
 static norn_status graph_field(void *context, const norn_wire_field *field) {
     reader *r = context;
@@ -169,7 +169,7 @@ norn_status norn_onnx_read_graph(norn_span bytes, norn_arena *arena, norn_onnx_g
     return read_twice(bytes, graph_field, &r, graph_room);
 }
 
-// ---- node ---------------------------------------------------------------------------------------
+// ---- node
 
 static norn_status node_field(void *context, const norn_wire_field *field) {
     reader *r = context;
@@ -210,7 +210,7 @@ norn_status norn_onnx_read_node(norn_span bytes, norn_arena *arena, norn_onnx_no
     return NORN_OK;
 }
 
-// ---- function -----------------------------------------------------------------------------------
+// ---- function
 
 static norn_status function_field(void *context, const norn_wire_field *field) {
     reader *r = context;
@@ -258,7 +258,7 @@ norn_status norn_onnx_read_function(norn_span bytes, norn_arena *arena, norn_onn
     return NORN_OK;
 }
 
-// ---- attribute ----------------------------------------------------------------------------------
+// ---- attribute
 
 typedef struct attr_reader {
     reader base;
@@ -366,7 +366,7 @@ norn_status norn_onnx_read_attr(norn_span bytes, norn_arena *arena, norn_onnx_at
     return NORN_OK;
 }
 
-// ---- value info ---------------------------------------------------------------------------------
+// ---- value info
 
 static norn_status dim_field(void *context, const norn_wire_field *field) {
     reader *r = context;

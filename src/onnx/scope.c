@@ -32,7 +32,7 @@ norn_status norn_scope_constant(norn_scope *scope, norn_span tensor, bool sparse
     return norn_graph_constant(scope->graph, *name, &view, out);
 }
 
-// ---- values from around a body ------------------------------------------------------------------
+// ---- values from around a body
 
 /// A body has symbols of its own, so a dimension from around it becomes one of them: inputs'
 /// symbols under their name, others under a name that no model can have.

@@ -34,7 +34,7 @@ static norn_status invalid(const message *m, const char *what) {
     return norn_fail(NORN_INVALID_ARGUMENT, "tensor '%s': %s", m->name ? m->name : "", what);
 }
 
-// ---- header -------------------------------------------------------------------------------------
+// ---- header
 
 static bool parse_u64(const char *text, uint64_t *out) {
     uint64_t value = 0;
@@ -148,7 +148,7 @@ static norn_status check_header(message *m) {
     return NORN_OK;
 }
 
-// ---- typed fields -------------------------------------------------------------------------------
+// ---- typed fields
 
 static storage storage_of(norn_dtype dtype) {
     switch (dtype) {
@@ -259,7 +259,7 @@ static norn_status decode_typed(message *m, norn_span bytes, norn_view *view, si
     return NORN_OK;
 }
 
-// ---- raw and external bytes ---------------------------------------------------------------------
+// ---- raw and external bytes
 
 static bool has_odd_bool(norn_span raw) {
     uint8_t all = 0;
@@ -326,7 +326,7 @@ norn_status norn_tensor_proto_decode(norn_span bytes, const norn_external_source
     return NORN_OK;
 }
 
-// ---- sparse -------------------------------------------------------------------------------------
+// ---- sparse
 
 typedef struct sparse {
     norn_span values, indices;

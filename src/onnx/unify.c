@@ -29,7 +29,7 @@ static norn_status add_alias(norn_importer *importer, const char *from, const ch
     return norn_name_map_put(&importer->aliases, kept_from, (void *)(uintptr_t)kept_to);
 }
 
-// ---- the batch ----------------------------------------------------------------------------------
+// ---- the batch
 
 typedef struct candidate {
     const char *name;
@@ -106,7 +106,7 @@ norn_status norn_unify_choose_batch(norn_importer *importer, const norn_onnx_gra
     return NORN_OK;
 }
 
-// ---- what operators force to be equal -----------------------------------------------------------
+// ---- what operators force to be equal
 
 typedef struct unifier {
     norn_importer *importer;

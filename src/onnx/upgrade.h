@@ -10,7 +10,6 @@
 norn_status norn_upgrade(norn_onnx_call *call) NORN_NODISCARD;
 
 // ---- what upgrades are made of (upgrade.c)
-// --------------------------------------------------------
 const norn_attr *norn_upgrade_attr(const norn_onnx_call *call, const char *name);
 void norn_upgrade_drop(norn_onnx_call *call, const char *name);
 void norn_upgrade_set_i64(norn_onnx_call *call, const char *name,
@@ -28,7 +27,6 @@ norn_status norn_upgrade_attr_to_input(norn_onnx_call *call, const char *name,
                                        uint32_t index) NORN_NODISCARD;
 
 // ---- one family a file
-// ----------------------------------------------------------------------------
 norn_status norn_upgrade_axes(norn_onnx_call *call) NORN_NODISCARD;
 norn_status norn_upgrade_split(norn_onnx_call *call) NORN_NODISCARD;
 norn_status norn_upgrade_num_outputs(norn_onnx_call *call) NORN_NODISCARD;

@@ -144,7 +144,6 @@ COST(norn_cost_einsum) {
 }
 
 // ---- regions
-// -------------------------------------------------------------------------------------
 
 static double program_flops(const norn_scalar_program *program) {
     double flops = 0;

@@ -17,7 +17,6 @@ const norn_op_info *norn_op_info_of(norn_op_id op); ///< never NULL for a valid 
 const norn_op_info *norn_op_find(const char *domain, const char *name);
 
 // ---- shape functions: one family a file (shape_*.c), declared here from the table
-// ----------------
 #define NORN_OP(name, domain, since, flags, shape, cost, cpu, cuda)                         \
     norn_status shape(norn_shape_ctx *ctx);                                                 \
     void cost(norn_attrs attrs, const void *region, const norn_view *in, uint32_t in_count, \
@@ -26,7 +25,6 @@ const norn_op_info *norn_op_find(const char *domain, const char *name);
 #undef NORN_OP
 
 // ---- pointwise operators as scalar programs
-// ------------------------------------------------------
 
 /// Builds a scalar program. Arrays grow in `arena`; INVALID_ARGUMENT (not fatal to a caller that
 /// fuses: it stops there) when the maxima of region.h are passed.

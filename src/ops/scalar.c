@@ -96,7 +96,6 @@ norn_status norn_scalar_finish(norn_scalar_builder *builder, const uint16_t *sto
 }
 
 // ---- verifying
-// -----------------------------------------------------------------------------------
 
 static bool is_comparison(uint16_t op) {
     return op >= NORN_SCALAR_EQ && op <= NORN_SCALAR_GE;

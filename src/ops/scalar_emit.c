@@ -68,7 +68,6 @@ static uint16_t convert(emitter *e, uint16_t reg, norn_dtype dtype) {
 }
 
 // ---- activations
-// ---------------------------------------------------------------------------------
 
 static uint16_t clamp01(emitter *e, uint16_t x) {
     return op2(e, NORN_SCALAR_MAX, op2(e, NORN_SCALAR_MIN, x, constant(e, 1)), constant(e, 0));
@@ -120,7 +119,6 @@ static uint16_t celu(emitter *e, uint16_t x) {
 }
 
 // ---- arithmetic
-// ----------------------------------------------------------------------------------
 
 static const norn_scalar_instr *constant_of(const emitter *e, uint16_t reg) {
     if (reg >= e->builder->instr_count || e->builder->instrs[reg].op != NORN_SCALAR_CONST)

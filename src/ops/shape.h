@@ -9,7 +9,6 @@
 #include "ops/op.h"
 
 // ---- inputs
-// --------------------------------------------------------------------------------------
 static inline bool norn_shape_has(const norn_shape_ctx *ctx, uint32_t index) {
     return index < ctx->in_count && ctx->in[index].dtype != NORN_DTYPE_NONE;
 }
@@ -43,7 +42,6 @@ norn_status norn_shape_int_list(const norn_shape_ctx *ctx, uint32_t index, const
                                 bool *known) NORN_NODISCARD;
 
 // ---- dims
-// ----------------------------------------------------------------------------------------
 /// op(a, b) in the context's symbols.
 norn_status norn_shape_dim(const norn_shape_ctx *ctx, norn_dim_op op, norn_dim a, norn_dim b,
                            norn_dim *out) NORN_NODISCARD;
@@ -65,7 +63,6 @@ norn_status norn_shape_match(const norn_shape_ctx *ctx, norn_dim a, norn_dim b,
                              const char *what) NORN_NODISCARD;
 
 // ---- outputs
-// -------------------------------------------------------------------------------------
 /// Does nothing for an output that the node does not have.
 void norn_shape_put(norn_shape_ctx *ctx, uint32_t index, norn_dtype dtype, const norn_shape *shape);
 void norn_shape_put_unknown(norn_shape_ctx *ctx, uint32_t index, norn_dtype dtype);

@@ -43,7 +43,7 @@ static group *group_of(const norn_node *node) {
     return g;
 }
 
-// ---- convexity ----------------------------------------------------------------------------------
+// ---- convexity
 
 typedef struct walk {
     fuser *f;
@@ -113,7 +113,7 @@ done:
     return status;
 }
 
-// ---- groups -------------------------------------------------------------------------------------
+// ---- groups
 
 static bool holds(const group *g, const norn_node *node) {
     return place_of(node)->group && group_of(node) == g;

@@ -79,7 +79,7 @@ static bool reduction_of(norn_node *node, reduction *r) {
     return node->out[0]->shape.rank == (r->kept ? rank : rank - (int32_t)total);
 }
 
-// ---- prologue -----------------------------------------------------------------------------------
+// ---- prologue
 
 typedef struct prologue {
     norn_node *nodes[NORN_FUSE_CHAIN_MAX]; ///< latest first
@@ -176,7 +176,7 @@ static norn_status grow_prologue(norn_graph *graph, const reduction *r, prologue
     return assemble(graph, r, p, fits);
 }
 
-// ---- region -------------------------------------------------------------------------------------
+// ---- region
 
 /// Loop dims of the result: its own, without those that were reduced.
 static norn_fuse_loops result_loops(const reduction *r) {

@@ -131,7 +131,7 @@ static void an_expand_is_a_load_that_repeats(void **state) {
     test_end(t);
 }
 
-// ---- reductions ---------------------------------------------------------------------------------
+// ---- reductions
 
 static void a_weighted_sum_of_experts_is_one_region(void **state) {
     test_graph *t = test_begin();
@@ -201,7 +201,7 @@ static void a_product_that_others_read_is_not_moved_into_a_sum(void **state) {
     test_end(t);
 }
 
-// ---- layer normalisation ------------------------------------------------------------------------
+// ---- layer normalisation
 
 static norn_value *normalised(test_graph *t, norn_value *x, bool other_mean) {
     norn_value *mean = OP(t, ReduceMean, NONE, other_mean ? OP(t, Abs, NONE, x) : x, INTS(t, -1));

@@ -14,7 +14,7 @@ static bool is_keys(const norn_value *value) {
     return value && !value->data && (value->dtype == NORN_I64 || value->dtype == NORN_I32);
 }
 
-// ---- Gather -------------------------------------------------------------------------------------
+// ---- Gather
 
 /// Gather along axis 0 from a constant float32 matrix.
 static bool is_row_gather(const norn_node *node) {
@@ -244,7 +244,7 @@ static norn_status gather_site(norn_pass_context *context, norn_graph *graph, no
     return *found ? find_rows(context, graph, table, site) : NORN_OK;
 }
 
-// ---- ai.norn operators --------------------------------------------------------------------------
+// ---- ai.norn operators
 
 static norn_status custom_site(norn_pass_context *context, norn_graph *graph, norn_node *node,
                                norn_lookup_site *site, bool *found) {

@@ -80,7 +80,7 @@ static bool dot_of(norn_node *matmul, dot *d) {
            right->producer->in[0].value == d->x;
 }
 
-// ---- order of the pairs -------------------------------------------------------------------------
+// ---- order of the pairs
 
 static bool read_pairs(const dot *d, int32_t *pairs, int64_t count) {
     int64_t f = d->parts.features;
@@ -128,7 +128,7 @@ static void describe_pairs(norn_interaction_region *region, const int32_t *pairs
     region->pair_order = pairs;
 }
 
-// ---- region -------------------------------------------------------------------------------------
+// ---- region
 
 /// Concat(dense, picked), which the region can write as a whole; NULL otherwise.
 static norn_node *joining_concat(const dot *d, norn_value **dense) {

@@ -53,7 +53,7 @@ static norn_status find_sites(norn_pass_context *context, merger *m) {
     return NORN_OK;
 }
 
-// ---- dependency levels --------------------------------------------------------------------------
+// ---- dependency levels
 
 static uint32_t depth_of(const norn_value *value) {
     return value && value->producer ? (uint32_t)(uintptr_t)value->producer->note : 0;
@@ -84,7 +84,7 @@ static bool same_region(const norn_lookup_site *a, const norn_lookup_site *b) {
     return a->depth == b->depth && norn_dim_equal(a->rows, b->rows);
 }
 
-// ---- outputs ------------------------------------------------------------------------------------
+// ---- outputs
 
 static norn_status new_out(norn_graph *graph, const char *name, norn_dim rows, int64_t width,
                            norn_lookup_out **out) {
@@ -252,7 +252,7 @@ static norn_status give_own_out(norn_graph *graph, norn_lookup_site *site) {
     return NORN_OK;
 }
 
-// ---- region -------------------------------------------------------------------------------------
+// ---- region
 
 typedef struct region_parts {
     norn_value **in, **out;

@@ -6,7 +6,7 @@
 
 #include "ops/op.h"
 
-// ---- questions ----------------------------------------------------------------------------------
+// ---- questions
 
 /// The one node that reads `value`, with one or more of its inputs; NULL when there are none or
 /// several, or when the value is a graph output.
@@ -35,7 +35,7 @@ bool norn_shape_is_static(const norn_graph *graph, const norn_shape *shape);
 /// Elements of a constant shape; -1 if it is not constant, or too many to count.
 int64_t norn_shape_elems(const norn_shape *shape);
 
-// ---- making -------------------------------------------------------------------------------------
+// ---- making
 
 /// A dense zeroed constant; *data is its memory, 64-byte aligned.
 norn_status norn_rewrite_constant(norn_graph *graph, const char *name, norn_dtype dtype,

@@ -58,7 +58,7 @@ static norn_status flatten(concat *c) {
     return NORN_OK;
 }
 
-// ---- slices -------------------------------------------------------------------------------------
+// ---- slices
 
 typedef struct range {
     norn_value *x;

@@ -32,7 +32,6 @@ static norn_status grow(norn_arena *arena, size_t size, uint32_t count, uint32_t
 }
 
 // ---- slots
-// ---------------------------------------------------------------------------------------
 
 static norn_status add_slot(lowering *l, norn_value *value, norn_slot_kind kind, bool on_device,
                             uint32_t *out) {
@@ -153,7 +152,6 @@ static norn_status slot_for(lowering *l, norn_value *value, bool on_device, cons
 }
 
 // ---- steps
-// ---------------------------------------------------------------------------------------
 
 static norn_status lower_bodies(lowering *l, norn_step *step) {
     const norn_attrs attrs = step->node->attrs;
@@ -267,7 +265,6 @@ static norn_status lower_output(lowering *l, uint32_t index) {
 }
 
 // ---- what follows from the steps
-// -----------------------------------------------------------------
 
 /// Shape not known before the run: operands of this kind make a step dynamic.
 static bool is_dynamic(const lowering *l, uint32_t slot) {

@@ -15,7 +15,6 @@ enum {
 enum { TABLES_MAX = 1 << 16, TEXT_MAX = 1 << 12 };
 
 // ---- file names of tables
-// ------------------------------------------------------------------------
 
 static bool is_plain(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
@@ -44,7 +43,6 @@ norn_status norn_plan_table_file(const norn_plan *plan, uint32_t index, norn_are
 }
 
 // ---- writing
-// -------------------------------------------------------------------------------------
 
 norn_status norn_manifest_encode(const norn_plan *plan, norn_arena *scratch, norn_buffer *out) {
     norn_wire_put_text(out, FIELD_NAME, plan->name);
@@ -69,7 +67,6 @@ norn_status norn_manifest_encode(const norn_plan *plan, norn_arena *scratch, nor
 }
 
 // ---- reading
-// -------------------------------------------------------------------------------------
 
 static norn_status take_text(norn_arena *arena, const norn_wire_field *field, const char **out) {
     norn_span text = field->bytes;

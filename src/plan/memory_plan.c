@@ -55,7 +55,6 @@ norn_status norn_layout_reserve(const norn_program *program, const int64_t *symb
 }
 
 // ---- greedy by size
-// ------------------------------------------------------------------------------
 
 typedef struct item {
     uint32_t slot, first, last;

@@ -261,7 +261,7 @@ done:
 
 const norn_package_input *norn_package_input_find(const norn_package_config *config,
                                                   const char *name) {
-    for (uint32_t i = 0; i < config->input_count; ++i)
+    for (uint32_t i = 0; i < config->input_count; i++)
         if (strcmp(config->inputs[i].name, name) == 0) return &config->inputs[i];
     return NULL;
 }

@@ -19,7 +19,6 @@ static norn_node_place *note_of(const norn_node *node) {
 }
 
 // ---- shapes that follow from the inputs
-// ----------------------------------------------------------
 
 static norn_status find_runtime_symbols(placer *p) {
     const norn_symbols *symbols = &p->graph->symbols;
@@ -71,7 +70,6 @@ static norn_status note_values(placer *p) {
 }
 
 // ---- views
-// ---------------------------------------------------------------------------------------
 
 static bool renames_bytes(const norn_node *node) {
     switch (node->op->id) {
@@ -100,7 +98,6 @@ norn_value *norn_placement_source(norn_value *value) {
 }
 
 // ---- shapes that are somebody's word
-// -------------------------------------------------------------
 
 /// Regions whose size is their output's: kernels check each operand against it.
 static bool sized_by_output(const norn_node *node) {
@@ -150,7 +147,6 @@ static norn_status find_declared(placer *p, norn_node *node) {
 }
 
 // ---- devices
-// -------------------------------------------------------------------------------------
 
 static bool all_planned(const placer *p, const norn_node *node) {
     for (uint32_t i = 0; i < node->in_count; i++)
@@ -186,7 +182,6 @@ static norn_status place_node(placer *p, norn_node *node) {
 }
 
 // ---- Concat as an address
-// ------------------------------------------------------------------------
 
 static int64_t const_product(const norn_shape *shape, int32_t begin, int32_t end) {
     int64_t product = 1;

@@ -86,7 +86,6 @@ norn_status norn_plan_open_devices(norn_plan *plan, const char *device_name) {
 }
 
 // ---- ports
-// ---------------------------------------------------------------------------------------
 
 static norn_status describe(norn_plan *plan, const char *name, const norn_value *value,
                             const int64_t *max, norn_port *port) {

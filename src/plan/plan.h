@@ -73,7 +73,6 @@ norn_status norn_plan_ready(norn_plan *plan) NORN_NODISCARD;
 norn_status norn_plan_own_tables(norn_plan *plan, norn_snapshot **out) NORN_NODISCARD;
 
 // ---- parts of compiling
-// --------------------------------------------------------------------------
 
 /// Make every constant of `graph` point into memory of the plan: files are mapped again, bytes in
 /// the model's own memory are copied.

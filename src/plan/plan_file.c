@@ -14,7 +14,6 @@ uint64_t norn_plan_header_hash(const norn_plan_header *header) {
 }
 
 // ---- tree hash
-// -----------------------------------------------------------------------------------
 
 /// Chunk hashes fold in order, so the tree needs no list of them.
 static uint64_t fold(uint64_t root, uint64_t chunk) {
@@ -74,7 +73,6 @@ norn_status norn_tree_hash_of(norn_span bytes, norn_pool *pool, norn_alloc alloc
 }
 
 // ---- checks
-// --------------------------------------------------------------------------------------
 
 static norn_status check_header(norn_span bytes, const char *name, norn_plan_header *header) {
     if (bytes.count < sizeof header->magic ||

@@ -82,7 +82,6 @@ norn_status norn_plan_check_tables(const norn_plan *plan) {
 }
 
 // ---- tables in PLAN.tables/
-// ----------------------------------------------------------------------
 
 static norn_status map_table(norn_plan *plan, const char *path, norn_plan_table *table) {
     norn_file *file;
@@ -120,7 +119,6 @@ static norn_status map_tables(norn_plan *plan, const char *path, const char **fi
 }
 
 // ---- loading
-// -------------------------------------------------------------------------------------
 
 static norn_status in_section(norn_status status, const char *name, norn_plan_section section) {
     if (status == NORN_OK) return status;

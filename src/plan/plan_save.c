@@ -29,7 +29,6 @@ typedef struct saver {
 } saver;
 
 // ---- sections
-// ------------------------------------------------------------------------------------
 
 static norn_status put_constant(void *context, const void *bytes, size_t count, uint64_t *offset) {
     saver *s = context;
@@ -154,7 +153,6 @@ done:
 }
 
 // ---- tables
-// --------------------------------------------------------------------------------------
 
 static norn_status write_table(saver *s, const char *folder, uint32_t index) {
     const norn_plan_table *table = &s->plan->tables[index];

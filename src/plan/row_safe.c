@@ -8,7 +8,6 @@ typedef struct finder {
 } finder;
 
 // ---- dims
-// ----------------------------------------------------------------------------------------
 
 static void note_dependents(finder *f) {
     const norn_symbols *symbols = &f->graph->symbols;
@@ -67,7 +66,6 @@ static bool is_offsets(const finder *f, const norn_value *value) {
 }
 
 // ---- operators
-// -----------------------------------------------------------------------------------
 
 /// The axis of `node`, counted from the front of input `in`; -1 when it is not known.
 static int64_t axis_of(const norn_node *node, uint32_t in, int64_t fallback) {
@@ -190,7 +188,6 @@ static const char *forbids_batch(const finder *f, norn_pad *pads) {
 }
 
 // ---- lengths of CSR values
-// -----------------------------------------------------------------------
 
 /// Only keys and weights of CSR columns have this dim: what lies beyond the last offset is not
 /// read.

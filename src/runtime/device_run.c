@@ -32,7 +32,6 @@ struct norn_device_run {
 };
 
 // ---- making
-// --------------------------------------------------------------------------------------
 
 static bool can_capture(const norn_frame *frame) {
     const norn_program *program = frame->program;
@@ -85,7 +84,6 @@ void norn_device_run_destroy(norn_device_run *run) {
 }
 
 // ---- shapes
-// --------------------------------------------------------------------------------------
 
 /// Few sizes, so that few graphs are captured; near enough that little is computed for nothing.
 static int64_t bucket_of(int64_t value, int64_t max) {
@@ -116,7 +114,6 @@ static size_t view_bytes(const norn_view *view) {
 }
 
 // ---- staging
-// -------------------------------------------------------------------------------------
 
 static norn_status grow_staging(norn_device_run *run, char **block, size_t *capacity,
                                 size_t bytes) {
@@ -209,7 +206,6 @@ static void describe_outputs(norn_device_run *run, norn_view *outputs) {
 }
 
 // ---- steps
-// ---------------------------------------------------------------------------------------
 
 /// Record the steps; false, and no more tries, when one of them cannot be.
 static bool capture(norn_device_run *run, norn_capture_entry *entry) {

@@ -7,7 +7,6 @@
 #include <string.h>
 
 // ---- what kernels ask for
-// ------------------------------------------------------------------------
 
 /// Room for `view` in the pool, held by the slot. A block that it holds already is kept if it is
 /// enough.
@@ -77,7 +76,6 @@ static norn_status on_body(norn_call *call, uint32_t body, const norn_view *in, 
 const norn_call_host norn_executor_host = {on_output, on_scratch, on_body};
 
 // ---- steps
-// ---------------------------------------------------------------------------------------
 
 /// Sizes of pooled outputs, from the shape function and the inputs at hand.
 static norn_status infer_outputs(norn_frame *frame, norn_frame_step *own) {

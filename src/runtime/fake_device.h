@@ -89,7 +89,6 @@ static inline void fake_clear(fake_list *list) {
 }
 
 // ---- kernels
-// -------------------------------------------------------------------------------------
 
 /// Scratch of the kernel that runs on this thread; given back when it returns. The link is a line
 /// long, so that what follows it is aligned.
@@ -191,7 +190,6 @@ static inline void fake_unprepare(norn_device *self, const norn_step_spec *spec,
 }
 
 // ---- memory, streams
-// -----------------------------------------------------------------------------
 
 static inline norn_status fake_memory_create(norn_device *self, norn_memory_kind kind, size_t bytes,
                                              void **out) {
@@ -274,7 +272,6 @@ static inline norn_status fake_event_elapsed(norn_device *self, norn_event *from
 }
 
 // ---- captures
-// ------------------------------------------------------------------------------------
 
 static inline norn_status fake_capture_begin(norn_device *self, norn_stream *stream) {
     (void)self;

@@ -7,7 +7,6 @@
 #include <string.h>
 
 // ---- making
-// --------------------------------------------------------------------------------------
 
 static uint32_t count_patches(const norn_program *program, norn_frame *frame) {
     uint32_t count = 0;
@@ -157,7 +156,6 @@ const norn_view *norn_frame_output(const norn_frame *frame, uint32_t index) {
 }
 
 // ---- memory
-// --------------------------------------------------------------------------------------
 
 /// Name what takes most of an arena that there is no memory for.
 static void note_largest(const norn_frame *frame, const norn_layout *layout) {

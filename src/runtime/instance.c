@@ -7,7 +7,6 @@
 #include <string.h>
 
 // ---- making
-// --------------------------------------------------------------------------------------
 
 static norn_status take_host(void *context, size_t bytes, void **out) {
     norn_run_room *room = context;
@@ -131,7 +130,6 @@ void norn_instance_destroy(norn_instance *instance) {
 }
 
 // ---- inputs
-// --------------------------------------------------------------------------------------
 
 void norn_instance_clear(norn_instance *instance) {
     for (uint32_t i = 0; i < instance->plan->graph->input_count; i++) instance->is_given[i] = false;
@@ -167,7 +165,6 @@ norn_status norn_instance_input(norn_instance *instance, size_t index, int32_t r
 }
 
 // ---- runs
-// ----------------------------------------------------------------------------------------
 
 static norn_status run_on_host(norn_instance *instance, const norn_view *inputs) {
     norn_frame *frame = instance->frame;

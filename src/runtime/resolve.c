@@ -6,7 +6,6 @@
 #include <string.h>
 
 // ---- symbols from inputs
-// -------------------------------------------------------------------------
 
 static norn_status bad_dim(const norn_frame *frame, uint32_t input, int32_t d, int64_t value,
                            norn_dim dim) {
@@ -95,7 +94,6 @@ norn_status norn_frame_read_symbols(norn_frame *frame, const norn_view *inputs) 
 }
 
 // ---- addresses
-// -----------------------------------------------------------------------------------
 
 static size_t bytes_now(const norn_view *view) {
     int64_t elems = norn_view_elems(view);

@@ -3,7 +3,6 @@
 #include "base/memory.h"
 
 // ---- blocks
-// --------------------------------------------------------------------------------------
 
 struct norn_block {
     norn_block *next; ///< among the free ones of its class
@@ -74,7 +73,6 @@ size_t norn_block_bytes(const norn_block *block) {
 }
 
 // ---- scratch
-// -------------------------------------------------------------------------------------
 
 void norn_scratch_init(norn_scratch *scratch, norn_scratch_source source, size_t align) {
     *scratch = (norn_scratch){.source = source, .align = align};

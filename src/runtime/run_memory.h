@@ -13,7 +13,6 @@
 #include <stdint.h>
 
 // ---- blocks: any lifetime
-// ------------------------------------------------------------------------
 
 enum { NORN_BLOCK_CLASSES = 96 }; ///< two a power of two
 
@@ -33,7 +32,6 @@ void *norn_block_data(norn_block *block);
 size_t norn_block_bytes(const norn_block *block);
 
 // ---- scratch: last in, first out
-// -----------------------------------------------------------------
 
 /// Where memory of a stack comes from.
 typedef struct norn_scratch_source {

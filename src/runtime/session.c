@@ -136,7 +136,6 @@ void norn_instance_release(norn_instance *instance) {
 }
 
 // ---- run: in from the caller's memory, out to it
-// -------------------------------------------------
 
 /// Kernels may assume that elements are aligned; a caller's need not be, and then they are copied.
 static norn_status take_inputs(norn_instance *instance, const norn_view *inputs) {

@@ -64,7 +64,6 @@ static void a_saved_and_loaded_plan_gives_the_same_scores(void **state) {
 }
 
 // ---- what is refused
-// -----------------------------------------------------------------------------
 
 /// a[B, 2], ids[B], n[1]: shapes that can disagree.
 static norn_session *three_inputs(void) {
@@ -165,7 +164,6 @@ static void inputs_given_in_any_order_keep_their_memory_as_others_grow(void **st
 }
 
 // ---- many at once
-// --------------------------------------------------------------------------------
 
 static void a_deadline_passes_while_every_instance_is_taken(void **state) {
     (void)state;
@@ -211,7 +209,6 @@ static void more_threads_than_instances_all_get_their_own_scores(void **state) {
 }
 
 // ---- tables
-// --------------------------------------------------------------------------------------
 
 /// keys[B] -> rows of table 'emb', dim 2.
 static norn_plan *lookup_plan(const norn_view *own_rows) {
@@ -434,7 +431,6 @@ static void runs_never_mix_versions_while_these_are_swapped(void **state) {
 }
 
 // ---- memory that ends
-// ----------------------------------------------------------------------------
 
 static void creating_and_running_clean_up_wherever_memory_ends(void **state) {
     (void)state;

@@ -21,7 +21,7 @@ typedef struct bindings {
 
 static norn_status bind(bindings *all, const char *symbol, const char *input, int32_t dim,
                         int64_t value) {
-    for (uint32_t i = 0; i < all->count; ++i) {
+    for (uint32_t i = 0; i < all->count; i++) {
         if (strcmp(all->at[i].name, symbol) != 0) continue;
         if (all->at[i].value == value) return NORN_OK;
         return norn_fail(NORN_INVALID_ARGUMENT,
@@ -59,7 +59,7 @@ static norn_status check_input(const norn_served *served, uint32_t index,
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "input '%s': %d dimensions were sent, the model takes %d", port->name,
                          (int)view->rank, (int)port->rank);
-    for (int32_t d = 0; d < view->rank; ++d) {
+    for (int32_t d = 0; d < view->rank; d++) {
         const int64_t dim = view->dims[d];
         if (dim < 0)
             return norn_fail(NORN_INVALID_ARGUMENT,
@@ -80,7 +80,7 @@ static norn_status order_inputs(const norn_served *served, norn_infer *infer) {
     const uint32_t wanted = (uint32_t)norn_plan_input_count(served->plan);
     norn_infer_input *ordered;
     NORN_TRY(NORN_TAKE_ARRAY(&infer->arena, wanted, &ordered));
-    for (uint32_t i = 0; i < infer->input_count; ++i) {
+    for (uint32_t i = 0; i < infer->input_count; i++) {
         const norn_infer_input *input = &infer->inputs[i];
         const int32_t port = norn_served_input_find(served, input->name);
         if (port < 0)
@@ -91,7 +91,7 @@ static norn_status order_inputs(const norn_served *served, norn_infer *infer) {
             return norn_fail(NORN_INVALID_ARGUMENT, "input '%s' was sent twice", input->name);
         ordered[port] = *input;
     }
-    for (uint32_t i = 0; i < wanted; ++i)
+    for (uint32_t i = 0; i < wanted; i++)
         if (!ordered[i].name)
             return norn_fail(NORN_INVALID_ARGUMENT,
                              "input '%s' is missing; model '%s' takes %u inputs",
@@ -105,11 +105,11 @@ static norn_status find_outputs(const norn_served *served, norn_infer *infer) {
     if (infer->output_count == 0) {
         infer->output_count = (uint32_t)norn_plan_output_count(served->plan);
         NORN_TRY(NORN_TAKE_ARRAY(&infer->arena, infer->output_count, &infer->outputs));
-        for (uint32_t i = 0; i < infer->output_count; ++i)
+        for (uint32_t i = 0; i < infer->output_count; i++)
             infer->outputs[i] = (norn_infer_output){.name = norn_plan_output(served->plan, i)->name,
                                                     .binary = infer->binary_outputs};
     }
-    for (uint32_t i = 0; i < infer->output_count; ++i) {
+    for (uint32_t i = 0; i < infer->output_count; i++) {
         const int32_t port = norn_served_output_find(served, infer->outputs[i].name);
         if (port < 0)
             return norn_fail(NORN_INVALID_ARGUMENT,
@@ -124,9 +124,9 @@ static norn_status find_outputs(const norn_served *served, norn_infer *infer) {
 static uint64_t join_key(const norn_served *served, const norn_infer *infer) {
     uint64_t key = 1;
     if (!served->batches) return 0;
-    for (uint32_t i = 0; i < infer->input_count; ++i) {
+    for (uint32_t i = 0; i < infer->input_count; i++) {
         const norn_view *view = &infer->inputs[i].view;
-        for (int32_t d = served->input_has_batch[i] ? 1 : 0; d < view->rank; ++d)
+        for (int32_t d = served->input_has_batch[i] ? 1 : 0; d < view->rank; d++)
             key = norn_hash_u64(key ^ (uint64_t)view->dims[d]) + (uint64_t)d;
     }
     return key ? key : 1;
@@ -137,10 +137,10 @@ norn_status norn_served_admit(norn_served *served, norn_infer *infer) {
     const char *batch = norn_plan_batch_symbol(served->plan);
     NORN_TRY(order_inputs(served, infer));
     NORN_TRY(find_outputs(served, infer));
-    for (uint32_t i = 0; i < infer->input_count; ++i)
+    for (uint32_t i = 0; i < infer->input_count; i++)
         NORN_TRY(check_input(served, i, &infer->inputs[i], &symbols));
     infer->rows = 1;
-    for (uint32_t i = 0; batch && i < symbols.count; ++i)
+    for (uint32_t i = 0; batch && i < symbols.count; i++)
         if (strcmp(symbols.at[i].name, batch) == 0) infer->rows = symbols.at[i].value;
     infer->join_key = join_key(served, infer);
     return NORN_OK;

@@ -42,8 +42,8 @@ static void requests_of_other_shapes_and_lone_ones_are_not_joined(void **state) 
     norn_infer a = request(1, 7), b = request(1, 8), c = request(1, 0), d = request(1, 0), *expired;
     (void)state;
     norn_infer *all[] = {&a, &b, &c, &d};
-    for (int i = 0; i < 4; ++i) assert_int_equal(norn_batcher_put(batcher, all[i]), NORN_OK);
-    for (int i = 0; i < 4; ++i) {
+    for (int i = 0; i < 4; i++) assert_int_equal(norn_batcher_put(batcher, all[i]), NORN_OK);
+    for (int i = 0; i < 4; i++) {
         norn_infer *batch = norn_batcher_take(batcher, &expired);
         assert_ptr_equal(batch, all[i]);
         assert_null(batch->next);
@@ -108,14 +108,14 @@ static void stopping_drains_the_queue_and_lets_every_taker_go(void **state) {
     norn_infer extra = request(1, 1);
     int64_t rows = 0;
     (void)state;
-    for (int i = 0; i < TAKERS; ++i)
+    for (int i = 0; i < TAKERS; i++)
         assert_int_equal(pthread_create(&takers[i], NULL, take_until_stopped, batcher), 0);
-    for (int i = 0; i < REQUESTS; ++i) {
+    for (int i = 0; i < REQUESTS; i++) {
         requests[i] = request(1, 1);
         assert_int_equal(norn_batcher_put(batcher, &requests[i]), NORN_OK);
     }
     norn_batcher_stop(batcher);
-    for (int i = 0; i < TAKERS; ++i) {
+    for (int i = 0; i < TAKERS; i++) {
         void *taken;
         assert_int_equal(pthread_join(takers[i], &taken), 0);
         rows += (intptr_t)taken;

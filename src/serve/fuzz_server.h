@@ -25,7 +25,7 @@ static inline void fuzz_server_start(void) {
 
 /// Turn the loop until it has nothing to do at once.
 static inline void fuzz_server_turn(void) {
-    for (int i = 0; i < 8; ++i) (void)event_base_loop(fuzz_io.base, EVLOOP_NONBLOCK);
+    for (int i = 0; i < 8; i++) (void)event_base_loop(fuzz_io.base, EVLOOP_NONBLOCK);
 }
 
 #endif

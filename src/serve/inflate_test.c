@@ -15,7 +15,7 @@ static int setup(void **state) {
     fixture *f;
     if (!norn_inflate_knows("gzip")) return 0; // built without zlib
     if (NORN_NEW(norn_alloc_heap(), &f) != NORN_OK) return -1;
-    for (size_t i = 0; i < PLAIN; ++i) f->plain[i] = (unsigned char)(i * i >> 7);
+    for (size_t i = 0; i < PLAIN; i++) f->plain[i] = (unsigned char)(i * i >> 7);
     norn_buffer_init(&f->packed, norn_alloc_heap());
     norn_buffer_init(&f->out, norn_alloc_heap());
     *state = f;
@@ -39,7 +39,7 @@ static fixture *packed(void **state, bool gzip) {
 }
 
 static void gzip_and_deflate_come_back_as_they_were(void **state) {
-    for (int gzip = 0; gzip < 2; ++gzip) {
+    for (int gzip = 0; gzip < 2; gzip++) {
         fixture *f = packed(state, gzip != 0);
         assert_int_equal(
             norn_inflate(norn_span_of(f->packed.bytes, f->packed.count), PLAIN, &f->out), NORN_OK);

@@ -75,7 +75,6 @@ static norn_status refuse_shared_memory(norn_span entry) {
 }
 
 // ---- typed contents
-// -----------------------------------------------------------------------------------
 
 /// The field of InferTensorContents that carries a datatype: its number and how its elements are
 /// written.
@@ -161,7 +160,6 @@ static norn_status read_contents(norn_arena *arena, norn_span contents, norn_inf
 }
 
 // ---- tensors
-// ------------------------------------------------------------------------------------------
 
 static norn_status read_input(norn_arena *arena, norn_span message, norn_infer_input *input,
                               norn_span *contents) {
@@ -195,7 +193,7 @@ static norn_status read_input(norn_arena *arena, norn_span message, norn_infer_i
     if (input->view.dtype == NORN_STRING)
         return norn_fail(NORN_UNIMPLEMENTED, "input '%s': datatype BYTES is not supported",
                          input->name);
-    for (int32_t d = 0; d < input->view.rank; ++d)
+    for (int32_t d = 0; d < input->view.rank; d++)
         if (input->view.dims[d] < 0)
             return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': dim %d is negative", input->name,
                              (int)d);
@@ -274,7 +272,7 @@ norn_status norn_kserve_decode_infer(norn_span message, norn_infer *infer, const
     if (raws && raws != inputs)
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "the request has %u inputs but %u raw_input_contents", inputs, raws);
-    for (uint32_t i = 0; i < inputs; ++i) {
+    for (uint32_t i = 0; i < inputs; i++) {
         norn_infer_input *input = &infer->inputs[i];
         if (!raws) {
             NORN_TRY(read_contents(arena, contents[i], input));

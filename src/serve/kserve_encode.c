@@ -16,7 +16,7 @@ static void put_version(norn_buffer *out, uint32_t field, int64_t version) {
 /// A packed `repeated int64`.
 static void put_dims(norn_buffer *out, uint32_t field, const int64_t *dims, int32_t count) {
     const size_t mark = norn_wire_begin(out, field);
-    for (int32_t d = 0; d < count; ++d) norn_wire_put_varint_raw(out, (uint64_t)dims[d]);
+    for (int32_t d = 0; d < count; d++) norn_wire_put_varint_raw(out, (uint64_t)dims[d]);
     norn_wire_end(out, mark);
 }
 
@@ -24,7 +24,7 @@ norn_status norn_kserve_encode_infer(const norn_infer *infer, norn_buffer *out) 
     norn_wire_put_text(out, 1, infer->model->name);
     put_version(out, 2, infer->model->version);
     if (infer->id[0]) norn_wire_put_text(out, 3, infer->id);
-    for (uint32_t i = 0; i < infer->output_count; ++i) {
+    for (uint32_t i = 0; i < infer->output_count; i++) {
         const norn_infer_output *output = &infer->outputs[i];
         const size_t mark = norn_wire_begin(out, 5);
         norn_wire_put_text(out, 1, output->name);
@@ -32,7 +32,7 @@ norn_status norn_kserve_encode_infer(const norn_infer *infer, norn_buffer *out) 
         put_dims(out, 3, output->view.dims, output->view.rank);
         norn_wire_end(out, mark);
     }
-    for (uint32_t i = 0; i < infer->output_count; ++i) {
+    for (uint32_t i = 0; i < infer->output_count; i++) {
         size_t bytes;
         NORN_TRY(norn_view_bytes(&infer->outputs[i].view, &bytes));
         norn_wire_put_bytes(out, 6, infer->outputs[i].view.data, bytes);
@@ -43,7 +43,7 @@ norn_status norn_kserve_encode_infer(const norn_infer *infer, norn_buffer *out) 
 void norn_kserve_encode_server(norn_buffer *out) {
     norn_wire_put_text(out, 1, "norn");
     norn_wire_put_text(out, 2, NORN_VERSION);
-    for (size_t i = 0; norn_kserve_extensions[i]; ++i)
+    for (size_t i = 0; norn_kserve_extensions[i]; i++)
         norn_wire_put_text(out, 3, norn_kserve_extensions[i]);
 }
 
@@ -59,9 +59,9 @@ void norn_kserve_encode_metadata(const norn_served *served, norn_buffer *out) {
     norn_wire_put_text(out, 1, served->name);
     put_version(out, 2, served->version);
     norn_wire_put_text(out, 3, "norn");
-    for (size_t i = 0; i < norn_plan_input_count(served->plan); ++i)
+    for (size_t i = 0; i < norn_plan_input_count(served->plan); i++)
         put_port(out, 4, norn_plan_input(served->plan, i));
-    for (size_t i = 0; i < norn_plan_output_count(served->plan); ++i)
+    for (size_t i = 0; i < norn_plan_output_count(served->plan); i++)
         put_port(out, 5, norn_plan_output(served->plan, i));
 }
 
@@ -73,7 +73,7 @@ static uint64_t config_type(norn_dtype dtype) {
     } types[] = {{NORN_BOOL, 1}, {NORN_U8, 2},   {NORN_U16, 3},     {NORN_U32, 4},  {NORN_U64, 5},
                  {NORN_I8, 6},   {NORN_I16, 7},  {NORN_I32, 8},     {NORN_I64, 9},  {NORN_F16, 10},
                  {NORN_F32, 11}, {NORN_F64, 12}, {NORN_STRING, 13}, {NORN_BF16, 14}};
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; ++i)
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (types[i].dtype == dtype) return types[i].number;
     return 0;
 }
@@ -94,9 +94,9 @@ void norn_kserve_encode_config(const norn_served *served, norn_buffer *out) {
     norn_wire_put_text(out, 1, served->name);
     norn_wire_put_text(out, 2, "norn");
     norn_wire_put_varint(out, 4, served->batches ? (uint64_t)served->max_rows : 0);
-    for (size_t i = 0; i < norn_plan_input_count(served->plan); ++i)
+    for (size_t i = 0; i < norn_plan_input_count(served->plan); i++)
         put_config_port(out, 5, 4, norn_plan_input(served->plan, i), first);
-    for (size_t i = 0; i < norn_plan_output_count(served->plan); ++i)
+    for (size_t i = 0; i < norn_plan_output_count(served->plan); i++)
         put_config_port(out, 6, 3, norn_plan_output(served->plan, i), first);
     if (served->batches) {
         mark = norn_wire_begin(out, 11); // dynamic_batching {}
@@ -123,7 +123,7 @@ void norn_kserve_encode_stats(const norn_served *served, norn_buffer *out) {
     norn_wire_put_varint(out, 4, stats->inference_count);
     norn_wire_put_varint(out, 5, stats->execution_count);
     const size_t mark = norn_wire_begin(out, 6);
-    for (uint32_t i = 0; i < sizeof parts / sizeof parts[0]; ++i)
+    for (uint32_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         put_stat(out, i + 1, parts[i]->count, parts[i]->ns);
     put_stat(out, 7, 0, 0);
     put_stat(out, 8, 0, 0);

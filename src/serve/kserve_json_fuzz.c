@@ -10,9 +10,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (norn_kserve_parse_infer(norn_span_of(data + 2, body), json < body ? json : body, infer) ==
         NORN_OK) {
         uint64_t sum = 0; // every byte of every tensor must be readable
-        for (uint32_t i = 0; i < infer->input_count; ++i) {
+        for (uint32_t i = 0; i < infer->input_count; i++) {
             const norn_infer_input *input = &infer->inputs[i];
-            for (int64_t b = 0; b < input->bytes; ++b)
+            for (int64_t b = 0; b < input->bytes; b++)
                 sum += ((const uint8_t *)input->view.data)[b];
         }
         if (sum == UINT64_MAX) infer->rows = 0;

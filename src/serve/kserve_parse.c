@@ -80,7 +80,6 @@ static norn_status take_bool(const infer_parser *parser, const norn_json_token *
 }
 
 // ---- tensors in JSON
-// --------------------------------------------------------------------------------
 
 static norn_status put_element(const infer_parser *parser, const norn_json_token *token,
                                norn_view *view, int64_t index) {
@@ -152,7 +151,6 @@ static norn_status read_data(infer_parser *parser, input_draft *draft) {
 }
 
 // ---- members
-// ----------------------------------------------------------------------------------------
 
 static norn_status read_shape(infer_parser *parser, const norn_json_token *begin,
                               input_draft *draft) {

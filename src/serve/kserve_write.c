@@ -27,7 +27,7 @@ void norn_kserve_put_error(norn_buffer *json, const char *message) {
 
 void norn_kserve_put_server(norn_buffer *json) {
     norn_buffer_text(json, "{\"name\":\"norn\",\"version\":\"" NORN_VERSION "\",\"extensions\":[");
-    for (size_t i = 0; norn_kserve_extensions[i]; ++i) {
+    for (size_t i = 0; norn_kserve_extensions[i]; i++) {
         if (i) norn_buffer_text(json, ",");
         put_text(json, norn_kserve_extensions[i]);
     }
@@ -35,7 +35,6 @@ void norn_kserve_put_server(norn_buffer *json) {
 }
 
 // ---- answers
-// ----------------------------------------------------------------------------------------
 
 /// JSON has no NaN and no infinity: they are written as null.
 static void put_real(norn_buffer *json, norn_dtype dtype, double value) {
@@ -51,7 +50,7 @@ static void put_real(norn_buffer *json, norn_dtype dtype, double value) {
 static void put_elements(norn_buffer *json, const norn_view *view) {
     const int64_t elems = norn_view_elems(view);
     const bool real = norn_dtype_is_float(view->dtype);
-    for (int64_t i = 0; i < elems; ++i) {
+    for (int64_t i = 0; i < elems; i++) {
         if (i) norn_buffer_append(json, ",", 1);
         if (view->dtype == NORN_F32) {
             put_real(json, NORN_F32, (double)((const float *)view->data)[i]);
@@ -76,7 +75,7 @@ static norn_status put_output(norn_buffer *json, const norn_infer_output *output
     put_text(json, output->name);
     norn_buffer_format(json, ",\"datatype\":\"%s\",\"shape\":[",
                        norn_dtype_kserve_name(view->dtype));
-    for (int32_t d = 0; d < view->rank; ++d)
+    for (int32_t d = 0; d < view->rank; d++)
         norn_buffer_format(json, "%s%lld", d ? "," : "", (long long)view->dims[d]);
     if (output->binary) {
         NORN_TRY(norn_view_bytes(view, &bytes));
@@ -100,13 +99,13 @@ norn_status norn_kserve_put_infer(const norn_infer *infer, norn_buffer *json, si
         put_text(json, infer->id);
     }
     norn_buffer_text(json, ",\"outputs\":[");
-    for (uint32_t i = 0; i < infer->output_count; ++i) {
+    for (uint32_t i = 0; i < infer->output_count; i++) {
         if (i) norn_buffer_text(json, ",");
         NORN_TRY(put_output(json, &infer->outputs[i], &any_binary));
     }
     norn_buffer_text(json, "]}");
     *json_bytes = any_binary ? json->count : 0;
-    for (uint32_t i = 0; i < infer->output_count; ++i) {
+    for (uint32_t i = 0; i < infer->output_count; i++) {
         const norn_infer_output *output = &infer->outputs[i];
         size_t bytes;
         if (!output->binary) continue;
@@ -117,13 +116,12 @@ norn_status norn_kserve_put_infer(const norn_infer *infer, norn_buffer *json, si
 }
 
 // ---- models
-// -----------------------------------------------------------------------------------------
 
 static void put_port(norn_buffer *json, const norn_port *port) {
     norn_buffer_text(json, "{\"name\":");
     put_text(json, port->name);
     norn_buffer_format(json, ",\"datatype\":\"%s\",\"shape\":[", norn_kserve_datatype(port));
-    for (int32_t d = 0; d < port->rank; ++d)
+    for (int32_t d = 0; d < port->rank; d++)
         norn_buffer_format(json, "%s%lld", d ? "," : "", (long long)port->dims[d]);
     norn_buffer_text(json, "]}");
 }
@@ -133,12 +131,12 @@ void norn_kserve_put_metadata(const norn_served *served, norn_buffer *json) {
     put_text(json, served->name);
     norn_buffer_format(json, ",\"versions\":[\"%lld\"],\"platform\":\"norn\",\"inputs\":[",
                        (long long)served->version);
-    for (size_t i = 0; i < norn_plan_input_count(served->plan); ++i) {
+    for (size_t i = 0; i < norn_plan_input_count(served->plan); i++) {
         if (i) norn_buffer_text(json, ",");
         put_port(json, norn_plan_input(served->plan, i));
     }
     norn_buffer_text(json, "],\"outputs\":[");
-    for (size_t i = 0; i < norn_plan_output_count(served->plan); ++i) {
+    for (size_t i = 0; i < norn_plan_output_count(served->plan); i++) {
         if (i) norn_buffer_text(json, ",");
         put_port(json, norn_plan_output(served->plan, i));
     }
@@ -152,7 +150,7 @@ static void put_config_port(norn_buffer *json, const norn_port *port, int32_t fi
     put_text(json, port->name);
     norn_buffer_format(json, ",\"data_type\":\"TYPE_%s\",\"dims\":[",
                        strcmp(type, "BYTES") == 0 ? "STRING" : type);
-    for (int32_t d = first; d < port->rank; ++d)
+    for (int32_t d = first; d < port->rank; d++)
         norn_buffer_format(json, "%s%lld", d > first ? "," : "", (long long)port->dims[d]);
     norn_buffer_text(json, "]}");
 }
@@ -166,12 +164,12 @@ void norn_kserve_put_config(const norn_served *served, norn_buffer *json) {
                        "{\"num_versions\":1}},"
                        "\"max_batch_size\":%lld,\"input\":[",
                        (long long)(served->batches ? served->max_rows : 0));
-    for (size_t i = 0; i < norn_plan_input_count(served->plan); ++i) {
+    for (size_t i = 0; i < norn_plan_input_count(served->plan); i++) {
         if (i) norn_buffer_text(json, ",");
         put_config_port(json, norn_plan_input(served->plan, i), first);
     }
     norn_buffer_text(json, "],\"output\":[");
-    for (size_t i = 0; i < norn_plan_output_count(served->plan); ++i) {
+    for (size_t i = 0; i < norn_plan_output_count(served->plan); i++) {
         if (i) norn_buffer_text(json, ",");
         put_config_port(json, norn_plan_output(served->plan, i), first);
     }

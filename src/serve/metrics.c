@@ -12,7 +12,7 @@ typedef struct metric_page {
 
 /// Label values: backslash, quote and newline are escaped.
 static void put_label(norn_buffer *out, const char *text) {
-    for (; *text; ++text) {
+    for (; *text; text++) {
         if (*text == '\\' || *text == '"') norn_buffer_append(out, "\\", 1);
         norn_buffer_append(out, *text == '\n' ? " " : text, 1);
     }
@@ -52,7 +52,7 @@ COUNTER_ROW(row_pending, "nv_inference_pending_request_count",
 static void row_failure(metric_page *page, const norn_served *served) {
     static const char *const reasons[NORN_FAILURE_COUNT] = {"REJECTED", "CANCELED", "BACKEND",
                                                             "OTHER"};
-    for (size_t i = 0; i < NORN_FAILURE_COUNT; ++i) {
+    for (size_t i = 0; i < NORN_FAILURE_COUNT; i++) {
         char label[64];
         (void)snprintf(label, sizeof label, ",reason=\"%s\"", reasons[i]);
         put_name(page->out, "nv_inference_request_failure", served, label);
@@ -71,10 +71,10 @@ static void row_latency(metric_page *page, const norn_served *served) {
     uint64_t below = 0;
     size_t bucket = 0;
     char label[64];
-    for (int bit = 14; bit <= 32; ++bit) { // 2^14 ns = 16 us
+    for (int bit = 14; bit <= 32; bit++) { // 2^14 ns = 16 us
         // Bucket of value v >= 2^SUB_BITS: ((msb - SUB_BITS + 1) << SUB_BITS) + next SUB_BITS bits.
         const size_t end = (size_t)(bit - NORN_HISTOGRAM_SUB_BITS + 1) << NORN_HISTOGRAM_SUB_BITS;
-        for (; bucket < end && bucket < NORN_HISTOGRAM_BUCKETS; ++bucket)
+        for (; bucket < end && bucket < NORN_HISTOGRAM_BUCKETS; bucket++)
             below += histogram->bucket[bucket];
         (void)snprintf(label, sizeof label, ",le=\"%.9g\"", (double)(1ull << bit) / 1e9);
         put_name(page->out, "norn_request_seconds_bucket", served, label);
@@ -116,7 +116,7 @@ static void visit_row(void *context, const norn_repository_entry *entry) {
 
 void norn_metrics_put(norn_server *server, norn_buffer *out) {
     metric_page page = {.out = out};
-    for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; ++i) {
+    for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++) {
         norn_buffer_format(out, "# HELP %s %s\n# TYPE %s %s\n", metrics[i].name, metrics[i].help,
                            metrics[i].name, metrics[i].type);
         page.row = metrics[i].row;

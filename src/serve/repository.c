@@ -48,7 +48,6 @@ const char *norn_model_state_name(norn_model_state state) {
 }
 
 // ---- entries (mutex held)
-// -------------------------------------------------------------------------
 
 static model_entry *find_entry(const norn_repository *repository, const char *name) {
     model_entry *entry = repository->models;
@@ -78,7 +77,6 @@ static norn_status entry_of(norn_repository *repository, const char *name, model
 }
 
 // ---- the folder
-// -----------------------------------------------------------------------------------
 
 static bool parse_version(const char *text, int64_t *version) {
     char *end;
@@ -131,7 +129,6 @@ static norn_status newest_version(const norn_repository *repository, const char 
 }
 
 // ---- the loader thread
-// ------------------------------------------------------------------------------
 
 static norn_status load_newest(norn_repository *repository, const char *name, int64_t *version,
                                norn_served **served) {
@@ -269,7 +266,6 @@ void norn_repository_unload(norn_repository *repository, const char *name,
 }
 
 // ---- life
-// -------------------------------------------------------------------------------------------
 
 static norn_status scan(norn_repository *repository) {
     struct dirent *item;

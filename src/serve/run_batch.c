@@ -34,7 +34,7 @@ static norn_status copy_input(const norn_served *served, norn_instance *instance
         return NORN_OK;
     }
     const size_t bytes = row_bytes(first);
-    for (int64_t s = 0; s < slice_count; ++s) {
+    for (int64_t s = 0; s < slice_count; s++) {
         const batch_slice *slice = &slices[s];
         const norn_view *view = &slice->infer->inputs[index].view;
         const uint8_t *from = view->data;
@@ -67,7 +67,7 @@ static norn_status copy_outputs(const norn_served *served, const norn_instance *
     int64_t first_row = 0;
     for (int64_t s = 0; s < slice_count; first_row += slices[s].count, ++s) {
         norn_infer *infer = slices[s].infer;
-        for (uint32_t o = 0; o < infer->output_count; ++o) {
+        for (uint32_t o = 0; o < infer->output_count; o++) {
             norn_infer_output *output = &infer->outputs[o];
             const norn_view *produced = norn_instance_output(instance, output->port);
             const bool has_batch = served->output_has_batch[output->port];
@@ -93,8 +93,8 @@ static norn_status run_slices(norn_served *served, norn_instance *instance,
                               const batch_slice *slices, int64_t slice_count) {
     const int64_t begin_ns = norn_clock_now_ns();
     int64_t rows = 0;
-    for (int64_t s = 0; s < slice_count; ++s) rows += slices[s].count;
-    for (uint32_t i = 0; i < slices[0].infer->input_count; ++i)
+    for (int64_t s = 0; s < slice_count; s++) rows += slices[s].count;
+    for (uint32_t i = 0; i < slices[0].infer->input_count; i++)
         NORN_TRY(copy_input(served, instance, i, slices, slice_count, rows));
     const int64_t input_ns = norn_clock_now_ns();
     NORN_TRY(norn_instance_run(instance));
@@ -102,7 +102,7 @@ static norn_status run_slices(norn_served *served, norn_instance *instance,
     NORN_TRY(copy_outputs(served, instance, slices, slice_count));
     const int64_t output_ns = norn_clock_now_ns();
     const norn_run_phases phases = norn_instance_phases(instance);
-    for (int64_t s = 0; s < slice_count; ++s) {
+    for (int64_t s = 0; s < slice_count; s++) {
         norn_infer_times *times = &slices[s].infer->times;
         times->input_ns += input_ns - begin_ns + phases.input_ns;
         times->compute_ns += run_ns - input_ns - phases.input_ns - phases.output_ns;
@@ -144,7 +144,7 @@ static bool can_join(const norn_infer *batch) {
 static void forget_results(norn_infer *batch) {
     for (norn_infer *infer = batch; infer; infer = infer->next) {
         infer->times.input_ns = infer->times.compute_ns = infer->times.output_ns = 0;
-        for (uint32_t o = 0; o < infer->output_count; ++o) infer->outputs[o].view.data = NULL;
+        for (uint32_t o = 0; o < infer->output_count; o++) infer->outputs[o].view.data = NULL;
     }
 }
 

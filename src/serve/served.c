@@ -13,20 +13,19 @@
 
 int32_t norn_served_input_find(const norn_served *served, const char *name) {
     const size_t count = norn_plan_input_count(served->plan);
-    for (size_t i = 0; i < count; ++i)
+    for (size_t i = 0; i < count; i++)
         if (strcmp(norn_plan_input(served->plan, i)->name, name) == 0) return (int32_t)i;
     return -1;
 }
 
 int32_t norn_served_output_find(const norn_served *served, const char *name) {
     const size_t count = norn_plan_output_count(served->plan);
-    for (size_t i = 0; i < count; ++i)
+    for (size_t i = 0; i < count; i++)
         if (strcmp(norn_plan_output(served->plan, i)->name, name) == 0) return (int32_t)i;
     return -1;
 }
 
 // ---- compute threads
-// -------------------------------------------------------------------------------
 
 static void finish(norn_served *served, norn_infer *infer) {
     infer->times.done_ns = norn_clock_now_ns();
@@ -70,7 +69,6 @@ void norn_served_submit(norn_served *served, norn_infer *infer) {
 }
 
 // ---- life
-// -------------------------------------------------------------------------------------------
 
 static norn_status load_plan(norn_served *served, const char *dir,
                              const norn_served_defaults *defaults) {
@@ -117,7 +115,7 @@ done:
 /// Does dim 0 of the port follow the batch; and is any other dim the batch too (then nothing can be
 /// joined)?
 static bool port_has_batch(const norn_port *port, const char *batch, bool *elsewhere) {
-    for (int32_t d = 1; d < port->rank; ++d)
+    for (int32_t d = 1; d < port->rank; d++)
         if (batch && port->dim_names[d] && strcmp(port->dim_names[d], batch) == 0)
             *elsewhere = true;
     return batch && port->rank > 0 && port->dims[0] < 0 && port->dim_names[0] &&
@@ -133,20 +131,20 @@ static norn_status learn_ports(norn_served *served) {
     NORN_TRY(NORN_TAKE_ARRAY(&served->arena, inputs, &served->input_has_batch));
     NORN_TRY(NORN_TAKE_ARRAY(&served->arena, outputs, &served->output_has_batch));
     served->batches = batch != NULL;
-    for (size_t i = 0; i < inputs; ++i) {
+    for (size_t i = 0; i < inputs; i++) {
         const norn_port *port = norn_plan_input(served->plan, i);
         const norn_package_input *config = norn_package_input_find(&served->config, port->name);
         served->input_has_batch[i] = port_has_batch(port, batch, &elsewhere);
         served->input_is_user[i] = config && config->user && served->input_has_batch[i];
         if (!served->input_has_batch[i]) served->batches = false;
     }
-    for (size_t i = 0; i < outputs; ++i) {
+    for (size_t i = 0; i < outputs; i++) {
         served->output_has_batch[i] =
             port_has_batch(norn_plan_output(served->plan, i), batch, &elsewhere);
         if (!served->output_has_batch[i]) served->batches = false;
     }
     if (elsewhere) served->batches = false;
-    for (uint32_t i = 0; i < served->config.input_count; ++i)
+    for (uint32_t i = 0; i < served->config.input_count; i++)
         if (norn_served_input_find(served, served->config.inputs[i].name) < 0)
             return norn_fail(NORN_INVALID_ARGUMENT, "norn.json: the model has no input '%s'",
                              served->config.inputs[i].name);
@@ -155,7 +153,7 @@ static norn_status learn_ports(norn_served *served) {
 
 static norn_status start_threads(norn_served *served, int32_t count) {
     NORN_TRY(NORN_TAKE_ARRAY(&served->arena, (size_t)count, &served->threads));
-    for (; served->thread_count < count; ++served->thread_count)
+    for (; served->thread_count < count; served->thread_count++)
         if (pthread_create(&served->threads[served->thread_count], NULL, compute_main, served) != 0)
             return norn_fail(NORN_RESOURCE_EXHAUSTED, "cannot start a compute thread");
     return NORN_OK;
@@ -166,7 +164,7 @@ static norn_status warm_up(norn_served *served) {
     norn_instance *instance = NULL;
     norn_status status;
     NORN_TRY(norn_instance_acquire(served->session, 0, &instance));
-    for (size_t i = 0; i < norn_plan_input_count(served->plan); ++i) {
+    for (size_t i = 0; i < norn_plan_input_count(served->plan); i++) {
         norn_view view = {.dtype = norn_plan_input(served->plan, i)->dtype,
                           .rank = norn_plan_input(served->plan, i)->rank};
         void *data;
@@ -177,7 +175,7 @@ static norn_status warm_up(norn_served *served) {
                                norn_plan_input(served->plan, i)->name);
             goto done;
         }
-        for (int32_t d = 0; d < view.rank; ++d) {
+        for (int32_t d = 0; d < view.rank; d++) {
             const int64_t dim = norn_plan_input(served->plan, i)->dims[d];
             view.dims[d] = dim < 0 ? 1 : dim;
         }
@@ -236,7 +234,7 @@ static norn_status create_in(norn_served *served, const char *dir,
 static void destroy(norn_served *served) {
     const norn_alloc alloc = served->alloc;
     if (served->batcher) norn_batcher_stop(served->batcher);
-    for (int32_t i = 0; i < served->thread_count; ++i) pthread_join(served->threads[i], NULL);
+    for (int32_t i = 0; i < served->thread_count; i++) pthread_join(served->threads[i], NULL);
     norn_batcher_destroy(served->batcher);
     norn_session_destroy(served->session);
     if (served->snapshot) norn_snapshot_release(served->snapshot);

@@ -35,7 +35,7 @@ static norn_status open_ports(server_run *run) {
     if (threads <= 0) threads = norn_core_count() / 2;
     if (threads < 1) threads = 1;
     if (threads > IO_MAX) threads = IO_MAX;
-    for (; run->io_count < threads; ++run->io_count) {
+    for (; run->io_count < threads; run->io_count++) {
         norn_io *io = &run->io[run->io_count];
         NORN_TRY(norn_io_init(io, &run->server));
         norn_status status = open_port(run, io, &run->http_port, norn_http_open);
@@ -71,7 +71,6 @@ static norn_status check_port_free(const server_run *run, int32_t port) {
 }
 
 // ---- stopping
-// -----------------------------------------------------------------------------------------
 
 static void on_stop_accepting(evutil_socket_t fd, short what, void *context) {
     (void)fd, (void)what;
@@ -90,7 +89,7 @@ static void drain(server_run *run) {
     const int64_t drain_ms = run->options->drain_ms > 0 ? run->options->drain_ms : 30000;
     const int64_t until_ns = norn_clock_now_ns() + 1000000 * drain_ms;
     const struct timeval now = {0, 0};
-    for (int32_t i = 0; i < run->io_count; ++i)
+    for (int32_t i = 0; i < run->io_count; i++)
         (void)event_base_once(run->io[i].base, -1, EV_TIMEOUT, on_stop_accepting, &run->io[i],
                               &now);
     while (atomic_load(&run->server.in_flight) > 0 && norn_clock_now_ns() < until_ns) sleep_ms(2);
@@ -101,13 +100,13 @@ static void drain(server_run *run) {
 }
 
 static void close_all(server_run *run) {
-    for (int32_t i = 0; i < run->io_count; ++i) norn_io_stop(&run->io[i]);
+    for (int32_t i = 0; i < run->io_count; i++) norn_io_stop(&run->io[i]);
     if (run->server.in_flight > 0)
         return; // compute threads still hold these: the process is about to exit
     norn_repository_close(
         run->server.repository); // joins compute threads: every exchange has its answer now
     run->server.repository = NULL;
-    for (int32_t i = 0; i < run->io_count; ++i) {
+    for (int32_t i = 0; i < run->io_count; i++) {
         norn_http_close(&run->io[i]);
         norn_grpc_close(&run->io[i]);
         norn_io_deinit(&run->io[i]);
@@ -141,7 +140,7 @@ norn_status norn_serve(const norn_serve_options *options, norn_alloc alloc) {
     NORN_TRY_DONE(norn_repository_open(options->repository, &options->models, alloc,
                                        &run->server.repository));
     NORN_TRY_DONE(open_ports(run));
-    for (int32_t i = 0; i < run->io_count; ++i) NORN_TRY_DONE(norn_io_start(&run->io[i]));
+    for (int32_t i = 0; i < run->io_count; i++) NORN_TRY_DONE(norn_io_start(&run->io[i]));
     norn_log(NORN_LOG_INFO, "serving '%s': HTTP on port %d, gRPC on %d, metrics on %d",
              options->repository, (int)run->http_port, (int)run->grpc_port, (int)run->metrics_port);
     (void)sigwait(&signals, &signal_number);

@@ -29,7 +29,6 @@ static char *row_at(const host_tier *tier, uint64_t row) {
 }
 
 // ---- lookup
-// --------------------------------------------------------------------------------------
 
 static void find(const host_tier *tier, const int64_t *keys, int64_t count, uint64_t *found) {
     if (!tier->dense) {
@@ -64,7 +63,6 @@ static norn_status lookup(norn_tier *self, const int64_t *keys, int64_t count, c
 }
 
 // ---- insert
-// --------------------------------------------------------------------------------------
 
 static norn_status add_chunk(host_tier *tier) {
     void *memory;
@@ -108,7 +106,6 @@ static norn_status insert(norn_tier *self, const int64_t *keys, int64_t count, c
 }
 
 // ---- life
-// ----------------------------------------------------------------------------------------
 
 static void stat(const norn_tier *self, norn_tier_stat *out) {
     const host_tier *tier = (const host_tier *)(const void *)self;

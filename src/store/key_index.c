@@ -30,7 +30,6 @@ static inline uint8_t tag_of(uint64_t hash) {
 }
 
 // ---- making
-// --------------------------------------------------------------------------------------
 
 static norn_status take(norn_key_index *index, uint64_t groups, norn_alloc alloc) {
     size_t slots, bytes;
@@ -71,7 +70,6 @@ size_t norn_key_index_bytes(const norn_key_index *index) {
 }
 
 // ---- adding
-// --------------------------------------------------------------------------------------
 
 /// Put a key that is not there into the first free slot of its probe sequence.
 static void put(norn_key_index *index, int64_t key, uint64_t row) {
@@ -138,7 +136,6 @@ norn_status norn_key_index_add(norn_key_index *index, int64_t key, uint64_t *row
 }
 
 // ---- finding
-// -------------------------------------------------------------------------------------
 
 /// A key costs two cache misses, its tags and its slot. Over a batch these overlap: tags are asked
 /// for first, then the slot that most likely holds the key, then keys are compared.

@@ -23,7 +23,6 @@ typedef struct store_snapshot {
 } store_snapshot;
 
 // ---- store
-// ---------------------------------------------------------------------------------------
 
 norn_status norn_store_create(norn_alloc alloc, norn_store **out) {
     norn_store *store;
@@ -82,7 +81,6 @@ static norn_status make_room(norn_store *store, size_t more) {
 }
 
 // ---- folders
-// -------------------------------------------------------------------------------------
 
 typedef struct opened {
     norn_table **tables;
@@ -148,7 +146,6 @@ norn_status norn_store_open_dir(norn_store *store, const char *dir) {
 }
 
 // ---- snapshots
-// -----------------------------------------------------------------------------------
 
 static store_snapshot *snapshot_of(const norn_snapshot *self) {
     return (store_snapshot *)(uintptr_t)self;

@@ -13,7 +13,6 @@ typedef struct tensors {
 } tensors;
 
 // ---- checks
-// --------------------------------------------------------------------------------------
 
 static norn_status bad_tensor(const norn_table *table, const char *tensor, const norn_view *view,
                               const char *wanted) {
@@ -50,7 +49,6 @@ static norn_status check(const norn_table *table, const tensors *t) {
 }
 
 // ---- rows
-// ----------------------------------------------------------------------------------------
 
 /// int8 rows with each its scale behind it, as lookups want them.
 static norn_status pack_rows(norn_table *table, const tensors *t) {
@@ -111,7 +109,6 @@ static norn_status fill(norn_table *table, const tensors *t) {
 }
 
 // ---- life
-// ----------------------------------------------------------------------------------------
 
 static void destroy(norn_table *table) {
     norn_tier_close(table->tier);

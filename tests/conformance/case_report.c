@@ -57,7 +57,6 @@ bool case_write_expected(const char *path, const node_case *cases, size_t count)
 }
 
 // ---- docs
-// ----------------------------------------------------------------------------------------
 
 /// A cell of a table: no bars, no line breaks.
 static void put_cell(FILE *file, const char *text) {

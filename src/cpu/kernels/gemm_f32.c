@@ -193,7 +193,6 @@ static gemm_job gemm_cut(const norn_gemm_f32 *gemm, int32_t threads) {
 }
 
 // ---- few columns
-// ----------------------------------------------------------------------------------
 
 /// Up to THIN_COLUMNS columns of at most THIN_DEPTH elements; THIN_ROWS rows of A stay in the cache
 /// from one column to the next.

@@ -8,7 +8,6 @@
 #include <math.h>
 
 // ---- epilogues
-// ------------------------------------------------------------------------------------
 
 /// The forms that micro-kernels do in registers: (acc + bias), then a lower bound.
 typedef struct register_form {
@@ -122,7 +121,6 @@ static void finish_gemm(const norn_gemm_f32 *gemm, int64_t m0, int64_t m1, int64
 }
 
 // ---- the product
-// ----------------------------------------------------------------------------------
 
 /// Rows of A from which packing a dynamic B pays.
 enum { PACK_ROWS_MIN = 24 };

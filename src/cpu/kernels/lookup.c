@@ -70,7 +70,6 @@ __attribute__((format(printf, 3, 4))) static void fail_once(lookup_job *job, nor
 }
 
 // ---- rows
-// -----------------------------------------------------------------------------------------
 
 /// Element i of a table's row as float32. I8 rows end in their float32 scale.
 static float i8_scale(const norn_table_binding *table, const void *row) {
@@ -163,7 +162,6 @@ static void ring_push(lookup_ring *ring, const lookup_item *item) {
 }
 
 // ---- keys
-// -----------------------------------------------------------------------------------------
 
 static int64_t integer_at(norn_dtype dtype, const void *data, int64_t index) {
     if (dtype == NORN_I64) return ((const int64_t *)data)[index];
@@ -299,7 +297,6 @@ static void lookup_range(void *context, int64_t begin, int64_t end, int32_t work
 }
 
 // ---- binding
-// --------------------------------------------------------------------------------------
 
 static norn_status check_offsets(const norn_call *call, const lookup_column *column, int64_t batch,
                                  const norn_view *offsets) {

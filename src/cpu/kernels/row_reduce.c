@@ -26,7 +26,6 @@ typedef struct reduce_job {
 } reduce_job;
 
 // ---- accumulators: a value is folded in as double or as (u)int64
-// -----------------------------------
 
 typedef union reduce_cell {
     double f;
@@ -182,7 +181,6 @@ static void set_cells(const reduce_job *job, reduce_cell *cells, int64_t count) 
 }
 
 // ---- walking
-// --------------------------------------------------------------------------------------
 
 /// Byte offset of each load at flat index `flat` of the dims [0, rank) of a group.
 static void add_offsets(const norn_tile_nest *nest, int32_t rank, int64_t flat,
@@ -287,7 +285,6 @@ static void reduce_columns(void *context, int64_t begin, int64_t end, int32_t wo
 }
 
 // ---- binding
-// --------------------------------------------------------------------------------------
 
 typedef struct reduce_shape {
     int32_t rank, outer, reduced, inner; ///< counts of loop dims

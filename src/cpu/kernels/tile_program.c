@@ -12,7 +12,6 @@ enum { SLOT_BYTES_MAX = NORN_TILE_REGISTER_MAX * TILE_ELEMS_MIN * 8 };
 _Static_assert((int)SLOT_BYTES_MAX >= (int)SLOT_BYTES_TOTAL, "the larger bounds the buffer");
 
 // ---- compiling
-// ------------------------------------------------------------------------------------
 
 static const uint8_t arity[NORN_SCALAR_COUNT] = {
 #define NORN_SCALAR(name, arity, c_expression) [NORN_SCALAR_##name] = arity,
@@ -221,7 +220,6 @@ void norn_tile_strides(const norn_scalar_load *load, int32_t rank, const int64_t
 }
 
 // ---- running
-// --------------------------------------------------------------------------------------
 
 /// Registers of a plane: where each is for the tile at hand.
 typedef struct tile_state {

@@ -48,7 +48,6 @@
     }
 
 // ---- comparisons: of every type, to bool
-// ----------------------------------------------------------
 
 #define COMPARE(s, T)                 \
     LOOP2(eq_##s, T, uint8_t, a == b) \
@@ -62,7 +61,6 @@
     [NORN_SCALAR_LE] = le_##s, [NORN_SCALAR_GT] = gt_##s, [NORN_SCALAR_GE] = ge_##s
 
 // ---- floating point
-// -------------------------------------------------------------------------------
 
 #define FLOATING(s, T, F)                                                \
     static inline T mod_of_##s(T a, T b) { /* the sign of the divisor */ \

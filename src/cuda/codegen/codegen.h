@@ -40,7 +40,6 @@ bool norn_cuda_program_supported(const norn_scalar_program *program);
 bool norn_cuda_program_dynamic(const norn_scalar_program *program);
 
 // ---- printing
-// ------------------------------------------------------------------------------------
 const char *norn_cuda_storage_type(norn_dtype dtype); ///< NULL: no CUDA form
 const char *norn_cuda_register_type(norn_dtype dtype);
 void norn_cuda_print_prelude(norn_buffer *out);
@@ -60,7 +59,6 @@ norn_status norn_cuda_row_reduce_source(const norn_step_spec *spec,
                                         norn_buffer *source) NORN_NODISCARD;
 
 // ---- compiling and loading
-// -----------------------------------------------------------------------
 /// NVRTC; INTERNAL holds its first error line.
 norn_status norn_cuda_compile(const char *source, int32_t sm, norn_alloc alloc,
                               norn_span *code) NORN_NODISCARD;
@@ -77,7 +75,6 @@ cudaError_t norn_cuda_module_launch(cudaKernel_t kernel, uint32_t blocks, uint32
                                     norn_cuda_generated_args *args, cudaStream_t stream);
 
 // ---- pointwise programs as prepared state, also of GEMM epilogues
-// ---------------------------------
 typedef struct norn_cuda_pointwise_state {
     norn_cuda_module module;
     cudaKernel_t flat_v4, flat_v1, rows_v4, rows_v1, dynamic; ///< NULL: not generated

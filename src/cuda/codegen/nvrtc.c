@@ -76,7 +76,6 @@ norn_status norn_cuda_compile(const char *source, int32_t sm, norn_alloc alloc, 
 }
 
 // ---- loading
-// -------------------------------------------------------------------------------------
 norn_status norn_cuda_module_load(const norn_cuda_device *device, norn_span code,
                                   norn_cuda_module *module) {
     code_header header;

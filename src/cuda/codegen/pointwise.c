@@ -4,7 +4,6 @@
 #include <string.h>
 
 // ---- printing
-// ------------------------------------------------------------------------------------
 typedef struct variant {
     const char *name;
     bool rows;    ///< stores have a row stride
@@ -140,7 +139,6 @@ norn_status norn_cuda_pointwise_source(const norn_scalar_program *program, int32
 }
 
 // ---- compiling
-// -----------------------------------------------------------------------------------
 bool norn_cuda_pointwise_supports(const norn_step_spec *spec) {
     const norn_region *region = spec->region;
     if (!norn_cuda_program_supported(&region->pointwise.program)) return false;
@@ -163,7 +161,6 @@ norn_status norn_cuda_pointwise_codegen(norn_cuda_device *device, const norn_ste
 }
 
 // ---- state
-// ---------------------------------------------------------------------------------------
 norn_status norn_cuda_pointwise_load(const norn_cuda_device *device, norn_span code,
                                      const norn_scalar_program *program, int32_t rank,
                                      norn_cuda_pointwise_state *state) {
@@ -201,7 +198,6 @@ void norn_cuda_pointwise_unprepare(norn_cuda_device *device, void *memory) {
 }
 
 // ---- launching
-// -----------------------------------------------------------------------------------
 static bool aligned(const void *pointer, norn_dtype dtype) {
     size_t bytes = norn_dtype_bits(dtype) / 8 * 4;
     return ((uintptr_t)pointer & ((bytes < 16 ? bytes : 16) - 1)) == 0;

@@ -68,7 +68,6 @@ static norn_dtype accumulator_dtype(norn_dtype dtype) {
 }
 
 // ---- printing
-// ------------------------------------------------------------------------------------
 static const char *combine(norn_reduce_kind kind) {
     switch (kind) {
     case NORN_REDUCE_SUM:
@@ -244,7 +243,6 @@ norn_status norn_cuda_row_reduce_source(const norn_step_spec *spec, norn_buffer 
 }
 
 // ---- compiling and preparing
-// ---------------------------------------------------------------------
 bool norn_cuda_row_reduce_supports(const norn_step_spec *spec) {
     const norn_row_reduce_region *region = &((const norn_region *)spec->region)->row_reduce;
     for (uint32_t i = 0; i < spec->out_count; i++)
@@ -289,7 +287,6 @@ void norn_cuda_row_reduce_unprepare(norn_cuda_device *device, void *memory) {
 }
 
 // ---- launching
-// -----------------------------------------------------------------------------------
 static void fill_operands(norn_call *call, const norn_row_reduce_region *region,
                           norn_cuda_generated_args *args) {
     uint32_t first = prologue_loads(region);

@@ -3,7 +3,6 @@
 #include "cuda/kernels/gemm_kernels.h"
 
 // ---- packing
-// -------------------------------------------------------------------------------------
 static __global__ void pack(const float *b, int transposed, int n, int k, int packed_k,
                             float *packed) {
     const int64_t total = (int64_t)n * packed_k;
@@ -52,7 +51,6 @@ extern "C" cudaError_t norn_cuda_gemm_pad_launch(const float *a, int64_t lda, in
 }
 
 // ---- a warp a column
-// -----------------------------------------------------------------------------
 static __device__ __forceinline__ float4 load_row(const float *row, int at, int k, bool aligned) {
     if (aligned && at + 4 <= k) return *(const float4 *)(row + at);
     float4 v = {0, 0, 0, 0};
@@ -132,7 +130,6 @@ extern "C" cudaError_t norn_cuda_gemm_dot_launch(const norn_cuda_gemm_args *p,
 }
 
 // ---- short sums
-// ----------------------------------------------------------------------------------
 enum { THIN_ROWS = 16 };
 
 /// A thread keeps four columns of b in registers and walks over THIN_ROWS rows of a.

@@ -19,7 +19,6 @@ static __device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4]
 }
 
 // ---- tf32
-// ----------------------------------------------------------------------------------------
 enum { WARPS = 4, GRAM = 33, CHUNKS = 4 }; // CHUNKS of 16 k in flight
 
 /// A warp a sample; SPLIT: a block a sample, its warps sharing k. X X^T needs one set of fragments:
@@ -112,7 +111,6 @@ extern "C" cudaError_t norn_cuda_dot_tf32_launch(const args *p, cudaStream_t str
 }
 
 // ---- exact
-// ---------------------------------------------------------------------------------------
 enum { EXACT_THREADS = 128 };
 
 /// Of one tile, the sums of this thread's share of k: every fourth run of `STEP`.
@@ -214,7 +212,6 @@ extern "C" cudaError_t norn_cuda_dot_exact_launch(const args *p, cudaStream_t st
 }
 
 // ---- FM
-// ------------------------------------------------------------------------------------------
 static __global__ void __launch_bounds__(256) fm(const __grid_constant__ args p) {
     const int64_t total = p.batch * p.dim;
     norn_let_next_start();

@@ -13,7 +13,6 @@ enum { THREADS = 256, RUN = 4 }; // rows in flight a group of lanes
 typedef norn_cuda_lookup_column column;
 
 // ---- elements
-// ------------------------------------------------------------------------------------
 /// What 16 bytes (or one element) of a row are as floats; `scale` is that of int8 rows.
 template <int ROW, bool WIDE> struct piece;
 template <> struct piece<NORN_CUDA_ROW_F32, true> {
@@ -98,7 +97,6 @@ static __device__ __forceinline__ void put(float *out, const float (&x)[COUNT]) 
 }
 
 // ---- keys
-// ----------------------------------------------------------------------------------------
 static __device__ __forceinline__ int64_t integer_at(const void *data, bool narrow, int64_t index) {
     return narrow ? (int64_t)((const int *)data)[index] : ((const int64_t *)data)[index];
 }
@@ -158,7 +156,6 @@ static __device__ __forceinline__ void read_piece(const char *row, float scale, 
 }
 
 // ---- a column
-// ------------------------------------------------------------------------------------
 /// Rows as they are, one or several a batch row.
 template <int ROW, bool WIDE>
 static __device__ __forceinline__ void copy_rows(const norn_cuda_lookup_args &p, const column &c) {

@@ -71,7 +71,6 @@ extern "C" cudaError_t norn_cuda_softmax_launch(const norn_cuda_softmax_args *p,
 }
 
 // ---- norms
-// ---------------------------------------------------------------------------------------
 static __global__ void __launch_bounds__(256) norm(const __grid_constant__ norn_cuda_norm_args p) {
     const int lane = threadIdx.x % 32;
     norn_let_next_start();

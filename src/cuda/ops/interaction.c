@@ -28,7 +28,6 @@ bool norn_cuda_interaction_supports(const norn_step_spec *spec) {
 }
 
 // ---- pairs
-// ---------------------------------------------------------------------------------------
 static uint16_t pair_of(int64_t i, int64_t j) {
     return (uint16_t)(i > j ? i * 256 + j : j * 256 + i);
 }
@@ -93,7 +92,6 @@ void norn_cuda_interaction_unprepare(norn_cuda_device *device, void *memory) {
 }
 
 // ---- launching
-// -----------------------------------------------------------------------------------
 /// Elements of one sample in `view`.
 static int64_t width_of(const norn_view *view) {
     return norn_dims_product(view->dims, 1, view->rank);

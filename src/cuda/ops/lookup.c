@@ -53,7 +53,6 @@ void norn_cuda_lookup_unprepare(norn_cuda_device *device, void *state) {
 }
 
 // ---- descriptors
-// ---------------------------------------------------------------------------------
 static bool row_kind(norn_dtype dtype, uint8_t *row, int64_t *bytes) {
     switch ((int)dtype) {
     case NORN_F32:

@@ -6,7 +6,6 @@
 #include <string.h>
 
 // ---- copies
-// --------------------------------------------------------------------------------------
 void norn_cuda_dense_strides(int32_t rank, const int64_t *dims, int64_t *strides) {
     int64_t step = 1;
     for (int32_t d = rank - 1; d >= 0; d--) {
@@ -91,7 +90,6 @@ norn_status norn_cuda_move_run(norn_call *call, norn_cuda_move *moves, uint32_t 
 }
 
 // ---- operators
-// -----------------------------------------------------------------------------------
 static int32_t element_bytes(norn_dtype dtype) {
     uint32_t bits = norn_dtype_bits(dtype);
     return dtype != NORN_STRING &&
@@ -223,7 +221,6 @@ norn_status norn_cuda_tile(norn_call *call) {
 }
 
 // ---- Slice
-// ---------------------------------------------------------------------------------------
 typedef struct slice_state {
     uint32_t count;
     int64_t start[NORN_MAX_RANK], axis[NORN_MAX_RANK], step[NORN_MAX_RANK];

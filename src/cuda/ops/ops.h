@@ -5,7 +5,6 @@
 #include "cuda/backend.h"
 
 // ---- regions
-// -------------------------------------------------------------------------------------
 bool norn_cuda_lookup_supports(const norn_step_spec *spec);
 norn_status norn_cuda_lookup_prepare(norn_cuda_device *device, const norn_step_spec *spec,
                                      void **state);
@@ -16,7 +15,6 @@ norn_status norn_cuda_interaction_prepare(norn_cuda_device *device, const norn_s
 void norn_cuda_interaction_unprepare(norn_cuda_device *device, void *state);
 
 // ---- operators
-// -----------------------------------------------------------------------------------
 bool norn_cuda_move_supports(const norn_step_spec *spec);
 bool norn_cuda_tile_supports(const norn_step_spec *spec);
 bool norn_cuda_slice_supports(const norn_step_spec *spec);
@@ -45,7 +43,6 @@ bool norn_cuda_constant_ints(const norn_step_spec *spec, uint32_t input, int64_t
                              uint32_t most, uint32_t *count);
 
 // ---- copies between strided layouts
-// --------------------------------------------------------------
 /// Element i of the loop goes from src + i . src_stride to dst + i . dst_stride. Strides in
 /// elements.
 typedef struct norn_cuda_move {

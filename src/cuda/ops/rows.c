@@ -86,7 +86,6 @@ norn_status norn_cuda_batch_norm(norn_call *call) {
 }
 
 // ---- Reduce*
-// -------------------------------------------------------------------------------------
 typedef struct reduce_state {
     int32_t kind, type;
     bool reduced[NORN_MAX_RANK];

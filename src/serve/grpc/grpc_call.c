@@ -29,11 +29,11 @@ bool norn_grpc_timeout(norn_span text, int64_t *ns) {
                  {'m', 1000000},       {'u', 1000},        {'n', 1}};
     int64_t number = 0;
     if (text.count < 2 || text.count > 9) return false; // at most 8 digits
-    for (size_t i = 0; i + 1 < text.count; ++i) {
+    for (size_t i = 0; i + 1 < text.count; i++) {
         if (text.bytes[i] < '0' || text.bytes[i] > '9') return false;
         number = 10 * number + (text.bytes[i] - '0');
     }
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; ++i)
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
         if (units[i].unit == (char)text.bytes[text.count - 1])
             return !__builtin_mul_overflow(number, units[i].ns, ns);
     return false;
@@ -47,7 +47,7 @@ static void answer(norn_grpc_call *call, norn_status status) {
     call->answered = true;
     if (status == NORN_OK) {
         const size_t count = call->response.count - PREFIX_BYTES;
-        for (int i = 0; i < 4; ++i) call->response.bytes[1 + i] = (uint8_t)(count >> (24 - 8 * i));
+        for (int i = 0; i < 4; i++) call->response.bytes[1 + i] = (uint8_t)(count >> (24 - 8 * i));
     }
     call->send(call);
 }
@@ -76,7 +76,7 @@ static norn_status message_of(norn_grpc_call *call, norn_span *message) {
     NORN_TRY(norn_buffer_status(request));
     if (request->count < PREFIX_BYTES)
         return norn_fail(NORN_INVALID_ARGUMENT, "the request has no message");
-    for (int i = 1; i < PREFIX_BYTES; ++i) count = count << 8 | request->bytes[i];
+    for (int i = 1; i < PREFIX_BYTES; i++) count = count << 8 | request->bytes[i];
     if (count != request->count - PREFIX_BYTES)
         return norn_fail(NORN_INVALID_ARGUMENT, "the message says it has %zu bytes, %zu came",
                          count, request->count - PREFIX_BYTES);
@@ -85,7 +85,6 @@ static norn_status message_of(norn_grpc_call *call, norn_span *message) {
 }
 
 // ---- inference
-// ----------------------------------------------------------------------------------------
 
 static void finish_infer(norn_exchange *exchange) {
     norn_grpc_call *call = (norn_grpc_call *)exchange;
@@ -132,7 +131,6 @@ static void run_infer(norn_grpc_call *call, norn_span message) {
 }
 
 // ---- the other methods
-// --------------------------------------------------------------------------------
 
 typedef struct method_call {
     norn_grpc_call *call;
@@ -262,7 +260,7 @@ static norn_status run_method(norn_grpc_call *call, norn_span message) {
     norn_status status = NORN_OK;
     method_call method = {call, call->exchange.io->server, &call->response, "", ""};
     norn_arena_init(&arena, method.server->alloc, 256);
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; ++i) {
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
         if (strcmp(methods[i].path, call->path) != 0) continue;
         NORN_TRY_DONE(norn_kserve_decode_names(message, &arena, &method.first, &method.second));
         NORN_TRY_DONE(methods[i].run(&method));
@@ -275,7 +273,6 @@ done:
 }
 
 // ---- loading and unloading: answered by the loader thread
-// -----------------------------------------------
 
 static void finish_load(norn_exchange *exchange) {
     norn_grpc_call *call = (norn_grpc_call *)exchange;

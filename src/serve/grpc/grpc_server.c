@@ -55,7 +55,6 @@ struct grpc_connection {
 static void connection_destroy(grpc_connection *connection);
 
 // ---- output
-// -------------------------------------------------------------------------------------------
 
 /// Move frames from nghttp2 to the socket's buffer. False: the connection is done for.
 static bool flush(grpc_connection *connection) {
@@ -82,7 +81,7 @@ static nghttp2_nv header(const char *name, const char *value) {
 /// grpc-message: printable ASCII but '%' as it is, the rest percent-encoded.
 static void encode_message(const char *text, char out[1600]) {
     size_t used = 0;
-    for (const unsigned char *c = (const unsigned char *)text; *c && used + 4 < 1600; ++c) {
+    for (const unsigned char *c = (const unsigned char *)text; *c && used + 4 < 1600; c++) {
         if (*c >= 0x20 && *c <= 0x7e && *c != '%') {
             out[used++] = (char)*c;
         } else {
@@ -128,7 +127,6 @@ static int submit_answer(grpc_stream *stream) {
 }
 
 // ---- streams
-// ------------------------------------------------------------------------------------------
 
 static void stream_destroy(grpc_stream *stream) {
     const norn_alloc alloc = stream->call.request.alloc;
@@ -250,7 +248,6 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
 }
 
 // ---- connections
-// --------------------------------------------------------------------------------------
 
 static void connection_destroy(grpc_connection *connection) {
     grpc_listener *listener = connection->listener;

@@ -51,7 +51,7 @@ void norn_http_compress(struct evhttp_request *request, norn_buffer *body) {
     const char *accept =
         evhttp_find_header(evhttp_request_get_input_headers(request), "Accept-Encoding");
     if (!accept || body->count < COMPRESS_MIN) return;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; ++i) {
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         norn_buffer packed;
         if (!takes(accept, names[i]) || !norn_inflate_knows(names[i])) continue;
         norn_buffer_init(&packed, body->alloc);

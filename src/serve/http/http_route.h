@@ -29,7 +29,6 @@ typedef struct norn_http_exchange {
 } norn_http_exchange;
 
 // ---- http_server.c: answers
-// ---------------------------------------------------------------------------
 int norn_http_code(norn_status status);
 void norn_http_set_header(struct evhttp_request *request, const char *name, const char *value);
 /// Send `body`, which is taken, whose bytes are handed over without a copy unless the client asks
@@ -49,7 +48,6 @@ norn_http_exchange *norn_http_exchange_create(const norn_http_route *route,
 void norn_http_exchange_destroy(norn_http_exchange *exchange);
 
 // ---- http_encoding.c
-// ------------------------------------------------------------------------------------
 /// The request's body as one span, decompressed into *room where Content-Encoding says so. Without
 /// compression it aliases the request, which lives until the answer is sent. Errors
 /// INVALID_ARGUMENT: damaged; RESOURCE_EXHAUSTED: it grows over max_request_bytes;
@@ -61,7 +59,6 @@ norn_status norn_http_body(const norn_http_route *route, norn_buffer *room,
 void norn_http_compress(struct evhttp_request *request, norn_buffer *body);
 
 // ---- endpoints
-// ------------------------------------------------------------------------------------------
 void norn_http_infer(const norn_http_route *route, const char *name, const char *version);
 /// /v2/models/NAME[/versions/V][/ready|config|stats]; false: not one of these. Answers itself
 /// otherwise.

@@ -99,7 +99,7 @@ static bool parse_path(norn_http_route *route) {
     const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
     char *out = route->text;
     if (!path || path[0] != '/' || strlen(path) >= sizeof route->text) return false;
-    for (uint32_t i = 0; i <= NORN_HTTP_SEGMENTS_MAX; ++i) route->segment[i] = "";
+    for (uint32_t i = 0; i <= NORN_HTTP_SEGMENTS_MAX; i++) route->segment[i] = "";
     while (*path == '/') {
         const char *begin = ++path;
         while (*path && *path != '/') ++path;
@@ -107,7 +107,7 @@ static bool parse_path(norn_http_route *route) {
         if (route->count == NORN_HTTP_SEGMENTS_MAX - 2)
             return false; // "" must follow whatever is looked at
         route->segment[route->count++] = out;
-        for (const char *c = begin; c < path; ++c) {
+        for (const char *c = begin; c < path; c++) {
             unsigned int byte;
             if (*c == '%' && path - c > 2 && sscanf(c + 1, "%2x", &byte) == 1 && byte) {
                 *out++ = (char)byte;

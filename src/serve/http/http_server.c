@@ -43,7 +43,6 @@ int norn_http_code(norn_status status) {
 }
 
 // ---- sending
-// ----------------------------------------------------------------------------------------
 
 static void free_sent(const void *data, size_t count, void *context) {
     norn_buffer *buffer = context;
@@ -108,7 +107,6 @@ void norn_http_send_empty(const norn_http_route *route, bool good) {
 }
 
 // ---- requests that wait
-// -------------------------------------------------------------------------------
 
 norn_http_exchange *norn_http_exchange_create(const norn_http_route *route,
                                               void (*finish)(norn_exchange *exchange)) {
@@ -136,7 +134,6 @@ void norn_http_exchange_destroy(norn_http_exchange *exchange) {
 }
 
 // ---- life
-// -------------------------------------------------------------------------------------------
 
 typedef struct http_listener {
     struct evhttp *http;

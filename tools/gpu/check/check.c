@@ -27,7 +27,6 @@ int64_t check_below(checker *k, int64_t limit) {
 }
 
 // ---- cases
-// ---------------------------------------------------------------------------------------
 void check_init(check_case *c, uint16_t op, const char *format, ...) {
     va_list arguments;
     memset(c, 0, sizeof *c);
@@ -89,7 +88,6 @@ void check_attr_ints(check_case *c, const char *name, const int64_t *values, uin
 }
 
 // ---- guarded device buffers
-// ----------------------------------------------------------------------
 typedef struct guarded {
     char *base;
     size_t bytes; ///< between the guards
@@ -143,7 +141,6 @@ static norn_status take_scratch(norn_call *call, size_t bytes, void **out) {
 const norn_call_host check_host = {.scratch = take_scratch};
 
 // ---- running
-// -------------------------------------------------------------------------------------
 typedef struct running {
     guarded in[CHECK_INPUTS], out[CHECK_OUTPUTS];
     norn_view in_views[CHECK_INPUTS], out_views[CHECK_OUTPUTS];

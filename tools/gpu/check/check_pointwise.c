@@ -152,7 +152,6 @@ void check_pointwise(checker *k) {
 }
 
 // ---- row reduce
-// ----------------------------------------------------------------------------------
 static double reduce(norn_reduce_kind kind, double x, double y) {
     switch (kind) {
     case NORN_REDUCE_SUM:
