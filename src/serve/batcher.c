@@ -70,16 +70,16 @@ norn_status norn_batcher_put(norn_batcher *batcher, norn_infer *infer) {
     return status;
 }
 
-/// Move requests whose deadline has passed from the queue to *expired.
-static void drop_expired(norn_batcher *batcher, int64_t now_ns, norn_infer **expired) {
+/// Move requests that are over from the queue to *over.
+static void drop_over(norn_batcher *batcher, int64_t now_ns, norn_infer **over) {
     norn_infer **link = &batcher->head, *last = NULL;
     int64_t count = batcher->count;
     while (*link) {
         norn_infer *infer = *link;
-        if (infer->deadline_ns && infer->deadline_ns <= now_ns) {
+        if (norn_infer_is_over(infer, now_ns)) {
             *link = infer->next;
-            infer->next = *expired;
-            *expired = infer;
+            infer->next = *over;
+            *over = infer;
             --count;
         } else {
             last = infer;
@@ -119,14 +119,14 @@ static norn_infer *cut_batch(norn_batcher *batcher) {
     return first;
 }
 
-norn_infer *norn_batcher_take(norn_batcher *batcher, norn_infer **expired) {
+norn_infer *norn_batcher_take(norn_batcher *batcher, norn_infer **over) {
     norn_infer *batch = NULL;
-    *expired = NULL;
+    *over = NULL;
     pthread_mutex_lock(&batcher->mutex);
     for (;;) {
         const int64_t now_ns = norn_clock_now_ns();
-        drop_expired(batcher, now_ns, expired);
-        if (*expired) break; // answer them before waiting for anything
+        drop_over(batcher, now_ns, over);
+        if (*over) break; // answer them before waiting for anything
         if (!batcher->head) {
             if (batcher->stopped) break;
             pthread_cond_wait(&batcher->arrived, &batcher->mutex);

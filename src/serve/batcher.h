@@ -23,10 +23,10 @@ void norn_batcher_destroy(norn_batcher *batcher); ///< the queue must be empty
 /// Errors RESOURCE_EXHAUSTED: the queue is full; UNAVAILABLE: stopped. Then the request stays the
 /// caller's.
 norn_status norn_batcher_put(norn_batcher *batcher, norn_infer *infer) NORN_NODISCARD;
-/// Blocks for the next batch: a list through `next`. NULL when stopped and empty. Requests whose
-/// deadline has passed come out in `*expired` instead (the list may be empty while *expired is
-/// not).
-norn_infer *norn_batcher_take(norn_batcher *batcher, norn_infer **expired);
+/// Blocks for the next batch: a list through `next`. NULL when stopped and empty. Requests that are
+/// over (cancelled, or past their deadline) come out in `*over` instead, with their status set; the
+/// list may be empty while *over is not.
+norn_infer *norn_batcher_take(norn_batcher *batcher, norn_infer **over);
 /// Refuse new requests; takers drain what is queued, then get NULL.
 void norn_batcher_stop(norn_batcher *batcher);
 int64_t norn_batcher_pending(const norn_batcher *batcher);

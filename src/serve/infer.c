@@ -24,6 +24,22 @@ void norn_infer_destroy(norn_infer *infer) {
     norn_free(alloc, infer);
 }
 
+void norn_infer_cancel(norn_infer *infer) {
+    atomic_store_explicit(&infer->cancelled, true, memory_order_relaxed);
+}
+
+bool norn_infer_is_over(norn_infer *infer, int64_t now_ns) {
+    if (atomic_load_explicit(&infer->cancelled, memory_order_relaxed)) {
+        norn_infer_fail(infer, norn_fail(NORN_CANCELLED, "the client has gone"));
+        return true;
+    }
+    if (infer->deadline_ns == 0 || infer->deadline_ns > now_ns) return false;
+    norn_infer_fail(infer, norn_fail(NORN_DEADLINE_EXCEEDED,
+                                     "the deadline passed %lld us after the request came",
+                                     (long long)((now_ns - infer->times.arrival_ns) / 1000)));
+    return true;
+}
+
 void norn_infer_fail(norn_infer *infer, norn_status status) {
     infer->status = status;
     (void)snprintf(infer->message, sizeof infer->message, "%s", norn_message());

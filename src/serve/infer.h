@@ -13,6 +13,7 @@
 #include "norn/plan.h"
 #include "norn/session.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 typedef struct norn_served norn_served; ///< one version of one model, ready to run: served.h
@@ -48,9 +49,10 @@ struct norn_infer {
     bool binary_outputs;        ///< HTTP: outputs that the client did not name are binary
     norn_infer_output *outputs; ///< wanted; all when the client named none (after admission)
     uint32_t output_count;
-    int64_t rows;        ///< batch rows; 1 when the model has no batch dimension
-    uint64_t join_key;   ///< requests with the same key can be one batch; 0: runs alone
-    int64_t deadline_ns; ///< CLOCK_MONOTONIC; 0: none
+    int64_t rows;           ///< batch rows; 1 when the model has no batch dimension
+    uint64_t join_key;      ///< requests with the same key can be one batch; 0: runs alone
+    int64_t deadline_ns;    ///< CLOCK_MONOTONIC; 0: none
+    _Atomic bool cancelled; ///< nobody waits for the answer any more: norn_infer_cancel
     norn_infer_times times;
     norn_status status;
     char message[512];
@@ -61,6 +63,12 @@ struct norn_infer {
 
 norn_status norn_infer_create(norn_alloc alloc, norn_infer **out) NORN_NODISCARD;
 void norn_infer_destroy(norn_infer *infer); ///< releases the model; takes NULL
+/// Nobody waits for the answer any more. A request that has not begun to run, or has pieces left to
+/// run, ends with CANCELLED; one whose answer is already made ends as it would have. `done` is
+/// called once either way. Any thread, as long as the request lives.
+void norn_infer_cancel(norn_infer *infer);
+/// Should the request not be run (any more)? Records why in it: cancelled, or past its deadline.
+bool norn_infer_is_over(norn_infer *infer, int64_t now_ns);
 /// Record the thread's last failure in the request.
 void norn_infer_fail(norn_infer *infer, norn_status status);
 

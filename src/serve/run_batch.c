@@ -112,10 +112,12 @@ static norn_status run_slices(norn_served *served, norn_instance *instance,
     return NORN_OK;
 }
 
-/// A request alone, in pieces of max_rows when it is larger.
+/// A request alone, in pieces of max_rows when it is larger; the rest is not run for a client that
+/// has gone.
 static norn_status run_alone(norn_served *served, norn_instance *instance, norn_infer *infer) {
     int64_t begin = 0;
     do {
+        if (norn_infer_is_over(infer, norn_clock_now_ns())) return infer->status;
         const int64_t left = infer->rows - begin;
         const bool split = served->batches && left > served->max_rows;
         const batch_slice slice = {infer, begin, split ? served->max_rows : left};
@@ -164,7 +166,7 @@ void norn_run_batch(norn_served *served, norn_infer *batch) {
     forget_results(batch);
     for (norn_infer *infer = batch; infer; infer = infer->next) {
         status = run_alone(served, instance, infer);
-        if (status != NORN_OK) norn_infer_fail(infer, status);
+        if (status != NORN_OK && infer->status == NORN_OK) norn_infer_fail(infer, status);
     }
     norn_instance_release(instance);
 }

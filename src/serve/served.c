@@ -44,18 +44,13 @@ static void finish_all(norn_served *served, norn_infer *list) {
 static void *compute_main(void *context) {
     norn_served *served = context;
     for (;;) {
-        norn_infer *expired, *batch = norn_batcher_take(served->batcher, &expired);
-        if (!batch && !expired) return NULL;
+        norn_infer *over, *batch = norn_batcher_take(served->batcher, &over);
+        if (!batch && !over) return NULL;
         const int64_t now_ns = norn_clock_now_ns();
         for (norn_infer *infer = batch; infer; infer = infer->next)
             infer->times.dequeue_ns = now_ns;
-        for (norn_infer *infer = expired; infer; infer = infer->next)
-            norn_infer_fail(infer,
-                            norn_fail(NORN_DEADLINE_EXCEEDED,
-                                      "the deadline passed after %lld us in the queue",
-                                      (long long)((now_ns - infer->times.arrival_ns) / 1000)));
         if (batch) norn_run_batch(served, batch);
-        finish_all(served, expired);
+        finish_all(served, over);
         finish_all(served, batch);
     }
 }
