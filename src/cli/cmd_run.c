@@ -1,6 +1,6 @@
 #include "cli/inputs.h"
 #include "cli/load.h"
-#include "insight/random_input.h"
+#include "runtime/random_input.h"
 #include "plan/plan.h"
 #include "tensor/dtype.h"
 #include "tensor/npy.h"

@@ -3,7 +3,7 @@
 #define NORN_INSIGHT_BENCH_H
 
 #include "base/histogram.h"
-#include "insight/random_input.h"
+#include "runtime/random_input.h"
 
 typedef enum norn_bench_phase {
     NORN_BENCH_ACQUIRE, ///< wait for an instance

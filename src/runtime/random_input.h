@@ -1,7 +1,7 @@
 /// Random inputs of the declared shapes for `run` and `bench`: ids that lie in the tables they
 /// index, offsets that rise, floats in [-1, 1). The same seed gives the same inputs.
-#ifndef NORN_INSIGHT_RANDOM_INPUT_H
-#define NORN_INSIGHT_RANDOM_INPUT_H
+#ifndef NORN_RUNTIME_RANDOM_INPUT_H
+#define NORN_RUNTIME_RANDOM_INPUT_H
 
 #include "base/arena.h"
 #include "norn/session.h"

@@ -1,4 +1,4 @@
-#include "insight/random_input.h"
+#include "runtime/random_input.h"
 
 #include "base/hash.h"
 #include "ops/op.h"
