@@ -1,12 +1,14 @@
 #include "base/log.h"
 
+#include "base/clock.h"
+#include "base/log_writer.h"
+
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { LINE_BYTES = 2048, UNSET = -1 };
 
@@ -56,5 +58,28 @@ void norn_log(norn_log_level level, const char *format, ...) {
     for (size_t i = begin; i < used; i++)
         if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f) line[i] = ' ';
     line[used++] = '\n';
-    if (write(STDERR_FILENO, line, used) < 0) return; // nowhere left to say so
+    norn_log_write(line, used);
+}
+
+void norn_log_limited(norn_log_limit *limit, norn_log_level level, const char *format, ...) {
+    const int64_t now_ns = norn_clock_now_ns();
+    int64_t next_ns = atomic_load_explicit(&limit->next_ns, memory_order_relaxed);
+    char text[LINE_BYTES];
+    if (level > norn_log_get_level()) return;
+    if (now_ns < next_ns ||
+        !atomic_compare_exchange_strong_explicit(&limit->next_ns, &next_ns, now_ns + 1000000000,
+                                                 memory_order_relaxed, memory_order_relaxed)) {
+        atomic_fetch_add_explicit(&limit->left_out, 1, memory_order_relaxed);
+        return;
+    }
+    const int64_t left_out = atomic_exchange_explicit(&limit->left_out, 0, memory_order_relaxed);
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (left_out) {
+        norn_log(level, "%s (and %lld more like it)", text, (long long)left_out);
+    } else {
+        norn_log(level, "%s", text);
+    }
 }

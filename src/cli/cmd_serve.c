@@ -23,11 +23,14 @@ const cli_command cli_serve = {
 };
 
 #if NORN_HAVE_SERVE
+enum { CLI_TIME_MAX_MS = 24 * 3600 * 1000 };
+
 static int run(int argc, char **argv) {
     const char *repository = NULL, *host = NULL, *device = NULL;
     int64_t http = 8000, grpc = 8001, metrics = 8002, io = 0, instances = 0, threads = 0, batch = 0,
             delay = 0, queue = 0;
-    int64_t request_bytes = 0, drain_ms = 0;
+    int64_t request_bytes = 0, drain_ms = 0, budget_bytes = 0, connections = 0;
+    int64_t header_ms = 0, body_ms = 0, idle_ms = 0;
     bool no_http = false, no_grpc = false, no_metrics = false;
     const cli_option options[] = {
         {"--repository", 0, CLI_TEXT, &repository, "DIR", "folder of models (required)"},
@@ -51,6 +54,17 @@ static int run(int argc, char **argv) {
         {"--queue-limit", 0, CLI_INT, &queue, "N", "requests that may wait a model (default 4096)"},
         {"--io-threads", 0, CLI_INT, &io, "N", "default: one for every two cores"},
         {"--max-request-bytes", 0, CLI_INT, &request_bytes, "BYTES", "default 268435456"},
+        {"--memory-budget", 0, CLI_INT, &budget_bytes, "BYTES",
+         "for bodies, tensors and answers of all clients\n(default 1 GiB, or 4 times "
+         "--max-request-bytes)"},
+        {"--max-connections", 0, CLI_INT, &connections, "N",
+         "of both protocols (default 10000, or what ulimit -n allows)"},
+        {"--header-timeout-ms", 0, CLI_INT, &header_ms, "MS",
+         "for the head of a request (default 10000)"},
+        {"--body-timeout-ms", 0, CLI_INT, &body_ms, "MS",
+         "for a body or an answer that does not move (default 30000)"},
+        {"--idle-timeout-ms", 0, CLI_INT, &idle_ms, "MS",
+         "for a connection between requests (default 600000)"},
         {"--drain-ms", 0, CLI_INT, &drain_ms, "MS",
          "how long requests may take after SIGTERM (default 30000)"},
     };
@@ -68,6 +82,10 @@ static int run(int argc, char **argv) {
     if (io > 64 || instances > 1024 || threads > 1024)
         return cli_error(&cli_serve, CLI_WRONG,
                          "at most 64 --io-threads, 1024 --instances and 1024 --threads");
+    if (header_ms > CLI_TIME_MAX_MS || body_ms > CLI_TIME_MAX_MS || idle_ms > CLI_TIME_MAX_MS ||
+        drain_ms > CLI_TIME_MAX_MS)
+        return cli_error(&cli_serve, CLI_WRONG, "a time-out is at most %d ms, a day",
+                         CLI_TIME_MAX_MS);
     const norn_serve_options serve = {
         .repository = repository,
         .host = host,
@@ -76,6 +94,11 @@ static int run(int argc, char **argv) {
         .metrics_port = no_metrics ? -1 : (int32_t)metrics,
         .io_threads = (int32_t)io,
         .max_request_bytes = request_bytes,
+        .memory_budget_bytes = budget_bytes,
+        .max_connections = connections,
+        .header_timeout_ms = header_ms,
+        .body_timeout_ms = body_ms,
+        .idle_timeout_ms = idle_ms,
         .drain_ms = drain_ms,
         .models = {.device = device,
                    .instances = (int32_t)instances,

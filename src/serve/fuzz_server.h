@@ -15,7 +15,8 @@ static inline void fuzz_server_start(void) {
     char dir[] = "/tmp/norn-fuzz-XXXXXX";
     const norn_served_defaults defaults = {.device = NULL};
     fuzz_server.alloc = norn_alloc_heap();
-    fuzz_server.max_request_bytes = 1 << 20;
+    fuzz_server.limits = (norn_limits){1 << 20, 1000, 1000000000, 1000000000, 1000000000};
+    norn_budget_init(&fuzz_server.budget, 64 << 20);
     if (!mkdtemp(dir) ||
         norn_repository_open(dir, &defaults, fuzz_server.alloc, &fuzz_server.repository) !=
             NORN_OK ||

@@ -3,6 +3,7 @@
 #ifndef NORN_SERVE_IO_H
 #define NORN_SERVE_IO_H
 
+#include "serve/budget.h"
 #include "serve/repository.h"
 
 #include <event2/event.h>
@@ -10,11 +11,22 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+/// What a client may cost; none is 0.
+typedef struct norn_limits {
+    int64_t request_bytes; ///< a body, also after it was inflated
+    int64_t connections;   ///< of both protocols together
+    int64_t header_ns; ///< from the first byte of a request, or the accept, to the end of its head
+    int64_t body_ns;   ///< a body, or an answer on its way out, in which no byte moves
+    int64_t idle_ns;   ///< between requests
+} norn_limits;
+
 /// What every connection needs of the server. One a process.
 typedef struct norn_server {
     norn_alloc alloc;
     norn_repository *repository;
-    int64_t max_request_bytes;
+    norn_limits limits;
+    norn_budget budget; ///< request bodies, tensors read from them, answers that have not left
+    _Atomic int64_t connections;
     _Atomic bool draining;
     _Atomic int64_t in_flight; ///< requests between arrival and the last byte of the answer handed
                                ///< to the socket
@@ -54,6 +66,26 @@ void norn_io_finish(norn_exchange *exchange);
 
 /// A listening TCP socket with SO_REUSEPORT; *port 0 becomes the port that was taken.
 norn_status norn_io_listen(const char *host, int32_t *port, evutil_socket_t *out) NORN_NODISCARD;
+
+/// Accepts connections on one listening socket: counts them against the limit, and pauses while
+/// the process has no descriptors left instead of spinning.
+typedef struct norn_acceptor norn_acceptor;
+typedef struct norn_acceptor_calls {
+    void (*accepted)(norn_io *io,
+                     evutil_socket_t fd); ///< takes fd; norn_server_hang_up when closed
+    /// Over the limit: the protocol may close an idle connection of its own and return true, then
+    /// this one is accepted. NULL: never.
+    bool (*make_room)(norn_io *io);
+    const char *refusal; ///< sent before a connection over the limit is closed; "" for nothing
+} norn_acceptor_calls;
+/// Takes `fd`, also on failure. `calls` is kept.
+norn_status norn_acceptor_open(norn_io *io, evutil_socket_t fd, const norn_acceptor_calls *calls,
+                               norn_acceptor **out) NORN_NODISCARD;
+void norn_acceptor_close(norn_acceptor *acceptor); ///< on the I/O thread, or after its loop
+/// A connection that was accepted is closed.
+static inline void norn_server_hang_up(norn_server *server) {
+    atomic_fetch_sub_explicit(&server->connections, 1, memory_order_relaxed);
+}
 
 /// Submit an admitted request: its answer arrives at exchange->finish.
 void norn_exchange_submit(norn_exchange *exchange);

@@ -10,7 +10,13 @@ typedef struct norn_serve_options {
     int32_t http_port, grpc_port, metrics_port; ///< -1: off; 0: any free port, written to the log
     int32_t io_threads;                         ///< 0: one for every two cores, at least 1
     int64_t max_request_bytes;                  ///< 0: 256 MiB
-    int64_t drain_ms; ///< how long requests in flight may take after SIGTERM; 0: 30 s
+    int64_t memory_budget_bytes; ///< for bodies, tensors and answers of all clients; 0: 1 GiB, or
+                                 ///< four times the largest request
+    int64_t max_connections;     ///< 0: 10000, or what the process may open
+    int64_t header_timeout_ms;   ///< for the head of a request; 0: 10 s
+    int64_t body_timeout_ms;     ///< for a body or answer in which no byte moves; 0: 30 s
+    int64_t idle_timeout_ms;     ///< between requests; 0: 10 min
+    int64_t drain_ms;            ///< how long requests in flight may take after SIGTERM; 0: 30 s
     norn_served_defaults models;
 } norn_serve_options;
 

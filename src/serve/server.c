@@ -10,6 +10,7 @@
 #include <event2/thread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 enum { IO_MAX = 64 };
@@ -21,6 +22,48 @@ typedef struct server_run {
     int32_t io_count;
     int32_t http_port, grpc_port, metrics_port;
 } server_run;
+
+static int64_t or_else(int64_t asked, int64_t otherwise) {
+    return asked > 0 ? asked : otherwise;
+}
+
+/// Descriptors that are not connections: listeners, event loops, models and their tables.
+enum { OTHER_FILES = 256 };
+
+/// Let the process open as many files as it may; less than that many connections are accepted, so
+/// that a flood of them never keeps a model from being loaded.
+static int64_t connections_possible(int64_t wanted) {
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return wanted;
+    const rlim_t need = (rlim_t)wanted + OTHER_FILES;
+    if (files.rlim_cur < need) {
+        const rlim_t before = files.rlim_cur;
+        files.rlim_cur = files.rlim_max < need ? files.rlim_max : need;
+        if (setrlimit(RLIMIT_NOFILE, &files) != 0) files.rlim_cur = before;
+    }
+    if (files.rlim_cur >= need) return wanted;
+    return files.rlim_cur > 2 * OTHER_FILES ? (int64_t)files.rlim_cur - OTHER_FILES
+                                            : (int64_t)files.rlim_cur / 2;
+}
+
+static void set_limits(norn_server *server, const norn_serve_options *options) {
+    norn_limits *limits = &server->limits;
+    const int64_t ms = 1000000, wanted = or_else(options->max_connections, 10000);
+    limits->request_bytes = or_else(options->max_request_bytes, 256 << 20);
+    limits->connections = connections_possible(wanted);
+    limits->header_ns = ms * or_else(options->header_timeout_ms, 10 * 1000);
+    limits->body_ns = ms * or_else(options->body_timeout_ms, 30 * 1000);
+    limits->idle_ns = ms * or_else(options->idle_timeout_ms, 600 * 1000);
+    if (limits->connections < wanted && options->max_connections > 0)
+        norn_log(NORN_LOG_WARN,
+                 "--max-connections %lld: the process may open fewer files; %lld connections will "
+                 "be accepted (see ulimit -n)",
+                 (long long)wanted, (long long)limits->connections);
+    const int64_t four =
+        limits->request_bytes > INT64_MAX / 4 ? INT64_MAX : 4 * limits->request_bytes;
+    norn_budget_init(&server->budget,
+                     or_else(options->memory_budget_bytes, four > 1 << 30 ? four : 1 << 30));
+}
 
 static norn_status open_port(server_run *run, norn_io *io, int32_t *port,
                              norn_status (*open)(norn_io *io, evutil_socket_t fd)) {
@@ -125,8 +168,7 @@ norn_status norn_serve(const norn_serve_options *options, norn_alloc alloc) {
     run->metrics_port = options->metrics_port;
     run->server.alloc = alloc;
     run->server.start_ns = norn_clock_now_ns();
-    run->server.max_request_bytes =
-        options->max_request_bytes > 0 ? options->max_request_bytes : 256 << 20;
+    set_limits(&run->server, options);
     (void)evthread_use_pthreads();
     (void)signal(SIGPIPE, SIG_IGN);
     sigemptyset(&signals);
@@ -134,6 +176,7 @@ norn_status norn_serve(const norn_serve_options *options, norn_alloc alloc) {
     sigaddset(&signals, SIGINT);
     (void)pthread_sigmask(SIG_BLOCK, &signals,
                           NULL); // before any thread: only this one waits for them
+    NORN_TRY_DONE(norn_log_start());
     NORN_TRY_DONE(check_port_free(run, run->http_port));
     NORN_TRY_DONE(check_port_free(run, run->grpc_port));
     NORN_TRY_DONE(check_port_free(run, run->metrics_port));
@@ -150,6 +193,7 @@ norn_status norn_serve(const norn_serve_options *options, norn_alloc alloc) {
     norn_log(NORN_LOG_INFO, "stopped");
 done:
     close_all(run);
+    norn_log_stop(500);
     if (run->server.in_flight == 0) norn_free(alloc, run);
     return status;
 }

@@ -58,7 +58,7 @@ static norn_status inflate_message(norn_grpc_call *call, norn_span *message) {
     norn_buffer plain;
     norn_buffer_init(&plain, call->request.alloc);
     const norn_status status =
-        norn_inflate(*message, (size_t)call->exchange.io->server->max_request_bytes, &plain);
+        norn_inflate(*message, (size_t)call->exchange.io->server->limits.request_bytes, &plain);
     if (status != NORN_OK) {
         norn_buffer_deinit(&plain);
         return status;

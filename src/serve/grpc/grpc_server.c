@@ -216,7 +216,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     (void)flags;
     if (!stream || stream->refused) return 0;
     if ((int64_t)(stream->call.request.count + count) >
-        connection->listener->io->server->max_request_bytes) {
+        connection->listener->io->server->limits.request_bytes) {
         refuse(stream, NORN_RESOURCE_EXHAUSTED, "the request is larger than --max-request-bytes");
         return 0;
     }

@@ -25,7 +25,7 @@ norn_status norn_http_body(const norn_http_route *route, norn_buffer *room, norn
                          encoding,
                          norn_inflate_knows("gzip") ? "gzip, deflate or the body as it is"
                                                     : "the body as it is");
-    NORN_TRY(norn_inflate(*body, (size_t)route->io->server->max_request_bytes, room));
+    NORN_TRY(norn_inflate(*body, (size_t)route->io->server->limits.request_bytes, room));
     *body = norn_span_of(room->bytes ? room->bytes : (const unsigned char *)"", room->count);
     return NORN_OK;
 }

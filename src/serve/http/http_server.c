@@ -156,7 +156,7 @@ static norn_status open_listener(norn_io *io, evutil_socket_t fd, http_listener 
         return norn_fail(NORN_RESOURCE_EXHAUSTED, "cannot create an HTTP listener");
     }
     evhttp_set_max_headers_size(listener->http, 64 * 1024);
-    evhttp_set_max_body_size(listener->http, io->server->max_request_bytes);
+    evhttp_set_max_body_size(listener->http, io->server->limits.request_bytes);
     evhttp_set_timeout(listener->http, 3600);
     evhttp_set_allowed_methods(listener->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD);
     evhttp_set_default_content_type(listener->http, NULL);
