@@ -73,9 +73,12 @@ typedef struct norn_step_trace {
 NORN_API void norn_instance_trace_enable(norn_instance *instance, int enable);
 NORN_API size_t norn_instance_trace(const norn_instance *instance, const norn_step_trace **steps);
 
-/// Phases of the last run, in nanoseconds: copy in, compute, copy out (copies are 0 on the CPU).
+/// Phases of the last run, in nanoseconds: copy in, compute, copy out (copies are 0 on the CPU). On a
+/// GPU some runs are measured by events, which cost microseconds; of the others the duration is this
+/// run's own and the shares are those of the last run that was measured.
 typedef struct norn_run_phases {
     int64_t input_ns, compute_ns, output_ns;
+    int measured; ///< 0: the shares are of an earlier run
 } norn_run_phases;
 NORN_API norn_run_phases norn_instance_phases(const norn_instance *instance);
 

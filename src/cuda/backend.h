@@ -78,6 +78,7 @@ extern const norn_cuda_op norn_cuda_ops[];
 extern const size_t norn_cuda_op_count;
 
 // ---- parts of the device vtable, a file each
+norn_status norn_cuda_enter(norn_device *self);
 norn_status norn_cuda_memory_create(norn_device *self, norn_memory_kind kind, size_t bytes,
                                     void **out);
 void norn_cuda_memory_destroy(norn_device *self, norn_memory_kind kind, void *memory);

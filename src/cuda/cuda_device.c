@@ -72,7 +72,6 @@ static norn_status device_prepare(norn_device *self, const norn_step_spec *spec,
     if (!self->can_run)
         return norn_fail(NORN_UNAVAILABLE,
                          "device 'cuda': no GPU here; plans can be compiled, not run");
-    NORN_CUDA_TRY(cudaSetDevice(self->ordinal));
     norn_status status = more->prepare(device, spec, state);
     if (status != NORN_OK) norn_note("node '%s'", spec->name);
     return status;
@@ -94,6 +93,7 @@ static const norn_device_ops cuda_ops = {
     .kernel = device_kernel,
     .codegen = device_codegen,
     .stamp = device_stamp,
+    .enter = norn_cuda_enter,
     .prepare = device_prepare,
     .unprepare = device_unprepare,
     .memory_create = norn_cuda_memory_create,

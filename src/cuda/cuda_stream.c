@@ -3,12 +3,16 @@
 
 #include <math.h>
 
+norn_status norn_cuda_enter(norn_device *self) {
+    if (!self->can_run) return norn_fail(NORN_UNAVAILABLE, "device 'cuda': no GPU here");
+    return norn_cuda_status(cudaSetDevice(self->ordinal), "cudaSetDevice");
+}
+
 // ---- memory
 norn_status norn_cuda_memory_create(norn_device *self, norn_memory_kind kind, size_t bytes,
                                     void **out) {
     *out = NULL;
     if (!self->can_run) return norn_fail(NORN_UNAVAILABLE, "device 'cuda': no GPU here");
-    NORN_CUDA_TRY(cudaSetDevice(self->ordinal));
     if (bytes == 0) bytes = 1;
     norn_status status;
     if (kind == NORN_MEMORY_STAGING)
@@ -66,7 +70,6 @@ norn_status norn_cuda_stream_create(norn_device *self, norn_stream **out) {
     norn_stream *stream = NULL;
     *out = NULL;
     if (!self->can_run) return norn_fail(NORN_UNAVAILABLE, "device 'cuda': no GPU here");
-    NORN_CUDA_TRY(cudaSetDevice(self->ordinal));
     NORN_TRY(NORN_NEW(norn_cuda_device_of(self)->alloc, &stream));
     stream->device = norn_cuda_device_of(self);
     norn_status status = stream_fill(stream);
@@ -109,11 +112,11 @@ norn_status norn_cuda_stream_wait(norn_device *self, norn_stream *stream) {
 
 norn_status norn_cuda_copy(norn_device *self, norn_stream *stream, void *to, const void *from,
                            size_t bytes) {
+    (void)self;
     if (bytes == 0) return NORN_OK;
     if (stream)
         return norn_cuda_status(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream->handle),
                                 "copy");
-    NORN_CUDA_TRY(cudaSetDevice(self->ordinal));
     NORN_TRY(norn_cuda_status(cudaMemcpy(to, from, bytes, cudaMemcpyDefault), "copy"));
     return norn_cuda_status(cudaStreamSynchronize(cudaStreamLegacy), "copy");
 }

@@ -162,7 +162,6 @@ norn_status norn_cuda_table_bind(norn_device *self, const norn_table_binding *ho
     out->buckets = NULL;
     out->context = NULL;
     if (!self->can_run) return norn_fail(NORN_UNAVAILABLE, "table '%s': no GPU here", host->name);
-    NORN_CUDA_TRY(cudaSetDevice(self->ordinal));
     NORN_TRY(NORN_NEW(norn_cuda_device_of(self)->alloc, &memory));
     memory->alloc = norn_cuda_device_of(self)->alloc;
     norn_status status = bind(host, memory, out);

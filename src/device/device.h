@@ -31,7 +31,9 @@ typedef struct norn_step_spec {
 } norn_step_spec;
 
 /// Devices implement this; `self` is theirs. All calls but noted are from one thread at a time a
-/// device object's stream; memory_* and copy are safe from any thread.
+/// device object's stream; memory_* and copy are safe from any thread. A thread enters the device
+/// before it makes any call of "Loading" or "Running": with several GPUs, nothing else says which one
+/// the thread's launches and allocations are for.
 typedef struct norn_device_ops {
     const char *kind; ///< "cpu", "cuda"
 
@@ -47,6 +49,8 @@ typedef struct norn_device_ops {
     const char *(*stamp)(norn_device *self);
 
     // Loading.
+    /// Makes this device the calling thread's. Cheap where it is already; NULL: nothing to do.
+    norn_status (*enter)(norn_device *self);
     /// State for a step (library handles, loaded code, chosen algorithms); NULL state is fine.
     norn_status (*prepare)(norn_device *self, const norn_step_spec *spec, void **state);
     void (*unprepare)(norn_device *self, const norn_step_spec *spec, void *state);
@@ -86,6 +90,10 @@ struct norn_device {
     int32_t ordinal;
     bool can_run; ///< false: hardware absent, compile only
 };
+
+static inline norn_status norn_device_enter(norn_device *device) {
+    return device && device->ops->enter ? device->ops->enter(device) : NORN_OK;
+}
 
 /// Makes a device of a registered kind from "cpu", "cuda", "cuda:1". The CPU registers itself;
 /// "cuda" loads libnorn_cuda.so, found beside this library or in NORN_CUDA_LIBRARY.

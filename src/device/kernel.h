@@ -42,6 +42,8 @@ struct norn_call {
     void *stream;       ///< device stream
     void *state;        ///< what the device's prepare made for this step, or NULL
     const norn_table_binding *tables; ///< by the plan's table index
+    const norn_table_view *views;     ///< the same on a device, in its memory; NULL on the CPU
+    uint32_t table_count;
     const norn_call_host *host;
 };
 

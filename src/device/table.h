@@ -45,6 +45,30 @@ typedef struct norn_table_binding {
     _Atomic uint64_t *missing_count;
 } norn_table_binding;
 
+/// What a kernel on a device reads of one table while it runs: plain data, so that all tables of a
+/// snapshot are one array in device memory. A captured graph holds the array's address alone; another
+/// snapshot of the same layout changes what lies in it, and no graph is captured again.
+typedef struct norn_table_view {
+    const void *rows;
+    const void *default_row; ///< NULL: zeros
+    const void *buckets;     ///< hashed: see norn_table_binding; NULL: dense
+    uint64_t bucket_mask;
+    int64_t row_count, row_bytes;
+    _Atomic uint64_t *missing_count; ///< on the device
+    int64_t missing_is_error;
+} norn_table_view;
+
+static inline norn_table_view norn_table_view_of(const norn_table_binding *table) {
+    return (norn_table_view){.rows = table->rows,
+                             .default_row = table->default_row,
+                             .buckets = table->buckets,
+                             .bucket_mask = table->bucket_mask,
+                             .row_count = table->row_count,
+                             .row_bytes = table->row_bytes,
+                             .missing_count = table->missing_count,
+                             .missing_is_error = table->missing == NORN_MISSING_ERROR};
+}
+
 /// Bytes from the start of an I8 row to its float32 scale: an element is its int8 times the scale.
 static inline int64_t norn_table_scale_offset(int64_t dim) {
     return (dim + 3) / 4 * 4;

@@ -40,6 +40,7 @@ static void unprepare(norn_plan *plan, const norn_program *program) {
 
 static void destroy(norn_plan *plan) {
     norn_snapshot_release(plan->own_tables);
+    (void)norn_device_enter(plan->device); // what cannot be entered has nothing to give back
     if (plan->program) unprepare(plan, plan->program);
     if (plan->device_weights)
         plan->device->ops->memory_destroy(plan->device, NORN_MEMORY_DEVICE, plan->device_weights);

@@ -68,6 +68,7 @@ static norn_status make_ready(norn_plan *plan) {
             NORN_UNAVAILABLE,
             "the plan is for '%s' (%s), which this machine cannot run; compile for another device",
             plan->device_name, plan->device->ops->stamp(plan->device));
+    NORN_TRY(norn_device_enter(plan->device));
     NORN_TRY(prepare_program(plan, plan->program));
     if (plan->device && !plan->device_weights) NORN_TRY(upload_weights(plan));
     return NORN_OK;

@@ -24,14 +24,14 @@ void norn_capture_cache_deinit(norn_capture_cache *cache) {
 }
 
 norn_status norn_capture_cache_find(norn_capture_cache *cache, const int64_t *symbols,
-                                    uint64_t generation, uint64_t tables_id,
+                                    uint64_t generation, uint64_t tables_layout,
                                     norn_capture_entry **out) {
     size_t bytes = cache->symbol_count * sizeof *symbols;
     norn_capture_entry *oldest = &cache->entry[0];
-    if (cache->generation != generation || cache->tables_id != tables_id)
+    if (cache->generation != generation || cache->tables_layout != tables_layout)
         for (int i = 0; i < NORN_CAPTURES; i++) end_capture(cache, &cache->entry[i]);
     cache->generation = generation;
-    cache->tables_id = tables_id;
+    cache->tables_layout = tables_layout;
     cache->clock++;
     for (int i = 0; i < NORN_CAPTURES; i++) {
         norn_capture_entry *entry = &cache->entry[i];

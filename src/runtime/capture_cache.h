@@ -19,17 +19,17 @@ typedef struct norn_capture_cache {
     norn_device *device;
     norn_alloc alloc;
     uint32_t symbol_count;
-    uint64_t generation, tables_id, clock;
+    uint64_t generation, tables_layout, clock;
     norn_capture_entry entry[NORN_CAPTURES];
 } norn_capture_cache;
 
 void norn_capture_cache_init(norn_capture_cache *cache, norn_device *device, uint32_t symbol_count,
                              norn_alloc alloc);
 void norn_capture_cache_deinit(norn_capture_cache *cache);
-/// The entry of these values, made when there is none. Another generation of addresses or another
-/// set of tables ends every capture.
+/// The entry of these values, made when there is none. Another generation of addresses or tables of
+/// another layout end every capture.
 norn_status norn_capture_cache_find(norn_capture_cache *cache, const int64_t *symbols,
-                                    uint64_t generation, uint64_t tables_id,
+                                    uint64_t generation, uint64_t tables_layout,
                                     norn_capture_entry **out) NORN_NODISCARD;
 
 #endif

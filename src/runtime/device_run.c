@@ -28,7 +28,7 @@ struct norn_device_run {
     norn_capture_cache cache;
     norn_event *events[4]; ///< begin, inputs in, steps done, outputs out
     uint64_t runs;
-    norn_run_phases phases;
+    norn_run_phases measured; ///< of the last run whose phases were measured
 };
 
 // ---- making
@@ -234,7 +234,7 @@ static norn_status run_steps(norn_device_run *run) {
     norn_capture_entry *entry;
     if (!run->captures || room->trace) return norn_frame_run(frame);
     NORN_TRY(norn_capture_cache_find(&run->cache, frame->symbols, frame->generation,
-                                     room->tables_id, &entry));
+                                     room->tables_layout, &entry));
     if (entry->capture)
         return run->device->ops->capture_launch(run->device, entry->capture, room->stream);
     if (!entry->warm) {
@@ -253,14 +253,27 @@ static norn_status mark(norn_device_run *run, int event, bool measured) {
                                           run->frame->room->stream);
 }
 
-static norn_status read_phases(norn_device_run *run) {
+static norn_status measure_phases(norn_device_run *run) {
     const norn_device_ops *ops = run->device->ops;
+    norn_run_phases phases = {.measured = 1};
+    NORN_TRY(ops->event_elapsed_ns(run->device, run->events[0], run->events[1], &phases.input_ns));
     NORN_TRY(
-        ops->event_elapsed_ns(run->device, run->events[0], run->events[1], &run->phases.input_ns));
-    NORN_TRY(ops->event_elapsed_ns(run->device, run->events[1], run->events[2],
-                                   &run->phases.compute_ns));
-    return ops->event_elapsed_ns(run->device, run->events[2], run->events[3],
-                                 &run->phases.output_ns);
+        ops->event_elapsed_ns(run->device, run->events[1], run->events[2], &phases.compute_ns));
+    NORN_TRY(ops->event_elapsed_ns(run->device, run->events[2], run->events[3], &phases.output_ns));
+    run->measured = phases;
+    return NORN_OK;
+}
+
+/// A run of `ns` that was not measured, in the shares of the last one that was.
+static norn_run_phases share_out(const norn_run_phases *measured, int64_t ns) {
+    const double whole = (double)(measured->input_ns + measured->compute_ns + measured->output_ns);
+    norn_run_phases phases = {0};
+    if (whole > 0) {
+        phases.input_ns = (int64_t)((double)ns * ((double)measured->input_ns / whole));
+        phases.output_ns = (int64_t)((double)ns * ((double)measured->output_ns / whole));
+    }
+    phases.compute_ns = ns - phases.input_ns - phases.output_ns;
+    return phases;
 }
 
 static norn_status give_work(norn_device_run *run, const norn_view *inputs, bool measured) {
@@ -286,6 +299,7 @@ norn_status norn_device_run_execute(norn_device_run *run, const norn_view *input
     NORN_TRY(choose_shapes(run, inputs));
     norn_frame_patch(frame, inputs); // for steps on the CPU; with these nothing is rounded up
     room->device_busy = true;
+    const int64_t begin_ns = norn_clock_now_ns();
     norn_status status = give_work(run, inputs, measured);
     // Also after a failure: nothing may be in flight when the caller takes its memory back.
     norn_status waited = run->device->ops->stream_wait(run->device, room->stream);
@@ -293,8 +307,8 @@ norn_status norn_device_run_execute(norn_device_run *run, const norn_view *input
     NORN_TRY(status);
     NORN_TRY(waited);
     describe_outputs(run, outputs);
-    if (measured) NORN_TRY(read_phases(run));
-    if (room->trace) NORN_TRY(norn_trace_finish(room->trace));
-    *phases = run->phases;
-    return NORN_OK;
+    const int64_t ns = norn_clock_now_ns() - begin_ns;
+    if (measured) NORN_TRY(measure_phases(run));
+    *phases = measured ? run->measured : share_out(&run->measured, ns);
+    return room->trace ? norn_trace_finish(room->trace) : NORN_OK;
 }

@@ -1,6 +1,9 @@
+#include "base/clock.h"
 #include "plan/hand_graph.h"
 #include "runtime/fake_device.h"
 #include "runtime/instance.h"
+
+#include <pthread.h>
 
 static int begin(void **state) {
     (void)state;
@@ -196,13 +199,193 @@ static void a_trace_times_every_step_on_the_device(void **state) {
     norn_session_destroy(session);
 }
 
+typedef struct worker {
+    norn_session *session;
+    pthread_t thread;
+    int64_t seed;
+} worker;
+
+static void *run_some(void *context) {
+    worker *w = context;
+    for (int64_t i = 0; i < 20; i++) expect_mlp(w->session, 1 + i % 9, w->seed + i);
+    return NULL;
+}
+
+/// Threads that create nothing, as a server's compute threads: the fake device aborts where one of
+/// them works on a device that it has not entered.
+static void sessions_of_several_devices_run_on_threads_that_allocate_nothing(void **state) {
+    (void)state;
+    static const char *const devices[] = {"fake", "fake:1", "fake:3"};
+    worker workers[3];
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 3; i++) { // one at a time: the fake device's log is not locked
+            if (round == 0)
+                workers[i].session = session_of(hand_mlp(norn_alloc_heap(), devices[i], 64));
+        }
+        for (int i = 0; i < 3; i++) {
+            workers[i].seed = 10 * i + round;
+            assert_int_equal(pthread_create(&workers[i].thread, NULL, run_some, &workers[i]), 0);
+            pthread_join(workers[i].thread, NULL);
+        }
+    }
+    for (int i = 0; i < 3; i++) norn_session_destroy(workers[i].session);
+}
+
+static void phases_are_of_the_run_itself_also_where_they_are_not_measured(void **state) {
+    (void)state;
+    norn_session *session = session_of(hand_mlp(norn_alloc_heap(), "fake", 64));
+    norn_instance *instance;
+    HAND_OK(norn_instance_acquire(session, 0, &instance));
+    int measured = 0;
+    for (int i = 0; i < 40; i++) {
+        void *data;
+        HAND_OK(norn_instance_input(instance, 0, 2, (int64_t[]){8, 4}, &data));
+        memset(data, 0, 8 * 4 * sizeof(float));
+        const int64_t begin_ns = norn_clock_now_ns();
+        HAND_OK(norn_instance_run(instance));
+        const int64_t ns = norn_clock_now_ns() - begin_ns;
+        const norn_run_phases phases = norn_instance_phases(instance);
+        measured += phases.measured;
+        if (phases.measured) { // the fake device's clock goes 1000 a record
+            assert_int_equal(phases.input_ns, 1000);
+            continue;
+        }
+        assert_true(phases.compute_ns > 0 && phases.input_ns >= 0);
+        assert_true(phases.input_ns + phases.compute_ns + phases.output_ns <= ns);
+        assert_in_range(phases.input_ns, phases.output_ns, phases.output_ns); // equal shares
+    }
+    assert_int_equal(measured, 4 + 2); // the first four, then every sixteenth
+    norn_instance_release(instance);
+    norn_session_destroy(session);
+}
+
+// ---- tables
+
+typedef struct two_tables {
+    norn_snapshot base;
+    norn_table_binding table[2];
+    atomic_int *destroyed;
+} two_tables;
+
+static const norn_table_binding *find_table(const norn_snapshot *self, const char *name) {
+    const two_tables *two = (const two_tables *)(const void *)self;
+    for (int i = 0; i < 2; i++)
+        if (strcmp(two->table[i].name, name) == 0) return &two->table[i];
+    return NULL;
+}
+
+static void destroy_tables(norn_snapshot *self) {
+    two_tables *two = (two_tables *)(void *)self;
+    atomic_fetch_add(two->destroyed, 1);
+    free(two);
+}
+
+/// Tables "a" and "b" with these rows of two elements; the rows are the caller's.
+static norn_snapshot *snapshot_of(const float *a, const float *b, int64_t rows,
+                                  atomic_int *destroyed) {
+    two_tables *two = calloc(1, sizeof *two);
+    const float *data[2] = {a, b};
+    two->base.find = find_table;
+    two->base.destroy = destroy_tables;
+    atomic_init(&two->base.references, 1);
+    for (int i = 0; i < 2; i++)
+        two->table[i] = (norn_table_binding){.name = i ? "b" : "a",
+                                             .dtype = NORN_F32,
+                                             .dim = 2,
+                                             .row_bytes = 8,
+                                             .row_count = rows,
+                                             .missing = NORN_MISSING_ERROR,
+                                             .rows = data[i]};
+    two->destroyed = destroyed;
+    return &two->base;
+}
+
+/// keys[B, 2] -> [B, 4]: a row of "a", then one of "b".
+static norn_plan *two_table_plan(const char *device) {
+    hand h = hand_begin(norn_alloc_heap(), 64);
+    norn_value *keys = hand_input(&h, "keys", NORN_I64, hand_rows(&h, 2));
+    norn_value *y = hand_value(&h, "y", NORN_F32, hand_rows(&h, 4));
+    norn_region *region;
+    norn_lookup_column *columns;
+    HAND_OK(NORN_TAKE(&h.graph->arena, &region));
+    HAND_OK(NORN_TAKE_ARRAY(&h.graph->arena, 2, &columns));
+    for (uint32_t i = 0; i < 2; i++)
+        columns[i] = (norn_lookup_column){.table = i,
+                                          .dim = 2,
+                                          .form = NORN_KEYS_ONE,
+                                          .rows_input = NORN_NO_INPUT,
+                                          .offsets_input = NORN_NO_INPUT,
+                                          .weights_input = NORN_NO_INPUT,
+                                          .keys_first = i,
+                                          .keys_stride = 2,
+                                          .keys_count = 1,
+                                          .column = 2 * i};
+    region->lookup = (norn_lookup_region){2, columns};
+    hand_node(&h, NORN_OP_Lookup, "look", &keys, 1, &y, 1, (norn_attrs){0}, region);
+    hand_output(&h, y);
+    norn_plan *plan = hand_plan(&h, device);
+    HAND_OK(NORN_TAKE_ARRAY(&plan->arena, 2, &plan->tables));
+    for (uint32_t i = 0; i < 2; i++)
+        plan->tables[i] =
+            (norn_plan_table){.name = i ? "b" : "a", .dim = 2, .dtype = NORN_F32, .source = "x"};
+    plan->table_count = 2;
+    return plan;
+}
+
+static void expect_rows(norn_session *session, const float *a, const float *b) {
+    int64_t keys[6] = {0, 3, 2, 1, 3, 0};
+    float y[12];
+    norn_view in = norn_view_of(NORN_I64, 2, (int64_t[]){3, 2}, keys), out = {.data = y};
+    size_t room = sizeof y;
+    HAND_OK(norn_session_run(
+        session, &(norn_run_args){.inputs = &in, .outputs = &out, .output_bytes = &room}));
+    for (int r = 0; r < 3; r++)
+        for (int e = 0; e < 2; e++) {
+            assert_true(y[r * 4 + e] == a[keys[r * 2] * 2 + e]);
+            assert_true(y[r * 4 + 2 + e] == b[keys[r * 2 + 1] * 2 + e]);
+        }
+}
+
+static void a_swapped_snapshot_keeps_graphs_and_uploads_only_what_changed(void **state) {
+    (void)state;
+    enum { ROWS = 4, SWAPS = 9 };
+    float a[SWAPS + 1][ROWS * 2], b[ROWS * 2];
+    atomic_int destroyed = 0;
+    norn_session *session;
+    for (int i = 0; i < ROWS * 2; i++) b[i] = (float)(1000 + i);
+    for (int v = 0; v <= SWAPS; v++)
+        for (int i = 0; i < ROWS * 2; i++) a[v][i] = (float)(100 * v + i);
+    norn_snapshot *first = snapshot_of(a[0], b, ROWS, &destroyed);
+    norn_plan *plan = two_table_plan("fake");
+    HAND_OK(norn_session_create(plan, &(norn_session_options){.threads = 1, .snapshot = first},
+                                norn_alloc_heap(), &session));
+    norn_plan_release(plan);
+    norn_snapshot_release(first);
+    for (int i = 0; i < 3; i++) expect_rows(session, a[0], b);
+    assert_int_equal(fake_log.captures, 1);
+    const int blocks = fake_log.blocks;
+    for (int v = 1; v <= SWAPS; v++) {
+        norn_snapshot *next = snapshot_of(a[v], b, ROWS, &destroyed);
+        const int tables = fake_log.tables;
+        HAND_OK(norn_session_set_snapshot(session, next));
+        norn_snapshot_release(next);
+        assert_int_equal(fake_log.tables - tables, 1); // "a" alone went over
+        expect_rows(session, a[v], b);
+        assert_int_equal(fake_log.blocks, blocks); // and what nobody reads was freed
+        assert_int_equal(destroyed, v);
+    }
+    assert_int_equal(fake_log.captures, 1);
+    norn_session_destroy(session);
+    assert_int_equal(destroyed, SWAPS + 1);
+}
+
 static void a_plan_for_a_device_that_is_absent_says_so(void **state) {
     (void)state;
-    norn_plan *plan = hand_mlp(norn_alloc_heap(), "fake:1", 64);
+    norn_plan *plan = hand_mlp(norn_alloc_heap(), "fake:9", 64);
     norn_session *session;
     assert_int_equal(norn_session_create(plan, NULL, norn_alloc_heap(), &session),
                      NORN_UNAVAILABLE);
-    assert_non_null(strstr(norn_message(), "fake:1"));
+    assert_non_null(strstr(norn_message(), "fake:9"));
     norn_plan_release(plan);
 }
 
@@ -221,6 +404,12 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_device_that_cannot_capture_still_runs, begin, end),
         cmocka_unit_test_setup_teardown(a_trace_times_every_step_on_the_device, begin, end),
         cmocka_unit_test_setup_teardown(a_plan_for_a_device_that_is_absent_says_so, begin, end),
+        cmocka_unit_test_setup_teardown(
+            sessions_of_several_devices_run_on_threads_that_allocate_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(
+            phases_are_of_the_run_itself_also_where_they_are_not_measured, begin, end),
+        cmocka_unit_test_setup_teardown(
+            a_swapped_snapshot_keeps_graphs_and_uploads_only_what_changed, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

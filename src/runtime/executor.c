@@ -139,6 +139,8 @@ static norn_status run_kernel(norn_frame *frame, norn_frame_step *own) {
     }
     if (step->check) NORN_TRY(check_declared(frame, own));
     own->call.tables = step->on_device ? room->device_tables : room->host_tables;
+    own->call.views = step->on_device ? room->views : NULL;
+    own->call.table_count = room->table_count;
     // Scratch on the device is in use until the stream has come by, but later steps come after
     // that.
     norn_scratch *scratch = step->on_device ? &room->device_scratch : &room->host_scratch;

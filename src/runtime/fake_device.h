@@ -27,10 +27,21 @@ typedef struct fake_device {
 /// What the device has done; tests reset and read it. `refuse_op`: an operator that it has no
 /// kernel for.
 static struct {
-    int launches, captures, kernels, copies_in, copies_out, copies_within, waits, blocks;
+    int launches, captures, kernels, copies_in, copies_out, copies_within, waits, blocks, tables;
     uint16_t refuse_op;
     bool refuse_capture;
 } fake_log;
+
+/// The device that the thread is in; with several open, memory and work must be its own.
+static _Thread_local const norn_device *fake_entered;
+
+static inline norn_status fake_enter(norn_device *self) {
+    fake_entered = self;
+    return NORN_OK;
+}
+static inline void fake_must_be_in(const norn_device *self) {
+    fake_must(fake_entered == self);
+}
 
 typedef struct fake_block {
     struct fake_block *next;
@@ -54,6 +65,7 @@ typedef struct fake_work {
     size_t bytes;
     norn_call call;
     norn_view *views;
+    norn_table_binding *tables; ///< as they were when launched; rows are read through call.views
     norn_kernel_fn kernel;
 } fake_work;
 
@@ -83,7 +95,7 @@ static inline void fake_push(norn_stream *stream, fake_work work) {
 }
 
 static inline void fake_clear(fake_list *list) {
-    for (size_t i = 0; i < list->count; i++) free(list->at[i].views);
+    for (size_t i = 0; i < list->count; i++) free(list->at[i].views), free(list->at[i].tables);
     free(list->at);
     *list = (fake_list){0};
 }
@@ -125,6 +137,9 @@ static inline norn_status fake_kernel(norn_call *call) {
     work.views = calloc(call->in_count + call->out_count + 1, sizeof *work.views);
     memcpy(work.views, call->in, call->in_count * sizeof *work.views);
     memcpy(work.views + call->in_count, call->out, call->out_count * sizeof *work.views);
+    work.tables = calloc(call->table_count + 1, sizeof *work.tables);
+    if (call->table_count)
+        memcpy(work.tables, call->tables, call->table_count * sizeof *work.tables);
     for (uint32_t i = 0; i < call->in_count + call->out_count; i++)
         if (norn_view_present(&work.views[i]) && norn_view_elems(&work.views[i]) > 0)
             fake_must(fake_is_device(work.views[i].data));
@@ -142,6 +157,12 @@ static inline norn_status fake_do(fake_work *work) {
     call.stream = NULL;
     call.pool = NULL;
     call.host = &fake_host;
+    for (uint32_t i = 0; i < call.table_count; i++) {
+        work->tables[i].rows = call.views[i].rows;
+        work->tables[i].row_count = call.views[i].row_count;
+        work->tables[i].default_row = call.views[i].default_row;
+    }
+    call.tables = work->tables;
     fake_log.kernels++;
     norn_status status = work->kernel(&call);
     fake_free_scratch();
@@ -177,6 +198,7 @@ static inline const char *fake_stamp(norn_device *self) {
 
 static inline norn_status fake_prepare(norn_device *self, const norn_step_spec *spec,
                                        void **state) {
+    fake_must_be_in(self);
     norn_device *cpu = fake_of(self)->cpu;
     norn_kernel_fn kernel = cpu->ops->kernel(cpu, spec);
     NORN_TRY(norn_alloc_bytes(fake_of(self)->alloc, sizeof kernel, state));
@@ -185,6 +207,7 @@ static inline norn_status fake_prepare(norn_device *self, const norn_step_spec *
 }
 
 static inline void fake_unprepare(norn_device *self, const norn_step_spec *spec, void *state) {
+    fake_must_be_in(self);
     (void)spec;
     norn_free(fake_of(self)->alloc, state);
 }
@@ -193,6 +216,7 @@ static inline void fake_unprepare(norn_device *self, const norn_step_spec *spec,
 
 static inline norn_status fake_memory_create(norn_device *self, norn_memory_kind kind, size_t bytes,
                                              void **out) {
+    fake_must_be_in(self);
     NORN_TRY(norn_alloc_bytes(fake_of(self)->alloc, bytes, out));
     memset(*out, 0xa5, bytes); // what was never written shows
     fake_block *block = malloc(sizeof *block);
@@ -203,6 +227,7 @@ static inline norn_status fake_memory_create(norn_device *self, norn_memory_kind
 }
 
 static inline void fake_memory_destroy(norn_device *self, norn_memory_kind kind, void *memory) {
+    fake_must_be_in(self);
     for (fake_block **at = &fake_blocks; *at; at = &(*at)->next) {
         fake_block *block = *at;
         if (block->begin != memory) continue;
@@ -217,13 +242,16 @@ static inline void fake_memory_destroy(norn_device *self, norn_memory_kind kind,
 }
 
 static inline norn_status fake_stream_create(norn_device *self, norn_stream **out) {
+    fake_must_be_in(self);
     return norn_alloc_zeroed(fake_of(self)->alloc, 1, sizeof **out, (void **)out);
 }
 static inline void fake_stream_destroy(norn_device *self, norn_stream *stream) {
+    fake_must_be_in(self);
     fake_clear(&stream->queue);
     norn_free(fake_of(self)->alloc, stream);
 }
 static inline norn_status fake_stream_wait(norn_device *self, norn_stream *stream) {
+    fake_must_be_in(self);
     norn_status status = NORN_OK;
     (void)self;
     fake_must(!stream->capturing);
@@ -235,6 +263,7 @@ static inline norn_status fake_stream_wait(norn_device *self, norn_stream *strea
 }
 static inline norn_status fake_copy(norn_device *self, norn_stream *stream, void *to,
                                     const void *from, size_t bytes) {
+    fake_must_be_in(self);
     bool in = fake_is_device(to), out = fake_is_device(from);
     (void)self;
     if (!stream) {
@@ -252,13 +281,16 @@ static inline norn_status fake_copy(norn_device *self, norn_stream *stream, void
     return NORN_OK;
 }
 static inline norn_status fake_event_create(norn_device *self, norn_event **out) {
+    fake_must_be_in(self);
     return norn_alloc_zeroed(fake_of(self)->alloc, 1, sizeof **out, (void **)out);
 }
 static inline void fake_event_destroy(norn_device *self, norn_event *event) {
+    fake_must_be_in(self);
     norn_free(fake_of(self)->alloc, event);
 }
 static inline norn_status fake_event_record(norn_device *self, norn_event *event,
                                             norn_stream *stream) {
+    fake_must_be_in(self);
     (void)self, (void)stream;
     static int64_t clock;
     event->ns = clock += 1000;
@@ -274,7 +306,7 @@ static inline norn_status fake_event_elapsed(norn_device *self, norn_event *from
 // ---- captures
 
 static inline norn_status fake_capture_begin(norn_device *self, norn_stream *stream) {
-    (void)self;
+    fake_must_be_in(self);
     fake_must(!stream->capturing);
     if (fake_log.refuse_capture) return norn_fail(NORN_UNIMPLEMENTED, "no captures today");
     stream->capturing = calloc(1, sizeof *stream->capturing);
@@ -282,6 +314,7 @@ static inline norn_status fake_capture_begin(norn_device *self, norn_stream *str
 }
 static inline norn_status fake_capture_end(norn_device *self, norn_stream *stream,
                                            norn_capture **out) {
+    fake_must_be_in(self);
     NORN_TRY(norn_alloc_zeroed(fake_of(self)->alloc, 1, sizeof **out, (void **)out));
     (*out)->list = *stream->capturing;
     free(stream->capturing);
@@ -291,28 +324,33 @@ static inline norn_status fake_capture_end(norn_device *self, norn_stream *strea
 }
 static inline norn_status fake_capture_launch(norn_device *self, norn_capture *capture,
                                               norn_stream *stream) {
-    (void)self;
+    fake_must_be_in(self);
     fake_log.launches++;
     for (size_t i = 0; i < capture->list.count; i++) {
         fake_work work = capture->list.at[i];
         size_t views = work.kind == FAKE_KERNEL ? work.call.in_count + work.call.out_count + 1 : 0;
+        size_t tables = views ? (work.call.table_count + 1) * sizeof *work.tables : 0;
         if (views)
             work.views =
                 memcpy(malloc(views * sizeof *work.views), work.views, views * sizeof *work.views);
+        if (tables) work.tables = memcpy(malloc(tables), work.tables, tables);
         fake_push(stream, work);
     }
     return NORN_OK;
 }
 static inline void fake_capture_destroy(norn_device *self, norn_capture *capture) {
+    fake_must_be_in(self);
     fake_clear(&capture->list);
     norn_free(fake_of(self)->alloc, capture);
 }
 
 static inline norn_status fake_table_bind(norn_device *self, const norn_table_binding *host,
                                           norn_table_binding *out) {
+    fake_must_be_in(self);
     void *rows;
     size_t bytes = (size_t)(host->row_bytes * host->row_count);
     *out = *host;
+    fake_log.tables++;
     NORN_TRY(fake_memory_create(self, NORN_MEMORY_DEVICE, bytes, &rows));
     if (bytes) memcpy(rows, host->rows, bytes);
     out->rows = rows;
@@ -332,6 +370,7 @@ static const norn_device_ops fake_ops = {
     .kernel = fake_kernel_of,
     .codegen = fake_codegen,
     .stamp = fake_stamp,
+    .enter = fake_enter,
     .prepare = fake_prepare,
     .unprepare = fake_unprepare,
     .memory_create = fake_memory_create,
@@ -356,7 +395,7 @@ static const norn_device_ops fake_ops = {
 static inline norn_status fake_open(int32_t ordinal, norn_alloc alloc, norn_device **out) {
     fake_device *device;
     NORN_TRY(NORN_NEW(alloc, &device));
-    device->base = (norn_device){.ops = &fake_ops, .ordinal = ordinal, .can_run = ordinal == 0};
+    device->base = (norn_device){.ops = &fake_ops, .ordinal = ordinal, .can_run = ordinal < 4};
     device->alloc = alloc;
     norn_status status = norn_cpu_open(0, alloc, &device->cpu);
     if (status != NORN_OK)

@@ -22,8 +22,11 @@ typedef struct norn_run_room {
     norn_blocks blocks;
     norn_scratch host_scratch, device_scratch;
     const norn_table_binding *host_tables,
-        *device_tables;       ///< by the plan's table index; of this run
-    uint64_t tables_id;       ///< of the set these are in: captured graphs hold its addresses
+        *device_tables;     ///< by the plan's table index; of this run
+    norn_table_view *views; ///< device memory: those of `device_tables`, for kernels to read
+    uint64_t views_of;      ///< the set whose views lie there; 0: none
+    uint64_t tables_layout; ///< captured graphs are of one layout
+    uint32_t table_count;
     bool device_busy;         ///< work was given to the stream that the host has not waited for
     struct norn_trace *trace; ///< of the top frame; NULL: not recorded
 } norn_run_room;

@@ -79,8 +79,14 @@ static norn_status make_room(norn_instance *instance, int32_t threads) {
     norn_scratch_init(&room->device_scratch, (norn_scratch_source){take_device, give_device, room},
                       NORN_DEVICE_ALIGN);
     NORN_TRY(norn_pool_create(threads, instance->alloc, &room->threads));
-    if (plan->device && plan->device->ops->stream_create)
+    room->table_count = plan->table_count;
+    if (!plan->device) return NORN_OK;
+    if (plan->device->ops->stream_create)
         NORN_TRY(plan->device->ops->stream_create(plan->device, &room->stream));
+    if (plan->table_count)
+        NORN_TRY(plan->device->ops->memory_create(plan->device, NORN_MEMORY_DEVICE,
+                                                  plan->table_count * sizeof *room->views,
+                                                  (void **)&room->views));
     return NORN_OK;
 }
 
@@ -93,6 +99,7 @@ norn_status norn_instance_create(norn_session *session, norn_plan *plan, int32_t
     instance->session = session;
     instance->plan = plan;
     instance->alloc = alloc;
+    NORN_TRY_DONE(norn_device_enter(plan->device));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->input_count, &instance->given));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->input_count, &instance->is_given));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->input_count, &instance->staging));
@@ -111,6 +118,7 @@ done:
 void norn_instance_destroy(norn_instance *instance) {
     if (!instance) return;
     norn_run_room *room = &instance->room;
+    (void)norn_device_enter(instance->plan->device);
     norn_trace_destroy(instance->trace);
     norn_device_run_destroy(instance->device_run);
     norn_frame_destroy(instance->frame);
@@ -120,6 +128,8 @@ void norn_instance_destroy(norn_instance *instance) {
     norn_blocks_deinit(&room->blocks);
     norn_scratch_deinit(&room->host_scratch);
     norn_scratch_deinit(&room->device_scratch);
+    if (room->views)
+        room->device->ops->memory_destroy(room->device, NORN_MEMORY_DEVICE, room->views);
     if (room->stream) room->device->ops->stream_destroy(room->device, room->stream);
     norn_pool_destroy(room->threads);
     norn_free(instance->alloc, instance->given);
@@ -153,6 +163,7 @@ norn_status norn_instance_input(norn_instance *instance, size_t index, int32_t r
     norn_staging *staging = &instance->staging[index];
     if (bytes > staging->bytes) {
         void *memory;
+        NORN_TRY(norn_device_enter(instance->plan->device));
         NORN_TRY(take_staging(instance, bytes, &memory));
         if (staging->own) give_staging(instance, staging->memory);
         *staging = (norn_staging){memory, bytes, true};
@@ -172,19 +183,31 @@ static norn_status run_on_host(norn_instance *instance, const norn_view *inputs)
     int64_t begin = norn_clock_now_ns();
     if (instance->room.trace) NORN_TRY(norn_trace_start(instance->room.trace));
     NORN_TRY(norn_frame_run(frame));
-    instance->phases = (norn_run_phases){.compute_ns = norn_clock_now_ns() - begin};
+    instance->phases = (norn_run_phases){.compute_ns = norn_clock_now_ns() - begin, .measured = 1};
     for (uint32_t i = 0; i < instance->plan->graph->output_count; i++)
         instance->outputs[i] = *norn_frame_output(frame, i);
     if (instance->room.trace) NORN_TRY(norn_trace_finish(instance->room.trace));
     return NORN_OK;
 }
 
+/// The tables of this run; on a device their views go where its kernels read them, when they changed.
+static norn_status use_tables(norn_run_room *room, const norn_table_set *tables) {
+    room->host_tables = tables->host;
+    room->device_tables = tables->device;
+    room->tables_layout = tables->layout;
+    if (!room->views || room->views_of == tables->id) return NORN_OK;
+    room->views_of = 0;
+    NORN_TRY(room->device->ops->copy(room->device, room->stream, room->views, tables->views,
+                                     room->table_count * sizeof *room->views));
+    room->views_of = tables->id;
+    return NORN_OK;
+}
+
 norn_status norn_instance_execute(norn_instance *instance, const norn_view *inputs,
                                   const norn_table_set *tables) {
     norn_run_room *room = &instance->room;
-    room->host_tables = tables->host;
-    room->device_tables = tables->device;
-    room->tables_id = tables->id;
+    NORN_TRY(norn_device_enter(instance->plan->device));
+    NORN_TRY(use_tables(room, tables));
     if (instance->trace_on && !instance->trace)
         NORN_TRY(norn_trace_create(instance->frame, &instance->trace));
     room->trace = instance->trace_on ? instance->trace : NULL;

@@ -53,7 +53,7 @@ norn_status norn_session_create(norn_plan *plan, const norn_session_options *giv
     session->alloc = alloc;
     session->plan = norn_plan_retain(plan);
     NORN_TRY_DONE(init_lock(session));
-    NORN_TRY_DONE(norn_table_set_create(plan, options.snapshot, alloc, &session->tables));
+    NORN_TRY_DONE(norn_table_set_create(plan, options.snapshot, NULL, alloc, &session->tables));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, (size_t)instances, &session->instances));
     for (int32_t i = 0; i < instances; i++) {
         NORN_TRY_DONE(norn_instance_create(session, plan, threads_of(&options, instances), alloc,
@@ -84,8 +84,11 @@ void norn_session_destroy(norn_session *session) {
 }
 
 norn_status norn_session_set_snapshot(norn_session *session, norn_snapshot *snapshot) {
-    norn_table_set *set;
-    NORN_TRY(norn_table_set_create(session->plan, snapshot, session->alloc, &set));
+    norn_table_set *set, *before = norn_session_pin_tables(session);
+    const norn_status status =
+        norn_table_set_create(session->plan, snapshot, before, session->alloc, &set);
+    norn_table_set_release(before);
+    NORN_TRY(status);
     pthread_mutex_lock(&session->lock);
     norn_table_set *old = session->tables;
     session->tables = set;

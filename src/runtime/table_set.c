@@ -8,14 +8,22 @@ norn_table_set *norn_table_set_retain(norn_table_set *set) {
     return set;
 }
 
-static void destroy(norn_table_set *set) {
+static void release_table(norn_table_set *set, norn_device_table *table) {
     norn_device *device = set->plan->device;
-    for (uint32_t i = 0; i < set->device_count; i++)
-        if (device->ops->table_unbind) device->ops->table_unbind(device, &set->device[i]);
+    if (atomic_fetch_sub_explicit(&table->references, 1, memory_order_acq_rel) != 1) return;
+    if (device->ops->table_unbind) device->ops->table_unbind(device, &table->on_device);
+    norn_free(set->alloc, table);
+}
+
+static void destroy(norn_table_set *set) {
+    (void)norn_device_enter(set->plan->device);
+    for (uint32_t i = 0; i < set->device_count; i++) release_table(set, set->shared[i]);
     for (uint32_t i = 0; i < set->host_count; i++)
         if (set->plan->host->ops->table_unbind)
             set->plan->host->ops->table_unbind(set->plan->host, &set->host[i]);
     norn_free(set->alloc, set->device);
+    norn_free(set->alloc, set->views);
+    norn_free(set->alloc, set->shared);
     norn_free(set->alloc, set->host);
     norn_snapshot_release(set->snapshot);
     norn_plan_release(set->plan);
@@ -45,6 +53,7 @@ static norn_status find(norn_plan *plan, norn_snapshot *snapshot, const norn_pla
                          table->name, (long long)found->dim,
                          found->source ? found->source : "the store", (long long)table->dim);
     *out = *found;
+    out->name = table->name; // the plan's: messages of a captured graph outlive the snapshot
     if (table->missing_is_error) out->missing = NORN_MISSING_ERROR;
     return NORN_OK;
 }
@@ -56,7 +65,62 @@ static norn_status bind(norn_device *device, const norn_table_binding *from,
     return NORN_OK;
 }
 
-norn_status norn_table_set_create(norn_plan *plan, norn_snapshot *snapshot, norn_alloc alloc,
+// ---- on the device
+
+/// Snapshots are immutable, and the previous one is still alive: the same memory is the same table.
+static bool same_table(const norn_table_binding *a, const norn_table_binding *b) {
+    return a->rows == b->rows && a->row_count == b->row_count && a->row_bytes == b->row_bytes &&
+           a->dim == b->dim && a->dtype == b->dtype && a->keys == b->keys &&
+           a->resolve == b->resolve && a->context == b->context &&
+           a->default_row == b->default_row && a->missing_count == b->missing_count;
+}
+
+/// Do kernels that were launched for `a` read `b` as well, once its view is in place?
+static bool same_layout(const norn_table_binding *a, const norn_table_binding *b) {
+    return a->dtype == b->dtype && a->dim == b->dim && a->row_bytes == b->row_bytes &&
+           (uintptr_t)a->rows % 16 == (uintptr_t)b->rows % 16 &&
+           (uintptr_t)a->default_row % 16 == (uintptr_t)b->default_row % 16;
+}
+
+static norn_status upload(norn_table_set *set, const norn_table_binding *from,
+                          norn_device_table **out) {
+    norn_device_table *table;
+    NORN_TRY(NORN_NEW(set->alloc, &table));
+    atomic_init(&table->references, 1);
+    table->from = *from;
+    norn_status status = bind(set->plan->device, from, &table->on_device);
+    if (status != NORN_OK) {
+        norn_free(set->alloc, table);
+        return status;
+    }
+    *out = table;
+    return NORN_OK;
+}
+
+static norn_status place_on_device(norn_table_set *set, uint32_t i, const norn_table_binding *from,
+                                   const norn_table_set *previous) {
+    norn_device_table *table = previous ? previous->shared[i] : NULL;
+    if (table && same_table(&table->from, from))
+        atomic_fetch_add_explicit(&table->references, 1, memory_order_relaxed);
+    else
+        NORN_TRY(upload(set, from, &table));
+    set->shared[i] = table;
+    set->device[i] = table->on_device;
+    set->device[i].name = from->name;
+    set->device[i].missing = from->missing;
+    set->views[i] = norn_table_view_of(&set->device[i]);
+    set->device_count++;
+    return NORN_OK;
+}
+
+static void name_layout(norn_table_set *set, const norn_table_set *previous) {
+    set->layout = previous ? previous->layout : set->id;
+    for (uint32_t i = 0; previous && i < set->device_count; i++)
+        if (!same_layout(&set->device[i], &previous->device[i])) set->layout = set->id;
+}
+
+norn_status norn_table_set_create(norn_plan *plan, norn_snapshot *snapshot,
+                                  const norn_table_set *previous, norn_alloc alloc,
                                   norn_table_set **out) {
     norn_table_set *set = NULL;
     norn_status status;
@@ -68,17 +132,21 @@ norn_status norn_table_set_create(norn_plan *plan, norn_snapshot *snapshot, norn
     set->plan = norn_plan_retain(plan);
     set->snapshot = norn_snapshot_retain(snapshot);
     atomic_init(&set->references, 1);
+    NORN_TRY_DONE(norn_device_enter(plan->device));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->table_count, &set->host));
-    if (plan->device) NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->table_count, &set->device));
+    if (plan->device) {
+        NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->table_count, &set->device));
+        NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->table_count, &set->views));
+        NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->table_count, &set->shared));
+    }
     for (uint32_t i = 0; i < plan->table_count; i++) {
         norn_table_binding found;
         NORN_TRY_DONE(find(plan, snapshot, &plan->tables[i], &found));
         NORN_TRY_DONE(bind(plan->host, &found, &set->host[i]));
         set->host_count++;
-        if (!plan->device) continue;
-        NORN_TRY_DONE(bind(plan->device, &found, &set->device[i]));
-        set->device_count++;
+        if (plan->device) NORN_TRY_DONE(place_on_device(set, i, &found, previous));
     }
+    name_layout(set, previous);
     *out = set;
     set = NULL;
 done:

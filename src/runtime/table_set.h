@@ -1,6 +1,6 @@
 /// The tables of one snapshot as a plan's lookups take them, by table index, on host and device.
 /// Made when a session gets a snapshot, so that no run uploads or looks names up; counted, pinned
-/// by runs.
+/// by runs. What an earlier set has on the device already is shared with it, not uploaded again.
 #ifndef NORN_RUNTIME_TABLE_SET_H
 #define NORN_RUNTIME_TABLE_SET_H
 
@@ -8,20 +8,31 @@
 
 #include <stdatomic.h>
 
+/// One table's rows on the plan's device. Counted by the sets that have it.
+typedef struct norn_device_table {
+    atomic_uint references;
+    norn_table_binding from, on_device;
+} norn_device_table;
+
 typedef struct norn_table_set {
     atomic_uint references;
-    uint64_t id; ///< of this process's sets
+    uint64_t id;     ///< of this process's sets
+    uint64_t layout; ///< the same for sets whose tables differ in rows alone: graphs outlive these
     norn_alloc alloc;
     norn_plan *plan;                   ///< retained
     norn_snapshot *snapshot;           ///< retained; NULL: only the plan's own tables
     norn_table_binding *host, *device; ///< device NULL: a plan for the CPU
+    norn_table_view *views;            ///< of `device`, in host memory: what instances copy over
+    norn_device_table **shared;        ///< behind `device`
     uint32_t host_count, device_count; ///< bound so far
 } norn_table_set;
 
-/// Tables come from `snapshot` (may be NULL), else from the plan's own.
+/// Tables come from `snapshot` (may be NULL), else from the plan's own. `previous` (may be NULL) is
+/// alive during the call.
 /// Errors   FAILED_PRECONDITION: a table is nowhere; INVALID_ARGUMENT: it does not fit the model;
-/// names it
-norn_status norn_table_set_create(norn_plan *plan, norn_snapshot *snapshot, norn_alloc alloc,
+///          names it
+norn_status norn_table_set_create(norn_plan *plan, norn_snapshot *snapshot,
+                                  const norn_table_set *previous, norn_alloc alloc,
                                   norn_table_set **out) NORN_NODISCARD;
 norn_table_set *norn_table_set_retain(norn_table_set *set);
 void norn_table_set_release(norn_table_set *set); ///< takes NULL

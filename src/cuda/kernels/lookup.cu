@@ -11,6 +11,13 @@
 enum { THREADS = 256, RUN = 4 }; // rows in flight a group of lanes
 
 typedef norn_cuda_lookup_column column;
+typedef norn_cuda_table table;
+
+/// Views are written before the kernels of a run begin, so a table's is read without waiting for the
+/// kernel before this one.
+static __device__ __forceinline__ table table_of(const column &c) {
+    return c.table ? *c.table : c.own;
+}
 
 // ---- elements
 /// What 16 bytes (or one element) of a row are as floats; `scale` is that of int8 rows.
@@ -112,37 +119,41 @@ static __device__ __forceinline__ int slot_in(const int64_t *bucket, int64_t key
     return slot;
 }
 
-static __device__ __noinline__ const char *probe(const column &c, int64_t key) {
+// What is not inlined takes values, or reads the table again: a reference would put it into local
+// memory.
+static __device__ __noinline__ const char *probe(const int64_t *buckets, uint64_t mask,
+                                                 const char *rows, int64_t row_bytes, int64_t key) {
     if (key == NORN_CUDA_BUCKET_EMPTY) return nullptr;
     const uint64_t hash = norn_cuda_bucket_hash(key);
     for (int choice = 0; choice < 2; choice++) {
-        const uint64_t bucket = choice ? norn_cuda_bucket_second(hash, c.bucket_mask)
-                                       : norn_cuda_bucket_first(hash, c.bucket_mask);
-        const int slot = slot_in(c.buckets + bucket * NORN_CUDA_BUCKET_SLOTS, key);
-        if (slot >= 0)
-            return c.rows + (int64_t)(bucket * NORN_CUDA_BUCKET_SLOTS + slot) * c.row_bytes;
+        const uint64_t bucket =
+            choice ? norn_cuda_bucket_second(hash, mask) : norn_cuda_bucket_first(hash, mask);
+        const int slot = slot_in(buckets + bucket * NORN_CUDA_BUCKET_SLOTS, key);
+        if (slot >= 0) return rows + (int64_t)(bucket * NORN_CUDA_BUCKET_SLOTS + slot) * row_bytes;
     }
     return nullptr;
 }
 
 static __device__ __noinline__ const char *absent(const norn_cuda_lookup_args &p, const column &c,
                                                   int64_t key, bool leader) {
-    if (leader && c.missing_is_error)
-        norn_cuda_raise(p.fault, p.site, p.first + blockIdx.y, key, c.buckets ? -1 : c.row_count);
-    if (leader && !c.missing_is_error && c.missing_count) atomicAdd(c.missing_count, 1ull);
-    return c.missing_is_error ? nullptr : c.default_row;
+    const table t = table_of(c);
+    if (leader && t.missing_is_error)
+        norn_cuda_raise(p.fault, p.site, p.first + blockIdx.y, key, t.buckets ? -1 : t.row_count);
+    if (leader && !t.missing_is_error && t.missing_count) atomicAdd(t.missing_count, 1ull);
+    return t.missing_is_error ? nullptr : t.default_row;
 }
 
 /// The row of the key at `position`; nullptr: zeros.
-static __device__ __forceinline__ const char *
-row_at(const norn_cuda_lookup_args &p, const column &c, int64_t position, bool leader) {
+static __device__ __forceinline__ const char *row_at(const norn_cuda_lookup_args &p,
+                                                     const column &c, const table &t,
+                                                     int64_t position, bool leader) {
     const int64_t given = integer_at(c.keys, c.keys_32, position);
-    const int64_t key = (c.wraps && given < 0 ? given + c.row_count : given) + c.key_offset;
-    if (c.buckets) {
-        const char *row = probe(c, key);
+    const int64_t key = (c.wraps && given < 0 ? given + t.row_count : given) + c.key_offset;
+    if (t.buckets) {
+        const char *row = probe(t.buckets, t.bucket_mask, t.rows, t.row_bytes, key);
         return row ? row : absent(p, c, given, leader);
     }
-    if ((uint64_t)key < (uint64_t)c.row_count) return c.rows + key * c.row_bytes;
+    if ((uint64_t)key < (uint64_t)t.row_count) return t.rows + key * t.row_bytes;
     return absent(p, c, given, leader);
 }
 
@@ -158,7 +169,8 @@ static __device__ __forceinline__ void read_piece(const char *row, float scale, 
 // ---- a column
 /// Rows as they are, one or several a batch row.
 template <int ROW, bool WIDE>
-static __device__ __forceinline__ void copy_rows(const norn_cuda_lookup_args &p, const column &c) {
+static __device__ __forceinline__ void copy_rows(const norn_cuda_lookup_args &p, const column &c,
+                                                 const table &t) {
     enum { COUNT = piece<ROW, WIDE>::COUNT };
     const int lanes = 1 << c.lane_bits, lane = threadIdx.x & (lanes - 1),
               groups = THREADS >> c.lane_bits;
@@ -174,7 +186,7 @@ static __device__ __forceinline__ void copy_rows(const norn_cuda_lookup_args &p,
             if (item >= total) continue;
             const int64_t b = c.keys_count == 1 ? item : item / c.keys_count,
                           j = c.keys_count == 1 ? 0 : item % c.keys_count;
-            row[i] = row_at(p, c, b * c.keys_stride + c.keys_first + j, lane == 0);
+            row[i] = row_at(p, c, t, b * c.keys_stride + c.keys_first + j, lane == 0);
             out[i] = c.out + b * c.out_stride + j * c.dim;
         }
 #pragma unroll
@@ -192,8 +204,8 @@ static __device__ __forceinline__ void copy_rows(const norn_cuda_lookup_args &p,
 
 template <int ROW, bool WIDE>
 static __device__ __forceinline__ void pool_bag(const norn_cuda_lookup_args &p, const column &c,
-                                                int64_t from, int64_t to, float *out, int lane,
-                                                int lanes) {
+                                                const table &t, int64_t from, int64_t to,
+                                                float *out, int lane, int lanes) {
     enum { COUNT = piece<ROW, WIDE>::COUNT };
     const bool max = c.pool == NORN_CUDA_POOL_MAX;
     const float shrink =
@@ -207,7 +219,7 @@ static __device__ __forceinline__ void pool_bag(const norn_cuda_lookup_args &p, 
             float x[RUN][COUNT], weight[RUN];
 #pragma unroll
             for (int i = 0; i < RUN; i++)
-                row[i] = key + i < to ? row_at(p, c, key + i, at == 0) : nullptr;
+                row[i] = key + i < to ? row_at(p, c, t, key + i, at == 0) : nullptr;
 #pragma unroll
             for (int i = 0; i < RUN; i++)
                 read_piece<ROW, WIDE>(row[i], scale_of<ROW>(c, row[i]), at, x[i]);
@@ -230,7 +242,8 @@ static __device__ __forceinline__ void pool_bag(const norn_cuda_lookup_args &p, 
 }
 
 template <int ROW, bool WIDE>
-static __device__ __forceinline__ void pool_rows(const norn_cuda_lookup_args &p, const column &c) {
+static __device__ __forceinline__ void pool_rows(const norn_cuda_lookup_args &p, const column &c,
+                                                 const table &t) {
     const int lanes = 1 << c.lane_bits, lane = threadIdx.x & (lanes - 1),
               groups = THREADS >> c.lane_bits;
     const int group = threadIdx.x >> c.lane_bits;
@@ -247,40 +260,45 @@ static __device__ __forceinline__ void pool_rows(const norn_cuda_lookup_args &p,
                 from = to = 0;
             }
         }
-        pool_bag<ROW, WIDE>(p, c, from, to, c.out + b * c.out_stride, lane, lanes);
+        pool_bag<ROW, WIDE>(p, c, t, from, to, c.out + b * c.out_stride, lane, lanes);
     }
 }
 
 template <int ROW, bool WIDE>
-static __device__ __forceinline__ void serve(const norn_cuda_lookup_args &p, const column &c) {
+static __device__ __forceinline__ void serve(const norn_cuda_lookup_args &p, const column &c,
+                                             const table &t) {
     if (c.pool == NORN_CUDA_POOL_NONE)
-        copy_rows<ROW, WIDE>(p, c);
+        copy_rows<ROW, WIDE>(p, c, t);
     else
-        pool_rows<ROW, WIDE>(p, c);
+        pool_rows<ROW, WIDE>(p, c, t);
 }
 
 /// Columns of plain float rows, the common case, have a kernel of their own: it needs fewer
 /// registers.
 static __global__ void __launch_bounds__(THREADS)
     lookup_plain(const __grid_constant__ norn_cuda_lookup_args p) {
+    const column &c = p.columns[blockIdx.y];
     norn_let_next_start();
+    const table t = table_of(c);
     norn_wait_before();
-    copy_rows<NORN_CUDA_ROW_F32, true>(p, p.columns[blockIdx.y]);
+    copy_rows<NORN_CUDA_ROW_F32, true>(p, c, t);
 }
 
 static __global__ void __launch_bounds__(THREADS)
     lookup_any(const __grid_constant__ norn_cuda_lookup_args p) {
     const column &c = p.columns[blockIdx.y];
     norn_let_next_start();
+    const table t = table_of(c);
     norn_wait_before();
     if (c.row == NORN_CUDA_ROW_F32)
-        c.wide ? serve<NORN_CUDA_ROW_F32, true>(p, c) : serve<NORN_CUDA_ROW_F32, false>(p, c);
+        c.wide ? serve<NORN_CUDA_ROW_F32, true>(p, c, t) : serve<NORN_CUDA_ROW_F32, false>(p, c, t);
     else if (c.row == NORN_CUDA_ROW_F16)
-        c.wide ? serve<NORN_CUDA_ROW_F16, true>(p, c) : serve<NORN_CUDA_ROW_F16, false>(p, c);
+        c.wide ? serve<NORN_CUDA_ROW_F16, true>(p, c, t) : serve<NORN_CUDA_ROW_F16, false>(p, c, t);
     else if (c.row == NORN_CUDA_ROW_BF16)
-        c.wide ? serve<NORN_CUDA_ROW_BF16, true>(p, c) : serve<NORN_CUDA_ROW_BF16, false>(p, c);
+        c.wide ? serve<NORN_CUDA_ROW_BF16, true>(p, c, t)
+               : serve<NORN_CUDA_ROW_BF16, false>(p, c, t);
     else
-        c.wide ? serve<NORN_CUDA_ROW_I8, true>(p, c) : serve<NORN_CUDA_ROW_I8, false>(p, c);
+        c.wide ? serve<NORN_CUDA_ROW_I8, true>(p, c, t) : serve<NORN_CUDA_ROW_I8, false>(p, c, t);
 }
 
 extern "C" cudaError_t norn_cuda_lookup_launch(const norn_cuda_lookup_args *p,

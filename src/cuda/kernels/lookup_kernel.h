@@ -11,22 +11,29 @@ enum { NORN_CUDA_LOOKUP_COLUMNS = 64 }; ///< in one launch
 enum { NORN_CUDA_ROW_F32, NORN_CUDA_ROW_F16, NORN_CUDA_ROW_BF16, NORN_CUDA_ROW_I8 };
 enum { NORN_CUDA_POOL_NONE, NORN_CUDA_POOL_SUM, NORN_CUDA_POOL_MEAN, NORN_CUDA_POOL_MAX };
 
+/// norn_table_view as the kernel reads it; ops/lookup.c asserts that they agree.
+typedef struct norn_cuda_table {
+    const char *rows;
+    const char *default_row; ///< NULL: zeros
+    const int64_t *buckets;  ///< NULL: dense
+    uint64_t bucket_mask;
+    int64_t row_count, row_bytes;
+    unsigned long long *missing_count; ///< or NULL
+    int64_t missing_is_error;
+} norn_cuda_table;
+
 /// One column of a lookup region, resolved. Strides of keys and `out` are in elements.
 typedef struct norn_cuda_lookup_column {
-    const char *rows;
-    const char *default_row;           ///< NULL: zeros
-    const int64_t *buckets;            ///< NULL: dense
-    const void *keys, *offsets;        ///< offsets NULL: `keys_count` keys a row
-    const float *weights;              ///< by key position, or NULL
-    float *out;                        ///< of row 0, at this column
-    unsigned long long *missing_count; ///< or NULL
-    uint64_t bucket_mask;
-    int64_t row_bytes, row_count;
+    const norn_cuda_table *table; ///< in device memory: another snapshot changes it; NULL: `own`
+    norn_cuda_table own;          ///< rows that are a constant of the plan
+    const void *keys, *offsets;   ///< offsets NULL: `keys_count` keys a row
+    const float *weights;         ///< by key position, or NULL
+    float *out;                   ///< of row 0, at this column
     int64_t keys_first, keys_stride, keys_total;
     int64_t key_offset, out_stride;
     int32_t dim, keys_count;
     uint8_t keys_32, offsets_32, row, pool;
-    uint8_t wraps, missing_is_error;
+    uint8_t wraps;
     uint8_t wide;      ///< rows and outputs move 16 bytes at once
     uint8_t lane_bits; ///< 2^lane_bits lanes a row
 } norn_cuda_lookup_column;

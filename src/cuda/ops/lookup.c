@@ -3,6 +3,7 @@
 #include "cuda/kernels/lookup_kernel.h"
 #include "cuda/ops/ops.h"
 
+#include <stddef.h>
 #include <string.h>
 
 typedef struct lookup_state {
@@ -86,18 +87,30 @@ static uint8_t pool_kind(norn_pool_mode pool) {
     return NORN_CUDA_POOL_NONE;
 }
 
+_Static_assert(
+    sizeof(norn_cuda_table) == sizeof(norn_table_view) &&
+        offsetof(norn_cuda_table, rows) == offsetof(norn_table_view, rows) &&
+        offsetof(norn_cuda_table, default_row) == offsetof(norn_table_view, default_row) &&
+        offsetof(norn_cuda_table, buckets) == offsetof(norn_table_view, buckets) &&
+        offsetof(norn_cuda_table, bucket_mask) == offsetof(norn_table_view, bucket_mask) &&
+        offsetof(norn_cuda_table, row_count) == offsetof(norn_table_view, row_count) &&
+        offsetof(norn_cuda_table, row_bytes) == offsetof(norn_table_view, row_bytes) &&
+        offsetof(norn_cuda_table, missing_count) == offsetof(norn_table_view, missing_count) &&
+        offsetof(norn_cuda_table, missing_is_error) == offsetof(norn_table_view, missing_is_error),
+    "the kernel reads norn_table_view");
+
 /// Where the rows are: a bound table, or a constant input.
 static norn_status set_rows(norn_call *call, const norn_lookup_column *from,
                             norn_cuda_lookup_column *to, const char **name) {
     int64_t element = 4;
     *name = "rows";
-    to->missing_is_error = 1;
     if (from->rows_input != NORN_NO_INPUT) {
         const norn_view *rows = &call->in[from->rows_input];
-        to->rows = rows->data;
         to->row = NORN_CUDA_ROW_F32;
-        to->row_count = rows->dims[0];
-        to->row_bytes = from->dim * 4;
+        to->own = (norn_cuda_table){.rows = rows->data,
+                                    .row_count = rows->dims[0],
+                                    .row_bytes = from->dim * 4,
+                                    .missing_is_error = 1};
     } else {
         const norn_table_binding *table = &call->tables[from->table];
         *name = table->name;
@@ -111,18 +124,13 @@ static norn_status set_rows(norn_call *call, const norn_lookup_column *from,
                 NORN_INVALID_ARGUMENT,
                 "node '%s': table '%s' has rows of %lld elements, the model expects %lld",
                 call->name, table->name, (long long)table->dim, (long long)from->dim);
-        to->rows = table->rows;
-        to->row_count = table->row_count;
-        to->row_bytes = table->row_bytes;
-        to->buckets = table->buckets;
-        to->bucket_mask = table->bucket_mask;
-        to->default_row = table->default_row;
-        to->missing_is_error = table->missing == NORN_MISSING_ERROR;
-        to->missing_count = (unsigned long long *)(uintptr_t)table->missing_count;
+        const norn_table_view view = norn_table_view_of(table);
+        memcpy(&to->own, &view, sizeof to->own); // for the alignments below
+        to->table = (const norn_cuda_table *)(const void *)&call->views[from->table];
     }
     int64_t bytes = from->dim * element, lanes = bytes / 16;
-    to->wide = bytes % 16 == 0 && to->row_bytes % 16 == 0 && ((uintptr_t)to->rows & 15) == 0 &&
-               ((uintptr_t)to->default_row & 15) == 0;
+    to->wide = bytes % 16 == 0 && to->own.row_bytes % 16 == 0 &&
+               ((uintptr_t)to->own.rows & 15) == 0 && ((uintptr_t)to->own.default_row & 15) == 0;
     to->wide = to->wide && to->out_stride % 4 == 0 && ((uintptr_t)to->out & 15) == 0;
     if (!to->wide) lanes = from->dim;
     while (to->lane_bits < 5 && 1 << to->lane_bits < lanes) to->lane_bits++;

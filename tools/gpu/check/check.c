@@ -141,11 +141,24 @@ static norn_status take_scratch(norn_call *call, size_t bytes, void **out) {
 const norn_call_host check_host = {.scratch = take_scratch};
 
 // ---- running
+norn_status check_views(checker *k, const norn_table_binding *tables, uint32_t count,
+                        norn_table_view **out) {
+    norn_table_view *views = calloc(count + 1, sizeof *views);
+    size_t bytes = count * sizeof *views;
+    for (uint32_t i = 0; i < count; i++) views[i] = norn_table_view_of(&tables[i]);
+    norn_status status =
+        k->device->ops->memory_create(k->device, NORN_MEMORY_DEVICE, bytes, (void **)out);
+    if (status == NORN_OK) status = k->device->ops->copy(k->device, NULL, *out, views, bytes);
+    free(views);
+    return status;
+}
+
 typedef struct running {
     guarded in[CHECK_INPUTS], out[CHECK_OUTPUTS];
     norn_view in_views[CHECK_INPUTS], out_views[CHECK_OUTPUTS];
     norn_span code;
     void *state;
+    norn_table_view *views;
     norn_step_spec spec;
 } running;
 
@@ -197,6 +210,7 @@ static norn_status execute(checker *k, check_case *c, running *r, norn_view *spe
     NORN_TRY(ops->codegen(k->device, &r->spec, norn_alloc_heap(), &r->code));
     r->spec.code = r->code;
     NORN_TRY(ops->prepare(k->device, &r->spec, &r->state));
+    NORN_TRY(check_views(k, c->tables, c->table_count, &r->views));
     norn_call call = {.name = c->label,
                       .op = c->op,
                       .attrs = r->spec.attrs,
@@ -208,6 +222,8 @@ static norn_status execute(checker *k, check_case *c, running *r, norn_view *spe
                       .stream = k->stream,
                       .state = r->state,
                       .tables = c->tables,
+                      .views = r->views,
+                      .table_count = c->table_count,
                       .host = &check_host};
     check_host_use(k);
     NORN_TRY(kernel(&call));
@@ -259,6 +275,7 @@ bool check_run(checker *k, check_case *c) {
         as_wanted = status == NORN_OK;
         if (!as_wanted) snprintf(why, sizeof why, "%s", norn_message());
     }
+    k->device->ops->memory_destroy(k->device, NORN_MEMORY_DEVICE, r.views);
     if (r.state) k->device->ops->unprepare(k->device, &r.spec, r.state);
     norn_free(norn_alloc_heap(), (void *)(uintptr_t)r.code.bytes);
     for (uint32_t i = 0; i < c->in_count; i++)

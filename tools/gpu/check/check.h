@@ -35,8 +35,13 @@ typedef struct check_case {
     norn_view out[CHECK_OUTPUTS]; ///< host data after check_run, dense, owned
     uint32_t out_count;
     const norn_table_binding *tables;
+    uint32_t table_count;
     norn_status wanted; ///< what the run returns; outputs are not compared unless OK
 } check_case;
+
+/// What kernels read of bound tables: in device memory, the caller's to destroy.
+norn_status check_views(checker *k, const norn_table_binding *tables, uint32_t count,
+                        norn_table_view **out);
 
 void check_init(check_case *c, uint16_t op, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

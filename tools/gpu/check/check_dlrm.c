@@ -45,6 +45,7 @@ typedef struct dlrm {
     uint32_t count;
     norn_lookup_column columns[TABLES];
     norn_table_binding tables[TABLES];
+    norn_table_view *views;
     norn_precision precision;
 } dlrm;
 
@@ -126,6 +127,7 @@ static norn_view add_lookup(checker *k, dlrm *d) {
                                              .keys_count = 1,
                                              .column = t * DIM};
     }
+    if (check_views(k, d->tables, TABLES, &d->views) != NORN_OK) die("tables");
     s->region.lookup = (norn_lookup_region){TABLES, d->columns};
     free(rows);
     free(keys);
@@ -208,6 +210,8 @@ static void launch(checker *k, dlrm *d, uint32_t index, int64_t batch) {
                       .stream = k->stream,
                       .state = s->state,
                       .tables = d->tables,
+                      .views = d->views,
+                      .table_count = TABLES,
                       .host = &scratch_host};
     if (s->kernel(&call) != NORN_OK) die(s->name);
 }

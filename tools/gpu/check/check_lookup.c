@@ -113,6 +113,7 @@ static void ones(checker *k, const host_table *tables, uint32_t count, int64_t b
     }
     c.region.lookup = (norn_lookup_region){count, columns};
     c.tables = bound;
+    c.table_count = count;
     const int64_t out_dims[] = {batch, width};
     check_output(&c, NORN_F32, 2, out_dims, gap ? width + gap : 0);
     double *want = check_doubles(batch * width);
@@ -150,6 +151,7 @@ static void bags(checker *k, const host_table *table, int64_t batch, bool csr, n
                                  .weights_input = weighted ? 2 : NORN_NO_INPUT};
     c.region.lookup = (norn_lookup_region){1, &column};
     c.tables = &table->bound;
+    c.table_count = 1;
     const int64_t out_dims[] = {batch, pool == NORN_POOL_NONE ? dim * fixed : dim};
     check_output(&c, NORN_F32, 2, out_dims, 0);
     double *want = check_doubles(batch * out_dims[1]);
@@ -186,6 +188,7 @@ static void bad_key(checker *k, const host_table *table, int64_t key) {
                                  .weights_input = NORN_NO_INPUT};
     c.region.lookup = (norn_lookup_region){1, &column};
     c.tables = &table->bound;
+    c.table_count = 1;
     c.wanted = NORN_INVALID_ARGUMENT;
     check_output(&c, NORN_F32, 2, out_dims, 0);
     check_run(k, &c);
