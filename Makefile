@@ -38,8 +38,10 @@ format: ## clang-format every C file
 conformance-docs: venv build ## rewrite docs/ops.md, docs/conformance.md and the lists of cases that must pass
 	@$(PYTHON) tests/peers/conformance_cases.py build/conformance-cases
 	@$(PYTHON) tests/peers/conformance_cases.py --dynamic build/conformance-dynamic
+	@$(PYTHON) tests/peers/conformance_cases.py --unknown build/conformance-unknown
 	@build/release/test/conformance build/conformance-cases --docs docs --write-expected tests/conformance/expected-cases.tsv
 	@build/release/test/conformance build/conformance-dynamic --write-expected tests/conformance/expected-dynamic.tsv
+	@build/release/test/conformance build/conformance-unknown --write-expected tests/conformance/expected-unknown.tsv
 
 tidy: deps ## clang-tidy every C file (slow)
 	@tools/build_preset tidy

@@ -72,9 +72,10 @@ static norn_status inline_nodes(norn_onnx_call *call, const norn_onnx_function *
         NORN_TRY(norn_name_map_put(&inner->names, function->inputs.at[i],
                                    given ? given : norn_scope_omitted()));
     }
-    for (uint32_t i = 0; i < function->nodes.count; i++) {
-        NORN_TRY(norn_import_node(inner, function->nodes.at[i]));
-    }
+    norn_onnx_node *nodes;
+    NORN_TRY(norn_import_node_order(call->scope->importer, &function->nodes, &nodes));
+    for (uint32_t i = 0; i < function->nodes.count; i++)
+        NORN_TRY(norn_import_node(inner, &nodes[i]));
     for (uint32_t i = 0; i < call->out_count; i++) {
         NORN_TRY(norn_scope_find(inner, function->outputs.at[i], &out[i]));
         if (out[i] == norn_scope_omitted()) out[i] = NULL;

@@ -177,9 +177,9 @@ norn_status norn_import_graph(norn_scope *scope, const norn_onnx_graph *proto) {
     NORN_TRY(import_initializers(scope, &proto->initializers, false));
     NORN_TRY(import_initializers(scope, &proto->sparse_initializers, true));
     if (!scope->outer) NORN_TRY(norn_import_top_inputs(scope, proto));
-    for (uint32_t i = 0; i < proto->nodes.count; i++) {
-        NORN_TRY(norn_import_node(scope, proto->nodes.at[i]));
-    }
+    norn_onnx_node *nodes;
+    NORN_TRY(norn_import_node_order(scope->importer, &proto->nodes, &nodes));
+    for (uint32_t i = 0; i < proto->nodes.count; i++) NORN_TRY(norn_import_node(scope, &nodes[i]));
     if (!scope->outer && proto->outputs.count == 0)
         return norn_fail(NORN_INVALID_ARGUMENT, "the graph has no output; is the file a model?");
     return import_outputs(scope, proto);

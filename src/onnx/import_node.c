@@ -67,8 +67,8 @@ static norn_status read_inputs(norn_onnx_call *call, const norn_onnx_node *proto
         NORN_TRY(norn_scope_find(call->scope, name, &call->in[i]));
         if (!call->in[i]) {
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s' (%s): input %u '%s' is not made by any node before it",
-                             call->name, call->op_type, i, name);
+                             "node '%s' (%s): input %u '%s' is not made by any node", call->name,
+                             call->op_type, i, name);
         }
         if (call->in[i] == norn_scope_omitted()) call->in[i] = NULL;
     }
@@ -210,17 +210,15 @@ static norn_status name_outputs(norn_onnx_call *call, const norn_onnx_node *prot
     return NORN_OK;
 }
 
-norn_status norn_import_node(norn_scope *scope, norn_span bytes) {
-    norn_onnx_node proto;
+norn_status norn_import_node(norn_scope *scope, const norn_onnx_node *proto) {
     norn_onnx_call call = {.scope = scope};
     graph_attrs graphs = {0};
-    NORN_TRY(norn_onnx_read_node(bytes, &scope->importer->scratch, &proto));
-    NORN_TRY(full_name(scope, &proto, &call.name));
-    call.op_type = proto.op_type;
-    call.domain = proto.domain;
-    NORN_TRY(read_inputs(&call, &proto));
-    NORN_TRY(read_attrs(&call, &proto, &graphs));
-    NORN_TRY(read_outputs(&call, &proto));
-    NORN_TRY(make(&call, &proto, &graphs));
-    return name_outputs(&call, &proto);
+    NORN_TRY(full_name(scope, proto, &call.name));
+    call.op_type = proto->op_type;
+    call.domain = proto->domain;
+    NORN_TRY(read_inputs(&call, proto));
+    NORN_TRY(read_attrs(&call, proto, &graphs));
+    NORN_TRY(read_outputs(&call, proto));
+    NORN_TRY(make(&call, proto, &graphs));
+    return name_outputs(&call, proto);
 }

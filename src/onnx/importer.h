@@ -65,6 +65,9 @@ norn_status norn_scope_inherit(norn_scope *scope, uint32_t from) NORN_NODISCARD;
 /// A constant from a TensorProto or SparseTensorProto; *name is the tensor's own.
 norn_status norn_scope_constant(norn_scope *scope, norn_span tensor, bool sparse, const char **name,
                                 norn_value **out) NORN_NODISCARD;
+/// Adds the name of every initializer of `proto` to `out`.
+norn_status norn_import_initializer_names(norn_importer *importer, const norn_onnx_graph *proto,
+                                          norn_name_map *out) NORN_NODISCARD;
 /// The opset of `domain` here; 1 where a custom domain is not imported.
 int64_t norn_scope_opset(const norn_scope *scope, const char *domain);
 
@@ -74,8 +77,12 @@ norn_status norn_import_graph(norn_scope *scope, const norn_onnx_graph *proto) N
 norn_status norn_import_top_inputs(norn_scope *scope, const norn_onnx_graph *proto) NORN_NODISCARD;
 norn_status norn_import_dtype(const norn_onnx_value_info *info, norn_dtype *out) NORN_NODISCARD;
 
-// ---- import_node.c
-norn_status norn_import_node(norn_scope *scope, norn_span bytes) NORN_NODISCARD;
+// ---- import_node.c, node_order.c
+norn_status norn_import_node(norn_scope *scope, const norn_onnx_node *proto) NORN_NODISCARD;
+/// nodes->count nodes in an order in which each can be made; the file's own where it is one.
+/// Errors INVALID_ARGUMENT: a cycle; names a node of it.
+norn_status norn_import_node_order(norn_importer *importer, const norn_onnx_spans *nodes,
+                                   norn_onnx_node **out) NORN_NODISCARD;
 
 /// A node about to be made; upgrades turn it into the IR's form.
 typedef struct norn_onnx_call {

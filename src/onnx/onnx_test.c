@@ -333,7 +333,7 @@ static void a_name_that_nothing_makes_is_named(void **state) {
     build_value(&f->graph, 11, "x", 1, "N");
     node(f, "Add", "a", NAMES("x", "ghost"), NAMES("y"));
     refused(f, 17, NORN_INVALID_ARGUMENT,
-            "node 'a' (Add): input 1 'ghost' is not made by any node before it");
+            "node 'a' (Add): input 1 'ghost' is not made by any node");
 }
 
 static void a_name_made_twice_is_named(void **state) {

@@ -32,6 +32,35 @@ norn_status norn_scope_constant(norn_scope *scope, norn_span tensor, bool sparse
     return norn_graph_constant(scope->graph, *name, &view, out);
 }
 
+static norn_status tensor_name(void *context, const norn_wire_field *field) {
+    norn_span *name = context;
+    if (field->number == 8) *name = field->bytes;
+    return NORN_OK;
+}
+
+static norn_status sparse_name(void *context, const norn_wire_field *field) {
+    if (field->number != 1) return NORN_OK; // values, a TensorProto whose name is the tensor's
+    return norn_onnx_fields(field->bytes, tensor_name, context);
+}
+
+static norn_status note_names(norn_importer *importer, const norn_onnx_spans *tensors,
+                              norn_onnx_field_fn read, norn_name_map *out) {
+    for (uint32_t i = 0; i < tensors->count; i++) {
+        norn_span name = {0};
+        const char *text;
+        NORN_TRY(norn_onnx_fields(tensors->at[i], read, &name));
+        NORN_TRY(norn_onnx_text(&importer->scratch, name, &text));
+        NORN_TRY(norn_name_map_put(out, text, importer));
+    }
+    return NORN_OK;
+}
+
+norn_status norn_import_initializer_names(norn_importer *importer, const norn_onnx_graph *proto,
+                                          norn_name_map *out) {
+    NORN_TRY(note_names(importer, &proto->initializers, tensor_name, out));
+    return note_names(importer, &proto->sparse_initializers, sparse_name, out);
+}
+
 // ---- values from around a body
 
 /// A body has symbols of its own, so a dimension from around it becomes one of them: inputs'

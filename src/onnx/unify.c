@@ -56,24 +56,6 @@ static norn_status count_names(norn_importer *importer, const norn_onnx_spans *s
     return NORN_OK;
 }
 
-static norn_status tensor_name(void *context, const norn_wire_field *field) {
-    norn_span *name = context;
-    if (field->number == 8) *name = field->bytes;
-    return NORN_OK;
-}
-
-static norn_status initializer_names(norn_importer *importer, const norn_onnx_graph *proto,
-                                     norn_name_map *out) {
-    for (uint32_t i = 0; i < proto->initializers.count; i++) {
-        norn_span name = {0};
-        const char *text;
-        NORN_TRY(norn_onnx_fields(proto->initializers.at[i], tensor_name, &name));
-        NORN_TRY(norn_onnx_text(&importer->scratch, name, &text));
-        NORN_TRY(norn_name_map_put(out, text, importer));
-    }
-    return NORN_OK;
-}
-
 static norn_status has_dim_named_b(norn_importer *importer, const norn_onnx_spans *inputs,
                                    bool *out) {
     *out = false;
@@ -89,7 +71,7 @@ norn_status norn_unify_choose_batch(norn_importer *importer, const norn_onnx_gra
     norn_name_map initializers = norn_name_map_in(&importer->scratch);
     candidate all[CANDIDATES_MAX];
     uint32_t count = 0, best = 0;
-    NORN_TRY(initializer_names(importer, proto, &initializers));
+    NORN_TRY(norn_import_initializer_names(importer, proto, &initializers));
     NORN_TRY(count_names(importer, &proto->inputs, true, &initializers, all, &count));
     NORN_TRY(count_names(importer, &proto->outputs, false, &initializers, all, &count));
     if (count == 0) return NORN_OK;

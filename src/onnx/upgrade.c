@@ -40,6 +40,10 @@ static const struct {
     {"Scatter", NORN_ONNX_OPSET_MAX + 1, norn_upgrade_scatter},
     {"DFT", 20, norn_upgrade_dft},
     {"Scan", 9, norn_upgrade_scan},
+    {"Sum", NORN_ONNX_OPSET_MAX + 1, norn_upgrade_variadic},
+    {"Max", NORN_ONNX_OPSET_MAX + 1, norn_upgrade_variadic},
+    {"Min", NORN_ONNX_OPSET_MAX + 1, norn_upgrade_variadic},
+    {"Mean", NORN_ONNX_OPSET_MAX + 1, norn_upgrade_variadic},
 };
 
 norn_status norn_upgrade(norn_onnx_call *call) {

@@ -44,6 +44,7 @@ norn_status norn_upgrade_grid_sample(norn_onnx_call *call) NORN_NODISCARD;
 norn_status norn_upgrade_roi_align(norn_onnx_call *call) NORN_NODISCARD;
 norn_status norn_upgrade_scatter(norn_onnx_call *call) NORN_NODISCARD;
 norn_status norn_upgrade_dft(norn_onnx_call *call) NORN_NODISCARD;
+norn_status norn_upgrade_variadic(norn_onnx_call *call) NORN_NODISCARD;
 norn_status norn_upgrade_scan(norn_onnx_call *call) NORN_NODISCARD;
 
 #endif

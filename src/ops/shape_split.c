@@ -50,53 +50,92 @@ norn_status norn_shape_concat(norn_shape_ctx *ctx) {
     return concat_contents(ctx);
 }
 
-norn_status norn_shape_split(norn_shape_ctx *ctx) {
-    NORN_TRY(norn_shape_inputs(ctx, 1));
-    norn_shape out = ctx->in[0].shape;
-    int64_t sizes[NORN_CONTENTS_MAX];
-    uint32_t count;
-    bool present, known;
-    int32_t axis;
-    if (out.rank < 0) {
-        for (uint32_t i = 0; i < ctx->out_count; i++)
-            norn_shape_put(ctx, i, ctx->in[0].dtype, &out);
-        return NORN_OK;
+/// Size `index` of Split's list, which may be longer than contents that are kept. False: not known.
+static bool split_size(const norn_shape_ctx *ctx, uint32_t index, norn_dim *out) {
+    const norn_shape_io *sizes = &ctx->in[1];
+    if (sizes->data) {
+        *out = norn_dim_const(norn_element_i64(sizes->dtype, sizes->data->data, index));
+        return true;
     }
-    NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", 0), out.rank, &axis));
-    NORN_TRY(norn_shape_int_list(ctx, 1, "split", sizes, &count, &present, &known));
-    norn_dim whole = out.dims[axis], chunk = whole, used = norn_dim_const(0);
-    int64_t parts = norn_attr_i64(ctx->attrs, "num_outputs", ctx->out_count);
-    if (present && known && count != ctx->out_count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %u split sizes for %u outputs",
-                         ctx->node, count, ctx->out_count);
-    if (!present && parts <= 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': num_outputs is %lld", ctx->node,
-                         (long long)parts);
-    if (!present) NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_CEILDIV, whole, parts, &chunk));
+    if (!sizes->contents) return false;
+    *out = sizes->contents[index];
+    return true;
+}
+
+/// How many sizes the list has; -1 when not known yet.
+static norn_status split_count(const norn_shape_ctx *ctx, int64_t *out) {
+    const norn_shape_io *sizes = &ctx->in[1];
+    *out = sizes->data       ? norn_view_elems(sizes->data)
+           : sizes->contents ? (int64_t)sizes->contents_count
+                             : -1;
+    if (sizes->shape.rank > 1 || !norn_dtype_is_integer(sizes->dtype))
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "node '%s': the split sizes are no list of integers", ctx->node);
+    if (*out < 0) *out = norn_shape_length(ctx, 1);
+    if (*out >= 0 && *out != ctx->out_count)
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %lld split sizes for %u outputs",
+                         ctx->node, (long long)*out, ctx->out_count);
+    return NORN_OK;
+}
+
+static norn_status split_as_listed(norn_shape_ctx *ctx, int32_t axis, norn_shape out) {
+    const norn_dim whole = out.dims[axis];
+    norn_dim used = norn_dim_const(0);
+    int64_t count;
+    bool known = true;
+    NORN_TRY(split_count(ctx, &count));
     for (uint32_t i = 0; i < ctx->out_count; i++) {
-        if (present && known) {
-            out.dims[axis] = norn_dim_const(sizes[i]);
-        } else if (present) {
+        if (!split_size(ctx, i, &out.dims[axis])) {
+            known = false;
             NORN_TRY(norn_shape_fresh(ctx, &out.dims[axis]));
-        } else if (norn_dim_is_const(whole)) { // more parts than the axis has: the last are empty
-            int64_t rest = whole.constant - used.constant;
-            out.dims[axis] = norn_dim_const(rest < chunk.constant ? rest : chunk.constant);
-        } else if (i + 1 < ctx->out_count) {
-            out.dims[axis] = chunk;
-        } else {
-            NORN_TRY(norn_dim_sub(ctx->symbols, whole, used, &out.dims[axis]));
-        }
-        if (norn_dim_is_const(out.dims[axis]) && out.dims[axis].constant < 0 &&
-            !(present && !known))
+        } else if (norn_dim_is_const(out.dims[axis]) && out.dims[axis].constant < 0) {
             return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': part %u has a negative size",
                              ctx->node, i);
-        if (!present || known)
-            NORN_TRY(norn_shape_dim(ctx, NORN_DIM_ADD, used, out.dims[axis], &used));
+        }
+        if (known) NORN_TRY(norn_shape_dim(ctx, NORN_DIM_ADD, used, out.dims[axis], &used));
         norn_shape_put(ctx, i, ctx->in[0].dtype, &out);
     }
-    if (present && known)
-        NORN_TRY(norn_shape_match(ctx, used, whole, "the sum of the split sizes and the axis"));
+    if (!known) return NORN_OK;
+    return norn_shape_match(ctx, used, whole, "the sum of the split sizes and the axis");
+}
+
+/// Parts of one size, the last smaller; more parts than the axis has: the last are empty.
+static norn_status split_evenly(norn_shape_ctx *ctx, int32_t axis, norn_shape out) {
+    const norn_dim whole = out.dims[axis];
+    norn_dim chunk, used = norn_dim_const(0);
+    int64_t parts = norn_attr_i64(ctx->attrs, "num_outputs", ctx->out_count);
+    if (parts <= 0)
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': num_outputs is %lld", ctx->node,
+                         (long long)parts);
+    NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_CEILDIV, whole, parts, &chunk));
+    for (uint32_t i = 0; i < ctx->out_count; i++) {
+        norn_dim *size = &out.dims[axis];
+        if (norn_dim_is_const(whole)) {
+            int64_t rest = whole.constant - used.constant;
+            *size = norn_dim_const(rest < chunk.constant ? rest : chunk.constant);
+        } else if (i + 1 < ctx->out_count) {
+            *size = chunk;
+        } else {
+            NORN_TRY(norn_dim_sub(ctx->symbols, whole, used, size));
+        }
+        NORN_TRY(norn_shape_dim(ctx, NORN_DIM_ADD, used, *size, &used));
+        norn_shape_put(ctx, i, ctx->in[0].dtype, &out);
+    }
     return NORN_OK;
+}
+
+norn_status norn_shape_split(norn_shape_ctx *ctx) {
+    NORN_TRY(norn_shape_inputs(ctx, 1));
+    const norn_shape *in = &ctx->in[0].shape;
+    int32_t axis;
+    if (in->rank < 0) {
+        for (uint32_t i = 0; i < ctx->out_count; i++)
+            norn_shape_put_unknown(ctx, i, ctx->in[0].dtype);
+        return NORN_OK;
+    }
+    NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", 0), in->rank, &axis));
+    if (norn_shape_has(ctx, 1)) return split_as_listed(ctx, axis, *in);
+    return split_evenly(ctx, axis, *in);
 }
 
 /// The length of [start:end:step] over `dim`. False when symbols leave it open.

@@ -220,6 +220,14 @@ static bool outer_place(const placer *p, const norn_node *concat, int64_t width,
     return norn_dim_is_const(inner) && inner.constant == width;
 }
 
+/// Is a part as many rows as the whole, whatever the run? If not, the kernel joins them and looks.
+static bool same_rows(const norn_value *part, const norn_value *whole, int32_t axis) {
+    if (part->shape.rank != whole->shape.rank) return false;
+    for (int32_t d = 0; d < part->shape.rank; d++)
+        if (d != axis && !norn_dim_equal(part->shape.dims[d], whole->shape.dims[d])) return false;
+    return true;
+}
+
 static void place_concat(placer *p, norn_node *concat) {
     norn_value *out = concat->out_count ? concat->out[0] : NULL;
     if (!out || !place_of(p, out)->planned || out->shape.rank < 1) return;
@@ -233,7 +241,7 @@ static void place_concat(placer *p, norn_node *concat) {
     uint32_t can = 0;
     for (uint32_t i = 0; i < concat->in_count; i++) {
         norn_value *v = norn_node_in(concat, i);
-        if (!v || v->shape.rank != rank) return;
+        if (!v || !place_of(p, v)->planned || !same_rows(v, out, (int32_t)axis)) return;
         int64_t part = const_product(&v->shape, (int32_t)axis, rank);
         if (part <= 0) return;
         if (placeable(p, v, concat, part)) can++;

@@ -134,7 +134,35 @@ static void lay_device_ends(norn_frame *frame) {
     frame->output_bytes = at - frame->output_begin;
 }
 
-static void lay_slot(norn_frame *frame, uint32_t index) {
+/// An input's symbol that `dim` follows from, or -1.
+static int32_t input_symbol(const norn_symbols *symbols, norn_dim dim) {
+    while (dim.symbol >= 0 && symbols->at[dim.symbol].kind == NORN_SYMBOL_DERIVED) {
+        const norn_symbol *symbol = &symbols->at[dim.symbol];
+        dim = symbol->a.symbol >= 0 ? symbol->a : symbol->b;
+    }
+    return dim.symbol >= 0 && symbols->at[dim.symbol].kind == NORN_SYMBOL_INPUT ? dim.symbol : -1;
+}
+
+/// What would have less than nothing: offsets of B + 1 elements of which there are none, a Slice of
+/// more than is there.
+static norn_status bad_size(const norn_frame *frame, const norn_value *value, int32_t d) {
+    const norn_symbols *symbols = &frame->program->graph->symbols;
+    char text[NORN_DIM_TEXT];
+    int32_t symbol = input_symbol(symbols, value->shape.dims[d]);
+    int32_t binder = symbol < 0 ? -1 : frame->binder[symbol];
+    norn_dim_text(symbols, value->shape.dims[d], text);
+    const char *node = value->producer ? value->producer->name : "";
+    if (binder < 0)
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "node '%s': dim %d of '%s' is %s, less than 0 for these inputs", node, d,
+                         value->name, text);
+    return norn_fail(NORN_INVALID_ARGUMENT,
+                     "input '%s' makes %s %lld, too small: node '%s' makes '%s' with dim %d of %s",
+                     frame->program->graph->inputs[binder]->name, symbols->at[symbol].name,
+                     (long long)frame->symbols[symbol], node, value->name, d, text);
+}
+
+static norn_status lay_slot(norn_frame *frame, uint32_t index) {
     const norn_slot *slot = &frame->program->slots[index];
     norn_view *view = &frame->slots[index];
     *view = (norn_view){.dtype = slot->dtype, .row_stride = slot->row_stride};
@@ -143,9 +171,12 @@ static void lay_slot(norn_frame *frame, uint32_t index) {
         *view = *slot->value->data;
         view->data = (void *)(uintptr_t)slot->data;
     }
-    if (slot->kind == NORN_SLOT_PLANNED)
-        view->data = (slot->on_device ? frame->device_arena : frame->host_arena) +
-                     frame->layout.offsets[index];
+    if (slot->kind != NORN_SLOT_PLANNED) return NORN_OK;
+    for (int32_t d = 0; d < view->rank; d++)
+        if (view->dims[d] < 0) return bad_size(frame, slot->value, d);
+    view->data =
+        (slot->on_device ? frame->device_arena : frame->host_arena) + frame->layout.offsets[index];
+    return NORN_OK;
 }
 
 /// Elements from the first to just after the last.
@@ -214,7 +245,7 @@ norn_status norn_frame_resolve(norn_frame *frame) {
     frame->resolved = false;
     NORN_TRY(make_room(frame));
     memcpy(frame->symbols, frame->incoming, symbol_bytes);
-    for (uint32_t i = 0; i < program->slot_count; i++) lay_slot(frame, i);
+    for (uint32_t i = 0; i < program->slot_count; i++) NORN_TRY(lay_slot(frame, i));
     lay_device_ends(frame);
     for (uint32_t i = 0; i < program->slot_count; i++)
         if (program->slots[i].kind == NORN_SLOT_ALIAS) NORN_TRY(lay_alias(frame, i));

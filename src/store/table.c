@@ -114,6 +114,7 @@ static void destroy(norn_table *table) {
     norn_tier_close(table->tier);
     norn_free(table->alloc, table->packed);
     norn_file_unmap(table->file);
+    norn_arena_deinit(&table->arena);
     norn_free(table->alloc, table->name);
     norn_free(table->alloc, table->source);
     norn_free(table->alloc, table);
@@ -135,6 +136,7 @@ static norn_status create(const char *source, const char *name, norn_alloc alloc
     *out = NULL;
     NORN_TRY(NORN_NEW(alloc, &table));
     table->alloc = alloc;
+    norn_arena_init(&table->arena, alloc, 1 << 12);
     atomic_init(&table->references, 1);
     norn_status status = norn_alloc_string(alloc, name, &table->name);
     if (status == NORN_OK) status = norn_alloc_string(alloc, source, &table->source);
@@ -147,16 +149,10 @@ static norn_status create(const char *source, const char *name, norn_alloc alloc
 
 static norn_status decode(norn_table *table, norn_span bytes) {
     norn_safetensors all;
-    norn_arena arena;
-    norn_arena_init(&arena, table->alloc, 1 << 12);
-    norn_status status = norn_safetensors_decode(bytes, table->source, &arena, &all);
-    if (status == NORN_OK) {
-        tensors t = {norn_safetensors_find(&all, "rows"), norn_safetensors_find(&all, "keys"),
-                     norn_safetensors_find(&all, "scales"), norn_safetensors_find(&all, "default")};
-        status = fill(table, &t);
-    }
-    norn_arena_deinit(&arena);
-    return status;
+    NORN_TRY(norn_safetensors_decode(bytes, table->source, &table->arena, &all));
+    tensors t = {norn_safetensors_find(&all, "rows"), norn_safetensors_find(&all, "keys"),
+                 norn_safetensors_find(&all, "scales"), norn_safetensors_find(&all, "default")};
+    return fill(table, &t);
 }
 
 norn_status norn_table_decode(norn_span bytes, const char *source, const char *name,

@@ -3,6 +3,7 @@
 #ifndef NORN_STORE_TABLE_H
 #define NORN_STORE_TABLE_H
 
+#include "base/arena.h"
 #include "base/file.h"
 #include "device/table.h"
 #include "store/tier.h"
@@ -11,8 +12,9 @@ typedef struct norn_table {
     atomic_uint references;
     norn_alloc alloc;
     char *name, *source;
-    norn_file *file; ///< mapped: rows and keys alias it; NULL in tests
-    void *packed;    ///< I8 rows with their scales behind them, NULL for other types
+    norn_file *file;  ///< mapped: rows and keys alias it; NULL in tests
+    norn_arena arena; ///< tensors that the file does not align
+    void *packed;     ///< I8 rows with their scales behind them, NULL for other types
     norn_tier *tier;
     norn_table_binding binding;
     _Atomic uint64_t missing; ///< lookups that found no row

@@ -110,11 +110,6 @@ static norn_status place_tensor(const tensors_reader *reader, const char *tensor
         return norn_fail(NORN_DATA_LOSS,
                          "%s: tensor '%s' ends at byte %lld of %zu: the file is truncated",
                          reader->file, tensor, (long long)offsets[1], reader->data.count);
-    size_t align = norn_dtype_bits(view->dtype) / 8;
-    if (align > 8) align = 8;
-    if (bytes > 0 && align > 1 && (uintptr_t)data.bytes % align != 0)
-        return norn_fail(NORN_DATA_LOSS, "%s: tensor '%s' is not aligned to its elements",
-                         reader->file, tensor);
     view->data = (void *)(uintptr_t)data.bytes; // views are not const; readers do not write
     return NORN_OK;
 }
@@ -226,6 +221,21 @@ static norn_status check_apart(const tensors_reader *reader) {
     return NORN_OK;
 }
 
+/// The format pads nothing, so some writers leave elements at any byte: those are copied.
+static norn_status align_tensors(tensors_reader *reader) {
+    for (size_t i = 0; i < reader->count; i++) {
+        norn_view *view = &reader->at[i].view;
+        size_t align = norn_dtype_bits(view->dtype) / 8, bytes;
+        const void *from = view->data;
+        if (align > 8) align = 8;
+        NORN_TRY(norn_view_bytes(view, &bytes));
+        if (bytes == 0 || align <= 1 || (uintptr_t)from % align == 0) continue;
+        NORN_TRY(norn_arena_take(reader->arena, bytes, 1, 64, &view->data));
+        memcpy(view->data, from, bytes);
+    }
+    return NORN_OK;
+}
+
 norn_status norn_safetensors_decode(norn_span bytes, const char *name, norn_arena *arena,
                                     norn_safetensors *out) {
     tensors_reader reader = {.file = name, .arena = arena};
@@ -250,6 +260,7 @@ norn_status norn_safetensors_decode(norn_span bytes, const char *name, norn_aren
         return status;
     }
     NORN_TRY(check_apart(&reader));
+    NORN_TRY(align_tensors(&reader));
     *out = (norn_safetensors){reader.at, reader.count};
     return NORN_OK;
 }

@@ -10,8 +10,8 @@
 
 typedef struct norn_safetensor {
     const char *name; ///< in the arena
-    norn_view
-        view; ///< aliases the file's bytes; dense; alignment is that of the dtype or DATA_LOSS
+    /// Dense. Aliases the file's bytes; a copy in the arena where they are not aligned to the dtype.
+    norn_view view;
 } norn_safetensor;
 
 typedef struct norn_safetensors {

@@ -4,6 +4,8 @@
     python tests/peers/conformance_cases.py --dynamic build/conformance-dynamic   every input dim above 1
                                                    is a symbol of its own, and no other shape is declared
 
+    python tests/peers/conformance_cases.py --unknown build/conformance-unknown   every input comes out of an If whose
+                                                   branches differ in rank, so that not even its rank is known
     DIR/CASE/model.onnx
     DIR/CASE/test_data_set_0/input_N.pb, output_N.pb   TensorProto; SequenceProto, OptionalProto or
                                                        MapProto where the graph says so
@@ -23,7 +25,7 @@ import warnings
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 FORMAT = 1
 SEED = 20250101
@@ -64,16 +66,58 @@ def make_dynamic(model):
     del model.graph.value_info[:]
 
 
-def write_case(case, folder, dynamic):
+SURE = "norn_sure"
+
+
+def rename_inputs(nodes, names):
+    """In bodies too: node cases do not shadow."""
+    for node in nodes:
+        for i, name in enumerate(node.input):
+            node.input[i] = names.get(name, name)
+        for attribute in node.attribute:
+            rename_inputs(attribute.g.node, names)
+            for info in attribute.g.output:
+                info.name = names.get(info.name, info.name)
+
+
+def make_unknown(case):
+    """Each input x is read as If(sure, x, Unsqueeze(x, 0)): a value of no known rank. `sure` is one more input."""
+    graph = case.model.graph
+    names, ifs = {}, []
+    for info in graph.input:
+        tensor = info.type.tensor_type
+        if not info.name or not tensor.HasField("shape") or len(tensor.shape.dim) >= 8:
+            continue
+        hidden = names[info.name] = f"norn_unknown_{len(names)}"
+        branches = {}
+        for branch, nodes in (
+                ("then_branch", [helper.make_node("Identity", [info.name], [hidden + "_then"])]),
+                ("else_branch", [helper.make_node("Constant", [], [hidden + "_axis"], value_ints=[0]),
+                                 helper.make_node("Unsqueeze", [info.name, hidden + "_axis"],
+                                                  [hidden + "_else"])])):
+            made = helper.make_tensor_value_info(nodes[-1].output[0], tensor.elem_type, None)
+            branches[branch] = helper.make_graph(nodes, branch, [], [made])
+        ifs.append(helper.make_node("If", [SURE], [hidden], name=hidden, **branches))
+    rename_inputs(graph.node, names)
+    nodes = [*ifs, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.input.append(helper.make_tensor_value_info(SURE, TensorProto.BOOL, []))
+
+
+def write_case(case, folder, kind):
     folder.mkdir()
-    if dynamic:
+    if kind != "cases":
         make_dynamic(case.model)
+    if kind == "unknown":
+        make_unknown(case)
     (folder / "model.onnx").write_bytes(case.model.SerializeToString())
     graph = case.model.graph
     for number, (inputs, outputs) in enumerate(case.data_sets):
         data = folder / f"test_data_set_{number}"
         data.mkdir()
-        for stem, values, infos in (("input", inputs, graph.input),
+        given = [*inputs, np.array(True)] if kind == "unknown" else inputs
+        for stem, values, infos in (("input", given, graph.input),
                                     ("output", outputs, graph.output)):
             for i, value in enumerate(values):
                 (data / f"{stem}_{i}.pb").write_bytes(encode(value, infos[i]))
@@ -90,23 +134,30 @@ def describe(case):
     return "\t".join([case.name, repr(case.rtol), repr(case.atol), operator, opset, kinds])
 
 
+def opset_of(case):
+    return max((entry.version for entry in case.model.opset_import if entry.domain in ("", "ai.onnx")),
+               default=0)
+
+
 def only_tensors(case):
     return all(kind_of(info) == "t" for info in [*case.model.graph.input, *case.model.graph.output])
 
 
-def write_all(folder, dynamic):
+def write_all(folder, kind):
     """Write every case; returns how many there are and how many could not be written."""
     np.random.seed(SEED)
     warnings.simplefilter("ignore")
     from onnx.backend.test.loader import load_model_tests
 
     cases = sorted(load_model_tests(kind="node"), key=lambda case: case.name)
-    if dynamic:
+    if kind != "cases":
         cases = [case for case in cases if only_tensors(case)]
+    if kind == "unknown":  # Unsqueeze takes its axes as an input from opset 13 on, Constant value_ints from 12
+        cases = [case for case in cases if opset_of(case) >= 13 and case.model.graph.input]
     lines, failed = [], []
     for number, case in enumerate(cases):
         try:
-            write_case(case, folder / case.name, dynamic)
+            write_case(case, folder / case.name, kind)
             lines.append(describe(case))
         except Exception as error:
             shutil.rmtree(folder / case.name, ignore_errors=True)
@@ -124,11 +175,13 @@ def main():
         description="Write ONNX's backend node cases as files; does nothing when they are there.")
     parser.add_argument("folder", type=pathlib.Path, metavar="DIR")
     parser.add_argument("--dynamic", action="store_true", help="with symbols for all input dims")
+    parser.add_argument("--unknown", action="store_true", help="with inputs of no known rank")
     parser.add_argument("--force", action="store_true", help="write even if they are there")
     options = parser.parse_args()
     stamp = options.folder / "version.txt"
-    dynamic = " dynamic" if options.dynamic else ""
-    version = f"onnx {onnx.__version__}{dynamic} format {FORMAT} seed {SEED}\n"
+    kind = "unknown" if options.unknown else "dynamic" if options.dynamic else "cases"
+    mark = "" if kind == "cases" else f" {kind}"
+    version = f"onnx {onnx.__version__}{mark} format {FORMAT} seed {SEED}\n"
     if not options.force and stamp.is_file() and stamp.read_text() == version:
         print(f"{options.folder}: the cases of onnx {onnx.__version__} are there")
         return
@@ -138,7 +191,7 @@ def main():
         sys.exit(f"{options.folder}: holds other files; name an empty or a new folder")
     shutil.rmtree(options.folder, ignore_errors=True)
     options.folder.mkdir(parents=True)
-    count, failed = write_all(options.folder, options.dynamic)
+    count, failed = write_all(options.folder, kind)
     for line in failed:
         print(f"conformance_cases: not written: {line}", file=sys.stderr)
     stamp.write_text(version)

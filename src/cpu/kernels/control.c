@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-enum { BODY_VALUES_MAX = 128 };
-
 norn_status norn_body_find(const norn_call *call, const char *name, uint32_t *index,
                            const norn_graph **graph) {
     *index = 0;
@@ -112,22 +110,22 @@ static norn_view declared(const norn_graph *body, uint32_t output) {
     return view;
 }
 
-static norn_status bounded(const norn_call *call, const norn_graph *body) {
-    if (body->input_count <= BODY_VALUES_MAX && body->output_count <= BODY_VALUES_MAX)
-        return NORN_OK;
-    return norn_fail(NORN_UNIMPLEMENTED, "node '%s': a body of more than %d values", call->name,
-                     BODY_VALUES_MAX);
+/// `count` zeroed items until the kernel returns.
+static norn_status take(norn_call *call, size_t count, size_t size, void **out) {
+    NORN_TRY(norn_cpu_scratch(call, (int64_t)count + 1, size, out));
+    memset(*out, 0, (count + 1) * size);
+    return NORN_OK;
 }
 
 norn_status norn_cpu_if(norn_call *call) {
     const norn_view *condition = &call->in[0];
     const norn_graph *body;
-    norn_view out[BODY_VALUES_MAX];
+    norn_view *out;
     uint32_t index;
     if (norn_view_elems(condition) != 1) return norn_call_misfit(call, 0);
     bool yes = norn_element_i64(condition->dtype, condition->data, 0) != 0;
     NORN_TRY(norn_body_find(call, yes ? "then_branch" : "else_branch", &index, &body));
-    NORN_TRY(bounded(call, body));
+    NORN_TRY(take(call, body->output_count, sizeof *out, (void **)&out));
     NORN_TRY(
         call->host->body(call, index, call->in + 1, call->in_count - 1, out, body->output_count));
     for (uint32_t i = 0; i < call->out_count && i < body->output_count; i++)
@@ -140,10 +138,20 @@ typedef struct loop {
     norn_call *call;
     const norn_graph *body;
     uint32_t index, carried, outer, scanned;
-    norn_view in[BODY_VALUES_MAX], out[BODY_VALUES_MAX];
-    norn_held now[BODY_VALUES_MAX], next[BODY_VALUES_MAX];
-    norn_stacked scans[BODY_VALUES_MAX];
+    norn_view *in, *out; ///< of the body
+    norn_held *now, *next;
+    norn_stacked *scans;
 } loop;
+
+/// Room for a body's values, once `carried` and `scanned` are known.
+static norn_status loop_room(loop *l) {
+    norn_call *call = l->call;
+    NORN_TRY(take(call, l->body->input_count, sizeof *l->in, (void **)&l->in));
+    NORN_TRY(take(call, l->body->output_count, sizeof *l->out, (void **)&l->out));
+    NORN_TRY(take(call, l->carried, sizeof *l->now, (void **)&l->now));
+    NORN_TRY(take(call, l->carried, sizeof *l->next, (void **)&l->next));
+    return take(call, l->scanned, sizeof *l->scans, (void **)&l->scans);
+}
 
 static norn_status loop_step(loop *l, uint32_t first_in, uint32_t first_out) {
     for (uint32_t i = 0; i < l->carried; i++) l->in[first_in + i] = l->now[i].view;
@@ -178,18 +186,15 @@ static norn_status loop_run(loop *l) {
 }
 
 norn_status norn_cpu_loop(norn_call *call) {
-    void *room;
-    NORN_TRY(norn_call_scratch(call, sizeof(loop), &room));
-    loop *l = memset(room, 0, sizeof *l);
-    l->call = call;
+    loop state = {.call = call}, *l = &state;
     NORN_TRY(norn_body_find(call, "body", &l->index, &l->body));
-    NORN_TRY(bounded(call, l->body));
     uint32_t own = norn_body_own_inputs(call);
     if (own < 2 || l->body->input_count != call->in_count || l->body->output_count < own - 1)
         return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': its body takes %u values and gives %u",
                          call->name, l->body->input_count, l->body->output_count);
     l->carried = own - 2;
     l->scanned = l->body->output_count - 1 - l->carried;
+    NORN_TRY(loop_room(l));
     for (uint32_t i = 0; i < l->carried; i++)
         NORN_TRY(norn_held_copy(call, &l->now[i], &call->in[2 + i]));
     for (uint32_t i = own; i < call->in_count; i++) l->in[i] = call->in[i];
@@ -232,14 +237,10 @@ static norn_status scan_slice(norn_call *call, const norn_view *from, int64_t ax
 }
 
 norn_status norn_cpu_scan(norn_call *call) {
-    void *room;
     uint32_t own = norn_body_own_inputs(call),
              scans_in = (uint32_t)norn_attr_i64(call->attrs, "num_scan_inputs", 0);
-    NORN_TRY(norn_call_scratch(call, sizeof(loop), &room));
-    loop *l = memset(room, 0, sizeof *l);
-    l->call = call;
+    loop state = {.call = call}, *l = &state;
     NORN_TRY(norn_body_find(call, "body", &l->index, &l->body));
-    NORN_TRY(bounded(call, l->body));
     if (scans_in < 1 || scans_in > own || l->body->input_count != call->in_count ||
         l->body->output_count < own - scans_in)
         return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': its body takes %u values and gives %u",
@@ -247,12 +248,13 @@ norn_status norn_cpu_scan(norn_call *call) {
     l->carried = own - scans_in;
     l->scanned = l->body->output_count - l->carried;
     norn_held *slices;
-    NORN_TRY(norn_call_scratch(call, scans_in * sizeof *slices, &room));
-    slices = memset(room, 0, scans_in * sizeof *slices);
+    int64_t length = -1, *axes;
+    NORN_TRY(loop_room(l));
+    NORN_TRY(take(call, scans_in, sizeof *slices, (void **)&slices));
+    NORN_TRY(take(call, scans_in, sizeof *axes, (void **)&axes));
     for (uint32_t i = 0; i < l->carried; i++)
         NORN_TRY(norn_held_copy(call, &l->now[i], &call->in[i]));
     for (uint32_t i = own; i < call->in_count; i++) l->in[i] = call->in[i];
-    int64_t length = -1, axes[BODY_VALUES_MAX];
     for (uint32_t i = 0; i < scans_in; i++) {
         const norn_view *in = &call->in[l->carried + i];
         axes[i] = listed(call, "scan_input_axes", i);

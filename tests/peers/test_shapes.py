@@ -1,0 +1,265 @@
+"""Models that exporters write and that must run: values of no known size or rank, many operands, nodes in any order,
+declared shapes. Against onnxruntime, through `norn run`."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+NORN = pathlib.Path(os.environ.get("NORN", REPOSITORY / "build" / "release" / "bin" / "norn"))
+F32, I64 = np.float32, np.int64
+node = helper.make_node
+
+
+def port(name, dtype, dims):
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    return helper.make_tensor_value_info(name, kind, dims)
+
+
+def model_of(nodes, inputs, outputs, constants=None, opset=18, ir_version=10, domains=()):
+    tensors = [numpy_helper.from_array(np.asarray(array), name)
+               for name, array in (constants or {}).items()]
+    graph = helper.make_graph(nodes, "graph", inputs, outputs, tensors)
+    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, 1) for d in domains)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=ir_version)
+
+
+def body_of(name, nodes, inputs, outputs):
+    return helper.make_graph(nodes, name, inputs, outputs)
+
+
+def reference(model, feeds):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options,
+                                           providers=["CPUExecutionProvider"])
+    return dict(zip([o.name for o in session.get_outputs()], session.run(None, feeds)))
+
+
+class Scratch(unittest.TestCase):
+    def setUp(self):
+        if not NORN.exists():
+            raise FileNotFoundError(f"{NORN} is not built")
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+        self.count = 0
+
+    def save(self, model):
+        self.count += 1
+        path = self.folder / f"model{self.count}.onnx"
+        path.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
+        return path
+
+    def norn(self, *arguments):
+        return subprocess.run([str(NORN), *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+    def run_norn(self, path, feeds, *options):
+        """Output arrays by name, or the message of a run that failed."""
+        self.count += 1
+        folder = self.folder / f"run{self.count}"
+        folder.mkdir()
+        inputs = []
+        for number, (name, array) in enumerate(feeds.items()):
+            np.save(folder / f"{number}.npy", array)
+            inputs += ["--input", f"{name}={folder / f'{number}.npy'}"]
+        done = self.norn("run", path, *inputs, "--output-dir", folder / "out", *options)
+        if done.returncode != 0:
+            self.assertGreaterEqual(done.returncode, 0, done.stderr)
+            return done.stderr.strip()
+        return {file.stem: np.load(file) for file in (folder / "out").glob("*.npy")}
+
+    def expect(self, model, feeds, *options, rtol=1e-5, wanted=None):
+        """As onnxruntime: names, types, shapes and values."""
+        got = self.run_norn(self.save(model), feeds, *options)
+        wanted = wanted or reference(model, feeds)
+        self.assertIsInstance(got, dict, got)
+        self.assertEqual(set(got), set(wanted))
+        for name, array in wanted.items():
+            self.assertEqual((got[name].dtype, got[name].shape), (array.dtype, array.shape), name)
+            np.testing.assert_allclose(got[name], array, rtol=rtol, atol=1e-6, err_msg=name)
+        return got
+
+    def refuse(self, model, feeds, *words):
+        message = self.run_norn(self.save(model), feeds)
+        self.assertIsInstance(message, str, "it ran")
+        for word in words:
+            self.assertIn(word, message)
+
+
+def twice(value, result):
+    """A Loop that adds `value` to itself once: a result of no known size."""
+    carried = body_of("twice", [node("Add", ["carried", value], ["sum"]), node("Identity", ["on"], ["on_too"])],
+                      [port("i", I64, []), port("on", bool, []), port("carried", F32, None)],
+                      [port("on_too", bool, []), port("sum", F32, None)])
+    return node("Loop", ["one", "", value], [result], body=carried)
+
+
+def one_of(condition, yes, no, result):
+    """An If whose branches are two values around it, of different rank: a result of no known rank."""
+    bodies = {key: body_of(key, [node("Identity", [value], [key + "_out"])], [], [port(key + "_out", F32, None)])
+              for key, value in (("then_branch", yes), ("else_branch", no))}
+    return node("If", [condition], [result], **bodies)
+
+
+class ValuesOfNoKnownSize(Scratch):
+    x, row = np.arange(8, dtype=F32).reshape(2, 4), np.ones((2, 3), F32)
+
+    def test_a_concat_of_a_product_and_what_a_loop_made(self):
+        nodes = [node("MatMul", ["x", "w"], ["d"]), node("Relu", ["d"], ["r"]), twice("row", "e"),
+                 node("Concat", ["r", "e"], ["y"], axis=1)]
+        self.expect(model_of(nodes, [port("x", F32, ["B", 4]), port("row", F32, ["B", 3])],
+                             [port("y", F32, ["B", 5])],
+                             {"w": np.ones((4, 2), F32), "one": np.array(1, I64)}),
+                    {"x": self.x, "row": self.row})
+
+    def test_a_concat_of_what_an_if_made_and_a_product(self):
+        nodes = [node("Unsqueeze", ["row", "zero"], ["deep"]), one_of("sure", "row", "deep", "e"),
+                 node("MatMul", ["x", "w"], ["d"]), node("Concat", ["e", "d"], ["y"], axis=1)]
+        self.expect(model_of(nodes, [port("x", F32, ["B", 4]), port("row", F32, ["B", 3]), port("sure", bool, [])],
+                             [port("y", F32, None)], {"w": np.ones((4, 2), F32), "zero": np.array([0], I64)}),
+                    {"x": self.x, "row": self.row, "sure": np.array(True)})
+
+    def test_a_concat_inside_a_concat_with_rows_of_a_mask(self):
+        nodes = [node("MatMul", ["x", "w"], ["d"]), node("Compress", ["x", "mask"], ["picked"], axis=0),
+                 node("Concat", ["d", "picked"], ["inner"], axis=1), node("Concat", ["d", "inner"], ["y"], axis=1)]
+        self.expect(model_of(nodes, [port("x", F32, ["B", 4]), port("mask", bool, ["M"])], [port("y", F32, None)],
+                             {"w": np.ones((4, 2), F32)}), {"x": self.x, "mask": np.array([True, True])})
+
+    def test_a_concat_of_different_rows_is_refused(self):
+        nodes = [node("MatMul", ["x", "w"], ["d"]), node("Compress", ["x", "mask"], ["picked"], axis=0),
+                 node("Concat", ["d", "picked"], ["y"], axis=1, name="join")]
+        self.refuse(model_of(nodes, [port("x", F32, ["B", 4]), port("mask", bool, ["M"])], [port("y", F32, None)],
+                             {"w": np.ones((4, 2), F32)}), {"x": self.x, "mask": np.array([True, False])}, "join")
+
+
+class ManyOperands(Scratch):
+    def test_sums_and_their_kin_of_hundreds_of_operands(self):
+        random = np.random.default_rng(1)
+        for kind in ("Sum", "Max", "Min", "Mean"):
+            for count in (1, 32, 33, 63, 64, 300):
+                names = [f"x{i}" for i in range(count)]
+                feeds = {name: random.normal(size=(3, 1) if i % 3 else (2,)).astype(F32)
+                         for i, name in enumerate(names)}
+                shapes = [["B", 1] if i % 3 else [2] for i in range(count)]
+                model = model_of([node(kind, names, ["y"])], [port(n, F32, s) for n, s in zip(names, shapes)],
+                                 [port("y", F32, None)])
+                with self.subTest(kind=kind, count=count):
+                    self.expect(model, feeds)
+
+    def test_a_concat_and_a_split_of_hundreds_of_parts(self):
+        names = [f"x{i}" for i in range(200)]
+        parts = [f"p{i}" for i in range(200)]
+        sizes = np.array([1 + i % 3 for i in range(200)], I64)
+        total = int(sizes.sum())
+        model = model_of([node("Concat", names, ["all"], axis=1), node("Split", ["all", "sizes"], parts, axis=1),
+                          node("Sub", ["p0", "p198"], ["y"]), node("Identity", ["p199"], ["z"])],
+                         [port(n, F32, ["B", int(s)]) for n, s in zip(names, sizes)],
+                         [port("y", F32, ["B", 1]), port("z", F32, ["B", 2])], {"sizes": sizes})
+        feeds = {n: np.full((2, s), i, F32) for i, (n, s) in enumerate(zip(names, sizes))}
+        self.assertGreater(total, 200)
+        self.expect(model, feeds)
+
+    def test_an_if_whose_branch_reads_hundreds_of_values(self):
+        names = [f"x{i}" for i in range(200)]
+        branch = body_of("then_branch", [node("Sum", names, ["s"])], [], [port("s", F32, None)])
+        other = body_of("else_branch", [node("Identity", ["x0"], ["o"])], [], [port("o", F32, None)])
+        model = model_of([node("If", ["sure"], ["y"], then_branch=branch, else_branch=other)],
+                         [port("sure", bool, []), *(port(n, F32, ["B"]) for n in names)], [port("y", F32, None)])
+        self.expect(model, {"sure": np.array(True), **{n: np.full(2, i, F32) for i, n in enumerate(names)}})
+
+
+class NodesInAnyOrder(Scratch):
+    x = np.array([[1, -2], [3, 4]], F32)
+
+    def expect_sorted(self, nodes, inputs, outputs, feeds, **more):
+        wanted = reference(model_of(nodes, inputs, outputs, **more), feeds)
+        random = np.random.default_rng(3)
+        for _ in range(4):
+            mixed = [nodes[i] for i in random.permutation(len(nodes))]
+            self.expect(model_of(mixed, inputs, outputs, **more), feeds, wanted=wanted)
+
+    def test_what_a_converter_appended_is_found(self):
+        nodes = [node("Relu", ["x"], ["a"]), node("Cast", ["a"], ["b"], to=TensorProto.FLOAT16),
+                 node("Cast", ["b"], ["c"], to=TensorProto.FLOAT), node("Add", ["c", "x"], ["y"])]
+        self.expect_sorted(nodes, [port("x", F32, ["B", 2])], [port("y", F32, ["B", 2])], {"x": self.x})
+
+    def test_what_a_body_reads_is_made_before_its_node(self):
+        inner = body_of("then_branch", [node("Neg", ["late"], ["a"])], [], [port("a", F32, None)])
+        other = body_of("else_branch", [node("Identity", ["x"], ["b"])], [], [port("b", F32, None)])
+        nodes = [node("Mul", ["x", "x"], ["late"]), node("If", ["sure"], ["a"], then_branch=inner, else_branch=other),
+                 node("Exp", ["a"], ["y"])]
+        self.expect_sorted(nodes, [port("x", F32, ["B", 2]), port("sure", bool, [])], [port("y", F32, None)],
+                           {"x": self.x / 4, "sure": np.array(True)})
+
+    def test_nodes_of_a_body_are_sorted_too(self):
+        inner = body_of("then_branch", [node("Neg", ["n"], ["m"]), node("Abs", ["x"], ["n"])], [], [port("m", F32, None)])
+        sorted_inner = body_of("then_branch", list(reversed(inner.node)), [], [port("m", F32, None)])
+        other = body_of("else_branch", [node("Identity", ["x"], ["b"])], [], [port("b", F32, None)])
+        ports = [port("x", F32, ["B", 2]), port("sure", bool, [])], [port("y", F32, None)]
+        feeds = {"x": self.x, "sure": np.array(True)}
+        wanted = reference(model_of([node("If", ["sure"], ["y"], then_branch=sorted_inner, else_branch=other)], *ports),
+                           feeds)
+        self.expect(model_of([node("If", ["sure"], ["y"], then_branch=inner, else_branch=other)], *ports), feeds,
+                    wanted=wanted)
+
+    def test_a_cycle_is_named(self):
+        nodes = [node("Add", ["x", "c"], ["a"], name="first"), node("Relu", ["a"], ["c"], name="second")]
+        self.refuse(model_of(nodes, [port("x", F32, ["B"])], [port("c", F32, ["B"])]), {"x": np.ones(1, F32)},
+                    "cycle", "first")
+
+
+class Tables(Scratch):
+    def package(self, nodes, inputs, outputs, table):
+        folder = self.folder / "package"
+        (folder / "tables").mkdir(parents=True)
+        (folder / "model.onnx").write_bytes(
+            model_of(nodes, inputs, outputs, domains=["ai.norn"]).SerializeToString())
+        (folder / "tables" / "t.safetensors").write_bytes(table)
+        return folder
+
+    def file_of(self, tensors, shift):
+        """A safetensors file whose data begins `shift` bytes off a multiple of eight."""
+        data = b"".join(array.tobytes() for array in tensors.values())
+        header, at = {}, 0
+        for name, array in tensors.items():
+            kind = {"f": "F", "i": "I"}[array.dtype.kind] + str(8 * array.dtype.itemsize)
+            header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": [at, at + array.nbytes]}
+            at += array.nbytes
+        text = json.dumps(header).encode()
+        text += b" " * ((shift - len(text)) % 8)
+        return len(text).to_bytes(8, "little") + text + data
+
+    def test_a_table_at_any_byte_is_read(self):
+        tensors = {"keys": np.array([70, 7], I64), "rows": np.array([[1, 2], [3, 4]], F32)}
+        for shift in (1, 2, 4, 7):
+            with self.subTest(shift=shift):
+                self.folder = self.folder / str(shift)
+                package = self.package([node("Embedding", ["k"], ["y"], domain="ai.norn", table="t", dim=2)],
+                                       [port("k", I64, ["B"])], [port("y", F32, ["B", 2])],
+                                       self.file_of(tensors, shift))
+                got = self.run_norn(package, {"k": np.array([7, 70, 7], I64)})
+                self.assertEqual(got["y"].tolist(), [[3, 4], [1, 2], [3, 4]])
+
+    def test_offsets_of_no_element_are_named(self):
+        package = self.package([node("EmbeddingBag", ["v", "o"], ["y"], domain="ai.norn", table="t", dim=2,
+                                     mode="sum")], [port("v", I64, ["n"]), port("o", I64, ["M"])],
+                               [port("y", F32, ["B", 2])], self.file_of({"rows": np.ones((4, 2), F32)}, 0))
+        message = self.run_norn(package, {"v": np.zeros(0, I64), "o": np.zeros(0, I64)})
+        self.assertIn("input 'o' makes M 0", message)
+        got = self.run_norn(package, {"v": np.zeros(0, I64), "o": np.zeros(1, I64)})
+        self.assertEqual(got["y"].shape, (0, 2))
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main())
