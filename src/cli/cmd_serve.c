@@ -2,6 +2,8 @@
 
 #if NORN_HAVE_SERVE
 #include "serve/serve.h"
+
+#include <string.h>
 #endif
 
 static int run(int argc, char **argv);
@@ -26,7 +28,7 @@ const cli_command cli_serve = {
 enum { CLI_TIME_MAX_MS = 24 * 3600 * 1000 };
 
 static int run(int argc, char **argv) {
-    const char *repository = NULL, *host = NULL, *device = NULL;
+    const char *repository = NULL, *host = NULL, *device = NULL, *control = "none";
     int64_t http = 8000, grpc = 8001, metrics = 8002, io = 0, instances = 0, threads = 0, batch = 0,
             delay = 0, queue = 0;
     int64_t request_bytes = 0, drain_ms = 0, budget_bytes = 0, connections = 0;
@@ -67,6 +69,8 @@ static int run(int argc, char **argv) {
          "for a connection between requests (default 600000)"},
         {"--drain-ms", 0, CLI_INT, &drain_ms, "MS",
          "how long requests may take after SIGTERM (default 30000)"},
+        {"--model-control", 0, CLI_TEXT, &control, "none|explicit",
+         "explicit: clients may load and unload models over HTTP and gRPC\n(default none)"},
     };
     cli_list operands;
     int exit_status;
@@ -86,6 +90,9 @@ static int run(int argc, char **argv) {
         drain_ms > CLI_TIME_MAX_MS)
         return cli_error(&cli_serve, CLI_WRONG, "a time-out is at most %d ms, a day",
                          CLI_TIME_MAX_MS);
+    if (strcmp(control, "none") != 0 && strcmp(control, "explicit") != 0)
+        return cli_error(&cli_serve, CLI_WRONG, "--model-control is none or explicit, not '%s'",
+                         control);
     const norn_serve_options serve = {
         .repository = repository,
         .host = host,
@@ -100,6 +107,7 @@ static int run(int argc, char **argv) {
         .body_timeout_ms = body_ms,
         .idle_timeout_ms = idle_ms,
         .drain_ms = drain_ms,
+        .model_control = strcmp(control, "explicit") == 0,
         .models = {.device = device,
                    .instances = (int32_t)instances,
                    .threads = (int32_t)threads,

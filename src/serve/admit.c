@@ -76,6 +76,13 @@ static norn_status check_input(const norn_served *served, uint32_t index,
     return check_bytes(input);
 }
 
+/// What has one element a row may come as [B, 1], the form that configurations can say
+/// (norn_kserve_is_reshaped).
+static void drop_reshaped_dim(const norn_served *served, const norn_port *port, norn_view *view) {
+    const int32_t rank = served->batches ? 1 : 0;
+    if (port->rank == rank && view->rank == rank + 1 && view->dims[rank] == 1) view->rank = rank;
+}
+
 static norn_status order_inputs(const norn_served *served, norn_infer *infer) {
     const uint32_t wanted = (uint32_t)norn_plan_input_count(served->plan);
     norn_infer_input *ordered;
@@ -90,6 +97,7 @@ static norn_status order_inputs(const norn_served *served, norn_infer *infer) {
         if (ordered[port].name)
             return norn_fail(NORN_INVALID_ARGUMENT, "input '%s' was sent twice", input->name);
         ordered[port] = *input;
+        drop_reshaped_dim(served, norn_plan_input(served->plan, (size_t)port), &ordered[port].view);
     }
     for (uint32_t i = 0; i < wanted; i++)
         if (!ordered[i].name)

@@ -14,6 +14,13 @@ bool norn_server_ready(norn_server *server) {
     return !server->draining && norn_repository_settled(server->repository);
 }
 
+norn_status norn_server_allows_control(const norn_server *server) {
+    if (server->model_control) return NORN_OK;
+    return norn_fail(NORN_PERMISSION_DENIED,
+                     "loading and unloading over the network is off; whoever runs the server turns "
+                     "it on with --model-control explicit");
+}
+
 static void on_wake(evutil_socket_t fd, short what, void *context) {
     norn_io *io = context;
     uint64_t count;

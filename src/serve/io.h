@@ -27,6 +27,7 @@ typedef struct norn_server {
     norn_limits limits;
     norn_budget budget; ///< request bodies, tensors read from them, answers that have not left
     _Atomic int64_t connections;
+    bool model_control; ///< clients may load and unload models
     _Atomic bool draining;
     _Atomic int64_t in_flight; ///< requests between arrival and the last byte of the answer handed
                                ///< to the socket
@@ -34,6 +35,8 @@ typedef struct norn_server {
 } norn_server;
 
 bool norn_server_ready(norn_server *server); ///< settled and not draining
+/// May clients load and unload models? Errors PERMISSION_DENIED, naming the flag.
+norn_status norn_server_allows_control(const norn_server *server) NORN_NODISCARD;
 
 typedef struct norn_io norn_io;
 

@@ -1,17 +1,21 @@
 /// ModelInferRequest. Tensors come as raw_input_contents (one entry an input, in order) or typed in
 /// `contents`.
+#include "serve/kserve_parameters.h"
 #include "serve/kserve_proto.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { TENSORS_MAX = 4096 };
 
-static norn_status take_text(norn_arena *arena, const norn_wire_field *field, const char **out) {
+static norn_status take_text(norn_arena *arena, const norn_wire_field *field, const char *what,
+                             const char **out) {
     if (field->type != NORN_WIRE_BYTES)
-        return norn_fail(NORN_INVALID_ARGUMENT, "protobuf field %u is not a string", field->number);
-    return norn_arena_string(arena, (const char *)field->bytes.bytes, field->bytes.count, out);
+        return norn_fail(NORN_INVALID_ARGUMENT, "%s (protobuf field %u) is not a string", what,
+                         field->number);
+    return norn_request_text(arena, what, field->bytes, out);
 }
 
 norn_status norn_kserve_decode_names(norn_span message, norn_arena *arena, const char **first,
@@ -23,8 +27,8 @@ norn_status norn_kserve_decode_names(norn_span message, norn_arena *arena, const
     for (;;) {
         NORN_TRY(norn_wire_next(&reader, &field, &more));
         if (!more) return NORN_OK;
-        if (field.number == 1) NORN_TRY(take_text(arena, &field, first));
-        if (field.number == 2) NORN_TRY(take_text(arena, &field, second));
+        if (field.number == 1) NORN_TRY(take_text(arena, &field, "the name", first));
+        if (field.number == 2) NORN_TRY(take_text(arena, &field, "the version", second));
     }
 }
 
@@ -57,21 +61,15 @@ static norn_status add_dim(norn_view *view, uint64_t value, const char *name) {
     return NORN_OK;
 }
 
-/// A map entry of parameters: key = 1, InferParameter = 2.
-static norn_status refuse_shared_memory(norn_span entry) {
-    norn_wire_reader reader = {entry};
-    norn_wire_field field;
-    bool more;
-    for (;;) {
-        NORN_TRY(norn_wire_next(&reader, &field, &more));
-        if (!more) return NORN_OK;
-        if (field.number == 1 && field.bytes.count >= 13 &&
-            memcmp(field.bytes.bytes, "shared_memory", 13) == 0)
-            return norn_fail(NORN_UNIMPLEMENTED,
-                             "shared memory is not supported; send the data in the request");
-        if (field.number == 1 && norn_span_equal(field.bytes, "classification"))
-            return norn_fail(NORN_UNIMPLEMENTED, "the classification extension is not supported");
-    }
+static norn_status refuse_parameter(norn_parameter_place place, norn_span entry,
+                                    const char *tensor) {
+    norn_parameter parameter;
+    NORN_TRY(norn_parameter_decode(entry, &parameter));
+    const norn_status status = norn_parameter_refuse(place, &parameter);
+    if (status != NORN_OK)
+        norn_note("%s '%s'", place == NORN_PARAMETER_OF_INPUT ? "input" : "output",
+                  tensor ? tensor : "?");
+    return status;
 }
 
 // ---- typed contents
@@ -89,51 +87,102 @@ static uint32_t contents_field(norn_dtype dtype) {
     return 0; // FP16 and BF16 travel raw only
 }
 
-static norn_status put_varint(norn_view *view, int64_t elems, int64_t *count, uint64_t value,
-                              const char *name) {
+static const char *contents_name(norn_dtype dtype) {
+    static const char *const names[] = {"",
+                                        "bool_contents",
+                                        "int_contents",
+                                        "int64_contents",
+                                        "uint_contents",
+                                        "uint64_contents",
+                                        "fp32_contents",
+                                        "fp64_contents"};
+    return names[contents_field(dtype)];
+}
+
+/// Does a varint of a typed field (sign-extended to 64 bits) fit the datatype? protobuf has no
+/// integers of less than 32 bits, so the wider field must be checked.
+static bool fits(norn_dtype dtype, uint64_t value) {
+    const uint32_t bits = norn_dtype_bits(dtype);
+    if (dtype == NORN_BOOL || bits == 64) return true;
+    if (!norn_dtype_is_signed(dtype)) return value >> bits == 0;
+    const int64_t whole = (int64_t)value, limit = (int64_t)1 << (bits - 1);
+    return whole >= -limit && whole < limit;
+}
+
+static norn_status put_varint(const norn_infer_input *input, int64_t elems, int64_t *count,
+                              uint64_t value) {
+    const norn_view *view = &input->view;
     if (*count >= elems)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "input '%s': contents have more elements than the shape", name);
+                         "input '%s': contents have more elements than the shape (%lld)",
+                         input->name, (long long)elems);
+    if (!fits(view->dtype, value)) {
+        char text[32];
+        if (norn_dtype_is_signed(view->dtype)) {
+            (void)snprintf(text, sizeof text, "%lld", (long long)value);
+        } else {
+            (void)snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+        }
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "input '%s': element %lld, %s, does not fit datatype %s", input->name,
+                         (long long)*count, text, norn_dtype_kserve_name(view->dtype));
+    }
     if (view->dtype == NORN_BOOL) value = value != 0;
     norn_element_set_i64(view->dtype, view->data, (*count)++, (int64_t)value);
     return NORN_OK;
 }
 
-static norn_status put_contents(norn_infer_input *input, const norn_wire_field *field,
-                                int64_t elems, int64_t *count) {
-    norn_view *view = &input->view;
-    const bool fixed = view->dtype == NORN_F32 || view->dtype == NORN_F64;
+/// FP32 and FP64: packed, or one a field. The machine is little-endian, as the wire is.
+static norn_status put_reals(const norn_infer_input *input, const norn_wire_field *field,
+                             int64_t elems, int64_t *count) {
+    const norn_view *view = &input->view;
     const size_t size = view->dtype == NORN_F32 ? 4 : 8;
+    const norn_span one = norn_span_of(&field->value, size);
+    const norn_span run = field->type == NORN_WIRE_BYTES ? field->bytes : one;
+    if (run.count % size || (int64_t)(run.count / size) > elems - *count)
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "input '%s': contents do not fit the shape, which has %lld elements",
+                         input->name, (long long)elems);
+    if (run.count) memcpy((uint8_t *)view->data + (size_t)*count * size, run.bytes, run.count);
+    *count += (int64_t)(run.count / size);
+    return NORN_OK;
+}
+
+/// How an element that is not packed is written.
+static norn_wire_type single_type(norn_dtype dtype) {
+    return dtype == NORN_F32   ? NORN_WIRE_FIXED32
+           : dtype == NORN_F64 ? NORN_WIRE_FIXED64
+                               : NORN_WIRE_VARINT;
+}
+
+static norn_status put_contents(const norn_infer_input *input, const norn_wire_field *field,
+                                int64_t elems, int64_t *count) {
+    const norn_dtype dtype = input->view.dtype;
     norn_span packed = field->bytes;
-    if (fixed) {
-        const norn_span one = norn_span_of(&field->value, size); // little-endian machine
-        const norn_span run = field->type == NORN_WIRE_BYTES ? packed : one;
-        if (run.count % size || (int64_t)(run.count / size) > elems - *count)
-            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': contents do not fit the shape",
-                             input->name);
-        if (run.count) memcpy((uint8_t *)view->data + (size_t)*count * size, run.bytes, run.count);
-        *count += (int64_t)(run.count / size);
-        return NORN_OK;
-    }
-    if (field->type == NORN_WIRE_VARINT)
-        return put_varint(view, elems, count, field->value, input->name);
+    if (field->number != contents_field(dtype) ||
+        (field->type != NORN_WIRE_BYTES && field->type != single_type(dtype)))
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "input '%s': contents are in field %u, datatype %s belongs into %s",
+                         input->name, field->number, norn_dtype_kserve_name(dtype),
+                         contents_name(dtype));
+    if (dtype == NORN_F32 || dtype == NORN_F64) return put_reals(input, field, elems, count);
+    if (field->type == NORN_WIRE_VARINT) return put_varint(input, elems, count, field->value);
     while (packed.count) {
         uint64_t value;
         NORN_TRY(norn_wire_varint(&packed, &value));
-        NORN_TRY(put_varint(view, elems, count, value, input->name));
+        NORN_TRY(put_varint(input, elems, count, value));
     }
     return NORN_OK;
 }
 
 static norn_status read_contents(norn_arena *arena, norn_span contents, norn_infer_input *input) {
     const int64_t elems = norn_view_elems(&input->view);
-    const uint32_t wanted = contents_field(input->view.dtype);
     norn_wire_reader reader = {contents};
     norn_wire_field field;
     int64_t count = 0;
     size_t bytes;
     bool more;
-    if (!wanted)
+    if (!contents_field(input->view.dtype))
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "input '%s': datatype %s travels in raw_input_contents only", input->name,
                          norn_dtype_kserve_name(input->view.dtype));
@@ -146,9 +195,6 @@ static norn_status read_contents(norn_arena *arena, norn_span contents, norn_inf
     for (;;) {
         NORN_TRY(norn_wire_next(&reader, &field, &more));
         if (!more) break;
-        if (field.number != wanted)
-            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': contents are not of datatype %s",
-                             input->name, norn_dtype_kserve_name(input->view.dtype));
         NORN_TRY(put_contents(input, &field, elems, &count));
     }
     if (count != elems)
@@ -172,8 +218,8 @@ static norn_status read_input(norn_arena *arena, norn_span message, norn_infer_i
     for (;;) {
         NORN_TRY(norn_wire_next(&reader, &field, &more));
         if (!more) break;
-        if (field.number == 1) NORN_TRY(take_text(arena, &field, &input->name));
-        if (field.number == 2) NORN_TRY(take_text(arena, &field, &datatype));
+        if (field.number == 1) NORN_TRY(take_text(arena, &field, "an input's name", &input->name));
+        if (field.number == 2) NORN_TRY(take_text(arena, &field, "a datatype", &datatype));
         if (field.number == 3 && field.type == NORN_WIRE_VARINT)
             NORN_TRY(add_dim(&input->view, field.value, input->name));
         while (field.number == 3 && field.type == NORN_WIRE_BYTES && field.bytes.count) {
@@ -181,8 +227,12 @@ static norn_status read_input(norn_arena *arena, norn_span message, norn_infer_i
             NORN_TRY(add_dim(&input->view, value, input->name));
         }
         if (field.number == 4 && field.type == NORN_WIRE_BYTES)
-            NORN_TRY(refuse_shared_memory(field.bytes));
-        if (field.number == 5 && field.type == NORN_WIRE_BYTES) *contents = field.bytes;
+            NORN_TRY(refuse_parameter(NORN_PARAMETER_OF_INPUT, field.bytes, input->name));
+        if (field.number != 5 || field.type != NORN_WIRE_BYTES || !field.bytes.count) continue;
+        if (contents->count)
+            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s' has contents twice",
+                             input->name ? input->name : "?");
+        *contents = field.bytes;
     }
     if (!input->name)
         return norn_fail(NORN_INVALID_ARGUMENT, "an input of the request has no name");
@@ -207,34 +257,49 @@ static norn_status read_output(norn_arena *arena, norn_span message, norn_infer_
     for (;;) {
         NORN_TRY(norn_wire_next(&reader, &field, &more));
         if (!more) break;
-        if (field.number == 1) NORN_TRY(take_text(arena, &field, &output->name));
+        if (field.number == 1)
+            NORN_TRY(take_text(arena, &field, "an output's name", &output->name));
         if (field.number == 2 && field.type == NORN_WIRE_BYTES)
-            NORN_TRY(refuse_shared_memory(field.bytes));
+            NORN_TRY(refuse_parameter(NORN_PARAMETER_OF_OUTPUT, field.bytes, output->name));
     }
     if (!output->name)
         return norn_fail(NORN_INVALID_ARGUMENT, "an output of the request has no name");
     return NORN_OK;
 }
 
-/// A request parameter: key = 1, value = 2 {int64 = 2, …}. Only "timeout" (microseconds) means
-/// something here.
-static norn_status read_parameter(norn_span message, norn_infer *infer) {
-    norn_wire_reader reader = {message}, value = {{NULL, 0}};
-    norn_wire_field field;
-    bool timeout = false, more;
-    for (;;) {
-        NORN_TRY(norn_wire_next(&reader, &field, &more));
-        if (!more) break;
-        if (field.number == 1) timeout = norn_span_equal(field.bytes, "timeout");
-        if (field.number == 2) value.rest = field.bytes;
+/// The data of every input: all raw, in the order of the inputs, or all typed.
+static norn_status place_data(norn_arena *arena, norn_infer *infer, const norn_span *contents,
+                              const norn_span *raw, uint32_t raws) {
+    for (uint32_t i = 0; i < infer->input_count; i++) {
+        norn_infer_input *input = &infer->inputs[i];
+        if (!raws) {
+            NORN_TRY(read_contents(arena, contents[i], input));
+            continue;
+        }
+        if (contents[i].count)
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "input '%s' has typed contents and the request raw_input_contents; "
+                             "send one of them",
+                             input->name);
+        if (i >= raws)
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "input '%s' has no raw_input_contents: %u inputs, %u entries",
+                             input->name, infer->input_count, raws);
+        memcpy(&input->view.data, &raw[i].bytes,
+               sizeof input->view.data); // read only, as in kserve_parse.c
+        input->bytes = (int64_t)raw[i].count;
     }
-    while (timeout) {
-        NORN_TRY(norn_wire_next(&value, &field, &more));
-        if (!more) break;
-        if (field.type == NORN_WIRE_VARINT && field.value > 0 && field.value < INT64_MAX / 1000000)
-            infer->deadline_ns = infer->times.arrival_ns + 1000 * (int64_t)field.value;
-    }
+    if (raws > infer->input_count)
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "the request has %u inputs but %u raw_input_contents", infer->input_count,
+                         raws);
     return NORN_OK;
+}
+
+static norn_status read_parameter(norn_span entry, norn_infer *infer) {
+    norn_parameter parameter;
+    NORN_TRY(norn_parameter_decode(entry, &parameter));
+    return norn_parameter_apply(&parameter, infer);
 }
 
 norn_status norn_kserve_decode_infer(norn_span message, norn_infer *infer, const char **model,
@@ -242,22 +307,21 @@ norn_status norn_kserve_decode_infer(norn_span message, norn_infer *infer, const
     norn_arena *arena = &infer->arena;
     norn_wire_reader reader = {message};
     norn_wire_field field;
-    norn_span *contents;
+    norn_span *contents, *raw_contents;
     uint32_t inputs, outputs, raws, raw = 0;
     bool more;
     *model = *version = "";
     NORN_TRY(count_tensors(message, &inputs, &outputs, &raws));
     NORN_TRY(NORN_TAKE_ARRAY(arena, inputs, &infer->inputs));
     NORN_TRY(NORN_TAKE_ARRAY(arena, outputs, &infer->outputs));
-    NORN_TRY(NORN_TAKE_ARRAY(arena, inputs > raws ? inputs : raws, &contents));
-    norn_span *raw_contents;
+    NORN_TRY(NORN_TAKE_ARRAY(arena, inputs, &contents));
     NORN_TRY(NORN_TAKE_ARRAY(arena, raws, &raw_contents));
     for (;;) {
         NORN_TRY(norn_wire_next(&reader, &field, &more));
         if (!more) break;
-        if (field.number == 1) NORN_TRY(take_text(arena, &field, model));
-        if (field.number == 2) NORN_TRY(take_text(arena, &field, version));
-        if (field.number == 3) NORN_TRY(take_text(arena, &field, &infer->id));
+        if (field.number == 1) NORN_TRY(take_text(arena, &field, "model_name", model));
+        if (field.number == 2) NORN_TRY(take_text(arena, &field, "model_version", version));
+        if (field.number == 3) NORN_TRY(take_text(arena, &field, "id", &infer->id));
         if (field.type != NORN_WIRE_BYTES) continue;
         if (field.number == 4) NORN_TRY(read_parameter(field.bytes, infer));
         if (field.number == 5) {
@@ -269,18 +333,5 @@ norn_status norn_kserve_decode_infer(norn_span message, norn_infer *infer, const
             NORN_TRY(read_output(arena, field.bytes, &infer->outputs[infer->output_count++]));
         if (field.number == 7) raw_contents[raw++] = field.bytes;
     }
-    if (raws && raws != inputs)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "the request has %u inputs but %u raw_input_contents", inputs, raws);
-    for (uint32_t i = 0; i < inputs; i++) {
-        norn_infer_input *input = &infer->inputs[i];
-        if (!raws) {
-            NORN_TRY(read_contents(arena, contents[i], input));
-            continue;
-        }
-        memcpy(&input->view.data, &raw_contents[i].bytes,
-               sizeof input->view.data); // read only, as in kserve_parse.c
-        input->bytes = (int64_t)raw_contents[i].count;
-    }
-    return NORN_OK;
+    return place_data(arena, infer, contents, raw_contents, raws);
 }

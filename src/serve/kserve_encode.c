@@ -40,18 +40,25 @@ norn_status norn_kserve_encode_infer(const norn_infer *infer, norn_buffer *out) 
     return norn_buffer_status(out);
 }
 
-void norn_kserve_encode_server(norn_buffer *out) {
+void norn_kserve_encode_server(bool model_control, norn_buffer *out) {
+    const char *const *extensions = norn_kserve_extensions(model_control);
     norn_wire_put_text(out, 1, "norn");
     norn_wire_put_text(out, 2, NORN_VERSION);
-    for (size_t i = 0; norn_kserve_extensions[i]; i++)
-        norn_wire_put_text(out, 3, norn_kserve_extensions[i]);
+    for (size_t i = 0; extensions[i]; i++) norn_wire_put_text(out, 3, extensions[i]);
 }
 
-static void put_port(norn_buffer *out, uint32_t field, const norn_port *port) {
+/// repeated int64 is merged, so that one more dim is one more field.
+static void put_one(norn_buffer *out, uint32_t field) {
+    const int64_t one = 1;
+    put_dims(out, field, &one, 1);
+}
+
+static void put_port(norn_buffer *out, uint32_t field, const norn_port *port, bool reshaped) {
     const size_t mark = norn_wire_begin(out, field);
     norn_wire_put_text(out, 1, port->name);
     norn_wire_put_text(out, 2, norn_kserve_datatype(port));
     put_dims(out, 3, port->dims, port->rank);
+    if (reshaped) put_one(out, 3);
     norn_wire_end(out, mark);
 }
 
@@ -60,9 +67,10 @@ void norn_kserve_encode_metadata(const norn_served *served, norn_buffer *out) {
     put_version(out, 2, served->version);
     norn_wire_put_text(out, 3, "norn");
     for (size_t i = 0; i < norn_plan_input_count(served->plan); i++)
-        put_port(out, 4, norn_plan_input(served->plan, i));
+        put_port(out, 4, norn_plan_input(served->plan, i),
+                 norn_kserve_is_reshaped(served, norn_plan_input(served->plan, i)));
     for (size_t i = 0; i < norn_plan_output_count(served->plan); i++)
-        put_port(out, 5, norn_plan_output(served->plan, i));
+        put_port(out, 5, norn_plan_output(served->plan, i), false);
 }
 
 /// inference.DataType of model_config.proto.
@@ -78,26 +86,31 @@ static uint64_t config_type(norn_dtype dtype) {
     return 0;
 }
 
-/// ModelInput {name 1, data_type 2, dims 4} and ModelOutput {name 1, data_type 2, dims 3}.
+/// ModelInput {name 1, data_type 2, dims 4, reshape 5}, ModelOutput {name 1, data_type 2, dims 3,
+/// reshape 5 {shape 1}}.
 static void put_config_port(norn_buffer *out, uint32_t field, uint32_t dims_field,
-                            const norn_port *port, int32_t first) {
+                            const norn_served *served, const norn_port *port) {
+    const int32_t first = served->batches ? 1 : 0;
     const size_t mark = norn_wire_begin(out, field);
     norn_wire_put_text(out, 1, port->name);
     norn_wire_put_varint(out, 2, config_type(port->dtype));
     put_dims(out, dims_field, port->dims + first, port->rank - first);
+    if (norn_kserve_is_reshaped(served, port)) {
+        put_one(out, dims_field);
+        norn_wire_end(out, norn_wire_begin(out, 5));
+    }
     norn_wire_end(out, mark);
 }
 
 void norn_kserve_encode_config(const norn_served *served, norn_buffer *out) {
-    const int32_t first = served->batches ? 1 : 0;
     size_t mark;
     norn_wire_put_text(out, 1, served->name);
     norn_wire_put_text(out, 2, "norn");
     norn_wire_put_varint(out, 4, served->batches ? (uint64_t)served->max_rows : 0);
     for (size_t i = 0; i < norn_plan_input_count(served->plan); i++)
-        put_config_port(out, 5, 4, norn_plan_input(served->plan, i), first);
+        put_config_port(out, 5, 4, served, norn_plan_input(served->plan, i));
     for (size_t i = 0; i < norn_plan_output_count(served->plan); i++)
-        put_config_port(out, 6, 3, norn_plan_output(served->plan, i), first);
+        put_config_port(out, 6, 3, served, norn_plan_output(served->plan, i));
     if (served->batches) {
         mark = norn_wire_begin(out, 11); // dynamic_batching {}
         norn_wire_end(out, mark);

@@ -22,14 +22,19 @@ norn_status norn_kserve_put_infer(const norn_infer *infer, norn_buffer *json,
                                   size_t *json_bytes) NORN_NODISCARD;
 
 void norn_kserve_put_error(norn_buffer *json, const char *message); ///< {"error":"..."}
-void norn_kserve_put_server(norn_buffer *json);
+void norn_kserve_put_server(bool model_control, norn_buffer *json);
 void norn_kserve_put_metadata(const norn_served *served, norn_buffer *json);
 void norn_kserve_put_config(const norn_served *served, norn_buffer *json);
 /// An element of "model_stats".
 void norn_kserve_put_stats(const norn_served *served, norn_buffer *json);
 
-/// The extensions that Norn has, as /v2 lists them; NULL-terminated.
-extern const char *const norn_kserve_extensions[];
+/// The extensions that work, as /v2 lists them; NULL-terminated. The model repository extension is
+/// one only where models can be loaded over the network.
+const char *const *norn_kserve_extensions(bool model_control);
+/// Triton's configurations know no empty dims: what has one element a row is dims [1] with
+/// reshape {shape: []}. Such an input may be sent as [B] or as [B, 1]; metadata shows the latter,
+/// because perf_analyzer sends what metadata shows. Outputs keep the model's shape.
+bool norn_kserve_is_reshaped(const norn_served *served, const norn_port *port);
 /// Datatype of a port as the protocol names it.
 const char *norn_kserve_datatype(const norn_port *port);
 

@@ -3,6 +3,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "serve/kserve_json.h"
+#include "serve/kserve_parameters.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 
@@ -23,7 +24,6 @@ typedef struct input_draft {
     int64_t binary_bytes; ///< -1: none
     bool has_shape, has_data;
     norn_json_reader data; ///< stands before the value of "data"
-    const char *refused;   ///< an extension that was asked for
 } input_draft;
 
 typedef norn_status (*member_fn)(infer_parser *parser, norn_span key, const norn_json_token *value,
@@ -61,8 +61,17 @@ static norn_status take_text(infer_parser *parser, const norn_json_token *token,
         memcpy(text, token->text.bytes, count);
     }
     text[count] = 0;
+    if (strlen(text) != count) return bad(parser, token, "a NUL character belongs nowhere");
     *out = text;
     return NORN_OK;
+}
+
+/// A parameter that this place does not know.
+static norn_status refuse_parameter(infer_parser *parser, norn_parameter_place place,
+                                    norn_span name, const norn_json_token *value) {
+    const norn_parameter parameter = norn_parameter_of_json(name, value);
+    NORN_TRY(norn_parameter_refuse(place, &parameter));
+    return skip(parser, value);
 }
 
 static norn_status take_i64(const infer_parser *parser, const norn_json_token *token,
@@ -180,9 +189,7 @@ static norn_status input_parameter(infer_parser *parser, norn_span key,
             return bad(parser, value, "binary_data_size must not be negative");
         return NORN_OK;
     }
-    if (key.count >= 13 && memcmp(key.bytes, "shared_memory", 13) == 0)
-        draft->refused = "shared memory";
-    return skip(parser, value);
+    return refuse_parameter(parser, NORN_PARAMETER_OF_INPUT, key, value);
 }
 
 static norn_status input_member(infer_parser *parser, norn_span key, const norn_json_token *value,
@@ -217,10 +224,6 @@ static norn_status finish_input(infer_parser *parser, input_draft *draft) {
     norn_infer_input *input = &draft->input;
     if (!input->name)
         return norn_fail(NORN_INVALID_ARGUMENT, "an input of the request has no \"name\"");
-    if (draft->refused)
-        return norn_fail(NORN_UNIMPLEMENTED,
-                         "input '%s': %s is not supported; send the data in the request",
-                         input->name, draft->refused);
     if (!draft->has_shape)
         return norn_fail(NORN_INVALID_ARGUMENT, "input '%s' has no \"shape\"", input->name);
     if (input->view.dtype == NORN_DTYPE_NONE)
@@ -289,17 +292,7 @@ static norn_status output_parameter(infer_parser *parser, norn_span key,
                                     const norn_json_token *value, void *context) {
     norn_infer_output *output = context;
     if (norn_span_equal(key, "binary_data")) return take_bool(parser, value, &output->binary);
-    if (norn_span_equal(key, "classification")) {
-        int64_t classes;
-        NORN_TRY(take_i64(parser, value, &classes));
-        if (classes > 0)
-            return norn_fail(NORN_UNIMPLEMENTED, "the classification extension is not supported");
-        return NORN_OK;
-    }
-    if (key.count >= 13 && memcmp(key.bytes, "shared_memory", 13) == 0)
-        return norn_fail(NORN_UNIMPLEMENTED,
-                         "shared memory is not supported; ask for binary_data instead");
-    return skip(parser, value);
+    return refuse_parameter(parser, NORN_PARAMETER_OF_OUTPUT, key, value);
 }
 
 static norn_status output_member(infer_parser *parser, norn_span key, const norn_json_token *value,
@@ -333,17 +326,12 @@ static norn_status read_outputs(infer_parser *parser, const norn_json_token *beg
 
 static norn_status request_parameter(infer_parser *parser, norn_span key,
                                      const norn_json_token *value, void *context) {
-    int64_t number;
     (void)context;
     if (norn_span_equal(key, "binary_data_output"))
         return take_bool(parser, value, &parser->infer->binary_outputs);
-    if (norn_span_equal(key, "timeout")) {
-        NORN_TRY(take_i64(parser, value, &number));
-        if (number > 0 && number < INT64_MAX / 1000000)
-            parser->infer->deadline_ns = parser->infer->times.arrival_ns + 1000 * number;
-        return NORN_OK;
-    }
-    return skip(parser, value); // sequence_id, priority, …: of no effect on a stateless ranker
+    const norn_parameter parameter = norn_parameter_of_json(key, value);
+    NORN_TRY(norn_parameter_apply(&parameter, parser->infer));
+    return skip(parser, value);
 }
 
 static norn_status request_member(infer_parser *parser, norn_span key, const norn_json_token *value,

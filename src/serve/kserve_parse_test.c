@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -103,12 +104,46 @@ static void extensions_that_norn_lacks_are_said_to_be_missing(void **state) {
         NULL, 0, NORN_UNIMPLEMENTED));
 }
 
+static void parameters_of_a_request_are_honoured_or_refused(void **state) {
+    static const struct {
+        const char *json, *words; ///< words NULL: accepted
+    } cases[] = {
+        {"{\"sequence_id\":7,\"sequence_start\":true}", "sequence extension"},
+        {"{\"sequence_id\":\"s\"}", "sequence extension"},
+        {"{\"sequence_id\":0,\"sequence_start\":false,\"sequence_end\":false}", NULL},
+        {"{\"sequence_id\":\"\"}", NULL},
+        {"{\"priority\":2}", "schedule policy"},
+        {"{\"priority\":0}", NULL},
+        {"{\"temperature\":{\"a\":[1]}}", "'temperature'"},
+        {"{\"triton_enable_empty_final_response\":true}", NULL},
+    };
+    char json[256];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        (void)snprintf(json, sizeof json, "{\"parameters\":%s}", cases[i].json);
+        norn_infer_destroy(parse(json, NULL, 0, cases[i].words ? NORN_UNIMPLEMENTED : NORN_OK));
+        if (cases[i].words) assert_non_null(strstr(norn_message(), cases[i].words));
+    }
+    refused("{\"parameters\":{\"timeout\":-1}}", "timeout");
+    refused("{\"parameters\":{\"timeout\":1.5}}", "timeout");
+    refused("{\"parameters\":{\"timeout\":\"soon\"}}", "timeout");
+}
+
+static void a_text_with_a_nul_is_refused_not_cut(void **state) {
+    (void)state;
+    refused("{\"id\":\"a\\u0000b\"}", "NUL");
+    refused("{\"inputs\":[{\"name\":\"x\\u0000\"}]}", "NUL");
+    refused("{\"outputs\":[{\"name\":\"\\u0000\"}]}", "NUL");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_tensors_are_read_in_row_major_order_whatever_their_nesting),
         cmocka_unit_test(binary_tensors_alias_the_body_in_the_order_of_inputs),
         cmocka_unit_test(bad_requests_are_refused_with_the_name_of_the_tensor),
         cmocka_unit_test(extensions_that_norn_lacks_are_said_to_be_missing),
+        cmocka_unit_test(parameters_of_a_request_are_honoured_or_refused),
+        cmocka_unit_test(a_text_with_a_nul_is_refused_not_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,7 @@ norn_status norn_kserve_encode_infer(const norn_infer *infer, norn_buffer *out) 
 norn_status norn_kserve_decode_names(norn_span message, norn_arena *arena, const char **first,
                                      const char **second) NORN_NODISCARD;
 
-void norn_kserve_encode_server(norn_buffer *out);
+void norn_kserve_encode_server(bool model_control, norn_buffer *out);
 void norn_kserve_encode_metadata(const norn_served *served, norn_buffer *out);
 void norn_kserve_encode_config(const norn_served *served, norn_buffer *out);
 void norn_kserve_encode_stats(const norn_served *served,

@@ -7,9 +7,15 @@
 #include <math.h>
 #include <string.h>
 
-const char *const norn_kserve_extensions[] = {"model_repository",   "model_configuration",
-                                              "binary_tensor_data", "parameters",
-                                              "statistics",         NULL};
+const char *const *norn_kserve_extensions(bool model_control) {
+    static const char *const all[] = {"model_repository", "model_configuration",
+                                      "binary_tensor_data", "statistics", NULL};
+    return model_control ? all : all + 1;
+}
+
+bool norn_kserve_is_reshaped(const norn_served *served, const norn_port *port) {
+    return port->rank == (served->batches ? 1 : 0);
+}
 
 const char *norn_kserve_datatype(const norn_port *port) {
     return norn_dtype_kserve_name(port->dtype);
@@ -25,11 +31,12 @@ void norn_kserve_put_error(norn_buffer *json, const char *message) {
     norn_buffer_text(json, "}");
 }
 
-void norn_kserve_put_server(norn_buffer *json) {
+void norn_kserve_put_server(bool model_control, norn_buffer *json) {
+    const char *const *extensions = norn_kserve_extensions(model_control);
     norn_buffer_text(json, "{\"name\":\"norn\",\"version\":\"" NORN_VERSION "\",\"extensions\":[");
-    for (size_t i = 0; norn_kserve_extensions[i]; i++) {
+    for (size_t i = 0; extensions[i]; i++) {
         if (i) norn_buffer_text(json, ",");
-        put_text(json, norn_kserve_extensions[i]);
+        put_text(json, extensions[i]);
     }
     norn_buffer_text(json, "]}");
 }
@@ -117,12 +124,13 @@ norn_status norn_kserve_put_infer(const norn_infer *infer, norn_buffer *json, si
 
 // ---- models
 
-static void put_port(norn_buffer *json, const norn_port *port) {
+static void put_port(norn_buffer *json, const norn_port *port, bool reshaped) {
     norn_buffer_text(json, "{\"name\":");
     put_text(json, port->name);
     norn_buffer_format(json, ",\"datatype\":\"%s\",\"shape\":[", norn_kserve_datatype(port));
     for (int32_t d = 0; d < port->rank; d++)
         norn_buffer_format(json, "%s%lld", d ? "," : "", (long long)port->dims[d]);
+    if (reshaped) norn_buffer_text(json, port->rank ? ",1" : "1");
     norn_buffer_text(json, "]}");
 }
 
@@ -133,18 +141,20 @@ void norn_kserve_put_metadata(const norn_served *served, norn_buffer *json) {
                        (long long)served->version);
     for (size_t i = 0; i < norn_plan_input_count(served->plan); i++) {
         if (i) norn_buffer_text(json, ",");
-        put_port(json, norn_plan_input(served->plan, i));
+        put_port(json, norn_plan_input(served->plan, i),
+                 norn_kserve_is_reshaped(served, norn_plan_input(served->plan, i)));
     }
     norn_buffer_text(json, "],\"outputs\":[");
     for (size_t i = 0; i < norn_plan_output_count(served->plan); i++) {
         if (i) norn_buffer_text(json, ",");
-        put_port(json, norn_plan_output(served->plan, i));
+        put_port(json, norn_plan_output(served->plan, i), false);
     }
     norn_buffer_text(json, "]}");
 }
 
 /// The configuration as Triton's clients read it: dims without the batch when max_batch_size > 0.
-static void put_config_port(norn_buffer *json, const norn_port *port, int32_t first) {
+static void put_config_port(norn_buffer *json, const norn_served *served, const norn_port *port) {
+    const int32_t first = served->batches ? 1 : 0;
     const char *type = norn_kserve_datatype(port);
     norn_buffer_text(json, "{\"name\":");
     put_text(json, port->name);
@@ -152,11 +162,11 @@ static void put_config_port(norn_buffer *json, const norn_port *port, int32_t fi
                        strcmp(type, "BYTES") == 0 ? "STRING" : type);
     for (int32_t d = first; d < port->rank; d++)
         norn_buffer_format(json, "%s%lld", d > first ? "," : "", (long long)port->dims[d]);
-    norn_buffer_text(json, "]}");
+    norn_buffer_text(json, norn_kserve_is_reshaped(served, port) ? "1],\"reshape\":{\"shape\":[]}}"
+                                                                 : "]}");
 }
 
 void norn_kserve_put_config(const norn_served *served, norn_buffer *json) {
-    const int32_t first = served->batches ? 1 : 0;
     norn_buffer_text(json, "{\"name\":");
     put_text(json, served->name);
     norn_buffer_format(json,
@@ -166,12 +176,12 @@ void norn_kserve_put_config(const norn_served *served, norn_buffer *json) {
                        (long long)(served->batches ? served->max_rows : 0));
     for (size_t i = 0; i < norn_plan_input_count(served->plan); i++) {
         if (i) norn_buffer_text(json, ",");
-        put_config_port(json, norn_plan_input(served->plan, i), first);
+        put_config_port(json, served, norn_plan_input(served->plan, i));
     }
     norn_buffer_text(json, "],\"output\":[");
     for (size_t i = 0; i < norn_plan_output_count(served->plan); i++) {
         if (i) norn_buffer_text(json, ",");
-        put_config_port(json, norn_plan_output(served->plan, i), first);
+        put_config_port(json, served, norn_plan_output(served->plan, i));
     }
     norn_buffer_text(json, "]");
     if (served->batches) norn_buffer_text(json, ",\"dynamic_batching\":{}");

@@ -114,6 +114,14 @@ static void visit_row(void *context, const norn_repository_entry *entry) {
     if (entry->served) page->row(page, entry->served);
 }
 
+/// By model, not by version: a version that cannot be loaded has no row of its own.
+static void put_load_failures(void *context, const norn_repository_entry *entry) {
+    norn_buffer *out = context;
+    norn_buffer_text(out, "norn_model_load_failures_total{model=\"");
+    put_label(out, entry->name);
+    norn_buffer_format(out, "\"} %llu\n", (unsigned long long)entry->load_failures);
+}
+
 void norn_metrics_put(norn_server *server, norn_buffer *out) {
     metric_page page = {.out = out};
     for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++) {
@@ -122,6 +130,9 @@ void norn_metrics_put(norn_server *server, norn_buffer *out) {
         page.row = metrics[i].row;
         norn_repository_visit(server->repository, visit_row, &page);
     }
+    norn_buffer_text(out, "# HELP norn_model_load_failures_total Loads that failed\n"
+                          "# TYPE norn_model_load_failures_total counter\n");
+    norn_repository_visit(server->repository, put_load_failures, out);
     norn_buffer_format(out,
                        "# HELP norn_requests_in_flight Requests being answered\n# TYPE "
                        "norn_requests_in_flight gauge\n"

@@ -15,6 +15,7 @@ typedef struct model_entry {
     int64_t version; ///< being loaded, live, or last tried
     norn_model_state state;
     char reason[512];
+    uint64_t load_failures;
     norn_served *served;
     struct model_entry *next;
 } model_entry;
@@ -101,6 +102,18 @@ static bool valid_name(const char *name) {
     return name[0] && name[0] != '.' && !strchr(name, '/') && strlen(name) < 256;
 }
 
+/// Is there such a folder?
+static bool in_folder(const norn_repository *repository, const char *name) {
+    char path[4096];
+    if (!valid_name(name)) return false;
+    (void)snprintf(path, sizeof path, "%s/%s", repository->dir, name);
+    return norn_path_is_dir(path);
+}
+
+static norn_status not_in_repository(const char *name) {
+    return norn_fail(NORN_NOT_FOUND, "model '%.100s' is not in the repository", name);
+}
+
 static norn_status newest_version(const norn_repository *repository, const char *name,
                                   int64_t *version, char path[4096]) {
     struct dirent *item;
@@ -140,7 +153,8 @@ static norn_status load_newest(norn_repository *repository, const char *name, in
                               served);
 }
 
-/// Put the outcome of a load into the entry. A failed load leaves the live version serving.
+/// Put the outcome of a load into the entry. A failed load leaves the live version serving, and
+/// says why it failed.
 static void settle(norn_repository *repository, model_entry *entry, int64_t version,
                    norn_served *served, const char *reason) {
     norn_served *old = NULL;
@@ -153,44 +167,65 @@ static void settle(norn_repository *repository, model_entry *entry, int64_t vers
         (void)snprintf(entry->reason, sizeof entry->reason, "%s", reason);
     } else {
         entry->state = NORN_MODEL_READY;
+        (void)snprintf(entry->reason, sizeof entry->reason,
+                       "version %lld still serves; the last load failed: %s",
+                       (long long)entry->version, reason);
     }
+    entry->load_failures += !served;
     pthread_mutex_unlock(&repository->mutex);
     if (old) norn_served_release(old); // requests in flight keep it until they are answered
 }
 
-static void run_job(norn_repository *repository, const loader_job *job) {
+/// The entry that a job is about. A load makes it, when the folder has the model.
+static norn_status entry_of_job(norn_repository *repository, const loader_job *job,
+                                model_entry **out) {
     norn_status status = NORN_OK;
-    norn_served *served = NULL;
-    model_entry *entry = NULL;
-    int64_t version = -1;
+    const bool there = in_folder(repository, job->name);
     pthread_mutex_lock(&repository->mutex);
-    if (!job->unload) {
-        status = entry_of(repository, job->name, &entry);
-    } else if (!(entry = find_entry(repository, job->name)) || !entry->served) {
-        status = norn_fail(NORN_NOT_FOUND, "model '%s' is not loaded", job->name);
-        entry = NULL;
+    *out = find_entry(repository, job->name);
+    if (!*out && !there) {
+        status = not_in_repository(job->name);
+    } else if (job->unload && (!*out || !(*out)->served)) {
+        status = norn_fail(NORN_NOT_FOUND, "model '%s' is in the repository but not loaded%s%s",
+                           job->name, *out ? ": " : "", *out ? (*out)->reason : "");
+    } else if (!job->unload) {
+        status = entry_of(repository, job->name, out);
+        if (status == NORN_OK && !(*out)->served) (*out)->state = NORN_MODEL_LOADING;
     }
-    if (entry && !job->unload && !entry->served) entry->state = NORN_MODEL_LOADING;
     pthread_mutex_unlock(&repository->mutex);
-    if (entry && !job->unload) {
-        status = load_newest(repository, job->name, &version, &served);
-        if (status == NORN_OK) {
-            norn_log(NORN_LOG_INFO, "model '%s': version %lld is ready after %.3f s", job->name,
-                     (long long)version, (double)served->stats.load_ns / 1e9);
-        } else {
-            norn_log(NORN_LOG_ERROR, "model '%s': %s", job->name, norn_message());
-        }
-        settle(repository, entry, version, served, status == NORN_OK ? "" : norn_message());
-    } else if (entry) {
-        norn_served *old;
-        pthread_mutex_lock(&repository->mutex);
-        old = entry->served;
-        entry->served = NULL;
-        entry->state = NORN_MODEL_UNAVAILABLE;
-        (void)snprintf(entry->reason, sizeof entry->reason, "unloaded");
-        pthread_mutex_unlock(&repository->mutex);
-        norn_served_release(old);
+    return status;
+}
+
+static norn_status run_load(norn_repository *repository, const char *name, model_entry *entry) {
+    norn_served *served;
+    int64_t version = -1;
+    const norn_status status = load_newest(repository, name, &version, &served);
+    if (status == NORN_OK) {
+        norn_log(NORN_LOG_INFO, "model '%s': version %lld is ready after %.3f s", name,
+                 (long long)version, (double)served->stats.load_ns / 1e9);
+    } else {
+        norn_log(NORN_LOG_ERROR, "model '%s': %s", name, norn_message());
     }
+    settle(repository, entry, version, served, status == NORN_OK ? "" : norn_message());
+    return status;
+}
+
+static void run_unload(norn_repository *repository, model_entry *entry) {
+    norn_served *old;
+    pthread_mutex_lock(&repository->mutex);
+    old = entry->served;
+    entry->served = NULL;
+    entry->state = NORN_MODEL_UNAVAILABLE;
+    (void)snprintf(entry->reason, sizeof entry->reason, "unloaded");
+    pthread_mutex_unlock(&repository->mutex);
+    norn_served_release(old);
+}
+
+static void run_job(norn_repository *repository, const loader_job *job) {
+    model_entry *entry;
+    norn_status status = entry_of_job(repository, job, &entry);
+    if (status == NORN_OK && job->unload) run_unload(repository, entry);
+    if (status == NORN_OK && !job->unload) status = run_load(repository, job->name, entry);
     if (job->done) job->done(job->context, status, status == NORN_OK ? "" : norn_message());
 }
 
@@ -350,6 +385,15 @@ bool norn_repository_settled(norn_repository *repository) {
     return settled;
 }
 
+/// A model that no load was ever asked for.
+static norn_status no_entry(const norn_repository *repository, const char *name) {
+    if (!in_folder(repository, name)) return not_in_repository(name);
+    return norn_fail(NORN_UNAVAILABLE,
+                     "model '%s' is in the repository but was not loaded, because it came after "
+                     "the start; load it, or start the server again",
+                     name);
+}
+
 norn_status norn_repository_get(norn_repository *repository, const char *name, int64_t version,
                                 norn_served **out) {
     norn_status status = NORN_OK;
@@ -357,12 +401,13 @@ norn_status norn_repository_get(norn_repository *repository, const char *name, i
     pthread_mutex_lock(&repository->mutex);
     const model_entry *entry = find_entry(repository, name);
     if (!entry) {
-        status = norn_fail(NORN_NOT_FOUND, "model '%s' is not in the repository", name);
-    } else if (!entry->served && entry->state == NORN_MODEL_LOADING) {
+        pthread_mutex_unlock(&repository->mutex); // it looks at the folder
+        return no_entry(repository, name);
+    }
+    if (!entry->served && entry->state == NORN_MODEL_LOADING) {
         status = norn_fail(NORN_UNAVAILABLE, "model '%s' is still loading", name);
     } else if (!entry->served) {
-        status =
-            norn_fail(NORN_UNAVAILABLE, "model '%s' is not available: %s", name, entry->reason);
+        status = norn_fail(NORN_UNAVAILABLE, "model '%s' is not loaded: %s", name, entry->reason);
     } else if (version >= 0 && entry->served->version != version) {
         status =
             norn_fail(NORN_NOT_FOUND, "model '%s': version %lld is not loaded, version %lld is",
@@ -378,7 +423,8 @@ void norn_repository_visit(norn_repository *repository, norn_repository_visit_fn
                            void *context) {
     pthread_mutex_lock(&repository->mutex);
     for (const model_entry *entry = repository->models; entry; entry = entry->next)
-        visit(context, &(norn_repository_entry){entry->name, entry->version, entry->state,
-                                                entry->reason, entry->served});
+        visit(context,
+              &(norn_repository_entry){entry->name, entry->version, entry->state, entry->reason,
+                                       entry->served, entry->load_failures});
     pthread_mutex_unlock(&repository->mutex);
 }

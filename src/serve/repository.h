@@ -32,13 +32,15 @@ bool norn_repository_settled(norn_repository *repository);
 /// number.
 norn_status norn_repository_version(const char *text, int64_t *version) NORN_NODISCARD;
 /// The live version, or exactly `version` when it is not -1; retained.
-/// Errors NOT_FOUND; UNAVAILABLE while it loads or when it failed to, with the reason.
+/// Errors NOT_FOUND: the repository has no such model, or the version is not the live one;
+/// UNAVAILABLE: it is there but not loaded, with the reason.
 norn_status norn_repository_get(norn_repository *repository, const char *name, int64_t version,
                                 norn_served **out) NORN_NODISCARD;
 
 /// What came of a load or unload that was asked for; called on the loader thread.
 typedef void (*norn_repository_done_fn)(void *context, norn_status status, const char *message);
-/// Load the newest version of `name` (again), looking at the folder as it is now.
+/// Load the newest version of `name` (again), looking at the folder as it is now. A name that the
+/// folder does not have is NOT_FOUND and leaves no trace.
 void norn_repository_load(norn_repository *repository, const char *name,
                           norn_repository_done_fn done, void *context);
 void norn_repository_unload(norn_repository *repository, const char *name,
@@ -48,8 +50,9 @@ typedef struct norn_repository_entry {
     const char *name;
     int64_t version; ///< -1: none was ever found
     norn_model_state state;
-    const char *reason;  ///< "" when READY
-    norn_served *served; ///< borrowed for the call; NULL unless one is live
+    const char *reason;     ///< "" when all is well; also why the last load failed
+    norn_served *served;    ///< borrowed for the call; NULL unless one is live
+    uint64_t load_failures; ///< since the start
 } norn_repository_entry;
 typedef void (*norn_repository_visit_fn)(void *context, const norn_repository_entry *entry);
 /// Every model, by name. `visit` must not call the repository.

@@ -17,6 +17,7 @@ typedef struct norn_serve_options {
     int64_t body_timeout_ms;     ///< for a body or answer in which no byte moves; 0: 30 s
     int64_t idle_timeout_ms;     ///< between requests; 0: 10 min
     int64_t drain_ms;            ///< how long requests in flight may take after SIGTERM; 0: 30 s
+    bool model_control;          ///< clients may load and unload models over the public ports
     norn_served_defaults models;
 } norn_serve_options;
 

@@ -169,6 +169,7 @@ norn_status norn_serve(const norn_serve_options *options, norn_alloc alloc) {
     run->server.alloc = alloc;
     run->server.start_ns = norn_clock_now_ns();
     set_limits(&run->server, options);
+    run->server.model_control = options->model_control;
     (void)evthread_use_pthreads();
     (void)signal(SIGPIPE, SIG_IGN);
     sigemptyset(&signals);

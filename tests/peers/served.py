@@ -38,12 +38,13 @@ def add_model(repository, name, file, version=1):
 class Server:
     """Started by the constructor, ready when it returns; `stop` sends SIGTERM and gives the exit status."""
 
-    def __init__(self, repository, *options, ready_seconds=60):
-        self.log = repository.parent / f"{repository.name}.log"
+    def __init__(self, repository, *options, ready_seconds=60, log=None):
+        self.log = log or repository.parent / f"{repository.name}.log"
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
                 [NORN, "serve", "--repository", str(repository), "--host", "127.0.0.1", "--http-port", "0",
-                 "--grpc-port", "0", "--metrics-port", "0", *options], stderr=log)
+                 "--grpc-port", "0", "--metrics-port", "0", "--model-control", "explicit", *options],
+                stderr=log)
         self.ports = {}
         deadline = time.monotonic() + ready_seconds
         while not self.is_ready():

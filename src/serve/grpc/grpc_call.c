@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "serve/inflate.h"
+#include "serve/kserve_parameters.h"
 #include "serve/kserve_proto.h"
 
 #include <stdio.h>
@@ -136,7 +137,8 @@ typedef struct method_call {
     norn_grpc_call *call;
     norn_server *server;
     norn_buffer *out;
-    const char *first, *second; ///< fields 1 and 2 of the request: name and version, mostly
+    norn_span message;
+    const char *first, *second; ///< fields 1 and 2 of the request, where both are text
 } method_call;
 
 static norn_status get_model(const method_call *method, norn_served **served) {
@@ -164,7 +166,7 @@ static norn_status model_ready(const method_call *method) {
 }
 
 static norn_status server_metadata(const method_call *method) {
-    norn_kserve_encode_server(method->out);
+    norn_kserve_encode_server(method->server->model_control, method->out);
     return NORN_OK;
 }
 
@@ -205,14 +207,23 @@ static norn_status model_statistics(const method_call *method) {
     return NORN_OK;
 }
 
+typedef struct index_page {
+    norn_buffer *out;
+    norn_repository_ask ask;
+} index_page;
+
 static void put_index_entry(void *context, const norn_repository_entry *entry) {
-    const size_t mark = norn_wire_begin(context, 1);
-    norn_kserve_encode_index(entry, context);
-    norn_wire_end(context, mark);
+    const index_page *page = context;
+    if (page->ask.ready && entry->state != NORN_MODEL_READY) return;
+    const size_t mark = norn_wire_begin(page->out, 1);
+    norn_kserve_encode_index(entry, page->out);
+    norn_wire_end(page->out, mark);
 }
 
 static norn_status repository_index(const method_call *method) {
-    norn_repository_visit(method->server->repository, put_index_entry, method->out);
+    index_page page = {.out = method->out};
+    NORN_TRY(norn_repository_decode_index(method->message, &page.ask));
+    norn_repository_visit(method->server->repository, put_index_entry, &page);
     return NORN_OK;
 }
 
@@ -237,32 +248,34 @@ static norn_status no_shared_memory(const method_call *method) {
 static const struct grpc_method {
     const char *path;
     norn_status (*run)(const method_call *method);
+    bool named; ///< the request has {name = 1, version = 2}, or at least the name
 } methods[] = {
-    {"/inference.GRPCInferenceService/ServerLive", server_live},
-    {"/inference.GRPCInferenceService/ServerReady", server_ready},
-    {"/inference.GRPCInferenceService/ModelReady", model_ready},
-    {"/inference.GRPCInferenceService/ServerMetadata", server_metadata},
-    {"/inference.GRPCInferenceService/ModelMetadata", model_metadata},
-    {"/inference.GRPCInferenceService/ModelConfig", model_config},
-    {"/inference.GRPCInferenceService/ModelStatistics", model_statistics},
-    {"/inference.GRPCInferenceService/RepositoryIndex", repository_index},
-    {"/inference.GRPCInferenceService/SystemSharedMemoryStatus", nothing},
-    {"/inference.GRPCInferenceService/SystemSharedMemoryUnregister", nothing},
-    {"/inference.GRPCInferenceService/SystemSharedMemoryRegister", no_shared_memory},
-    {"/inference.GRPCInferenceService/CudaSharedMemoryStatus", nothing},
-    {"/inference.GRPCInferenceService/CudaSharedMemoryUnregister", nothing},
-    {"/inference.GRPCInferenceService/CudaSharedMemoryRegister", no_shared_memory},
-    {"/grpc.health.v1.Health/Check", health_check},
+    {"/inference.GRPCInferenceService/ServerLive", server_live, false},
+    {"/inference.GRPCInferenceService/ServerReady", server_ready, false},
+    {"/inference.GRPCInferenceService/ModelReady", model_ready, true},
+    {"/inference.GRPCInferenceService/ServerMetadata", server_metadata, false},
+    {"/inference.GRPCInferenceService/ModelMetadata", model_metadata, true},
+    {"/inference.GRPCInferenceService/ModelConfig", model_config, true},
+    {"/inference.GRPCInferenceService/ModelStatistics", model_statistics, true},
+    {"/inference.GRPCInferenceService/RepositoryIndex", repository_index, false},
+    {"/inference.GRPCInferenceService/SystemSharedMemoryStatus", nothing, false},
+    {"/inference.GRPCInferenceService/SystemSharedMemoryUnregister", nothing, false},
+    {"/inference.GRPCInferenceService/SystemSharedMemoryRegister", no_shared_memory, false},
+    {"/inference.GRPCInferenceService/CudaSharedMemoryStatus", nothing, false},
+    {"/inference.GRPCInferenceService/CudaSharedMemoryUnregister", nothing, false},
+    {"/inference.GRPCInferenceService/CudaSharedMemoryRegister", no_shared_memory, false},
+    {"/grpc.health.v1.Health/Check", health_check, true},
 };
 
 static norn_status run_method(norn_grpc_call *call, norn_span message) {
     norn_arena arena;
     norn_status status = NORN_OK;
-    method_call method = {call, call->exchange.io->server, &call->response, "", ""};
+    method_call method = {call, call->exchange.io->server, &call->response, message, "", ""};
     norn_arena_init(&arena, method.server->alloc, 256);
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
         if (strcmp(methods[i].path, call->path) != 0) continue;
-        NORN_TRY_DONE(norn_kserve_decode_names(message, &arena, &method.first, &method.second));
+        if (methods[i].named)
+            NORN_TRY_DONE(norn_kserve_decode_names(message, &arena, &method.first, &method.second));
         NORN_TRY_DONE(methods[i].run(&method));
         goto done;
     }
@@ -292,20 +305,26 @@ static void on_loaded(void *context, norn_status status, const char *message) {
     norn_io_finish(&call->exchange);
 }
 
+static norn_status start_load(norn_grpc_call *call, norn_span message, bool load,
+                              norn_arena *arena) {
+    const norn_server *server = call->exchange.io->server;
+    const char *model;
+    NORN_TRY(norn_server_allows_control(server));
+    NORN_TRY(norn_repository_decode_load(message, load, arena, &model));
+    if (load) {
+        norn_repository_load(server->repository, model, on_loaded, call);
+    } else {
+        norn_repository_unload(server->repository, model, on_loaded, call);
+    }
+    return NORN_OK;
+}
+
 static void run_load(norn_grpc_call *call, norn_span message, bool load) {
-    norn_repository *repository = call->exchange.io->server->repository;
-    const char *repository_name, *model;
     norn_arena arena;
     norn_arena_init(&arena, call->exchange.io->server->alloc, 256);
     call->exchange.finish = finish_load;
-    const norn_status status = norn_kserve_decode_names(message, &arena, &repository_name, &model);
-    if (status != NORN_OK) {
-        answer(call, status);
-    } else if (load) {
-        norn_repository_load(repository, model, on_loaded, call);
-    } else {
-        norn_repository_unload(repository, model, on_loaded, call);
-    }
+    const norn_status status = start_load(call, message, load, &arena);
+    if (status != NORN_OK) answer(call, status);
     norn_arena_deinit(&arena);
 }
 

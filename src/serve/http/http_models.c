@@ -1,6 +1,7 @@
 /// What the server says of its models, and loading and unloading them.
 #include "serve/http/http_route.h"
 #include "serve/kserve_json.h"
+#include "serve/kserve_parameters.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -55,8 +56,15 @@ void norn_http_all_stats(const norn_http_route *route) {
     norn_http_send_json(route, &json);
 }
 
+typedef struct index_page {
+    norn_buffer json;
+    norn_repository_ask ask;
+} index_page;
+
 static void put_index_entry(void *context, const norn_repository_entry *entry) {
-    norn_buffer *json = context;
+    index_page *page = context;
+    norn_buffer *json = &page->json;
+    if (page->ask.ready && entry->state != NORN_MODEL_READY) return;
     if (json->count && json->bytes[json->count - 1] == '}') norn_buffer_text(json, ",");
     norn_buffer_text(json, "{\"name\":");
     norn_json_put_string(json, entry->name, strlen(entry->name));
@@ -67,13 +75,29 @@ static void put_index_entry(void *context, const norn_repository_entry *entry) {
     norn_buffer_text(json, "}");
 }
 
+/// The body of a request about the repository, decompressed into *room.
+static norn_status repository_body(const norn_http_route *route, norn_buffer *room,
+                                   norn_span *body) {
+    norn_buffer_init(room, route->io->server->alloc);
+    return norn_http_body(route, room, body);
+}
+
 void norn_http_index(const norn_http_route *route) {
-    norn_buffer json;
-    norn_buffer_init(&json, route->io->server->alloc);
-    norn_buffer_text(&json, "[");
-    norn_repository_visit(route->io->server->repository, put_index_entry, &json);
-    norn_buffer_text(&json, "]");
-    norn_http_send_json(route, &json);
+    index_page page;
+    norn_buffer room;
+    norn_span body;
+    norn_status status = repository_body(route, &room, &body);
+    if (status == NORN_OK) status = norn_repository_parse_index(body, &page.ask);
+    if (status != NORN_OK) {
+        norn_http_send_status(route, status);
+    } else {
+        norn_buffer_init(&page.json, route->io->server->alloc);
+        norn_buffer_text(&page.json, "[");
+        norn_repository_visit(route->io->server->repository, put_index_entry, &page);
+        norn_buffer_text(&page.json, "]");
+        norn_http_send_json(route, &page.json);
+    }
+    norn_buffer_deinit(&room);
 }
 
 static void finish_load(norn_exchange *base) {
@@ -97,9 +121,25 @@ static void on_loaded(void *context, norn_status status, const char *message) {
     norn_io_finish(&exchange->exchange);
 }
 
+static norn_status check_load(const norn_http_route *route, bool load) {
+    norn_buffer room;
+    norn_span body;
+    NORN_TRY(norn_server_allows_control(route->io->server));
+    norn_status status = repository_body(route, &room, &body);
+    if (status == NORN_OK) status = norn_repository_parse_load(body, load);
+    norn_buffer_deinit(&room);
+    return status;
+}
+
 void norn_http_load(const norn_http_route *route, const char *name, bool load) {
     norn_repository *repository = route->io->server->repository;
-    norn_http_exchange *exchange = norn_http_exchange_create(route, finish_load);
+    norn_http_exchange *exchange;
+    const norn_status status = check_load(route, load);
+    if (status != NORN_OK) {
+        norn_http_send_status(route, status);
+        return;
+    }
+    exchange = norn_http_exchange_create(route, finish_load);
     if (!exchange) return;
     if (load) {
         norn_repository_load(repository, name, on_loaded, exchange);

@@ -40,14 +40,14 @@ static void route_model(const norn_http_route *route) {
 }
 
 static void route_repository(const norn_http_route *route) {
-    // /v2/repository/index and /v2/repository/[REPO/]models/NAME/{load,unload}
-    const uint32_t models = is(route, 2, "models") ? 2 : 3;
-    if (is(route, 2, "index") || is(route, 3, "index")) {
+    // /v2/repository/index and /v2/repository/models/NAME/{load,unload}; the protocol's form with
+    // the name of a repository does not exist here, because there is one and it has none
+    if (is(route, 2, "index") && route->count == 3) {
         if (method_is(route, EVHTTP_REQ_POST)) norn_http_index(route);
-    } else if (is(route, models, "models") &&
-               (is(route, models + 2, "load") || is(route, models + 2, "unload"))) {
+    } else if (is(route, 2, "models") && route->count == 5 &&
+               (is(route, 4, "load") || is(route, 4, "unload"))) {
         if (method_is(route, EVHTTP_REQ_POST))
-            norn_http_load(route, route->segment[models + 1], is(route, models + 2, "load"));
+            norn_http_load(route, route->segment[3], is(route, 4, "load"));
     } else {
         not_found(route);
     }
@@ -76,7 +76,7 @@ static void route_v2(const norn_http_route *route) {
     if (is(route, 1, "")) {
         if (!method_is(route, EVHTTP_REQ_GET)) return;
         norn_buffer_init(&json, server->alloc);
-        norn_kserve_put_server(&json);
+        norn_kserve_put_server(server->model_control, &json);
         norn_http_send_json(route, &json);
     } else if (is(route, 1, "health") && (is(route, 2, "live") || is(route, 2, "ready"))) {
         norn_http_send_empty(route, is(route, 2, "live") || norn_server_ready(server));
