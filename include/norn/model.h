@@ -8,7 +8,7 @@ typedef struct norn_model norn_model;
 
 /// Read `path`: a `.onnx` file, or a version directory with model.onnx, tables/ and norn.json.
 ///
-/// Memory   the file stays mapped until norn_model_destroy; weights alias it.
+/// Memory   the file is read whole and kept until norn_model_close; weights alias it.
 /// Threads  any one thread at a time.
 /// Errors   NOT_FOUND, INVALID_ARGUMENT (malformed; the message names file and node),
 ///          UNIMPLEMENTED (an operator or version that Norn does not have; names it)

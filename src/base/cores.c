@@ -1,3 +1,4 @@
+#include "base/cgroup.h"
 #include "base/thread.h"
 
 #include <sched.h>
@@ -20,8 +21,8 @@ static int32_t cores_of_affinity(void) {
     return online > 0 ? (int32_t)online : 1;
 }
 
-/// Whole cores that `folder`/cpu.max (cgroup v2: "QUOTA PERIOD" or "max PERIOD") leaves.
-static int32_t cores_of_quota(const char *folder, int32_t most) {
+/// Whole cores that `folder`/cpu.max ("QUOTA PERIOD" or "max PERIOD") leaves.
+static uint64_t cores_of_quota(const char *folder, uint64_t most) {
     char path[4200], quota[32];
     long long period;
     snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", folder);
@@ -33,23 +34,9 @@ static int32_t cores_of_quota(const char *folder, int32_t most) {
     // Down: a thread beyond the quota would spin in time that the others need.
     long long cores = strtoll(quota, NULL, 10) / period;
     if (cores < 1) cores = 1;
-    return cores < most ? (int32_t)cores : most;
+    return (uint64_t)cores < most ? (uint64_t)cores : most;
 }
 
 int32_t norn_core_count(void) {
-    int32_t cores = cores_of_affinity();
-    char line[4096], folder[4096] = "";
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    while (file && fgets(line, sizeof line, file)) {
-        line[strcspn(line, "\n")] = '\0';
-        if (strncmp(line, "0::", 3) == 0) memcpy(folder, line + 3, strlen(line + 3) + 1);
-    }
-    if (file) fclose(file);
-    // The tightest of the group and all that hold it; "" is the root as this container sees it.
-    for (;;) {
-        cores = cores_of_quota(folder, cores);
-        char *slash = strrchr(folder, '/');
-        if (!slash) return cores;
-        *slash = '\0';
-    }
+    return (int32_t)norn_cgroup_tightest(cores_of_quota, (uint64_t)cores_of_affinity());
 }

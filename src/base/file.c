@@ -1,33 +1,182 @@
 #include "base/file.h"
 
+#include "base/checked.h"
 #include "base/memory.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <inttypes.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct norn_file {
-    norn_alloc alloc;
-    char *path;
-    void *map; ///< NULL for an empty file
-    size_t count;
+enum {
+    HUGE_PAGE_BYTES = 2 << 20,
+    LARGE_BYTES = HUGE_PAGE_BYTES, ///< from here on a file has pages of its own, which go back to
+                                   ///< the system when it is released
+    CHUNK_BYTES = 4 << 20,         ///< what one thread reads at a time
+    THREADED_BYTES = 32 << 20,     ///< below, threads cost more than they bring
+    THREADS_MAX = 8,
+    MEMORY_CHECK_BYTES = 64 << 20,
 };
 
-static norn_status fail_errno(const char *path, const char *what) {
+struct norn_file {
+    norn_alloc alloc;
+    atomic_uint references;
+    char *path;
+    void *bytes; ///< NULL for an empty file
+    size_t count;
+    void *pages; ///< what munmap takes; NULL: `bytes` is the allocator's
+    size_t page_bytes;
+};
+
+norn_status norn_file_fail(const char *path, const char *what) {
     int error = errno;
     norn_status status = NORN_UNKNOWN;
     if (error == ENOENT || error == ENOTDIR) status = NORN_NOT_FOUND;
     if (error == EACCES || error == EPERM || error == EROFS) status = NORN_PERMISSION_DENIED;
-    if (error == ENOMEM || error == ENOSPC || error == EDQUOT || error == EMFILE)
+    if (error == ENOMEM || error == ENOSPC || error == EDQUOT || error == EMFILE || error == EFBIG)
         status = NORN_RESOURCE_EXHAUSTED;
     return norn_fail(status, "%s: cannot %s: %s", path, what, strerror(error));
 }
 
-norn_status norn_file_map(const char *path, norn_alloc alloc, norn_file **out) {
+// ---- reading
+
+typedef struct read_job {
+    int fd;
+    char *to;
+    size_t count;
+    atomic_int error;         ///< errno of the first chunk that could not be read
+    _Atomic(size_t) short_at; ///< where the file ended too early; SIZE_MAX: nowhere
+} read_job;
+
+static void read_chunk(read_job *job, size_t at, size_t count) {
+    while (count > 0) {
+        ssize_t done = pread(job->fd, job->to + at, count, (off_t)at);
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0) atomic_store(&job->error, errno);
+        if (done == 0) atomic_store(&job->short_at, at);
+        if (done <= 0) return;
+        at += (size_t)done;
+        count -= (size_t)done;
+    }
+}
+
+static void read_chunks(void *context, int64_t begin, int64_t end, int32_t worker) {
+    read_job *job = context;
+    (void)worker;
+    for (int64_t i = begin; i < end; i++) {
+        size_t at = (size_t)i * CHUNK_BYTES, left = job->count - at;
+        read_chunk(job, at, left < CHUNK_BYTES ? left : CHUNK_BYTES);
+    }
+}
+
+/// The first `count` bytes of `fd`, on all cores when they are many.
+static norn_status read_bytes(norn_file *file, int fd, size_t count) {
+    read_job job = {.fd = fd, .to = file->bytes, .count = count, .short_at = SIZE_MAX};
+    norn_pool *pool = NULL;
+    if (count >= THREADED_BYTES) {
+        const int32_t cores = norn_core_count();
+        NORN_TRY(norn_pool_create(cores < THREADS_MAX ? cores : THREADS_MAX, file->alloc, &pool));
+    }
+    norn_pool_loop(pool, (int64_t)(count / CHUNK_BYTES + (count % CHUNK_BYTES != 0)), 1,
+                   read_chunks, &job);
+    norn_pool_destroy(pool);
+    if (job.error) {
+        errno = job.error;
+        return norn_file_fail(file->path, "read");
+    }
+    if (job.short_at != SIZE_MAX)
+        return norn_fail(NORN_DATA_LOSS,
+                         "%s: it had %zu bytes when it was opened and ended after %zu while it was "
+                         "read; write a new file and rename it over the old one",
+                         file->path, file->count, (size_t)job.short_at);
+    return NORN_OK;
+}
+
+/// Two looks at a file that somebody writes to differ. (A write within the clock tick of the one
+/// before it does not show; a plan's hashes do.)
+static norn_status check_unchanged(const norn_file *file, int fd, const struct stat *before) {
+    struct stat now;
+    if (fstat(fd, &now) != 0) return norn_file_fail(file->path, "look at");
+    if (now.st_size == before->st_size && now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
+        now.st_mtim.tv_nsec == before->st_mtim.tv_nsec)
+        return NORN_OK;
+    return norn_fail(NORN_DATA_LOSS,
+                     "%s: it was written to while it was read (%" PRIdMAX " bytes before, %" PRIdMAX
+                     " after); write a new file and rename it over the old one",
+                     file->path, (intmax_t)before->st_size, (intmax_t)now.st_size);
+}
+
+// ---- memory
+
+/// The kernel lets nobody write to it, root neither: then its pages can be shared.
+static bool is_sealed(int fd) {
+    struct statx facts;
+    return statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &facts) == 0 &&
+           (facts.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_VERITY)) != 0;
+}
+
+static norn_status map_sealed(norn_file *file, int fd) {
+    void *map = mmap(NULL, file->count, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (map == MAP_FAILED) return norn_file_fail(file->path, "map");
+    file->bytes = file->pages = map;
+    file->page_bytes = file->count;
+    return NORN_OK;
+}
+
+/// Better a message now than the kernel's choice of a process to end later.
+static norn_status check_room(const norn_file *file, size_t bytes) {
+    if (bytes < MEMORY_CHECK_BYTES) return NORN_OK;
+    const uint64_t left = norn_memory_left_bytes();
+    if (bytes <= left) return NORN_OK;
+    return norn_fail(NORN_RESOURCE_EXHAUSTED,
+                     "%s: its %zu bytes do not fit in the %" PRIu64
+                     " bytes of memory that are left; a file that nobody can write (chattr +i, or "
+                     "fs-verity) is mapped instead of read",
+                     file->path, bytes, left);
+}
+
+/// Zeroed pages that begin on a huge one, so that the kernel can use those.
+static norn_status take_pages(norn_file *file) {
+    if (!norn_size_add(file->count, HUGE_PAGE_BYTES, &file->page_bytes))
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "%s: it does not fit in memory", file->path);
+    void *pages = mmap(NULL, file->page_bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (pages == MAP_FAILED) return norn_file_fail(file->path, "take memory for it");
+    file->pages = pages;
+    file->bytes = (void *)norn_align_up((size_t)(uintptr_t)pages, HUGE_PAGE_BYTES);
+    return NORN_OK;
+}
+
+/// Nobody writes to a file's bytes, we neither.
+static void seal_pages(const norn_file *file) {
+    (void)mprotect(file->pages, file->page_bytes, PROT_READ);
+}
+
+static norn_status fill(norn_file *file, int fd, const struct stat *facts, size_t head_bytes) {
+    const size_t wanted = head_bytes < file->count ? head_bytes : file->count;
+    if (file->count >= LARGE_BYTES && is_sealed(fd)) return map_sealed(file, fd);
+    NORN_TRY(check_room(file, wanted));
+    if (file->count >= LARGE_BYTES) {
+        NORN_TRY(take_pages(file));
+        if (wanted == file->count)
+            (void)madvise(file->bytes, file->count, MADV_HUGEPAGE); // fewer TLB misses in lookups
+    } else {
+        NORN_TRY(norn_alloc_zeroed(file->alloc, file->count, 1, &file->bytes));
+    }
+    NORN_TRY(read_bytes(file, fd, wanted));
+    if (file->pages) seal_pages(file);
+    return check_unchanged(file, fd, facts);
+}
+
+// ---- life
+
+norn_status norn_file_read_head(const char *path, size_t head_bytes, norn_alloc alloc,
+                                norn_file **out) {
     norn_file *file = NULL;
     norn_status status;
     struct stat facts;
@@ -35,11 +184,12 @@ norn_status norn_file_map(const char *path, norn_alloc alloc, norn_file **out) {
     *out = NULL;
     NORN_TRY_DONE(NORN_NEW(alloc, &file));
     file->alloc = alloc;
+    atomic_init(&file->references, 1);
     NORN_TRY_DONE(norn_alloc_string(alloc, path, &file->path));
     // O_NONBLOCK: a FIFO in the place of a file must not hang the open.
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &facts) != 0) {
-        status = fail_errno(path, "open");
+        status = norn_file_fail(path, "open");
         goto done;
     }
     if (!S_ISREG(facts.st_mode)) {
@@ -48,31 +198,36 @@ norn_status norn_file_map(const char *path, norn_alloc alloc, norn_file **out) {
         goto done;
     }
     file->count = (size_t)facts.st_size;
-    if (file->count > 0) {
-        void *map = mmap(NULL, file->count, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (map == MAP_FAILED) {
-            status = fail_errno(path, "map");
-            goto done;
-        }
-        file->map = map;
-    }
+    if (file->count > 0) NORN_TRY_DONE(fill(file, fd, &facts, head_bytes));
     *out = file;
     file = NULL;
 done:
     if (fd >= 0) close(fd);
-    norn_file_unmap(file);
+    norn_file_release(file);
     return status;
 }
 
-void norn_file_unmap(norn_file *file) {
-    if (!file) return;
-    if (file->map) munmap(file->map, file->count);
+norn_status norn_file_read(const char *path, norn_alloc alloc, norn_file **out) {
+    return norn_file_read_head(path, SIZE_MAX, alloc, out);
+}
+
+norn_file *norn_file_retain(norn_file *file) {
+    atomic_fetch_add_explicit(&file->references, 1, memory_order_relaxed);
+    return file;
+}
+
+void norn_file_release(norn_file *file) {
+    if (!file || atomic_fetch_sub_explicit(&file->references, 1, memory_order_acq_rel) != 1) return;
+    if (file->pages)
+        munmap(file->pages, file->page_bytes);
+    else
+        norn_free(file->alloc, file->bytes);
     norn_free(file->alloc, file->path);
     norn_free(file->alloc, file);
 }
 
 norn_span norn_file_bytes(const norn_file *file) {
-    return norn_span_of(file->map, file->count);
+    return norn_span_of(file->bytes, file->count);
 }
 
 const char *norn_file_path(const norn_file *file) {
@@ -87,130 +242,4 @@ bool norn_path_is_dir(const char *path) {
 bool norn_path_is_file(const char *path) {
     struct stat facts;
     return stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
-}
-
-enum { WRITE_BUFFER_BYTES = 256 * 1024 };
-
-struct norn_file_writer {
-    norn_alloc alloc;
-    char *path, *temporary;
-    unsigned char *buffer;
-    size_t buffered;
-    uint64_t offset; ///< of the next byte, buffered ones included
-    int fd;
-    bool made; ///< the temporary exists
-};
-
-static void writer_free(norn_file_writer *writer) {
-    if (!writer) return;
-    if (writer->fd >= 0) close(writer->fd);
-    if (writer->made) unlink(writer->temporary);
-    norn_free(writer->alloc, writer->buffer);
-    norn_free(writer->alloc, writer->temporary);
-    norn_free(writer->alloc, writer->path);
-    norn_free(writer->alloc, writer);
-}
-
-norn_status norn_file_writer_open(const char *path, norn_alloc alloc, norn_file_writer **out) {
-    norn_file_writer *writer = NULL;
-    norn_status status;
-    size_t room = strlen(path) + 64;
-    *out = NULL;
-    NORN_TRY_DONE(NORN_NEW(alloc, &writer));
-    writer->alloc = alloc;
-    writer->fd = -1;
-    NORN_TRY_DONE(norn_alloc_string(alloc, path, &writer->path));
-    NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, room, &writer->temporary));
-    NORN_TRY_DONE(norn_alloc_bytes(alloc, WRITE_BUFFER_BYTES, (void **)&writer->buffer));
-    // Not mkstemp: its mode is 0600, where the umask is to decide.
-    do {
-        static _Atomic unsigned serial;
-        snprintf(writer->temporary, room, "%s.%ld-%u.tmp", path, (long)getpid(), serial++);
-        writer->fd = open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    } while (writer->fd < 0 && errno == EEXIST);
-    if (writer->fd < 0) {
-        status = fail_errno(path, "write");
-        goto done;
-    }
-    writer->made = true;
-    *out = writer;
-    writer = NULL;
-done:
-    writer_free(writer);
-    return status;
-}
-
-static norn_status write_all(norn_file_writer *writer, const unsigned char *bytes, size_t count) {
-    while (count > 0) {
-        ssize_t done = write(writer->fd, bytes, count);
-        if (done < 0 && errno == EINTR) continue;
-        if (done < 0) return fail_errno(writer->path, "write");
-        bytes += done;
-        count -= (size_t)done;
-    }
-    return NORN_OK;
-}
-
-static norn_status flush(norn_file_writer *writer) {
-    size_t count = writer->buffered;
-    writer->buffered = 0;
-    return write_all(writer, writer->buffer, count);
-}
-
-norn_status norn_file_writer_append(norn_file_writer *writer, const void *bytes, size_t count) {
-    writer->offset += count;
-    if (count > WRITE_BUFFER_BYTES - writer->buffered) NORN_TRY(flush(writer));
-    if (count >= WRITE_BUFFER_BYTES) return write_all(writer, bytes, count);
-    if (count) memcpy(writer->buffer + writer->buffered, bytes, count);
-    writer->buffered += count;
-    return NORN_OK;
-}
-
-norn_status norn_file_writer_align(norn_file_writer *writer, size_t align) {
-    static const unsigned char zeros[4096];
-    size_t left = (align - (size_t)(writer->offset % align)) % align;
-    while (left > 0) {
-        size_t some = left < sizeof zeros ? left : sizeof zeros;
-        NORN_TRY(norn_file_writer_append(writer, zeros, some));
-        left -= some;
-    }
-    return NORN_OK;
-}
-
-uint64_t norn_file_writer_offset(const norn_file_writer *writer) {
-    return writer->offset;
-}
-
-/// The rename is durable once its folder is. Errors are not: the data is in place, and file systems
-/// that cannot sync a folder exist.
-static void sync_folder_of(char *path) {
-    char *slash = strrchr(path, '/');
-    const char *folder = slash == path ? "/" : slash ? path : ".";
-    if (slash && slash != path) *slash = '\0';
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return;
-    (void)fsync(fd);
-    close(fd);
-}
-
-norn_status norn_file_writer_commit(norn_file_writer *writer) {
-    norn_status status;
-    NORN_TRY_DONE(flush(writer));
-    if (fsync(writer->fd) != 0) {
-        status = fail_errno(writer->path, "write");
-        goto done;
-    }
-    if (rename(writer->temporary, writer->path) != 0) {
-        status = fail_errno(writer->path, "replace");
-        goto done;
-    }
-    writer->made = false;
-    sync_folder_of(writer->path);
-done:
-    writer_free(writer);
-    return status;
-}
-
-void norn_file_writer_abort(norn_file_writer *writer) {
-    writer_free(writer);
 }

@@ -1,4 +1,8 @@
-/// Whole files, mapped read-only; and files written so that a crash leaves the old one or the new.
+/// Whole files, read into memory of our own. What other processes do to a file afterwards
+/// (overwrite, truncate, remove) changes nothing here; what they do meanwhile is an error that says
+/// so. Only a file that the kernel lets nobody write (immutable, or fs-verity) is mapped instead.
+///
+/// Threads  any; a file does not change once it is read.
 #ifndef NORN_BASE_FILE_H
 #define NORN_BASE_FILE_H
 
@@ -10,27 +14,24 @@
 
 typedef struct norn_file norn_file;
 
-/// Maps a regular file (an empty file gives an empty span). Errors name the path.
-norn_status norn_file_map(const char *path, norn_alloc alloc, norn_file **out) NORN_NODISCARD;
-void norn_file_unmap(norn_file *file); ///< takes NULL
+/// Reads a regular file (an empty file gives an empty span), a large one on all cores into huge
+/// pages. The bytes align to NORN_HOST_ALIGN.
+/// Errors   name the path. DATA_LOSS: it changed while it was read; RESOURCE_EXHAUSTED: it does not
+///          fit in the memory that is left
+norn_status norn_file_read(const char *path, norn_alloc alloc, norn_file **out) NORN_NODISCARD;
+/// The same, but only the first `head_bytes`: the span is as long as the file, its rest reads as
+/// zeros and costs nothing. For those who want to know what is in a large file.
+norn_status norn_file_read_head(const char *path, size_t head_bytes, norn_alloc alloc,
+                                norn_file **out) NORN_NODISCARD;
+norn_file *norn_file_retain(norn_file *file);
+void norn_file_release(norn_file *file); ///< takes NULL
 norn_span norn_file_bytes(const norn_file *file);
 const char *norn_file_path(const norn_file *file);
 
 bool norn_path_is_dir(const char *path);
 bool norn_path_is_file(const char *path);
 
-/// An atomic writer: a temporary beside `path`, then fsync, rename and fsync of the folder.
-/// Any failure before commit leaves `path` as it was and removes the temporary.
-typedef struct norn_file_writer norn_file_writer;
-norn_status norn_file_writer_open(const char *path, norn_alloc alloc,
-                                  norn_file_writer **out) NORN_NODISCARD;
-norn_status norn_file_writer_append(norn_file_writer *writer, const void *bytes,
-                                    size_t count) NORN_NODISCARD;
-norn_status norn_file_writer_align(norn_file_writer *writer,
-                                   size_t align) NORN_NODISCARD; ///< pads with zeros
-uint64_t norn_file_writer_offset(const norn_file_writer *writer);
-norn_status norn_file_writer_commit(norn_file_writer *writer)
-    NORN_NODISCARD;                                    ///< closes and frees, also on failure
-void norn_file_writer_abort(norn_file_writer *writer); ///< takes NULL
+/// "PATH: cannot WHAT: REASON" from errno.
+norn_status norn_file_fail(const char *path, const char *what) NORN_NODISCARD;
 
 #endif

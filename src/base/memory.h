@@ -5,6 +5,8 @@
 #include "base/status.h"
 #include "norn/alloc.h"
 
+#include <stdint.h>
+
 /// Host buffers align to 64 bytes.
 enum { NORN_HOST_ALIGN = 64 };
 
@@ -22,6 +24,10 @@ static inline void norn_free(norn_alloc alloc, void *memory) {
 #define NORN_NEW(alloc, out) norn_alloc_zeroed((alloc), 1, sizeof(**(out)), (void **)(out))
 #define NORN_NEW_ARRAY(alloc, count, out) \
     norn_alloc_zeroed((alloc), (count), sizeof(**(out)), (void **)(out))
+
+/// Bytes that this process can still take without the kernel ending somebody: of the machine, and
+/// of the control groups (v2) around the process. UINT64_MAX: not known.
+uint64_t norn_memory_left_bytes(void);
 
 /// For tests: fails allocation number `fail_at` (counted from 0) and after; counts live blocks, so
 /// that a sweep over fail_at proves that every `create` cleans up. Wraps the heap. One thread.

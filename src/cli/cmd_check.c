@@ -138,7 +138,7 @@ static int check(const char *dir) {
         goto done;
     }
     if (norn_path_is_file(path)) {
-        if (norn_file_map(path, norn_alloc_heap(), &file) != NORN_OK) {
+        if (norn_file_read(path, norn_alloc_heap(), &file) != NORN_OK) {
             exit_status = cli_failed(&cli_check);
             goto done;
         }
@@ -170,7 +170,7 @@ static int check(const char *dir) {
     }
 done:
     cli_unload(&loaded);
-    norn_file_unmap(file);
+    norn_file_release(file);
     norn_arena_deinit(&arena);
     return exit_status;
 }

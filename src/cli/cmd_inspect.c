@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/file_writer.h"
 #include "cli/options.h"
 #include "insight/inspect.h"
 #include "plan/plan.h"

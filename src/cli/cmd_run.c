@@ -164,7 +164,7 @@ static int expect_output(const run_state *state, size_t index) {
                                     norn_element_f64(got->dtype, got->data, c.first_wrong),
                                     norn_element_f64(wanted.dtype, wanted.data, c.first_wrong));
     }
-    norn_file_unmap(file);
+    norn_file_release(file);
     return exit_status;
 }
 

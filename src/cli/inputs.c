@@ -15,7 +15,7 @@ void cli_npy_path(const char *dir, const char *name, char out[CLI_PATH_BYTES]) {
 }
 
 norn_status cli_npy_load(const char *path, norn_file **file, norn_view *view) {
-    NORN_TRY(norn_file_map(path, norn_alloc_heap(), file));
+    NORN_TRY(norn_file_read(path, norn_alloc_heap(), file));
     return norn_npy_decode(norn_file_bytes(*file), path, view);
 }
 
@@ -84,6 +84,6 @@ int cli_take_inputs(const cli_command *command, const norn_plan *plan, const cli
 }
 
 void cli_inputs_free(cli_inputs *inputs) {
-    for (size_t i = 0; i < inputs->count; i++) norn_file_unmap(inputs->files[i]);
+    for (size_t i = 0; i < inputs->count; i++) norn_file_release(inputs->files[i]);
     inputs->count = 0;
 }

@@ -116,6 +116,9 @@ static norn_status add_table(inspector *i, const char *name, norn_inspect_table 
     return NORN_OK;
 }
 
+/// More than the header of any table, which has four tensors at most.
+enum { TABLE_HEAD_BYTES = 1 << 20 };
+
 static norn_status read_table(const inspector *i, norn_inspect_table *table) {
     const char *path;
     norn_file *file;
@@ -124,7 +127,7 @@ static norn_status read_table(const inspector *i, norn_inspect_table *table) {
     if (!i->tables_dir) return NORN_OK;
     NORN_TRY(norn_arena_format(i->arena, &path, "%s/%s.safetensors", i->tables_dir, table->name));
     if (!norn_path_is_file(path)) return NORN_OK;
-    NORN_TRY(norn_file_map(path, i->arena->alloc, &file));
+    NORN_TRY(norn_file_read_head(path, TABLE_HEAD_BYTES, i->arena->alloc, &file));
     norn_arena_init(&names, i->arena->alloc, 4096);
     norn_status status = norn_safetensors_decode(norn_file_bytes(file), path, &names, &tensors);
     const norn_view *rows = status == NORN_OK ? norn_safetensors_find(&tensors, "rows") : NULL;
@@ -137,7 +140,7 @@ static norn_status read_table(const inspector *i, norn_inspect_table *table) {
         status = norn_fail(NORN_INVALID_ARGUMENT, "%s: no tensor 'rows' of rank 2", path);
     }
     norn_arena_deinit(&names);
-    norn_file_unmap(file);
+    norn_file_release(file);
     return status;
 }
 

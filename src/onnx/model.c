@@ -21,11 +21,11 @@ static norn_status keep_file(norn_model *model, norn_file *file) {
     return NORN_OK;
 }
 
-static norn_status map_file(norn_model *model, const char *path, norn_file **out) {
-    NORN_TRY(norn_file_map(path, model->alloc, out));
+static norn_status read_file(norn_model *model, const char *path, norn_file **out) {
+    NORN_TRY(norn_file_read(path, model->alloc, out));
     norn_status status = keep_file(model, *out);
     if (status != NORN_OK) {
-        norn_file_unmap(*out);
+        norn_file_release(*out);
         *out = NULL;
     }
     return status;
@@ -68,7 +68,7 @@ static norn_status find_external(void *context, const char *location, uint64_t o
         return norn_fail(NORN_RESOURCE_EXHAUSTED, "the model's data is in more than %d files",
                          (int)EXTERNAL_FILES_MAX);
     }
-    if (!file) NORN_TRY(map_file(model, path, &file));
+    if (!file) NORN_TRY(read_file(model, path, &file));
     norn_span bytes = norn_file_bytes(file);
     if (offset > bytes.count || length > bytes.count - offset) {
         return norn_fail(NORN_DATA_LOSS,
@@ -177,14 +177,14 @@ done:
 static norn_status read_config(norn_model *model, const char *path) {
     norn_file *file;
     norn_status status;
-    NORN_TRY(norn_file_map(path, model->alloc, &file));
+    NORN_TRY(norn_file_read(path, model->alloc, &file));
     norn_span bytes = norn_file_bytes(file);
     status = norn_alloc_bytes(model->alloc, bytes.count + 1, (void **)&model->config);
     if (status == NORN_OK) {
         if (bytes.count) memcpy(model->config, bytes.bytes, bytes.count);
         model->config[bytes.count] = 0;
     }
-    norn_file_unmap(file);
+    norn_file_release(file);
     return status;
 }
 
@@ -221,7 +221,7 @@ norn_status norn_model_open(const char *path, norn_alloc alloc, norn_model **out
     } else {
         NORN_TRY_DONE(norn_alloc_string(alloc, path, &model->path));
     }
-    NORN_TRY_DONE(map_file(model, model->path, &file));
+    NORN_TRY_DONE(read_file(model, model->path, &file));
     status = norn_onnx_decode(model, norn_file_bytes(file));
     if (status != NORN_OK) {
         norn_note("%s", model->path);
@@ -238,7 +238,7 @@ void norn_model_close(norn_model *model) {
     if (!model) return;
     norn_alloc alloc = model->alloc;
     norn_graph_destroy(model->graph);
-    for (uint32_t i = 0; i < model->file_count; i++) norn_file_unmap(model->files[i]);
+    for (uint32_t i = 0; i < model->file_count; i++) norn_file_release(model->files[i]);
     norn_free(alloc, (void *)model->files);
     norn_free(alloc, model->path);
     norn_free(alloc, model->tables_dir);

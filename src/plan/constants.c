@@ -8,23 +8,14 @@ typedef struct adopter {
     norn_plan *plan;
     const norn_model *model;
     norn_graph *top;
-    norn_file **again; ///< by the model's file index: our own mapping, or NULL until needed
+    bool *kept; ///< by the model's file index
 } adopter;
 
-/// Our mapping of the model's file `index`.
-static norn_status map_again(adopter *a, uint32_t index, norn_span *bytes) {
-    norn_span old = norn_file_bytes(a->model->files[index]);
-    if (!a->again[index]) {
-        norn_file *file;
-        NORN_TRY(norn_file_map(norn_file_path(a->model->files[index]), a->plan->alloc, &file));
-        NORN_TRY(norn_plan_keep_file(a->plan, file));
-        if (norn_file_bytes(file).count != old.count)
-            return norn_fail(NORN_DATA_LOSS, "%s: changed while it was compiled",
-                             norn_file_path(file));
-        a->again[index] = file;
-    }
-    *bytes = norn_file_bytes(a->again[index]);
-    return NORN_OK;
+/// The plan keeps the model's file `index` too.
+static norn_status keep_file(adopter *a, uint32_t index) {
+    if (a->kept[index]) return NORN_OK;
+    a->kept[index] = true;
+    return norn_plan_keep_file(a->plan, norn_file_retain(a->model->files[index]));
 }
 
 /// Strings are text of the model: copied one by one.
@@ -52,12 +43,10 @@ static norn_status adopt(adopter *a, const norn_view *old, const norn_view **out
     if (old->dtype == NORN_STRING) return copy_strings(a, view, norn_view_elems(old));
     uintptr_t at = (uintptr_t)old->data;
     for (uint32_t i = 0; i < a->model->file_count; i++) {
-        norn_span file = norn_file_bytes(a->model->files[i]), again;
+        norn_span file = norn_file_bytes(a->model->files[i]);
         uintptr_t begin = (uintptr_t)file.bytes;
         if (at < begin || at - begin >= file.count) continue;
-        NORN_TRY(map_again(a, i, &again));
-        view->data = (void *)(uintptr_t)(again.bytes + (at - begin));
-        return NORN_OK;
+        return keep_file(a, i);
     }
     void *copy;
     NORN_TRY(norn_arena_take(&a->top->arena, bytes, 1, NORN_HOST_ALIGN, &copy));
@@ -89,6 +78,6 @@ static norn_status adopt_graph(adopter *a, norn_graph *graph) {
 
 norn_status norn_plan_adopt_constants(norn_plan *plan, const norn_model *model, norn_graph *graph) {
     adopter a = {.plan = plan, .model = model, .top = graph};
-    NORN_TRY(NORN_TAKE_ARRAY(&graph->arena, (size_t)model->file_count + 1, &a.again));
+    NORN_TRY(NORN_TAKE_ARRAY(&graph->arena, (size_t)model->file_count + 1, &a.kept));
     return adopt_graph(&a, graph);
 }

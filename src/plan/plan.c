@@ -47,7 +47,7 @@ static void destroy(norn_plan *plan) {
     norn_device_close(plan->device);
     norn_device_close(plan->host);
     norn_graph_destroy(plan->graph);
-    for (uint32_t i = 0; i < plan->file_count; i++) norn_file_unmap(plan->files[i]);
+    for (uint32_t i = 0; i < plan->file_count; i++) norn_file_release(plan->files[i]);
     norn_free(plan->alloc, plan->files);
     norn_arena_deinit(&plan->arena);
     pthread_mutex_destroy(&plan->lock);
@@ -65,7 +65,7 @@ norn_status norn_plan_keep_file(norn_plan *plan, norn_file *file) {
         norn_file **files;
         norn_status status = NORN_NEW_ARRAY(plan->alloc, capacity, &files);
         if (status != NORN_OK) {
-            norn_file_unmap(file);
+            norn_file_release(file);
             return status;
         }
         if (plan->file_count) memcpy(files, plan->files, plan->file_count * sizeof(*files));

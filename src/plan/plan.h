@@ -25,7 +25,7 @@ typedef struct norn_plan_table {
 /// A code object of one node (by order in the region graph).
 typedef struct norn_plan_code {
     uint32_t node_index;
-    norn_span bytes; ///< in the plan's arena or its mapped file
+    norn_span bytes; ///< in the plan's arena or its file
 } norn_plan_code;
 
 struct norn_plan {
@@ -37,7 +37,7 @@ struct norn_plan {
     const char *path;        ///< file it was loaded from; NULL: compiled here
     norn_precision precision;
     norn_graph *graph; ///< the region graph
-    norn_file **files; ///< mapped: weights and tables alias them
+    norn_file **files; ///< weights and tables alias them
     uint32_t file_count, file_capacity;
     norn_device *host;   ///< the CPU
     norn_device *device; ///< NULL: the CPU is the plan's device
@@ -58,7 +58,7 @@ struct norn_plan {
 
 /// An empty plan with one reference.
 norn_status norn_plan_create(norn_alloc alloc, norn_plan **out) NORN_NODISCARD;
-/// Take ownership of a mapped file, also on failure.
+/// Take over the caller's reference, also on failure.
 norn_status norn_plan_keep_file(norn_plan *plan, norn_file *file) NORN_NODISCARD;
 /// Open `host` and, unless the name is a CPU's, `device`.
 norn_status norn_plan_open_devices(norn_plan *plan, const char *device_name) NORN_NODISCARD;
@@ -69,13 +69,13 @@ norn_status norn_plan_finish(norn_plan *plan) NORN_NODISCARD;
 /// cannot run: UNAVAILABLE then.
 norn_status norn_plan_ready(norn_plan *plan) NORN_NODISCARD;
 
-/// The tables whose rows the plan has itself (or mapped from PLAN.tables/). Borrowed from the plan.
+/// The tables whose rows the plan has itself (or in files of PLAN.tables/). Borrowed from the plan.
 norn_status norn_plan_own_tables(norn_plan *plan, norn_snapshot **out) NORN_NODISCARD;
 
 // ---- parts of compiling
 
-/// Make every constant of `graph` point into memory of the plan: files are mapped again, bytes in
-/// the model's own memory are copied.
+/// Make every constant of `graph` point into memory of the plan: it keeps the model's files that
+/// constants lie in; bytes in the model's own memory are copied.
 norn_status norn_plan_adopt_constants(norn_plan *plan, const norn_model *model,
                                       norn_graph *graph) NORN_NODISCARD;
 

@@ -33,12 +33,12 @@ static uint8_t *saved_bytes(size_t *count) {
     norn_file *file;
     HAND_OK(norn_plan_save(plan, in_folder("saved.norn")));
     norn_plan_release(plan);
-    HAND_OK(norn_file_map(in_folder("saved.norn"), norn_alloc_heap(), &file));
+    HAND_OK(norn_file_read(in_folder("saved.norn"), norn_alloc_heap(), &file));
     norn_span bytes = norn_file_bytes(file);
     uint8_t *copy = aligned_alloc(4096, (bytes.count + 4095) / 4096 * 4096);
     memcpy(copy, bytes.bytes, bytes.count);
     *count = bytes.count;
-    norn_file_unmap(file);
+    norn_file_release(file);
     return copy;
 }
 
@@ -83,13 +83,13 @@ static void a_plan_saved_again_is_the_same_bytes(void **state) {
     norn_plan_release(plan);
     HAND_OK(norn_plan_load(in_folder("one.norn"), norn_alloc_heap(), &plan));
     HAND_OK(norn_plan_save(plan, in_folder("two.norn")));
-    HAND_OK(norn_file_map(in_folder("one.norn"), norn_alloc_heap(), &one));
-    HAND_OK(norn_file_map(in_folder("two.norn"), norn_alloc_heap(), &two));
+    HAND_OK(norn_file_read(in_folder("one.norn"), norn_alloc_heap(), &one));
+    HAND_OK(norn_file_read(in_folder("two.norn"), norn_alloc_heap(), &two));
     assert_int_equal(norn_file_bytes(one).count, norn_file_bytes(two).count);
     assert_memory_equal(norn_file_bytes(one).bytes, norn_file_bytes(two).bytes,
                         norn_file_bytes(one).count);
-    norn_file_unmap(one);
-    norn_file_unmap(two);
+    norn_file_release(one);
+    norn_file_release(two);
     norn_plan_release(plan);
 }
 

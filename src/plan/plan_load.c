@@ -83,11 +83,11 @@ norn_status norn_plan_check_tables(const norn_plan *plan) {
 
 // ---- tables in PLAN.tables/
 
-static norn_status map_table(norn_plan *plan, const char *path, norn_plan_table *table) {
+static norn_status open_table(norn_plan *plan, const char *path, norn_plan_table *table) {
     norn_file *file;
     norn_safetensors all;
     norn_view *data;
-    NORN_TRY(norn_file_map(path, plan->alloc, &file));
+    NORN_TRY(norn_file_read(path, plan->alloc, &file));
     NORN_TRY(norn_plan_keep_file(plan, file));
     NORN_TRY(norn_safetensors_decode(norn_file_bytes(file), path, &plan->arena, &all));
     const norn_view *rows = norn_safetensors_find(&all, "rows");
@@ -105,13 +105,13 @@ static norn_status map_table(norn_plan *plan, const char *path, norn_plan_table 
     return NORN_OK;
 }
 
-static norn_status map_tables(norn_plan *plan, const char *path, const char **files) {
+static norn_status open_tables(norn_plan *plan, const char *path, const char **files) {
     for (uint32_t i = 0; i < plan->table_count; i++) {
         norn_plan_table *table = &plan->tables[i];
         table->source = table->name;
         if (!files[i]) continue;
         NORN_TRY(norn_arena_format(&plan->arena, &table->source, "%s.tables/%s", path, files[i]));
-        norn_status status = map_table(plan, table->source, table);
+        norn_status status = open_table(plan, table->source, table);
         if (status != NORN_OK) norn_note("table '%s'", table->name);
         NORN_TRY(status);
     }
@@ -143,7 +143,7 @@ norn_status norn_plan_decode(norn_span bytes, const char *name, bool with_tables
     NORN_TRY(in_section(norn_plan_finish(plan), name, NORN_SECTION_GRAPH));
     NORN_TRY(in_section(decode_code(plan, sections[NORN_SECTION_CODE]), name, NORN_SECTION_CODE));
     NORN_TRY(in_section(attach_code(plan), name, NORN_SECTION_CODE));
-    return with_tables ? map_tables(plan, name, files) : NORN_OK;
+    return with_tables ? open_tables(plan, name, files) : NORN_OK;
 }
 
 norn_status norn_plan_load(const char *path, norn_alloc alloc, norn_plan **out) {
@@ -153,7 +153,7 @@ norn_status norn_plan_load(const char *path, norn_alloc alloc, norn_plan **out) 
     *out = NULL;
     NORN_TRY_DONE(norn_plan_create(alloc, &plan));
     NORN_TRY_DONE(norn_arena_string(&plan->arena, path, strlen(path), &plan->path));
-    NORN_TRY_DONE(norn_file_map(path, alloc, &file));
+    NORN_TRY_DONE(norn_file_read(path, alloc, &file));
     NORN_TRY_DONE(norn_plan_keep_file(plan, file));
     NORN_TRY_DONE(norn_plan_decode(norn_file_bytes(file), path, true, plan));
     *out = plan;

@@ -1,3 +1,4 @@
+#include "base/file_writer.h"
 #include "base/memory.h"
 #include "graph/graph_file.h"
 #include "plan/manifest.h"

@@ -102,7 +102,7 @@ static norn_span good_plan(void) {
     close(mkstemp(path));
     HAND_OK(norn_plan_save(plan, path));
     norn_plan_release(plan);
-    HAND_OK(norn_file_map(path, norn_alloc_heap(), &file));
+    HAND_OK(norn_file_read(path, norn_alloc_heap(), &file));
     unlink(path);
     return norn_file_bytes(file);
 }

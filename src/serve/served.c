@@ -76,10 +76,10 @@ static norn_status load_plan(norn_served *served, const char *dir,
         norn_file *file = NULL;
         (void)snprintf(config_path, sizeof config_path, "%s/norn.json", dir);
         if (norn_path_is_file(config_path)) {
-            NORN_TRY(norn_file_map(config_path, served->alloc, &file));
+            NORN_TRY(norn_file_read(config_path, served->alloc, &file));
             status = norn_package_parse(config_path, norn_file_bytes(file), &served->arena,
                                         &served->config);
-            norn_file_unmap(file);
+            norn_file_release(file);
             NORN_TRY(status);
         }
         return norn_plan_load(path, served->alloc, &served->plan);

@@ -87,7 +87,7 @@ static norn_status insert_one(host_tier *tier, int64_t key, const void *bytes) {
     if (tier->inserted == tier->chunk_count * CHUNK_ROWS) NORN_TRY(add_chunk(tier));
     NORN_TRY(norn_key_index_add(&tier->index, key, &row, &added));
     if (!added && row < tier->row_count) {
-        // The file's rows are mapped read-only: the key moves to a row of ours.
+        // The file's rows are read-only: the key moves to a row of ours.
         norn_key_index_move(&tier->index, key, tier->row_count + tier->inserted);
         row = tier->row_count + tier->inserted;
         added = true;

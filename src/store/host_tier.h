@@ -1,4 +1,4 @@
-/// The host tier: rows in host memory, those of a file mapped where they lie, added ones in chunks.
+/// The host tier: rows in host memory, those of a file where it was read to, added ones in chunks.
 #ifndef NORN_STORE_HOST_TIER_H
 #define NORN_STORE_HOST_TIER_H
 

@@ -113,7 +113,7 @@ static norn_status fill(norn_table *table, const tensors *t) {
 static void destroy(norn_table *table) {
     norn_tier_close(table->tier);
     norn_free(table->alloc, table->packed);
-    norn_file_unmap(table->file);
+    norn_file_release(table->file);
     norn_arena_deinit(&table->arena);
     norn_free(table->alloc, table->name);
     norn_free(table->alloc, table->source);
@@ -173,7 +173,7 @@ norn_status norn_table_open(const char *path, const char *name, norn_alloc alloc
     norn_table *table;
     *out = NULL;
     NORN_TRY(create(path, name, alloc, &table));
-    norn_status status = norn_file_map(path, alloc, &table->file);
+    norn_status status = norn_file_read(path, alloc, &table->file);
     if (status == NORN_OK) status = decode(table, norn_file_bytes(table->file));
     if (status != NORN_OK)
         destroy(table);

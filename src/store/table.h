@@ -12,7 +12,7 @@ typedef struct norn_table {
     atomic_uint references;
     norn_alloc alloc;
     char *name, *source;
-    norn_file *file;  ///< mapped: rows and keys alias it; NULL in tests
+    norn_file *file;  ///< rows and keys alias it; NULL in tests
     norn_arena arena; ///< tensors that the file does not align
     void *packed;     ///< I8 rows with their scales behind them, NULL for other types
     norn_tier *tier;
@@ -20,7 +20,7 @@ typedef struct norn_table {
     _Atomic uint64_t missing; ///< lookups that found no row
 } norn_table;
 
-/// Map `path` and index it. Tensors: "rows" [n, dim] of float32, float16, bfloat16 or int8; "keys"
+/// Read `path` and index it. Tensors: "rows" [n, dim] of float32, float16, bfloat16 or int8; "keys"
 /// [n] int64 (without it the table is dense); "scales" [n] float32 for int8; "default" [dim], the
 /// row of missing keys. Errors   NOT_FOUND; DATA_LOSS: truncated; INVALID_ARGUMENT; names file and
 /// tensor

@@ -21,7 +21,7 @@ typedef struct norn_row_form {
 
 typedef struct norn_tier_stat {
     int64_t rows;
-    size_t index_bytes, row_bytes; ///< of memory that the tier took; mapped files not counted
+    size_t index_bytes, row_bytes; ///< of memory that the tier took; files not counted
 } norn_tier_stat;
 
 typedef struct norn_tier_ops {

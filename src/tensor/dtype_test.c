@@ -150,7 +150,7 @@ static void small_floats_agree_with_ml_dtypes(void **state) {
     (void)state;
     norn_file *file;
     assert_int_equal(
-        norn_file_map(NORN_SOURCE_DIR "/tests/golden/tensor/codes.bin", norn_alloc_heap(), &file),
+        norn_file_read(NORN_SOURCE_DIR "/tests/golden/tensor/codes.bin", norn_alloc_heap(), &file),
         NORN_OK);
     const uint8_t *at = norn_file_bytes(file).bytes, *end = at + norn_file_bytes(file).count;
     int types = 0;
@@ -187,7 +187,7 @@ static void small_floats_agree_with_ml_dtypes(void **state) {
         at = codes + 2 * counts[2];
     }
     assert_int_equal(types, 8);
-    norn_file_unmap(file);
+    norn_file_release(file);
 }
 
 static void every_code_of_8_bits_survives_a_round_trip(void **state) {

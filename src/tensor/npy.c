@@ -1,5 +1,6 @@
 #include "tensor/npy.h"
 
+#include "base/file_writer.h"
 #include "base/memory.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"

@@ -29,7 +29,7 @@ static int remove_folder(void **state) {
 static norn_file *file;
 
 static norn_status decode_file(const char *name, norn_view *view) {
-    assert_int_equal(norn_file_map(name, norn_alloc_heap(), &file), NORN_OK);
+    assert_int_equal(norn_file_read(name, norn_alloc_heap(), &file), NORN_OK);
     return norn_npy_decode(norn_file_bytes(file), name, view);
 }
 
@@ -49,7 +49,7 @@ static void files_of_numpy_are_read(void **state) {
         assert_int_equal(view.dtype, rows[i].dtype);
         assert_true(view.rank == 2 && view.dims[0] == 2 && view.dims[1] == 3);
         for (int j = 0; j < 6; j++) assert_int_equal(norn_element_i64(view.dtype, view.data, j), j);
-        norn_file_unmap(file);
+        norn_file_release(file);
     }
 }
 
@@ -58,19 +58,19 @@ static void odd_shapes_and_versions_are_read(void **state) {
     norn_view view;
     assert_int_equal(decode_file(GOLDEN "scalar.npy", &view), NORN_OK);
     assert_true(view.rank == 0 && *(float *)view.data == 2.5f);
-    norn_file_unmap(file);
+    norn_file_release(file);
     assert_int_equal(decode_file(GOLDEN "empty.npy", &view), NORN_OK);
     assert_true(view.rank == 2 && view.dims[0] == 0 && view.dims[1] == 4);
-    norn_file_unmap(file);
+    norn_file_release(file);
     assert_int_equal(decode_file(GOLDEN "bool.npy", &view), NORN_OK);
     assert_true(view.rank == 1 && view.dtype == NORN_BOOL && ((uint8_t *)view.data)[2] == 1);
-    norn_file_unmap(file);
+    norn_file_release(file);
     assert_int_equal(decode_file(GOLDEN "c64.npy", &view), NORN_OK);
     assert_true(view.dtype == NORN_C64 && ((float *)view.data)[1] == 2);
-    norn_file_unmap(file);
+    norn_file_release(file);
     assert_int_equal(decode_file(GOLDEN "version2.npy", &view), NORN_OK);
     assert_true(view.dtype == NORN_I32 && ((int32_t *)view.data)[2] == 2);
-    norn_file_unmap(file);
+    norn_file_release(file);
 }
 
 static void what_cannot_be_read_says_why(void **state) {
@@ -89,7 +89,7 @@ static void what_cannot_be_read_says_why(void **state) {
         assert_non_null(strstr(norn_message(), name));
         assert_non_null(strstr(norn_message(), rows[i].why));
         assert_false(norn_view_present(&view));
-        norn_file_unmap(file);
+        norn_file_release(file);
     }
 }
 
@@ -153,7 +153,7 @@ static void sizes_that_do_not_fit_are_refused(void **state) {
     assert_int_equal(decode_header(header, 9, &view), NORN_INVALID_ARGUMENT);
     // Every truncation of a good file, and none is read beyond its end (the sanitizer looks).
     norn_file *whole;
-    assert_int_equal(norn_file_map(GOLDEN "i64.npy", norn_alloc_heap(), &whole), NORN_OK);
+    assert_int_equal(norn_file_read(GOLDEN "i64.npy", norn_alloc_heap(), &whole), NORN_OK);
     norn_span bytes = norn_file_bytes(whole);
     for (size_t count = 0; count < bytes.count; count++) {
         uint8_t *copy = malloc(count + 1);
@@ -161,21 +161,21 @@ static void sizes_that_do_not_fit_are_refused(void **state) {
         assert_int_not_equal(norn_npy_decode(norn_span_of(copy, count), "x.npy", &view), NORN_OK);
         free(copy);
     }
-    norn_file_unmap(whole);
+    norn_file_release(whole);
 }
 
 static void misaligned_elements_are_refused(void **state) {
     (void)state;
     norn_file *whole;
     norn_view view;
-    assert_int_equal(norn_file_map(GOLDEN "i64.npy", norn_alloc_heap(), &whole), NORN_OK);
+    assert_int_equal(norn_file_read(GOLDEN "i64.npy", norn_alloc_heap(), &whole), NORN_OK);
     norn_span bytes = norn_file_bytes(whole);
     uint64_t *copy = malloc(bytes.count + 8);
     memcpy((char *)copy + 4, bytes.bytes, bytes.count);
     assert_int_equal(norn_npy_decode(norn_span_of((char *)copy + 4, bytes.count), "x.npy", &view),
                      NORN_INVALID_ARGUMENT);
     free(copy);
-    norn_file_unmap(whole);
+    norn_file_release(whole);
 }
 
 static void every_type_is_written_and_read_back(void **state) {
@@ -201,7 +201,7 @@ static void every_type_is_written_and_read_back(void **state) {
         for (int64_t j = 0; j < 4; j++)
             assert_true(norn_element_f64(back.dtype, back.data, j) ==
                         norn_element_f64(dtype, data, j));
-        norn_file_unmap(file);
+        norn_file_release(file);
     }
 }
 
@@ -215,12 +215,12 @@ static void a_written_file_is_the_one_that_numpy_writes(void **state) {
         snprintf(name, sizeof name, GOLDEN "%s.npy", names[i]);
         assert_int_equal(decode_file(name, &view), NORN_OK);
         assert_int_equal(norn_npy_write(path, &view, norn_alloc_heap()), NORN_OK);
-        assert_int_equal(norn_file_map(path, norn_alloc_heap(), &mine), NORN_OK);
+        assert_int_equal(norn_file_read(path, norn_alloc_heap(), &mine), NORN_OK);
         assert_int_equal(norn_file_bytes(mine).count, norn_file_bytes(file).count);
         assert_memory_equal(norn_file_bytes(mine).bytes, norn_file_bytes(file).bytes,
                             norn_file_bytes(mine).count);
-        norn_file_unmap(mine);
-        norn_file_unmap(file);
+        norn_file_release(mine);
+        norn_file_release(file);
     }
 }
 
@@ -230,11 +230,11 @@ static void strings_are_written_with_one_width(void **state) {
     const int64_t dims[1] = {3};
     norn_view view = norn_view_of(NORN_STRING, 1, dims, (void *)(uintptr_t)strings);
     assert_int_equal(norn_npy_write(path, &view, norn_alloc_heap()), NORN_OK);
-    assert_int_equal(norn_file_map(path, norn_alloc_heap(), &file), NORN_OK);
+    assert_int_equal(norn_file_read(path, norn_alloc_heap(), &file), NORN_OK);
     norn_span bytes = norn_file_bytes(file);
     assert_memory_equal(bytes.bytes + bytes.count - 9, "ab\0\0\0\0cde", 9);
     assert_non_null(memmem(bytes.bytes, bytes.count, "'|S3'", 5));
-    norn_file_unmap(file);
+    norn_file_release(file);
 }
 
 static void writing_cleans_up_when_memory_runs_out(void **state) {

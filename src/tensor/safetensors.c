@@ -1,6 +1,7 @@
 #include "tensor/safetensors.h"
 
 #include "base/checked.h"
+#include "base/file_writer.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "tensor/dtype.h"

@@ -33,7 +33,7 @@ static void a_file_of_the_reference_writer_is_read(void **state) {
     (void)state;
     norn_file *file;
     norn_safetensors all;
-    assert_int_equal(norn_file_map(GOLDEN, norn_alloc_heap(), &file), NORN_OK);
+    assert_int_equal(norn_file_read(GOLDEN, norn_alloc_heap(), &file), NORN_OK);
     assert_int_equal(norn_safetensors_decode(norn_file_bytes(file), GOLDEN, &arena, &all), NORN_OK);
     assert_int_equal(all.count, 4);
     const norn_view *keys = norn_safetensors_find(&all, "keys"),
@@ -48,7 +48,7 @@ static void a_file_of_the_reference_writer_is_read(void **state) {
     assert_true(norn_element_f64(NORN_F16, norn_safetensors_find(&all, "half")->data, 2) == 3);
     assert_int_equal(norn_safetensors_find(&all, "scalar")->rank, 0);
     assert_null(norn_safetensors_find(&all, "__metadata__"));
-    norn_file_unmap(file);
+    norn_file_release(file);
 }
 
 static void what_is_written_reads_back_aligned(void **state) {
@@ -67,7 +67,7 @@ static void what_is_written_reads_back_aligned(void **state) {
     norn_file *file;
     norn_safetensors all;
     assert_int_equal(norn_safetensors_write(path, tensors, 5, norn_alloc_heap()), NORN_OK);
-    assert_int_equal(norn_file_map(path, norn_alloc_heap(), &file), NORN_OK);
+    assert_int_equal(norn_file_read(path, norn_alloc_heap(), &file), NORN_OK);
     assert_int_equal(norn_safetensors_decode(norn_file_bytes(file), path, &arena, &all), NORN_OK);
     assert_int_equal(all.count, 5);
     for (size_t i = 0; i < 5; i++) {
@@ -82,7 +82,7 @@ static void what_is_written_reads_back_aligned(void **state) {
     uint64_t header;
     memcpy(&header, norn_file_bytes(file).bytes, 8);
     assert_int_equal((header + 8) % 64, 0);
-    norn_file_unmap(file);
+    norn_file_release(file);
 }
 
 static norn_status decode_text(const char *header, size_t data_bytes) {
@@ -170,7 +170,7 @@ static void truncated_files_are_data_loss(void **state) {
         NORN_DATA_LOSS);
     norn_file *whole;
     norn_safetensors all;
-    assert_int_equal(norn_file_map(GOLDEN, norn_alloc_heap(), &whole), NORN_OK);
+    assert_int_equal(norn_file_read(GOLDEN, norn_alloc_heap(), &whole), NORN_OK);
     norn_span bytes = norn_file_bytes(whole);
     for (size_t count = 0; count < bytes.count; count++) {
         uint8_t *copy = malloc(count + 1);
@@ -182,7 +182,7 @@ static void truncated_files_are_data_loss(void **state) {
     uint8_t huge[16] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f};
     assert_int_equal(norn_safetensors_decode(norn_span_of(huge, 16), "x", &arena, &all),
                      NORN_INVALID_ARGUMENT);
-    norn_file_unmap(whole);
+    norn_file_release(whole);
 }
 
 static void what_cannot_be_written_leaves_no_file(void **state) {
@@ -201,7 +201,7 @@ static void reading_and_writing_clean_up_when_memory_runs_out(void **state) {
     norn_file *file;
     norn_status status;
     norn_safetensors all;
-    assert_int_equal(norn_file_map(GOLDEN, norn_alloc_heap(), &file), NORN_OK);
+    assert_int_equal(norn_file_read(GOLDEN, norn_alloc_heap(), &file), NORN_OK);
     size_t fail_at = 0;
     do {
         norn_alloc_faulty faulty = {.fail_at = fail_at++};
@@ -220,7 +220,7 @@ static void reading_and_writing_clean_up_when_memory_runs_out(void **state) {
         assert_true(status == NORN_OK || status == NORN_RESOURCE_EXHAUSTED);
         assert_int_equal(faulty.live, 0);
     } while (status != NORN_OK);
-    norn_file_unmap(file);
+    norn_file_release(file);
 }
 
 int main(void) {

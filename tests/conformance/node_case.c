@@ -35,11 +35,11 @@ static norn_status read_values(case_run *run, int set, const char *stem, norn_vi
                                uint32_t *count) {
     for (*count = 0; *count < VALUES_MAX; ++*count) {
         char path[1024];
-        norn_file *file; // mapped until the process ends: views alias it
+        norn_file *file; // kept until the process ends: views alias it
         snprintf(path, sizeof path, "%s/%s/test_data_set_%d/%s_%u.pb", run->dir, run->test->name,
                  set, stem, *count);
         if (!norn_path_is_file(path)) return NORN_OK;
-        NORN_TRY(norn_file_map(path, norn_alloc_heap(), &file));
+        NORN_TRY(norn_file_read(path, norn_alloc_heap(), &file));
         NORN_TRY(
             norn_tensor_proto_decode(norn_file_bytes(file), NULL, &run->arena, &out[*count], NULL));
     }
@@ -216,7 +216,7 @@ void node_case_run_mutant(const node_case *test, const char *dir, uint64_t seed,
     *result = (case_result){.status = CASE_FAIL};
     snprintf(from, sizeof from, "%s/%s/model.onnx", dir, test->name);
     snprintf(to, sizeof to, "/tmp/norn_mutant_%ld.onnx", (long)getpid());
-    if (norn_file_map(from, norn_alloc_heap(), &file) != NORN_OK) return;
+    if (norn_file_read(from, norn_alloc_heap(), &file) != NORN_OK) return;
     size_t count = norn_file_bytes(file).count;
     uint8_t *bytes = malloc(count + 1);
     FILE *copy = fopen(to, "wb");
