@@ -39,6 +39,11 @@ typedef enum norn_dtype {
     NORN_DTYPE_COUNT
 } norn_dtype;
 
+/// ONNX values that are no tensors have a type too: these bits on the element type of the tensors
+/// that they hold. `NORN_SEQUENCE | NORN_F32` is a sequence of float32 tensors, both bits an optional
+/// sequence. Such a value is a view of rank 1 whose dim counts bytes; tensor/sequence.h reads it.
+enum { NORN_SEQUENCE = 0x40, NORN_OPTIONAL = 0x80 };
+
 enum { NORN_MAX_RANK = 8 };
 
 typedef struct norn_string {

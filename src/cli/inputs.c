@@ -61,11 +61,27 @@ static int take_named(const cli_command *command, const norn_plan *plan, const c
     return load_input(plan, input, equals + 1, out) == NORN_OK ? CLI_DONE : cli_failed(command);
 }
 
+/// Files are tensors: a model that takes or makes something else runs through the library only.
+static int refuse_sequences(const cli_command *command, const norn_plan *plan) {
+    size_t inputs = norn_plan_input_count(plan), outputs = norn_plan_output_count(plan);
+    for (size_t i = 0; i < inputs + outputs; i++) {
+        bool in = i < inputs;
+        const norn_port *port = in ? norn_plan_input(plan, i) : norn_plan_output(plan, i - inputs);
+        if (norn_dtype_holds_tensors(port->dtype))
+            return cli_error(command, CLI_FAILED,
+                             "%s '%s' is a %s; the command line takes and writes tensors",
+                             in ? "input" : "output", port->name, norn_dtype_name(port->dtype));
+    }
+    return CLI_DONE;
+}
+
 int cli_take_inputs(const cli_command *command, const norn_plan *plan, const cli_list *named,
                     const char *dir, norn_arena *arena, cli_inputs *out) {
     char path[CLI_PATH_BYTES];
     const size_t count = norn_plan_input_count(plan);
     *out = (cli_inputs){0};
+    const int refused = refuse_sequences(command, plan);
+    if (refused != CLI_DONE) return refused;
     if (NORN_TAKE_ARRAY(arena, count, &out->views) != NORN_OK ||
         NORN_TAKE_ARRAY(arena, count, &out->files) != NORN_OK)
         return cli_failed(command);

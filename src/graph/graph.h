@@ -126,6 +126,9 @@ static inline bool norn_node_is(const norn_node *node, int op_id) {
     return node && node->op->id == op_id;
 }
 
+/// Run a node's shape function on `ctx`. Errors also INVALID_ARGUMENT: a sequence or an optional
+/// comes to an operator, or from one, that has tensors only.
+norn_status norn_node_shapes(const norn_node *node, norn_shape_ctx *ctx) NORN_NODISCARD;
 /// Run a node's shape function and write dtype, shape and contents of its outputs.
 norn_status norn_node_infer(norn_graph *graph, norn_node *node) NORN_NODISCARD;
 

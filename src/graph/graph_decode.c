@@ -207,7 +207,8 @@ static norn_status value_field(void *context, const norn_wire_field *field) {
     case VALUE_NAME:
         return take_text(&graph->arena, field->bytes, &value->name);
     case VALUE_DTYPE:
-        if (field->value >= NORN_DTYPE_COUNT) return malformed("element type of a value");
+        if (field->value != NORN_DTYPE_NONE && !norn_dtype_is_known(field->value))
+            return malformed("element type of a value");
         value->dtype = (norn_dtype)field->value;
         break;
     case VALUE_RANK_PLUS_1:

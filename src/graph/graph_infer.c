@@ -1,6 +1,7 @@
 #include "graph/graph.h"
 
 #include "base/memory.h"
+#include "tensor/dtype.h"
 
 #include <string.h>
 
@@ -60,6 +61,20 @@ static void describe(norn_shape_ctx *ctx, const norn_node *node) {
     }
 }
 
+norn_status norn_node_shapes(const norn_node *node, norn_shape_ctx *ctx) {
+    for (uint32_t i = 0; i < node->in_count && !(node->op->flags & NORN_OP_SEQUENCE); i++)
+        if (norn_dtype_holds_tensors(ctx->in[i].dtype))
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "node '%s' (%s): input %u is a %s; it takes tensors only", node->name,
+                             node->op->name, i, norn_dtype_name(ctx->in[i].dtype));
+    for (uint32_t i = 0; i < node->out_count && !(node->op->flags & NORN_OP_SEQUENCE); i++)
+        if (node->out[i] && norn_dtype_holds_tensors(node->out[i]->dtype))
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "node '%s' (%s): output %u is a %s; it makes tensors only", node->name,
+                             node->op->name, i, norn_dtype_name(node->out[i]->dtype));
+    return node->op->shape(ctx);
+}
+
 norn_status norn_node_infer(norn_graph *graph, norn_node *node) {
     norn_shape_io near_io[IO_MAX], *far_io = NULL;
     size_t io_count = (size_t)node->in_count + node->out_count;
@@ -77,7 +92,7 @@ norn_status norn_node_infer(norn_graph *graph, norn_node *node) {
                           .out = io + node->in_count,
                           .out_count = node->out_count};
     describe(&ctx, node);
-    NORN_TRY_DONE(node->op->shape(&ctx));
+    NORN_TRY_DONE(norn_node_shapes(node, &ctx));
     for (uint32_t i = 0; i < node->out_count; i++) {
         if (node->out[i]) NORN_TRY_DONE(store(graph, node, &ctx.out[i], i, base));
     }

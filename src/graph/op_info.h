@@ -49,8 +49,9 @@ enum {
     NORN_OP_STRIDED = 1 << 0,       ///< kernels of every device honour row_stride on outputs
     NORN_OP_EFFECT = 1 << 1,        ///< not foldable, not to be merged: random numbers
     NORN_OP_RUNTIME_SHAPE = 1 << 2, ///< output shape follows from data: NonZero, Unique
-    NORN_OP_SUBGRAPH = 1 << 3,      ///< If, Loop, Scan
+    NORN_OP_SUBGRAPH = 1 << 3,      ///< If, Loop, Scan, SequenceMap
     NORN_OP_POINTWISE = 1 << 4,     ///< one scalar expression of its broadcast inputs
+    NORN_OP_SEQUENCE = 1 << 5,      ///< takes or makes sequences and optionals; no other may
 };
 
 typedef struct norn_op_info {

@@ -36,6 +36,18 @@ static norn_status take_tensor(norn_scope *scope, norn_span bytes, bool sparse, 
     return NORN_OK;
 }
 
+/// A type is kept as the number of its norn_dtype.
+static norn_status take_type(norn_scope *scope, const norn_onnx_attr *proto, norn_attr *out) {
+    norn_onnx_value_info info;
+    norn_dtype dtype;
+    NORN_TRY(norn_onnx_read_type(proto->bytes, &scope->importer->scratch, &info));
+    info.name = proto->name;
+    NORN_TRY(norn_import_dtype(&info, &dtype));
+    out->kind = NORN_ATTR_INT;
+    out->i64 = dtype;
+    return NORN_OK;
+}
+
 norn_status norn_import_attr(norn_scope *scope, const norn_onnx_attr *proto, norn_attr *out,
                              bool *present) {
     norn_arena *arena = &scope->graph->arena;
@@ -77,6 +89,8 @@ norn_status norn_import_attr(norn_scope *scope, const norn_onnx_attr *proto, nor
     case NORN_ONNX_ATTR_GRAPH:
         *present = false;
         return NORN_OK;
+    case NORN_ONNX_ATTR_TYPE:
+        return take_type(scope, proto, out);
     default:
         return norn_fail(NORN_UNIMPLEMENTED,
                          "attribute '%s' is of a kind (%u) that Norn does not take", proto->name,

@@ -1,19 +1,25 @@
 #include "onnx/importer.h"
 
+#include "tensor/dtype.h"
+
 #include <stdio.h>
 #include <string.h>
 
 /// What a body's own input is known to be before the first iteration. Sizes of carried values may
 /// change from one iteration to the next, whatever the model declares, so only the rank is kept.
 static norn_status own_input(norn_scope *body, const norn_onnx_value_info *info,
-                             const norn_value *given, int32_t drop_dims, norn_value **out) {
+                             const norn_value *given, int32_t drop_dims, bool of_map,
+                             norn_value **out) {
     norn_dtype dtype = NORN_DTYPE_NONE;
     norn_shape shape = norn_shape_unknown();
     char name[NORN_DIM_TEXT + 64];
-    if (given) {
+    if (given && of_map) { // one tensor of a sequence, or a whole tensor
+        dtype = norn_dtype_element(given->dtype);
+        if (dtype == given->dtype) shape.rank = given->shape.rank;
+    } else if (given) {
         dtype = given->dtype;
         if (given->shape.rank >= drop_dims) shape.rank = given->shape.rank - drop_dims;
-    } else if (info->kind == NORN_ONNX_TYPE_TENSOR) {
+    } else if (info->kind != NORN_ONNX_TYPE_NONE) {
         NORN_TRY(norn_import_dtype(info, &dtype));
         if (info->has_shape && info->rank <= NORN_MAX_RANK) shape.rank = (int32_t)info->rank;
     }
@@ -48,7 +54,8 @@ static norn_status own_inputs(norn_onnx_call *call, norn_scope *body,
                               const norn_onnx_graph *proto) {
     bool is_loop = strcmp(call->op_type, "Loop") == 0, is_scan = strcmp(call->op_type, "Scan") == 0;
     int64_t scanned = is_scan ? norn_attr_i64(norn_call_attrs(call), "num_scan_inputs", 1) : 0;
-    uint32_t expected = is_loop || is_scan ? call->in_count : 0;
+    bool is_map = strcmp(call->op_type, "SequenceMap") == 0;
+    uint32_t expected = is_loop || is_scan || is_map ? call->in_count : 0;
     if (is_loop && expected < 2) expected = 2;
     if (proto->inputs.count != expected) {
         return norn_fail(NORN_INVALID_ARGUMENT,
@@ -65,7 +72,7 @@ static norn_status own_inputs(norn_onnx_call *call, norn_scope *body,
             NORN_TRY(loop_scalar(body, &info, i, &value));
         } else {
             bool is_slice = is_scan && (int64_t)i >= (int64_t)call->in_count - scanned;
-            NORN_TRY(own_input(body, &info, given, is_slice ? 1 : 0, &value));
+            NORN_TRY(own_input(body, &info, given, is_slice ? 1 : 0, is_map, &value));
         }
         NORN_TRY(norn_graph_add_input(body->graph, value));
         NORN_TRY(norn_scope_define(body, info.name, value));

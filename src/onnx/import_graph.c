@@ -13,19 +13,28 @@ norn_status norn_import_dtype(const norn_onnx_value_info *info, norn_dtype *out)
         [NORN_ONNX_TYPE_SEQUENCE] = "a sequence",
         [NORN_ONNX_TYPE_MAP] = "a map",
         [NORN_ONNX_TYPE_OPTIONAL] = "an optional",
+        [NORN_ONNX_TYPE_OPTIONAL_SEQUENCE] = "an optional sequence",
         [NORN_ONNX_TYPE_SPARSE_TENSOR] = "a sparse tensor",
     };
-    if (info->kind != NORN_ONNX_TYPE_TENSOR) {
+    static const uint32_t bits[] = {
+        [NORN_ONNX_TYPE_SEQUENCE] = NORN_SEQUENCE,
+        [NORN_ONNX_TYPE_OPTIONAL] = NORN_OPTIONAL,
+        [NORN_ONNX_TYPE_OPTIONAL_SEQUENCE] = NORN_SEQUENCE | NORN_OPTIONAL,
+        [NORN_ONNX_TYPE_SPARSE_TENSOR] = 0,
+    };
+    bool holds = bits[info->kind] != 0;
+    if (info->kind != NORN_ONNX_TYPE_TENSOR && (!holds || info->elem_type == 0)) {
         return norn_fail(info->kind == NORN_ONNX_TYPE_NONE ? NORN_INVALID_ARGUMENT
                                                            : NORN_UNIMPLEMENTED,
-                         "'%s' is %s; Norn takes tensors only", info->name, kinds[info->kind]);
+                         "'%s' is %s%s; Norn takes tensors, and sequences and optionals of them",
+                         info->name, kinds[info->kind], holds ? " of what is no tensor" : "");
     }
     if (info->elem_type <= 0 || info->elem_type >= NORN_DTYPE_COUNT) {
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "'%s' has element type %lld, which is not one of ONNX's", info->name,
                          (long long)info->elem_type);
     }
-    *out = (norn_dtype)info->elem_type;
+    *out = norn_dtype_with((norn_dtype)info->elem_type, bits[info->kind]);
     return NORN_OK;
 }
 
@@ -60,6 +69,8 @@ static norn_status split_dim_name(norn_importer *importer, const char *text, con
 static norn_status input_shape(norn_scope *scope, const norn_onnx_value_info *info,
                                norn_shape *out) {
     norn_importer *importer = scope->importer;
+    *out = norn_shape_unknown();
+    if (info->kind != NORN_ONNX_TYPE_TENSOR) return NORN_OK; // its bytes are counted when it comes
     if (!info->has_shape) {
         return norn_fail(NORN_UNIMPLEMENTED,
                          "input '%s' has no shape, not even a rank; export it with its dimensions "

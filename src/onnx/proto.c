@@ -324,9 +324,12 @@ static norn_status attr_field(void *context, const norn_wire_field *field) {
     case 4:
     case 5:
     case 6:
+    case 14:
     case 22:
         attr->bytes = field->bytes;
-        seen = field->number == 22 ? NORN_ONNX_ATTR_SPARSE_TENSOR : field->number - 1;
+        seen = field->number == 14   ? NORN_ONNX_ATTR_TYPE
+               : field->number == 22 ? NORN_ONNX_ATTR_SPARSE_TENSOR
+                                     : field->number - 1;
         break;
     case 7:
         NORN_TRY(add_floats(a, field));
@@ -407,6 +410,26 @@ static norn_status tensor_type_field(void *context, const norn_wire_field *field
     return norn_onnx_fields(field->bytes, shape_field, &shape);
 }
 
+static norn_status type_field(void *context, const norn_wire_field *field);
+
+/// What a sequence or an optional holds. Values are at most an optional sequence of tensors, so the
+/// reader goes no deeper than that.
+static norn_status held_type_field(void *context, const norn_wire_field *field) {
+    reader *r = context;
+    norn_onnx_value_info *info = r->out, held = {.name = ""};
+    if (field->number != 1) return NORN_OK;
+    bool nests = info->kind == NORN_ONNX_TYPE_OPTIONAL;
+    reader inner = {r->arena, &held, nests};
+    NORN_TRY(norn_onnx_fields(field->bytes, type_field, &inner));
+    if (held.kind == NORN_ONNX_TYPE_TENSOR) {
+        info->elem_type = held.elem_type;
+    } else if (held.kind == NORN_ONNX_TYPE_SEQUENCE && nests) {
+        info->kind = NORN_ONNX_TYPE_OPTIONAL_SEQUENCE;
+        info->elem_type = held.elem_type;
+    }
+    return NORN_OK;
+}
+
 static norn_status type_field(void *context, const norn_wire_field *field) {
     reader *r = context;
     norn_onnx_value_info *info = r->out;
@@ -416,7 +439,7 @@ static norn_status type_field(void *context, const norn_wire_field *field) {
         return norn_onnx_fields(field->bytes, tensor_type_field, r);
     case 4:
         info->kind = NORN_ONNX_TYPE_SEQUENCE;
-        break;
+        return r->fill ? norn_onnx_fields(field->bytes, held_type_field, r) : NORN_OK;
     case 5:
         info->kind = NORN_ONNX_TYPE_MAP;
         break;
@@ -425,7 +448,7 @@ static norn_status type_field(void *context, const norn_wire_field *field) {
         break;
     case 9:
         info->kind = NORN_ONNX_TYPE_OPTIONAL;
-        break;
+        return r->fill ? norn_onnx_fields(field->bytes, held_type_field, r) : NORN_OK;
     default:
         break;
     }
@@ -438,6 +461,12 @@ static norn_status value_info_field(void *context, const norn_wire_field *field)
     if (field->number == 1) return norn_onnx_text(r->arena, field->bytes, &info->name);
     if (field->number == 2) return norn_onnx_fields(field->bytes, type_field, r);
     return NORN_OK;
+}
+
+norn_status norn_onnx_read_type(norn_span bytes, norn_arena *arena, norn_onnx_value_info *out) {
+    *out = (norn_onnx_value_info){.name = ""};
+    reader r = {arena, out, true};
+    return norn_onnx_fields(bytes, type_field, &r);
 }
 
 norn_status norn_onnx_read_value_info(norn_span bytes, norn_arena *arena,

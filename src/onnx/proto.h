@@ -70,6 +70,7 @@ typedef enum norn_onnx_attr_type {
     NORN_ONNX_ATTR_INTS = 7,
     NORN_ONNX_ATTR_STRINGS = 8,
     NORN_ONNX_ATTR_SPARSE_TENSOR = 11,
+    NORN_ONNX_ATTR_TYPE = 13,
 } norn_onnx_attr_type;
 
 typedef struct norn_onnx_attr {
@@ -77,7 +78,7 @@ typedef struct norn_onnx_attr {
     uint32_t type;               ///< norn_onnx_attr_type, or another number that the file says
     int64_t i64;
     float f32;
-    norn_span bytes; ///< STRING, TENSOR, GRAPH, SPARSE_TENSOR
+    norn_span bytes; ///< STRING, TENSOR, GRAPH, SPARSE_TENSOR, TYPE
     uint32_t count;
     int64_t *ints;
     float *floats;
@@ -95,14 +96,15 @@ typedef enum norn_onnx_type_kind {
     NORN_ONNX_TYPE_SEQUENCE,
     NORN_ONNX_TYPE_MAP,
     NORN_ONNX_TYPE_OPTIONAL,
+    NORN_ONNX_TYPE_OPTIONAL_SEQUENCE,
     NORN_ONNX_TYPE_SPARSE_TENSOR,
 } norn_onnx_type_kind;
 
 typedef struct norn_onnx_value_info {
     const char *name;
     norn_onnx_type_kind kind;
-    int64_t elem_type;
-    bool has_shape;
+    int64_t elem_type; ///< of a sequence or an optional: of the tensors that it holds; 0 if others
+    bool has_shape;    ///< of a tensor
     uint32_t rank;
     norn_onnx_dim *dims;
 } norn_onnx_value_info;
@@ -119,6 +121,9 @@ norn_status norn_onnx_read_attr(norn_span bytes, norn_arena *arena,
                                 norn_onnx_attr *out) NORN_NODISCARD;
 norn_status norn_onnx_read_value_info(norn_span bytes, norn_arena *arena,
                                       norn_onnx_value_info *out) NORN_NODISCARD;
+/// A TypeProto alone: a value info without a name.
+norn_status norn_onnx_read_type(norn_span bytes, norn_arena *arena,
+                                norn_onnx_value_info *out) NORN_NODISCARD;
 
 /// Reads every field of a message through `fn`, which ignores numbers that it does not know.
 typedef norn_status (*norn_onnx_field_fn)(void *context, const norn_wire_field *field);

@@ -1,5 +1,6 @@
 // Shapes of If, Loop and Scan, from what is known of their bodies' outputs.
 #include "ops/shape.h"
+#include "tensor/dtype.h"
 
 static const norn_graph *body_of(const norn_shape_ctx *ctx, const char *name) {
     const norn_attr *attr = norn_attr_find(ctx->attrs, name);
@@ -63,11 +64,18 @@ norn_status norn_shape_if(norn_shape_ctx *ctx) {
     return NORN_OK;
 }
 
+/// Values that come once an iteration, or go out once, are tensors.
+static norn_status need_tensor(const norn_shape_ctx *ctx, norn_dtype dtype) {
+    if (!norn_dtype_holds_tensors(dtype)) return NORN_OK;
+    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a %s cannot be scanned", ctx->node,
+                     norn_dtype_name(dtype));
+}
+
 /// `inner` stacked once an iteration along `axis`.
-static norn_status stack(const norn_shape_ctx *ctx, const norn_shape *inner, int64_t axis,
+static norn_status stack(const norn_shape_ctx *ctx, const norn_value *inner, int64_t axis,
                          norn_dim length, norn_shape *out) {
     norn_shape lifted;
-    NORN_TRY(lift(ctx, inner, &lifted));
+    NORN_TRY(lift(ctx, &inner->shape, &lifted));
     *out = lifted;
     if (lifted.rank < 0) return NORN_OK;
     int32_t at;
@@ -97,8 +105,9 @@ norn_status norn_shape_loop(norn_shape_ctx *ctx) {
         } else if (ctx->symbols) {
             norn_dim length;
             NORN_TRY(norn_shape_fresh(ctx, &length));
-            NORN_TRY(stack(ctx, &inner->shape, 0, length, &shape));
+            NORN_TRY(stack(ctx, inner, 0, length, &shape));
         }
+        if (i >= carried) NORN_TRY(need_tensor(ctx, inner->dtype));
         norn_shape_put(ctx, i, inner->dtype, &shape);
     }
     return NORN_OK;
@@ -113,6 +122,8 @@ norn_status norn_shape_scan(norn_shape_ctx *ctx) {
     if (scanned < 1 || states < 0)
         return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': num_scan_inputs is %lld of %u inputs",
                          ctx->node, (long long)scanned, ctx->in_count);
+    for (int64_t i = states; i < states + scanned; i++)
+        NORN_TRY(need_tensor(ctx, ctx->in[i].dtype));
     const int64_t *axes;
     uint32_t axis_count = norn_attr_ints(ctx->attrs, "scan_input_axes", &axes);
     const norn_shape *first = &ctx->in[states].shape;
@@ -132,8 +143,9 @@ norn_status norn_shape_scan(norn_shape_ctx *ctx) {
             NORN_TRY(meet(ctx, &inner->shape, &ctx->in[i].shape, &shape));
         } else if (ctx->symbols) {
             uint32_t at = i - (uint32_t)states;
-            NORN_TRY(stack(ctx, &inner->shape, at < axis_count ? axes[at] : 0, length, &shape));
+            NORN_TRY(stack(ctx, inner, at < axis_count ? axes[at] : 0, length, &shape));
         }
+        if (i >= states) NORN_TRY(need_tensor(ctx, inner->dtype));
         norn_shape_put(ctx, i, inner->dtype, &shape);
     }
     return NORN_OK;

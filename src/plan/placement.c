@@ -130,7 +130,7 @@ static norn_status find_declared(placer *p, norn_node *node) {
                                     .contents_count = value->contents_count};
     }
     int32_t symbols = p->graph->symbols.count;
-    norn_status status = node->op->shape(&ctx);
+    norn_status status = norn_node_shapes(node, &ctx);
     p->graph->symbols.count = symbols; // what it made up is of no use to anybody else
     NORN_TRY(status);
     for (uint32_t i = 0; i < node->out_count && !sized_by_output(node); i++) {

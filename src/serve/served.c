@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "graph/graph.h"
 #include "serve/run_batch.h"
+#include "tensor/dtype.h"
 #include "tensor/view.h"
 
 #include <stdio.h>
@@ -117,6 +118,12 @@ static bool port_has_batch(const norn_port *port, const char *batch, bool *elsew
            strcmp(port->dim_names[0], batch) == 0;
 }
 
+static norn_status need_tensor(const norn_port *port, const char *what) {
+    if (!norn_dtype_holds_tensors(port->dtype)) return NORN_OK;
+    return norn_fail(NORN_UNIMPLEMENTED, "%s '%s' is a %s, which the protocol has no form for",
+                     what, port->name, norn_dtype_name(port->dtype));
+}
+
 static norn_status learn_ports(norn_served *served) {
     const char *batch = norn_plan_batch_symbol(served->plan);
     const size_t inputs = norn_plan_input_count(served->plan),
@@ -129,11 +136,13 @@ static norn_status learn_ports(norn_served *served) {
     for (size_t i = 0; i < inputs; i++) {
         const norn_port *port = norn_plan_input(served->plan, i);
         const norn_package_input *config = norn_package_input_find(&served->config, port->name);
+        NORN_TRY(need_tensor(port, "input"));
         served->input_has_batch[i] = port_has_batch(port, batch, &elsewhere);
         served->input_is_user[i] = config && config->user && served->input_has_batch[i];
         if (!served->input_has_batch[i]) served->batches = false;
     }
     for (size_t i = 0; i < outputs; i++) {
+        NORN_TRY(need_tensor(norn_plan_output(served->plan, i), "output"));
         served->output_has_batch[i] =
             port_has_batch(norn_plan_output(served->plan, i), batch, &elsewhere);
         if (!served->output_has_batch[i]) served->batches = false;

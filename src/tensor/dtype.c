@@ -10,38 +10,42 @@ typedef enum dtype_class {
     CLASS_OTHER
 } dtype_class;
 
+/// The type's own name, then those of what holds tensors of it, by the bits of norn/tensor.h.
+#define NAMED(name) \
+    { name, "sequence of " name, "optional " name, "optional sequence of " name }
+
 static const struct {
-    const char *name, *kserve;
+    const char *names[4], *kserve;
     uint32_t bits;
     dtype_class kind;
 } facts[NORN_DTYPE_COUNT] = {
-    [NORN_DTYPE_NONE] = {"none", "NONE", 0, CLASS_NONE},
-    [NORN_F32] = {"float32", "FP32", 32, CLASS_FLOAT},
-    [NORN_U8] = {"uint8", "UINT8", 8, CLASS_UNSIGNED},
-    [NORN_I8] = {"int8", "INT8", 8, CLASS_SIGNED},
-    [NORN_U16] = {"uint16", "UINT16", 16, CLASS_UNSIGNED},
-    [NORN_I16] = {"int16", "INT16", 16, CLASS_SIGNED},
-    [NORN_I32] = {"int32", "INT32", 32, CLASS_SIGNED},
-    [NORN_I64] = {"int64", "INT64", 64, CLASS_SIGNED},
-    [NORN_STRING] = {"string", "BYTES", 8 * sizeof(norn_string), CLASS_OTHER},
-    [NORN_BOOL] = {"bool", "BOOL", 8, CLASS_OTHER},
-    [NORN_F16] = {"float16", "FP16", 16, CLASS_FLOAT},
-    [NORN_F64] = {"float64", "FP64", 64, CLASS_FLOAT},
-    [NORN_U32] = {"uint32", "UINT32", 32, CLASS_UNSIGNED},
-    [NORN_U64] = {"uint64", "UINT64", 64, CLASS_UNSIGNED},
-    [NORN_C64] = {"complex64", "NONE", 64, CLASS_OTHER},
-    [NORN_C128] = {"complex128", "NONE", 128, CLASS_OTHER},
-    [NORN_BF16] = {"bfloat16", "BF16", 16, CLASS_FLOAT},
-    [NORN_F8E4M3FN] = {"float8e4m3fn", "NONE", 8, CLASS_FLOAT},
-    [NORN_F8E4M3FNUZ] = {"float8e4m3fnuz", "NONE", 8, CLASS_FLOAT},
-    [NORN_F8E5M2] = {"float8e5m2", "NONE", 8, CLASS_FLOAT},
-    [NORN_F8E5M2FNUZ] = {"float8e5m2fnuz", "NONE", 8, CLASS_FLOAT},
-    [NORN_U4] = {"uint4", "NONE", 4, CLASS_UNSIGNED},
-    [NORN_I4] = {"int4", "NONE", 4, CLASS_SIGNED},
-    [NORN_F4E2M1] = {"float4e2m1", "NONE", 4, CLASS_FLOAT},
-    [NORN_F8E8M0] = {"float8e8m0", "NONE", 8, CLASS_FLOAT},
-    [NORN_U2] = {"uint2", "NONE", 2, CLASS_UNSIGNED},
-    [NORN_I2] = {"int2", "NONE", 2, CLASS_SIGNED},
+    [NORN_DTYPE_NONE] = {NAMED("none"), "NONE", 0, CLASS_NONE},
+    [NORN_F32] = {NAMED("float32"), "FP32", 32, CLASS_FLOAT},
+    [NORN_U8] = {NAMED("uint8"), "UINT8", 8, CLASS_UNSIGNED},
+    [NORN_I8] = {NAMED("int8"), "INT8", 8, CLASS_SIGNED},
+    [NORN_U16] = {NAMED("uint16"), "UINT16", 16, CLASS_UNSIGNED},
+    [NORN_I16] = {NAMED("int16"), "INT16", 16, CLASS_SIGNED},
+    [NORN_I32] = {NAMED("int32"), "INT32", 32, CLASS_SIGNED},
+    [NORN_I64] = {NAMED("int64"), "INT64", 64, CLASS_SIGNED},
+    [NORN_STRING] = {NAMED("string"), "BYTES", 8 * sizeof(norn_string), CLASS_OTHER},
+    [NORN_BOOL] = {NAMED("bool"), "BOOL", 8, CLASS_OTHER},
+    [NORN_F16] = {NAMED("float16"), "FP16", 16, CLASS_FLOAT},
+    [NORN_F64] = {NAMED("float64"), "FP64", 64, CLASS_FLOAT},
+    [NORN_U32] = {NAMED("uint32"), "UINT32", 32, CLASS_UNSIGNED},
+    [NORN_U64] = {NAMED("uint64"), "UINT64", 64, CLASS_UNSIGNED},
+    [NORN_C64] = {NAMED("complex64"), "NONE", 64, CLASS_OTHER},
+    [NORN_C128] = {NAMED("complex128"), "NONE", 128, CLASS_OTHER},
+    [NORN_BF16] = {NAMED("bfloat16"), "BF16", 16, CLASS_FLOAT},
+    [NORN_F8E4M3FN] = {NAMED("float8e4m3fn"), "NONE", 8, CLASS_FLOAT},
+    [NORN_F8E4M3FNUZ] = {NAMED("float8e4m3fnuz"), "NONE", 8, CLASS_FLOAT},
+    [NORN_F8E5M2] = {NAMED("float8e5m2"), "NONE", 8, CLASS_FLOAT},
+    [NORN_F8E5M2FNUZ] = {NAMED("float8e5m2fnuz"), "NONE", 8, CLASS_FLOAT},
+    [NORN_U4] = {NAMED("uint4"), "NONE", 4, CLASS_UNSIGNED},
+    [NORN_I4] = {NAMED("int4"), "NONE", 4, CLASS_SIGNED},
+    [NORN_F4E2M1] = {NAMED("float4e2m1"), "NONE", 4, CLASS_FLOAT},
+    [NORN_F8E8M0] = {NAMED("float8e8m0"), "NONE", 8, CLASS_FLOAT},
+    [NORN_U2] = {NAMED("uint2"), "NONE", 2, CLASS_UNSIGNED},
+    [NORN_I2] = {NAMED("int2"), "NONE", 2, CLASS_SIGNED},
 };
 
 /// An index that is safe for any value, since dtypes come from files.
@@ -49,8 +53,14 @@ static size_t row(norn_dtype dtype) {
     return (uint32_t)dtype < NORN_DTYPE_COUNT ? (size_t)dtype : NORN_DTYPE_NONE;
 }
 
+bool norn_dtype_is_known(uint64_t value) {
+    uint64_t element = value & ~(uint64_t)(NORN_SEQUENCE | NORN_OPTIONAL);
+    return element > NORN_DTYPE_NONE && element < NORN_DTYPE_COUNT;
+}
+
 const char *norn_dtype_name(norn_dtype dtype) {
-    return facts[row(dtype)].name;
+    if (!norn_dtype_is_known(dtype)) return facts[NORN_DTYPE_NONE].names[0];
+    return facts[norn_dtype_element(dtype)].names[(uint32_t)dtype >> 6];
 }
 
 const char *norn_dtype_kserve_name(norn_dtype dtype) {
@@ -65,6 +75,7 @@ norn_dtype norn_dtype_from_kserve(const char *name) {
 }
 
 uint32_t norn_dtype_bits(norn_dtype dtype) {
+    if (norn_dtype_holds_tensors(dtype)) return 8;
     return facts[row(dtype)].bits;
 }
 

@@ -8,7 +8,20 @@
 #include <stdint.h>
 #include <string.h>
 
-uint32_t norn_dtype_bits(norn_dtype dtype); ///< 0 for NONE; STRING: 8 * sizeof(norn_string)
+/// Whether a number from a file is a type: an element type, or one with the bits of norn/tensor.h.
+bool norn_dtype_is_known(uint64_t value);
+/// A sequence or an optional: no operator takes one but those marked NORN_OP_SEQUENCE.
+static inline bool norn_dtype_holds_tensors(norn_dtype dtype) {
+    return norn_dtype_is_known(dtype) && (uint32_t)dtype >= NORN_SEQUENCE;
+}
+static inline norn_dtype norn_dtype_element(norn_dtype dtype) {
+    return (norn_dtype)((uint32_t)dtype & ~(uint32_t)(NORN_SEQUENCE | NORN_OPTIONAL));
+}
+static inline norn_dtype norn_dtype_with(norn_dtype dtype, uint32_t bits) {
+    return (norn_dtype)((uint32_t)dtype | bits);
+}
+/// 0 for NONE; STRING: 8 * sizeof(norn_string); what holds tensors counts bytes.
+uint32_t norn_dtype_bits(norn_dtype dtype);
 bool norn_dtype_is_float(norn_dtype dtype); ///< every floating type, fp8 and fp4 included
 bool norn_dtype_is_integer(norn_dtype dtype);
 bool norn_dtype_is_signed(norn_dtype dtype);

@@ -4,9 +4,10 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/status.h"
+#include "conformance/case_value.h"
 #include "norn/norn.h"
-#include "onnx/tensor_proto.h"
 #include "tensor/dtype.h"
+#include "tensor/sequence.h"
 #include "tensor/view.h"
 
 #include <math.h>
@@ -30,18 +31,21 @@ const char *case_status_name(case_status status) {
     return names[status];
 }
 
-/// Values of DIR/NAME/test_data_set_SET/STEM_i.pb, as many as there are.
-static norn_status read_values(case_run *run, int set, const char *stem, norn_view *out,
-                               uint32_t *count) {
+typedef const norn_port *(*port_fn)(const norn_plan *plan, size_t index);
+
+/// Values of DIR/NAME/test_data_set_SET/STEM_i.pb, as many as there are, each of its port's kind.
+static norn_status read_values(case_run *run, int set, const char *stem, const norn_plan *plan,
+                               port_fn port_of, norn_view *out, uint32_t *count) {
     for (*count = 0; *count < VALUES_MAX; ++*count) {
         char path[1024];
         norn_file *file; // kept until the process ends: views alias it
         snprintf(path, sizeof path, "%s/%s/test_data_set_%d/%s_%u.pb", run->dir, run->test->name,
                  set, stem, *count);
         if (!norn_path_is_file(path)) return NORN_OK;
+        const norn_port *port = port_of(plan, *count);
         NORN_TRY(norn_file_read(path, norn_alloc_heap(), &file));
-        NORN_TRY(
-            norn_tensor_proto_decode(norn_file_bytes(file), NULL, &run->arena, &out[*count], NULL));
+        NORN_TRY(case_value_read(norn_file_bytes(file), port ? port->dtype : NORN_DTYPE_NONE,
+                                 &run->arena, &out[*count]));
     }
     return NORN_OK;
 }
@@ -83,8 +87,8 @@ static bool same_element(case_run *run, const norn_view *got, const norn_view *w
     return true;
 }
 
-static norn_status compare(case_run *run, uint32_t index, const norn_view *got,
-                           const norn_view *want) {
+static norn_status compare_tensors(case_run *run, uint32_t index, const norn_view *got,
+                                   const norn_view *want) {
     char got_text[NORN_VIEW_TEXT], want_text[NORN_VIEW_TEXT];
     if (got->dtype != want->dtype || !norn_view_same_shape(got, want))
         return differ(run, index, "is", norn_view_text(got, got_text),
@@ -105,12 +109,30 @@ static norn_status compare(case_run *run, uint32_t index, const norn_view *got,
     return differ(run, index, "differs in", got_text, want_text);
 }
 
+static norn_status compare(case_run *run, uint32_t index, const norn_view *got,
+                           const norn_view *want) {
+    norn_sequence is, wanted;
+    if (!norn_dtype_holds_tensors(want->dtype)) return compare_tensors(run, index, got, want);
+    NORN_TRY(norn_sequence_open(want, &wanted));
+    NORN_TRY(norn_sequence_open(got, &is));
+    char got_text[32], want_text[32];
+    snprintf(got_text, sizeof got_text, "%u tensors", is.count);
+    snprintf(want_text, sizeof want_text, "%u", wanted.count);
+    if (got->dtype != want->dtype || is.count != wanted.count || is.present != wanted.present)
+        return differ(run, index, "has", got_text, want_text);
+    for (uint32_t i = 0; i < is.count; i++) {
+        norn_view a = norn_sequence_at(&is, i), b = norn_sequence_at(&wanted, i);
+        NORN_TRY(compare_tensors(run, index, &a, &b));
+    }
+    return NORN_OK;
+}
+
 static norn_status run_set(case_run *run, norn_plan *plan, norn_session *session, int set) {
     norn_view in[VALUES_MAX], want[VALUES_MAX];
     uint32_t in_count, out_count;
     norn_instance *instance;
-    NORN_TRY(read_values(run, set, "input", in, &in_count));
-    NORN_TRY(read_values(run, set, "output", want, &out_count));
+    NORN_TRY(read_values(run, set, "input", plan, norn_plan_input, in, &in_count));
+    NORN_TRY(read_values(run, set, "output", plan, norn_plan_output, want, &out_count));
     if (in_count != norn_plan_input_count(plan) || out_count != norn_plan_output_count(plan))
         return norn_fail(
             NORN_INTERNAL, "the plan has %zu inputs and %zu outputs, the case %u and %u",
@@ -164,11 +186,6 @@ void node_case_run(const node_case *test, const char *dir, case_result *result) 
     case_run run = {.test = test, .dir = dir, .model = path, .result = result};
     snprintf(path, sizeof path, "%s/%s/model.onnx", dir, test->name);
     *result = (case_result){.status = CASE_PASS};
-    if (strpbrk(test->kinds, "som")) {
-        result->status = CASE_UNSUPPORTED;
-        snprintf(result->note, sizeof result->note, "%s", "sequence, optional and map values");
-        return;
-    }
     norn_arena_init(&run.arena, norn_alloc_heap(), 1 << 16);
     norn_status status = run_case(&run);
     norn_arena_deinit(&run.arena);

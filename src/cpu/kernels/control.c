@@ -153,8 +153,19 @@ static norn_status loop_room(loop *l) {
     return take(call, l->scanned, sizeof *l->scans, (void **)&l->scans);
 }
 
+/// A body that takes an optional sequence may give a sequence for the next iteration: present, and
+/// the same bytes.
+static void take_as_optional(norn_view *view, norn_dtype declared) {
+    if (norn_dtype_holds_tensors(view->dtype) &&
+        norn_dtype_with(view->dtype, NORN_OPTIONAL) == declared)
+        view->dtype = declared;
+}
+
 static norn_status loop_step(loop *l, uint32_t first_in, uint32_t first_out) {
-    for (uint32_t i = 0; i < l->carried; i++) l->in[first_in + i] = l->now[i].view;
+    for (uint32_t i = 0; i < l->carried; i++) {
+        l->in[first_in + i] = l->now[i].view;
+        take_as_optional(&l->in[first_in + i], l->body->inputs[first_in + i]->dtype);
+    }
     NORN_TRY(l->call->host->body(l->call, l->index, l->in, l->body->input_count, l->out,
                                  l->body->output_count));
     for (uint32_t i = 0; i < l->carried; i++)
