@@ -117,30 +117,52 @@ static void visit_row(void *context, const norn_repository_entry *entry) {
 /// By model, not by version: a version that cannot be loaded has no row of its own.
 static void put_load_failures(void *context, const norn_repository_entry *entry) {
     norn_buffer *out = context;
+    if (!entry->first) return;
     norn_buffer_text(out, "norn_model_load_failures_total{model=\"");
     put_label(out, entry->name);
     norn_buffer_format(out, "\"} %llu\n", (unsigned long long)entry->load_failures);
 }
 
+static void put_failed_versions(void *context, const norn_repository_entry *entry) {
+    norn_buffer *out = context;
+    if (entry->state != NORN_MODEL_UNAVAILABLE || !*entry->reason || entry->version < 0) return;
+    norn_buffer_text(out, "norn_model_version_failed{model=\"");
+    put_label(out, entry->name);
+    norn_buffer_format(out, "\",version=\"%lld\"} 1\n", (long long)entry->version);
+}
+
+static void put_head(norn_buffer *out, const char *name, const char *type, const char *help) {
+    norn_buffer_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void put_reaper(norn_server *server, norn_buffer *out) {
+    const norn_reaper_stat stat = norn_repository_reaped(server->repository);
+    put_head(out, "norn_versions_retiring", "gauge",
+             "Versions that were replaced and are not freed yet");
+    norn_buffer_format(out, "norn_versions_retiring %lld\n", (long long)stat.waiting);
+    put_head(out, "norn_versions_retiring_seconds", "gauge",
+             "How long the oldest of them has been waiting");
+    norn_buffer_format(out, "norn_versions_retiring_seconds %.3f\n", (double)stat.oldest_ns / 1e9);
+    put_head(out, "norn_versions_freed_total", "counter", "Versions that were freed");
+    norn_buffer_format(out, "norn_versions_freed_total %llu\n", (unsigned long long)stat.done);
+}
+
 void norn_metrics_put(norn_server *server, norn_buffer *out) {
     metric_page page = {.out = out};
     for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++) {
-        norn_buffer_format(out, "# HELP %s %s\n# TYPE %s %s\n", metrics[i].name, metrics[i].help,
-                           metrics[i].name, metrics[i].type);
+        put_head(out, metrics[i].name, metrics[i].type, metrics[i].help);
         page.row = metrics[i].row;
         norn_repository_visit(server->repository, visit_row, &page);
     }
-    norn_buffer_text(out, "# HELP norn_model_load_failures_total Loads that failed\n"
-                          "# TYPE norn_model_load_failures_total counter\n");
+    put_head(out, "norn_model_load_failures_total", "counter", "Loads that failed");
     norn_repository_visit(server->repository, put_load_failures, out);
-    norn_buffer_format(out,
-                       "# HELP norn_requests_in_flight Requests being answered\n# TYPE "
-                       "norn_requests_in_flight gauge\n"
-                       "norn_requests_in_flight %lld\n",
-                       (long long)server->in_flight);
-    norn_buffer_format(out,
-                       "# HELP norn_uptime_seconds Time since the server started\n# TYPE "
-                       "norn_uptime_seconds gauge\n"
-                       "norn_uptime_seconds %.3f\n",
+    put_head(out, "norn_model_version_failed", "gauge",
+             "1 for every version that the last load of its model tried in vain");
+    norn_repository_visit(server->repository, put_failed_versions, out);
+    put_reaper(server, out);
+    put_head(out, "norn_requests_in_flight", "gauge", "Requests being answered");
+    norn_buffer_format(out, "norn_requests_in_flight %lld\n", (long long)server->in_flight);
+    put_head(out, "norn_uptime_seconds", "gauge", "Time since the server started");
+    norn_buffer_format(out, "norn_uptime_seconds %.3f\n",
                        (double)(norn_clock_now_ns() - server->start_ns) / 1e9);
 }

@@ -3,22 +3,43 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "serve/version_folder.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+enum { REASON_BYTES = 512, FAILED_MAX = 8, REAPER_PATIENCE_MS = 10000 };
+
+/// A version that the last load tried in vain.
+typedef struct failed_version {
+    int64_t version;
+    char reason[REASON_BYTES];
+} failed_version;
 
 typedef struct model_entry {
     char *name;
-    int64_t version; ///< being loaded, live, or last tried
+    int64_t version; ///< live, or last tried; -1: none
     norn_model_state state;
-    char reason[512];
+    char reason[REASON_BYTES + 128];
     uint64_t load_failures;
     norn_served *served;
+    failed_version failed[FAILED_MAX]; ///< newest first; versions before these were tried too
+    uint32_t failed_count;
     struct model_entry *next;
 } model_entry;
+
+/// What came of one load.
+typedef struct load_outcome {
+    norn_served *served; ///< NULL: none could be loaded
+    int64_t version;     ///< of `served`, else the newest that was tried
+    failed_version failed[FAILED_MAX];
+    uint32_t failed_count;
+    uint64_t failures;
+    norn_status status; ///< of the newest version
+    char message[REASON_BYTES];
+} load_outcome;
 
 typedef struct loader_job {
     char *name;
@@ -34,6 +55,7 @@ struct norn_repository {
     char *dir;
     char *device;
     norn_served_defaults defaults;
+    norn_reaper *reaper;
     pthread_mutex_t mutex; ///< entries, jobs; never held while loading
     pthread_cond_t wake;
     model_entry *models; ///< sorted by name; entries are never removed
@@ -79,22 +101,10 @@ static norn_status entry_of(norn_repository *repository, const char *name, model
 
 // ---- the folder
 
-static bool parse_version(const char *text, int64_t *version) {
-    char *end;
-    if (*text < '0' || *text > '9') return false;
-    errno = 0;
-    *version = strtoll(text, &end, 10);
-    return errno == 0 && *end == 0;
-}
-
 norn_status norn_repository_version(const char *text, int64_t *version) {
-    char *end;
     *version = -1;
-    if (!*text) return NORN_OK;
-    *version = strtoll(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end)
-        return norn_fail(NORN_INVALID_ARGUMENT, "version '%s' is not a whole number", text);
-    return NORN_OK;
+    if (!*text || norn_version_parse(text, version)) return NORN_OK;
+    return norn_fail(NORN_INVALID_ARGUMENT, "version '%.100s' is not a whole number", text);
 }
 
 /// Names are one path component, so that a request cannot walk out of the repository.
@@ -114,64 +124,108 @@ static norn_status not_in_repository(const char *name) {
     return norn_fail(NORN_NOT_FOUND, "model '%.100s' is not in the repository", name);
 }
 
-static norn_status newest_version(const norn_repository *repository, const char *name,
-                                  int64_t *version, char path[4096]) {
-    struct dirent *item;
-    char newest[256] = "";
-    DIR *dir;
-    *version = -1;
-    (void)snprintf(path, 4096, "%s/%s", repository->dir, name);
-    dir = valid_name(name) ? opendir(path) : NULL;
-    if (!dir)
-        return norn_fail(NORN_NOT_FOUND, "model '%s' is not in repository '%s'", name,
-                         repository->dir);
-    while ((item = readdir(dir)) != NULL) {
-        int64_t number;
-        if (!parse_version(item->d_name, &number) || number <= *version) continue;
-        *version = number;
-        (void)snprintf(newest, sizeof newest, "%s", item->d_name);
+// ---- loading
+
+static void note_failure(load_outcome *outcome, const char *name, int64_t version,
+                         norn_status status) {
+    norn_log(NORN_LOG_ERROR, "model '%s': %s", name, norn_message());
+    if (outcome->failures++ == 0) {
+        outcome->version = version;
+        outcome->status = status;
+        (void)snprintf(outcome->message, sizeof outcome->message, "%s", norn_message());
     }
-    (void)closedir(dir);
-    if (*version < 0)
-        return norn_fail(NORN_NOT_FOUND,
-                         "model '%s': no version in '%s'; put the model in a folder named by a "
-                         "whole number, as 1/",
-                         name, path);
-    (void)snprintf(path, 4096, "%s/%s/%s", repository->dir, name, newest);
-    return NORN_OK;
+    if (version < 0 || outcome->failed_count == FAILED_MAX) return;
+    failed_version *failed = &outcome->failed[outcome->failed_count++];
+    failed->version = version;
+    (void)snprintf(failed->reason, sizeof failed->reason, "%s", norn_message());
 }
 
-// ---- the loader thread
-
-static norn_status load_newest(norn_repository *repository, const char *name, int64_t *version,
-                               norn_served **served) {
+static norn_status load_version(norn_repository *repository, const char *name,
+                                const norn_version_folder *folder, norn_served **served) {
     char path[4096];
     *served = NULL;
-    NORN_TRY(newest_version(repository, name, version, path));
-    norn_log(NORN_LOG_INFO, "model '%s': loading version %lld", name, (long long)*version);
-    return norn_served_create(name, *version, path, &repository->defaults, repository->alloc,
-                              served);
+    if (folder->ambiguous)
+        return norn_fail(NORN_FAILED_PRECONDITION,
+                         "version %lld: folders '%s' and '%s' are the same version; keep one, "
+                         "named '%lld'",
+                         (long long)folder->version, folder->name, folder->other,
+                         (long long)folder->version);
+    if (folder->other[0])
+        norn_log(NORN_LOG_WARN,
+                 "model '%s': folders '%s' and '%s' are the same version; '%s' is it", name,
+                 folder->name, folder->other, folder->name);
+    (void)snprintf(path, sizeof path, "%s/%s/%s", repository->dir, name, folder->name);
+    norn_log(NORN_LOG_INFO, "model '%s': loading version %lld", name, (long long)folder->version);
+    const norn_status status = norn_served_create(name, folder->version, path,
+                                                  &repository->defaults, repository->alloc, served);
+    if (status != NORN_OK) norn_note("version %lld", (long long)folder->version);
+    return status;
+}
+
+static bool is_closing(norn_repository *repository) {
+    pthread_mutex_lock(&repository->mutex);
+    const bool closing = repository->closing;
+    pthread_mutex_unlock(&repository->mutex);
+    return closing;
+}
+
+/// The newest version; where nothing serves yet and it cannot be loaded, the newest that can.
+static void load_versions(norn_repository *repository, const char *name, bool serving,
+                          load_outcome *outcome) {
+    char path[4096];
+    norn_version_folder *folders = NULL;
+    size_t count = 0;
+    *outcome = (load_outcome){.version = -1};
+    (void)snprintf(path, sizeof path, "%s/%s", repository->dir, name);
+    norn_status status = norn_version_folders(path, repository->alloc, &folders, &count);
+    if (status == NORN_OK && count == 0)
+        status = norn_fail(NORN_NOT_FOUND,
+                           "no version in '%s'; put the model in a folder named by a whole number, "
+                           "as 1/",
+                           path);
+    if (status != NORN_OK) note_failure(outcome, name, -1, status);
+    for (size_t i = 0; i < count && !outcome->served; i++) {
+        if (i > 0 && (serving || is_closing(repository))) break;
+        status = load_version(repository, name, &folders[i], &outcome->served);
+        if (status == NORN_OK)
+            outcome->version = folders[i].version;
+        else
+            note_failure(outcome, name, folders[i].version, status);
+    }
+    norn_free(repository->alloc, folders);
+}
+
+static void log_outcome(const char *name, const load_outcome *outcome) {
+    if (!outcome->served) return;
+    norn_log(NORN_LOG_INFO, "model '%s': version %lld is ready after %.3f s", name,
+             (long long)outcome->version, (double)outcome->served->stats.load_ns / 1e9);
+    if (outcome->failures > 0)
+        norn_log(NORN_LOG_WARN,
+                 "model '%s': version %lld serves because %llu newer could not be loaded", name,
+                 (long long)outcome->version, (unsigned long long)outcome->failures);
 }
 
 /// Put the outcome of a load into the entry. A failed load leaves the live version serving, and
 /// says why it failed.
-static void settle(norn_repository *repository, model_entry *entry, int64_t version,
-                   norn_served *served, const char *reason) {
+static void settle(norn_repository *repository, model_entry *entry, const load_outcome *outcome) {
     norn_served *old = NULL;
+    const char *reason = outcome->message;
     pthread_mutex_lock(&repository->mutex);
-    if (served || !entry->served) {
+    if (outcome->served || !entry->served) {
         old = entry->served;
-        entry->served = served;
-        entry->version = version;
-        entry->state = served ? NORN_MODEL_READY : NORN_MODEL_UNAVAILABLE;
-        (void)snprintf(entry->reason, sizeof entry->reason, "%s", reason);
-    } else {
-        entry->state = NORN_MODEL_READY;
-        (void)snprintf(entry->reason, sizeof entry->reason,
-                       "version %lld still serves; the last load failed: %s",
-                       (long long)entry->version, reason);
+        entry->served = outcome->served;
+        entry->version = outcome->version;
     }
-    entry->load_failures += !served;
+    entry->state = entry->served ? NORN_MODEL_READY : NORN_MODEL_UNAVAILABLE;
+    if (entry->served && outcome->failures > 0)
+        (void)snprintf(entry->reason, sizeof entry->reason,
+                       "version %lld %s; the last load failed: %s", (long long)entry->version,
+                       outcome->served ? "serves" : "still serves", reason);
+    else
+        (void)snprintf(entry->reason, sizeof entry->reason, "%s", reason);
+    memcpy(entry->failed, outcome->failed, sizeof entry->failed);
+    entry->failed_count = outcome->failed_count;
+    entry->load_failures += outcome->failures;
     pthread_mutex_unlock(&repository->mutex);
     if (old) norn_served_release(old); // requests in flight keep it until they are answered
 }
@@ -196,18 +250,24 @@ static norn_status entry_of_job(norn_repository *repository, const loader_job *j
     return status;
 }
 
+/// What was asked for is the newest version: an older one in its place is not success.
 static norn_status run_load(norn_repository *repository, const char *name, model_entry *entry) {
-    norn_served *served;
-    int64_t version = -1;
-    const norn_status status = load_newest(repository, name, &version, &served);
-    if (status == NORN_OK) {
-        norn_log(NORN_LOG_INFO, "model '%s': version %lld is ready after %.3f s", name,
-                 (long long)version, (double)served->stats.load_ns / 1e9);
-    } else {
-        norn_log(NORN_LOG_ERROR, "model '%s': %s", name, norn_message());
-    }
-    settle(repository, entry, version, served, status == NORN_OK ? "" : norn_message());
-    return status;
+    load_outcome outcome;
+    pthread_mutex_lock(&repository->mutex);
+    const bool serving = entry->served != NULL;
+    pthread_mutex_unlock(&repository->mutex);
+    load_versions(repository, name, serving, &outcome);
+    if (outcome.served) norn_served_reap_with(outcome.served, repository->reaper);
+    log_outcome(name, &outcome);
+    settle(repository, entry, &outcome);
+    if (outcome.failures == 0) return NORN_OK;
+    if (!outcome.served && !serving)
+        return norn_fail(outcome.status, "model '%s': %s", name, outcome.message);
+    pthread_mutex_lock(&repository->mutex);
+    const int64_t version = entry->version;
+    pthread_mutex_unlock(&repository->mutex);
+    return norn_fail(outcome.status, "model '%s': %s; version %lld serves", name, outcome.message,
+                     (long long)version);
 }
 
 static void run_unload(norn_repository *repository, model_entry *entry) {
@@ -217,6 +277,7 @@ static void run_unload(norn_repository *repository, model_entry *entry) {
     entry->served = NULL;
     entry->state = NORN_MODEL_UNAVAILABLE;
     (void)snprintf(entry->reason, sizeof entry->reason, "unloaded");
+    entry->failed_count = 0;
     pthread_mutex_unlock(&repository->mutex);
     norn_served_release(old);
 }
@@ -339,6 +400,7 @@ norn_status norn_repository_open(const char *dir, const norn_served_defaults *de
     if (defaults->device)
         NORN_TRY_DONE(norn_alloc_string(alloc, defaults->device, &repository->device));
     repository->defaults.device = repository->device;
+    NORN_TRY_DONE(norn_reaper_create(alloc, &repository->reaper));
     NORN_TRY_DONE(scan(repository));
     if (pthread_create(&repository->loader, NULL, loader_main, repository) != 0) {
         status = norn_fail(NORN_RESOURCE_EXHAUSTED, "cannot start the loader thread");
@@ -371,6 +433,7 @@ void norn_repository_close(norn_repository *repository) {
         norn_free(repository->alloc, entry->name);
         norn_free(repository->alloc, entry);
     }
+    norn_reaper_destroy(repository->reaper, REAPER_PATIENCE_MS);
     pthread_cond_destroy(&repository->wake);
     pthread_mutex_destroy(&repository->mutex);
     norn_free(repository->alloc, repository->dir);
@@ -394,6 +457,16 @@ static norn_status no_entry(const norn_repository *repository, const char *name)
                      name);
 }
 
+/// A version that is not the live one.
+static norn_status other_version(const model_entry *entry, int64_t version) {
+    for (uint32_t i = 0; i < entry->failed_count; i++)
+        if (entry->failed[i].version == version)
+            return norn_fail(NORN_UNAVAILABLE, "model '%s' is not loaded: %s", entry->name,
+                             entry->failed[i].reason);
+    return norn_fail(NORN_NOT_FOUND, "model '%s': version %lld is not loaded, version %lld is",
+                     entry->name, (long long)version, (long long)entry->served->version);
+}
+
 norn_status norn_repository_get(norn_repository *repository, const char *name, int64_t version,
                                 norn_served **out) {
     norn_status status = NORN_OK;
@@ -409,9 +482,7 @@ norn_status norn_repository_get(norn_repository *repository, const char *name, i
     } else if (!entry->served) {
         status = norn_fail(NORN_UNAVAILABLE, "model '%s' is not loaded: %s", name, entry->reason);
     } else if (version >= 0 && entry->served->version != version) {
-        status =
-            norn_fail(NORN_NOT_FOUND, "model '%s': version %lld is not loaded, version %lld is",
-                      name, (long long)version, (long long)entry->served->version);
+        status = other_version(entry, version);
     } else {
         *out = norn_served_retain(entry->served);
     }
@@ -419,12 +490,33 @@ norn_status norn_repository_get(norn_repository *repository, const char *name, i
     return status;
 }
 
+/// The live version, or the model itself while it has none; then those that failed.
+static void visit_entry(const model_entry *entry, norn_repository_visit_fn visit, void *context) {
+    norn_repository_entry row = {.name = entry->name,
+                                 .version = entry->version,
+                                 .state = entry->state,
+                                 .reason = entry->reason,
+                                 .served = entry->served,
+                                 .load_failures = entry->load_failures,
+                                 .first = true};
+    visit(context, &row);
+    for (uint32_t i = 0; i < entry->failed_count; i++) {
+        if (entry->failed[i].version == entry->version) continue; // said above
+        visit(context, &(norn_repository_entry){.name = entry->name,
+                                                .version = entry->failed[i].version,
+                                                .state = NORN_MODEL_UNAVAILABLE,
+                                                .reason = entry->failed[i].reason});
+    }
+}
+
 void norn_repository_visit(norn_repository *repository, norn_repository_visit_fn visit,
                            void *context) {
     pthread_mutex_lock(&repository->mutex);
     for (const model_entry *entry = repository->models; entry; entry = entry->next)
-        visit(context,
-              &(norn_repository_entry){entry->name, entry->version, entry->state, entry->reason,
-                                       entry->served, entry->load_failures});
+        visit_entry(entry, visit, context);
     pthread_mutex_unlock(&repository->mutex);
+}
+
+norn_reaper_stat norn_repository_reaped(norn_repository *repository) {
+    return norn_reaper_stat_of(repository->reaper);
 }

@@ -1,6 +1,7 @@
 /// The model repository: a folder of models, each with numbered versions (DESIGN section 8). The
-/// newest version of each model is served. Loading happens on one background thread, so that no
-/// request ever waits for a compile; the live version answers until the new one is ready.
+/// newest version of each model is served, or the newest that can be loaded where nothing serves yet.
+/// Loading happens on one background thread, so that no request ever waits for a compile; the live
+/// version answers until the new one is ready. What is replaced is taken apart by a reaper.
 ///
 /// Threads  any.
 #ifndef NORN_SERVE_REPOSITORY_H
@@ -52,11 +53,16 @@ typedef struct norn_repository_entry {
     norn_model_state state;
     const char *reason;     ///< "" when all is well; also why the last load failed
     norn_served *served;    ///< borrowed for the call; NULL unless one is live
-    uint64_t load_failures; ///< since the start
+    uint64_t load_failures; ///< of the model since the start; in its first entry
+    bool first;             ///< of its model: the live version, or what there is instead of one
 } norn_repository_entry;
 typedef void (*norn_repository_visit_fn)(void *context, const norn_repository_entry *entry);
-/// Every model, by name. `visit` must not call the repository.
+/// Every model, by name: first its live version (or, without one, its state), then each version
+/// that the last load tried in vain. `visit` must not call the repository.
 void norn_repository_visit(norn_repository *repository, norn_repository_visit_fn visit,
                            void *context);
+
+/// Versions that are gone but not taken apart yet.
+norn_reaper_stat norn_repository_reaped(norn_repository *repository);
 
 #endif

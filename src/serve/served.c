@@ -9,6 +9,7 @@
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -278,7 +279,19 @@ norn_served *norn_served_retain(norn_served *served) {
     return served;
 }
 
+void norn_served_reap_with(norn_served *served, norn_reaper *reaper) {
+    norn_reaper_expect(reaper);
+    served->reaper = reaper;
+}
+
+static void destroy_reaped(norn_reaped *self) {
+    destroy((norn_served *)(void *)((char *)self - offsetof(norn_served, reaped)));
+}
+
 void norn_served_release(norn_served *served) {
-    if (atomic_fetch_sub_explicit(&served->references, 1, memory_order_acq_rel) == 1)
+    if (atomic_fetch_sub_explicit(&served->references, 1, memory_order_acq_rel) != 1) return;
+    if (served->reaper)
+        norn_reaper_put(served->reaper, &served->reaped, destroy_reaped);
+    else
         destroy(served);
 }

@@ -8,6 +8,7 @@
 #include "plan/package.h"
 #include "serve/batcher.h"
 #include "serve/infer.h"
+#include "serve/reaper.h"
 #include "serve/stats.h"
 
 #include <pthread.h>
@@ -34,6 +35,8 @@ struct norn_served {
     pthread_t *threads; ///< one an instance
     int32_t thread_count;
     norn_stats stats;
+    norn_reaper *reaper; ///< takes it apart; NULL: the last release does
+    norn_reaped reaped;
 };
 
 /// What `norn serve` says for every model; norn.json wins where both speak.
@@ -53,7 +56,10 @@ norn_status norn_served_create(const char *name, int64_t version, const char *di
                                const norn_served_defaults *defaults, norn_alloc alloc,
                                norn_served **out) NORN_NODISCARD;
 norn_served *norn_served_retain(norn_served *served);
-/// The last release stops the compute threads and frees; not from one of its own compute threads.
+/// From now on the last release hands it to `reaper`, which waits for it.
+void norn_served_reap_with(norn_served *served, norn_reaper *reaper);
+/// The last release stops the compute threads and frees, on the reaper's thread where there is one,
+/// else here, and then not on one of its own compute threads.
 void norn_served_release(norn_served *served);
 
 /// Check a request against the model and bring inputs and outputs into the plan's order.

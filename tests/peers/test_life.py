@@ -1,0 +1,284 @@
+"""The life of a model version: which folder is it, what READY means, what a failed load leaves, what is done to its
+files while it serves, and where its memory goes afterwards."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import save as safetensors_bytes
+
+from served import NORN, Server
+
+F32, I64 = TensorProto.FLOAT, TensorProto.INT64
+Value = helper.make_tensor_value_info
+Node = helper.make_node
+
+
+def save(path, nodes, inputs, outputs, constants=None, domains=()):
+    graph = helper.make_graph(nodes, "g", inputs, outputs,
+                              [numpy_helper.from_array(np.asarray(array), name) for name, array in (constants or {}).items()])
+    opsets = [helper.make_opsetid("", 18), *(helper.make_opsetid(domain, 1) for domain in domains)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
+    return path
+
+
+def save_scale(path, factor):
+    """y = factor * x: the answer says which version gave it."""
+    return save(path, [Node("Mul", ["x", "k"], ["y"])], [Value("x", F32, ["B", 2])], [Value("y", F32, ["B", 2])],
+                {"k": np.float32(factor)})
+
+
+def save_lookup(folder, rows, keys=None):
+    save(folder / "model.onnx", [Node("Embedding", ["k"], ["y"], domain="ai.norn", table="t", dim=rows.shape[1])],
+         [Value("k", I64, ["B"])], [Value("y", F32, ["B", rows.shape[1]])], domains=["ai.norn"])
+    (folder / "tables").mkdir(exist_ok=True)
+    write_table(folder, rows, keys)
+
+
+def write_table(folder, rows, keys=None):
+    """In place, as `cp` does it."""
+    tensors = {"rows": rows} if keys is None else {"rows": rows, "keys": keys}
+    (folder / "tables" / "t.safetensors").write_bytes(safetensors_bytes(tensors))
+
+
+def check(folder):
+    done = subprocess.run([NORN, "check", str(folder)], capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+class LifeTest(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.scratch = pathlib.Path(scratch.name)
+        self.repository = self.scratch / "r"
+        self.repository.mkdir()
+
+    def serve(self, *options):
+        self.server = Server(self.repository, "--model-control", "explicit", *options)
+        self.addCleanup(self.server.kill)
+        return self.server
+
+    def infer(self, name, version=None, **arrays):
+        """(code, the first output, or the error)"""
+        inputs = [{"name": key, "shape": list(array.shape), "datatype": {"f": "FP32", "i": "INT64"}[array.dtype.kind],
+                   "data": array.ravel().tolist()} for key, array in arrays.items()]
+        path = f"/v2/models/{name}" + (f"/versions/{version}" if version is not None else "") + "/infer"
+        code, body = self.server.post(path, json.dumps({"inputs": inputs}).encode())
+        answer = json.loads(body)
+        return code, answer["outputs"][0]["data"] if code == 200 else answer["error"]
+
+    def scale(self, name="m", version=None):
+        """The factor of the version that answers, or the error."""
+        code, got = self.infer(name, version, x=np.ones((1, 2), np.float32))
+        return got[0] if code == 200 else got
+
+    def index(self):
+        """{(model, version): (state, reason)}; version None when the model has none."""
+        entries = json.loads(self.server.post("/v2/repository/index")[1])
+        self.assertEqual(len({(e["name"], e.get("version")) for e in entries}), len(entries), entries)
+        return {(e["name"], int(e["version"]) if "version" in e else None): (e["state"], e["reason"]) for e in entries}
+
+    def load(self, name):
+        code, body = self.server.post(f"/v2/repository/models/{name}/load")
+        return code, body.decode()
+
+    def metric(self, row):
+        """The number of a row of the metrics page; None when it is not there."""
+        page = self.server.get("/metrics", "metrics")[1].decode()
+        found = re.search(rf"^{re.escape(row)} (\S+)$", page, re.M)
+        return float(found[1]) if found else None
+
+    def alive(self):
+        self.assertIsNone(self.server.process.poll(), self.server.log.read_text()[-2000:])
+
+    # ---- versions ---------------------------------------------------------------------------------------------
+
+    def test_leading_zeros_make_no_other_version(self):
+        for folder, factor in (("01", 2), ("1", 1), ("001", 3)):
+            save_scale(self.repository / "three" / folder / "model.onnx", factor)
+        for folder, factor in (("007", 7), ("6", 6)):
+            save_scale(self.repository / "alone" / folder / "model.onnx", factor)
+        for folder, factor in (("02", 2), ("002", 3), ("1", 1)):
+            save_scale(self.repository / "guess" / folder / "model.onnx", factor)
+        self.serve()
+        self.assertEqual(self.scale("three"), 1)
+        self.assertEqual(self.scale("alone"), 7)
+        self.assertEqual(self.scale("alone", "0007"), 7)
+        self.assertEqual(self.scale("guess"), 1)
+        state, reason = self.index()["guess", 2]
+        self.assertEqual(state, "UNAVAILABLE")
+        self.assertRegex(reason, "'002' and '02'.*keep one, named '2'")
+        log = self.server.log.read_text()
+        self.assertRegex(log, "warn.*'three'.*'1' and '001'.*'1' is it")
+        self.assertRegex(log, "error.*'guess'.*'002' and '02'")
+
+    def test_what_is_no_version_is_passed_over(self):
+        save_scale(self.repository / "m" / "3" / "model.onnx", 3)
+        for folder in ("4x", "-5", "v9", "99999999999999999999", "1.5"):
+            save_scale(self.repository / "m" / folder / "model.onnx", 9)
+        (self.repository / "m" / "8").write_text("a file")
+        self.serve()
+        self.assertEqual(self.scale(), 3)
+        self.assertEqual(list(self.index()), [("m", 3)])
+        for version in ("99999999999999999999", "+3", "3x", "-1"):
+            self.assertIn("whole number", self.scale(version=version))
+
+    def test_a_damaged_newest_version_falls_back_loudly(self):
+        save_scale(self.repository / "m" / "1" / "model.onnx", 1)
+        save_scale(self.repository / "m" / "2" / "model.onnx", 2)
+        for version, content in ((3, b""), (4, b"no model"), (10, save_scale(self.scratch / "x.onnx", 5).read_bytes()[:40])):
+            (self.repository / "m" / str(version)).mkdir()
+            (self.repository / "m" / str(version) / "model.onnx").write_bytes(content)
+        (self.repository / "none" / "1").mkdir(parents=True)
+        self.serve()
+        self.assertEqual(self.scale(), 2)
+        index = self.index()
+        self.assertEqual({key: state for key, (state, _) in index.items()},
+                         {("m", 2): "READY", ("m", 10): "UNAVAILABLE", ("m", 4): "UNAVAILABLE", ("m", 3): "UNAVAILABLE",
+                          ("none", 1): "UNAVAILABLE"})
+        self.assertIn("version 10", index["m", 2][1])
+        self.assertIn("model.onnx", index["m", 10][1])
+        self.assertIn("has no model.onnx", index["none", 1][1])
+        self.assertRegex(self.server.log.read_text(), "warn.*version 2 serves because 3 newer could not be loaded")
+        self.assertEqual(self.metric('norn_model_load_failures_total{model="m"}'), 3)
+        self.assertEqual(self.metric('norn_model_version_failed{model="m",version="10"}'), 1)
+        self.assertIsNone(self.metric('norn_model_version_failed{model="m",version="2"}'))
+        self.assertEqual(self.metric('norn_model_version_failed{model="none",version="1"}'), 1)
+        self.assertIn("model.onnx", self.scale(version=10))
+        self.assertIn("version 1 is not loaded", self.scale(version=1))
+        # Mended, it is loaded; its failures are history.
+        save_scale(self.repository / "m" / "10" / "model.onnx", 10)
+        self.assertEqual(self.load("m")[0], 200)
+        self.assertEqual(self.scale(), 10)
+        self.assertEqual([key for key in self.index() if key[0] == "m"], [("m", 10)])
+        self.assertEqual(self.index()["m", 10], ("READY", ""))
+
+    def test_a_failed_load_keeps_what_is_live_and_says_so(self):
+        good = save_scale(self.repository / "m" / "1" / "model.onnx", 1).read_bytes()
+        self.serve()
+        (self.repository / "m" / "2").mkdir()
+        (self.repository / "m" / "2" / "model.onnx").write_bytes(good[:-30])
+        code, message = self.load("m")
+        self.assertNotEqual(code, 200)
+        self.assertIn("version 1 serves", message)
+        self.assertEqual(self.scale(), 1)
+        self.assertEqual({key: state for key, (state, _) in self.index().items()},
+                         {("m", 1): "READY", ("m", 2): "UNAVAILABLE"})
+        self.assertEqual(self.metric('norn_model_load_failures_total{model="m"}'), 1)
+        # The live version's own folder is damaged: one entry, ready, with the reason.
+        shutil.rmtree(self.repository / "m" / "2")
+        (self.repository / "m" / "1" / "model.onnx").write_bytes(good[:-30])
+        self.assertNotEqual(self.load("m")[0], 200)
+        self.assertEqual(self.scale(), 1)
+        (state, reason), = self.index().values()
+        self.assertEqual(state, "READY")
+        self.assertIn("still serves; the last load failed", reason)
+        self.assertEqual(self.metric('norn_model_load_failures_total{model="m"}'), 2)
+
+    def test_replaced_versions_are_freed_and_counted(self):
+        save_scale(self.repository / "m" / "1" / "model.onnx", 1)
+        self.serve()
+        for _ in range(5):
+            self.assertEqual(self.load("m")[0], 200)
+        deadline = time.monotonic() + 30
+        while self.metric("norn_versions_freed_total") < 5 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.assertEqual(self.metric("norn_versions_freed_total"), 5)
+        self.assertEqual(self.metric("norn_versions_retiring"), 0)
+        self.assertEqual(self.server.stop(), 0)
+        self.assertNotIn("still in use", self.server.log.read_text())
+
+    # ---- files that change ------------------------------------------------------------------------------------
+
+    def test_whatever_is_done_to_the_files_of_a_live_version_its_answers_stay(self):
+        rng = np.random.default_rng(1)
+        rows = rng.random((200_000, 4), dtype=np.float32)  # 3 MB: pages of its own
+        save_lookup(self.repository / "emb" / "1", rows)
+        weights = rng.random((512, 2048), dtype=np.float32)
+        source = save(self.scratch / "mat.onnx", [Node("MatMul", ["x", "w"], ["y"])], [Value("x", F32, ["B", 512])],
+                      [Value("y", F32, ["B", 2048])], {"w": weights})
+        plan = self.repository / "mat" / "1" / "model.norn"
+        plan.parent.mkdir(parents=True)
+        subprocess.run([NORN, "compile", str(source), "-o", str(plan), "--max-batch", "4"], check=True, capture_output=True)
+        small = save_scale(self.repository / "m" / "1" / "model.onnx", 3)
+        self.serve()
+        keys, x = np.array([0, 199_999, 77], np.int64), rng.random((2, 512), dtype=np.float32)
+        first = [self.infer("emb", k=keys), self.infer("mat", x=x), self.infer("m", x=np.ones((1, 2), np.float32))]
+        self.assertEqual([code for code, _ in first], [200] * 3)
+        np.testing.assert_array_equal(np.array(first[0][1], np.float32).reshape(3, 4), rows[keys])
+        stop, wrong, answers = threading.Event(), [], []
+
+        def ask():
+            while not stop.is_set():
+                again = [self.infer("emb", k=keys), self.infer("mat", x=x), self.infer("m", x=np.ones((1, 2), np.float32))]
+                answers.append(1)
+                if again != first:
+                    wrong.append(again)
+
+        def wait_for_answers():
+            count, deadline = len(answers), time.monotonic() + 20
+            while len(answers) < count + 3 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            self.alive()
+            self.assertGreaterEqual(len(answers), count + 3)
+
+        def overwrite_equal(path):
+            with open(path, "r+b") as file:
+                file.write(b"\xff" * path.stat().st_size)
+
+        def overwrite_shorter(path):
+            path.write_bytes(b"shorter")
+
+        def truncate(path):
+            os.truncate(path, 0)
+
+        def rename_over(path):
+            other = path.with_name("other")
+            other.write_bytes(b"other")
+            other.rename(path)
+
+        files = (self.repository / "emb" / "1" / "tables" / "t.safetensors", plan, small)
+        whole = [file.read_bytes() for file in files]
+        asker = threading.Thread(target=ask)
+        asker.start()
+        try:
+            for harm in (overwrite_equal, overwrite_shorter, truncate, rename_over, pathlib.Path.unlink):
+                for file, content in zip(files, whole):
+                    file.write_bytes(content)
+                for name in ("emb", "mat", "m"):
+                    self.assertEqual(self.load(name)[0], 200)
+                for file in files:
+                    harm(file)
+                wait_for_answers()
+                # A load of the harmed file fails, names it, and harms nobody.
+                for name in ("emb", "mat", "m"):
+                    code, message = self.load(name)
+                    self.assertNotEqual(code, 200, (harm.__name__, name))
+                    self.assertIn("still serves", self.index()[name, 1][1])
+                wait_for_answers()
+        finally:
+            stop.set()
+            asker.join()
+        self.assertEqual(wrong, [])
+        # What is new and whole is served after a load, and only then.
+        write_table_rows = rows + 1
+        save_lookup(self.repository / "emb" / "1", write_table_rows)
+        self.assertEqual(self.infer("emb", k=keys), first[0])
+        self.assertEqual(self.load("emb")[0], 200)
+        np.testing.assert_array_equal(np.array(self.infer("emb", k=keys)[1], np.float32).reshape(3, 4), write_table_rows[keys])
+
+
+if __name__ == "__main__":
+    unittest.main()
