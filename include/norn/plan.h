@@ -46,6 +46,12 @@ NORN_API norn_status norn_plan_compile(const norn_model *model, const norn_compi
 NORN_API norn_status norn_plan_load(const char *path, norn_alloc alloc,
                                     norn_plan **out) NORN_NODISCARD;
 
+/// Time, on the plan's device, the ways in which its products can be computed, and keep the choices: saved
+/// plans carry them, and sessions are created without timing. `cache` (may be NULL) is a file of choices
+/// that several models share; it is read when it is there, then written. Nothing to do for the CPU.
+/// Errors   UNAVAILABLE: a cache was given and the device is not here; DATA_LOSS: the cache is damaged
+NORN_API norn_status norn_plan_tune(norn_plan *plan, const char *cache) NORN_NODISCARD;
+
 /// Write to `path` atomically (a temporary beside it, fsync, rename). Tables that came out of
 /// initializers go to `path`.tables/NAME.safetensors.
 NORN_API norn_status norn_plan_save(const norn_plan *plan, const char *path) NORN_NODISCARD;

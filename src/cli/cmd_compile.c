@@ -36,13 +36,15 @@ static norn_status explain(const norn_plan *plan) {
 
 static int run(int argc, char **argv) {
     cli_compiling compile = {0};
-    const char *output = NULL;
+    const char *output = NULL, *timing_cache = NULL;
     bool explained = false;
     const cli_option options[] = {
         {"--output", 'o', CLI_TEXT, &output, "PLAN",
          "where the plan goes; needed unless --explain or --stop-after is given"},
         {"--explain", 0, CLI_FLAG, &explained, NULL,
          "say what each step does, where, and why it stands alone"},
+        {"--timing-cache", 0, CLI_TEXT, &timing_cache, "FILE",
+         "GPU: choices of kernels that models share; made when it is not there"},
         CLI_COMPILE_OPTIONS(&compile),
     };
     cli_list operands;
@@ -64,6 +66,10 @@ static int run(int argc, char **argv) {
     }
     exit_status = cli_compile_model(&cli_compile, &compile, model, &plan);
     if (exit_status != CLI_DONE || !plan) goto done;
+    if ((timing_cache || output) && norn_plan_tune(plan, timing_cache) != NORN_OK) {
+        exit_status = cli_failed(&cli_compile);
+        goto done;
+    }
     if ((output && norn_plan_save(plan, output) != NORN_OK) ||
         (explained && explain(plan) != NORN_OK)) {
         exit_status = cli_failed(&cli_compile);

@@ -21,7 +21,11 @@ typedef struct norn_cuda_device {
     int32_t sm; ///< 90: the architecture that code is compiled for
     int32_t multiprocessors;
     char stamp[32];
+    char gpu[64];        ///< "NVIDIA H100 80GB HBM3"
     cublasLtHandle_t lt; ///< NULL while compile-only
+    /// Products that were timed here or in an earlier process: gemm/gemm_record.c.
+    struct norn_cuda_gemm_tuned *tuned;
+    uint32_t tuned_count, tuned_capacity;
 } norn_cuda_device;
 
 static inline norn_cuda_device *norn_cuda_device_of(norn_device *self) {
@@ -79,6 +83,8 @@ extern const size_t norn_cuda_op_count;
 
 // ---- parts of the device vtable, a file each
 norn_status norn_cuda_enter(norn_device *self);
+void norn_cuda_tuning_save(norn_device *self, norn_buffer *out);
+norn_status norn_cuda_tuning_load(norn_device *self, norn_span record, bool *taken);
 norn_status norn_cuda_memory_create(norn_device *self, norn_memory_kind kind, size_t bytes,
                                     void **out);
 void norn_cuda_memory_destroy(norn_device *self, norn_memory_kind kind, void *memory);

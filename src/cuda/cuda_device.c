@@ -85,6 +85,7 @@ static void device_unprepare(norn_device *self, const norn_step_spec *spec, void
 static void device_destroy(norn_device *self) {
     norn_cuda_device *device = norn_cuda_device_of(self);
     if (device->lt) cublasLtDestroy(device->lt);
+    norn_free(device->alloc, device->tuned);
     norn_free(device->alloc, device);
 }
 
@@ -96,6 +97,8 @@ static const norn_device_ops cuda_ops = {
     .enter = norn_cuda_enter,
     .prepare = device_prepare,
     .unprepare = device_unprepare,
+    .tuning_save = norn_cuda_tuning_save,
+    .tuning_load = norn_cuda_tuning_load,
     .memory_create = norn_cuda_memory_create,
     .memory_destroy = norn_cuda_memory_destroy,
     .stream_create = norn_cuda_stream_create,
@@ -134,6 +137,9 @@ static norn_status find_gpu(norn_cuda_device *device, int32_t ordinal) {
         return norn_fail(NORN_UNAVAILABLE,
                          "cuda:%d: compute capability %d.%d; this build needs 9.0 (H100) or newer",
                          (int)ordinal, major, minor);
+    struct cudaDeviceProp properties;
+    NORN_CUDA_TRY(cudaGetDeviceProperties(&properties, ordinal));
+    (void)snprintf(device->gpu, sizeof device->gpu, "%.63s", properties.name);
     NORN_CUDA_TRY(cudaSetDevice(ordinal));
     NORN_TRY(norn_cuda_blas_status(cublasLtCreate(&device->lt), "cublasLtCreate"));
     device->sm = major * 10 + minor;

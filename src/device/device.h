@@ -4,6 +4,7 @@
 
 #include "base/span.h"
 #include "base/status.h"
+#include "base/wire.h"
 #include "device/kernel.h"
 #include "norn/alloc.h"
 
@@ -54,6 +55,12 @@ typedef struct norn_device_ops {
     /// State for a step (library handles, loaded code, chosen algorithms); NULL state is fine.
     norn_status (*prepare)(norn_device *self, const norn_step_spec *spec, void **state);
     void (*unprepare)(norn_device *self, const norn_step_spec *spec, void *state);
+    /// What `prepare` has timed and chosen so far, as bytes for another process to be given; appended.
+    /// NULL: this device times nothing.
+    void (*tuning_save)(norn_device *self, norn_buffer *out);
+    /// Choices that `prepare` takes instead of timing. *taken: false for those of other hardware or
+    /// libraries. The bytes are hostile; they are copied.
+    norn_status (*tuning_load)(norn_device *self, norn_span record, bool *taken);
     norn_status (*memory_create)(norn_device *self, norn_memory_kind kind, size_t bytes,
                                  void **out);
     void (*memory_destroy)(norn_device *self, norn_memory_kind kind, void *memory);

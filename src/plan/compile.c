@@ -28,7 +28,7 @@ static norn_status merge_options(norn_plan *plan, const norn_model *model,
 }
 
 static void progress(const norn_compile_options *options, const char *what, double fraction) {
-    if (options->progress) options->progress(options->progress_context, what, fraction);
+    if (options && options->progress) options->progress(options->progress_context, what, fraction);
 }
 
 /// A plan is called as its model's file is.
@@ -93,7 +93,7 @@ static void report_fallback(const norn_plan *plan) {
         plan->name, program->host_steps, program->step_count, first ? first : "");
 }
 
-static norn_status generate_code(norn_plan *plan, const norn_compile_options *options) {
+norn_status norn_plan_generate_code(norn_plan *plan, const norn_compile_options *options) {
     norn_program *program = plan->program;
     norn_device *device = plan->device;
     norn_arena scratch;
@@ -157,7 +157,7 @@ norn_status norn_plan_compile(const norn_model *model, const norn_compile_option
     }
     progress(&options, "planning", 0.6);
     NORN_TRY_DONE(norn_plan_finish(plan));
-    NORN_TRY_DONE(generate_code(plan, &options));
+    NORN_TRY_DONE(norn_plan_generate_code(plan, &options));
     report_fallback(plan);
     progress(&options, "done", 1.0);
     *out = plan;

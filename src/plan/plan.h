@@ -74,6 +74,11 @@ norn_status norn_plan_own_tables(norn_plan *plan, norn_snapshot **out) NORN_NODI
 
 // ---- parts of compiling
 
+/// Code objects of every step that the device generates code for. `options` (may be NULL) hears of the
+/// progress.
+norn_status norn_plan_generate_code(norn_plan *plan,
+                                    const norn_compile_options *options) NORN_NODISCARD;
+
 /// Make every constant of `graph` point into memory of the plan: it keeps the model's files that
 /// constants lie in; bytes in the model's own memory are copied.
 norn_status norn_plan_adopt_constants(norn_plan *plan, const norn_model *model,

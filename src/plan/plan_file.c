@@ -4,8 +4,11 @@
 
 #include <string.h>
 
-const char *const norn_plan_section_names[NORN_SECTION_COUNT] = {"manifest", "graph", "code",
-                                                                 "weights"};
+const norn_plan_section_kind norn_plan_section_kinds[NORN_SECTION_COUNT] = {
+    [NORN_SECTION_MANIFEST] = {"manifest", 1, true}, [NORN_SECTION_GRAPH] = {"graph", 1, true},
+    [NORN_SECTION_CODE] = {"code", 1, true},         [NORN_SECTION_WEIGHTS] = {"weights", 1, true},
+    [NORN_SECTION_TUNING] = {"tuning", 1, false},
+};
 
 uint64_t norn_plan_header_hash(const norn_plan_header *header) {
     norn_plan_header copy = *header;
@@ -89,9 +92,9 @@ static norn_status check_header(norn_span bytes, const char *name, norn_plan_hea
     if (header->hash != norn_plan_header_hash(header))
         return norn_fail(NORN_DATA_LOSS, "%s: header: its hash is wrong, the file is corrupt",
                          name);
-    if (header->section_count != NORN_SECTION_COUNT)
-        return norn_fail(NORN_DATA_LOSS, "%s: header: %u sections, there should be %d", name,
-                         header->section_count, NORN_SECTION_COUNT);
+    if (header->section_count > NORN_PLAN_SECTIONS_MAX)
+        return norn_fail(NORN_DATA_LOSS, "%s: header: %u sections, there can be %d", name,
+                         header->section_count, NORN_PLAN_SECTIONS_MAX);
     if (header->file_bytes != bytes.count)
         return norn_fail(NORN_DATA_LOSS,
                          "%s: header: the file has %zu bytes, it should have %llu; it is truncated "
@@ -100,34 +103,71 @@ static norn_status check_header(norn_span bytes, const char *name, norn_plan_hea
     return NORN_OK;
 }
 
+/// -1: not one of ours.
+static int known_section(const norn_plan_entry *entry) {
+    for (int i = 0; i < NORN_SECTION_COUNT; i++)
+        if (strncmp(entry->name, norn_plan_section_kinds[i].name, sizeof entry->name) == 0)
+            return i;
+    return -1;
+}
+
+/// A required one must be read; an optional one that this Norn cannot read is as if not there.
+static norn_status cannot_read(const norn_plan_entry *entry, const char *name, const char *why) {
+    if (!entry->required) return NORN_OK;
+    return norn_fail(NORN_FAILED_PRECONDITION,
+                     "%s: section '%.*s': %s; the plan was made by a later Norn: compile it again, "
+                     "or use that one",
+                     name, (int)sizeof entry->name, entry->name, why);
+}
+
 static norn_status check_section(norn_span bytes, const char *name, const norn_plan_entry *entry,
-                                 const char *section, norn_pool *pool, norn_alloc alloc,
-                                 norn_span *out) {
+                                 norn_pool *pool, norn_alloc alloc, norn_span *out) {
     uint64_t hash;
-    if (strncmp(entry->name, section, sizeof entry->name) != 0 ||
-        entry->offset % NORN_PLAN_PAGE != 0 || entry->offset < NORN_PLAN_PAGE ||
+    const int label = (int)sizeof entry->name;
+    if (out->bytes)
+        return norn_fail(NORN_DATA_LOSS, "%s: section '%.*s' is there twice", name, label,
+                         entry->name);
+    if (entry->offset % NORN_PLAN_PAGE != 0 || entry->offset < NORN_PLAN_PAGE ||
         !norn_span_slice(bytes, entry->offset, entry->bytes, out))
-        return norn_fail(NORN_DATA_LOSS, "%s: section '%s': its place in the file is wrong", name,
-                         section);
+        return norn_fail(NORN_DATA_LOSS, "%s: section '%.*s': its place in the file is wrong", name,
+                         label, entry->name);
     NORN_TRY(norn_tree_hash_of(*out, pool, alloc, &hash));
     if (hash != entry->hash)
-        return norn_fail(NORN_DATA_LOSS, "%s: section '%s': its hash is wrong, the file is corrupt",
-                         name, section);
+        return norn_fail(NORN_DATA_LOSS,
+                         "%s: section '%.*s': its hash is wrong, the file is corrupt", name, label,
+                         entry->name);
+    return NORN_OK;
+}
+
+static norn_status check_sections(norn_span bytes, const char *name, const norn_plan_header *header,
+                                  norn_pool *pool, norn_alloc alloc, norn_plan_parts *out) {
+    for (uint32_t i = 0; i < header->section_count; i++) {
+        const norn_plan_entry *entry = &header->section[i];
+        const int kind = known_section(entry);
+        if (kind < 0)
+            NORN_TRY(cannot_read(entry, name, "this Norn does not know it"));
+        else if (entry->version > norn_plan_section_kinds[kind].version)
+            NORN_TRY(cannot_read(entry, name, "it is of a later version"));
+        else
+            NORN_TRY(check_section(bytes, name, entry, pool, alloc, &out->section[kind]));
+    }
+    for (int i = 0; i < NORN_SECTION_COUNT; i++)
+        if (norn_plan_section_kinds[i].required && !out->section[i].bytes)
+            return norn_fail(NORN_DATA_LOSS, "%s: header: section '%s' is missing", name,
+                             norn_plan_section_kinds[i].name);
     return NORN_OK;
 }
 
 norn_status norn_plan_file_check(norn_span bytes, const char *name, norn_alloc alloc,
-                                 norn_span sections[NORN_SECTION_COUNT]) {
+                                 norn_plan_parts *out) {
     norn_plan_header header;
     norn_pool *pool = NULL;
-    norn_status status;
+    *out = (norn_plan_parts){0};
     NORN_TRY(check_header(bytes, name, &header));
+    memcpy(out->stamp, header.stamp, sizeof out->stamp - 1);
     // Threads are worth their start only for large weights.
     if (bytes.count > 16u << 20) NORN_TRY(norn_pool_create(0, alloc, &pool));
-    for (int i = 0; i < NORN_SECTION_COUNT; i++)
-        NORN_TRY_DONE(check_section(bytes, name, &header.section[i], norn_plan_section_names[i],
-                                    pool, alloc, &sections[i]));
-done:
+    const norn_status status = check_sections(bytes, name, &header, pool, alloc, out);
     norn_pool_destroy(pool);
     return status;
 }

@@ -100,14 +100,15 @@ static void a_flipped_bit_anywhere_that_counts_is_data_loss_and_names_the_sectio
     norn_plan_header header;
     memcpy(&header, bytes, sizeof header);
     HAND_OK(decode(bytes, count));
-    for (int s = 0; s < NORN_SECTION_COUNT; s++) {
+    assert_int_equal(header.section_count, NORN_SECTION_WEIGHTS + 1);
+    for (uint32_t s = 0; s < header.section_count; s++) {
         const norn_plan_entry *entry = &header.section[s];
         size_t step = entry->bytes / 97 + 1;
         for (size_t at = 0; at < entry->bytes; at += step) {
             bytes[entry->offset + at] ^= (uint8_t)(1u << at % 8);
             assert_int_equal(decode(bytes, count), NORN_DATA_LOSS);
             assert_non_null(strstr(norn_message(), "x.norn"));
-            assert_non_null(strstr(norn_message(), norn_plan_section_names[s]));
+            assert_non_null(strstr(norn_message(), norn_plan_section_kinds[s].name));
             bytes[entry->offset + at] ^= (uint8_t)(1u << at % 8);
         }
     }
@@ -151,7 +152,7 @@ static void sections_that_lie_outside_are_refused_though_the_hash_is_right(void 
     norn_plan_header *header = (norn_plan_header *)(void *)bytes, good = *header;
     static const uint64_t offsets[] = {
         0, 1, 4097, UINT64_MAX, UINT64_MAX - 4095, (uint64_t)1 << 40};
-    for (int s = 0; s < NORN_SECTION_COUNT; s++) {
+    for (uint32_t s = 0; s < good.section_count; s++) {
         for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
             *header = good;
             header->section[s].offset = offsets[i];
@@ -163,6 +164,57 @@ static void sections_that_lie_outside_are_refused_though_the_hash_is_right(void 
             assert_int_equal(decode(bytes, count), NORN_DATA_LOSS);
         }
     }
+    free(bytes);
+}
+
+/// One more entry in the section table, of a page that is there.
+static norn_status decode_with(uint8_t *bytes, size_t count, norn_plan_entry entry) {
+    norn_plan_header *header = (norn_plan_header *)(void *)bytes, good = *header;
+    entry.offset = header->section[0].offset;
+    header->section[header->section_count++] = entry;
+    header->hash = norn_plan_header_hash(header);
+    const norn_status status = decode(bytes, count);
+    *header = good;
+    return status;
+}
+
+static void sections_of_a_later_norn_are_skipped_unless_they_are_required(void **state) {
+    (void)state;
+    size_t count;
+    uint8_t *bytes = saved_bytes(&count);
+    assert_int_equal(decode_with(bytes, count, (norn_plan_entry){.name = "flags"}), NORN_OK);
+    assert_int_equal(decode_with(bytes, count, (norn_plan_entry){.name = "flags", .required = 1}),
+                     NORN_FAILED_PRECONDITION);
+    assert_non_null(strstr(norn_message(), "x.norn: section 'flags'"));
+    assert_int_equal(decode_with(bytes, count, (norn_plan_entry){.name = "tuning", .version = 9}),
+                     NORN_OK);
+    assert_int_equal(
+        decode_with(bytes, count, (norn_plan_entry){.name = "graph", .version = 9, .required = 1}),
+        NORN_FAILED_PRECONDITION);
+    assert_non_null(strstr(norn_message(), "section 'graph': it is of a later version"));
+    assert_int_equal(
+        decode_with(bytes, count, (norn_plan_entry){.name = "graph", .version = 1, .required = 1}),
+        NORN_DATA_LOSS);
+    assert_non_null(strstr(norn_message(), "section 'graph' is there twice"));
+    free(bytes);
+}
+
+static void a_plan_without_one_of_its_sections_names_it(void **state) {
+    (void)state;
+    size_t count;
+    uint8_t *bytes = saved_bytes(&count);
+    norn_plan_header *header = (norn_plan_header *)(void *)bytes, good = *header;
+    for (uint32_t s = 0; s < good.section_count; s++) {
+        *header = good;
+        strcpy(header->section[s].name, "other");
+        header->section[s].required = 0;
+        header->hash = norn_plan_header_hash(header);
+        assert_int_equal(decode(bytes, count), NORN_DATA_LOSS);
+        assert_non_null(strstr(norn_message(), norn_plan_section_kinds[s].name));
+    }
+    header->section_count = NORN_PLAN_SECTIONS_MAX + 1;
+    header->hash = norn_plan_header_hash(header);
+    assert_int_equal(decode(bytes, count), NORN_DATA_LOSS);
     free(bytes);
 }
 
@@ -227,6 +279,8 @@ int main(void) {
         cmocka_unit_test(a_truncated_plan_is_data_loss_at_every_length),
         cmocka_unit_test(a_plan_of_another_format_says_to_compile_again),
         cmocka_unit_test(sections_that_lie_outside_are_refused_though_the_hash_is_right),
+        cmocka_unit_test(sections_of_a_later_norn_are_skipped_unless_they_are_required),
+        cmocka_unit_test(a_plan_without_one_of_its_sections_names_it),
         cmocka_unit_test(loading_and_saving_clean_up_wherever_memory_ends),
         cmocka_unit_test(the_tree_hash_of_pieces_is_that_of_the_whole),
     };

@@ -1,4 +1,5 @@
 #include "plan/plan_load.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "graph/graph_file.h"
 #include "ops/op.h"
@@ -122,27 +123,51 @@ static norn_status open_tables(norn_plan *plan, const char *path, const char **f
 
 static norn_status in_section(norn_status status, const char *name, norn_plan_section section) {
     if (status == NORN_OK) return status;
-    norn_note("%s: section '%s'", name, norn_plan_section_names[section]);
+    norn_note("%s: section '%s'", name, norn_plan_section_kinds[section].name);
     // Whatever a reader thinks is wrong with it, here it means that the file is.
     return status == NORN_INVALID_ARGUMENT || status == NORN_INTERNAL ? NORN_DATA_LOSS : status;
 }
 
-norn_status norn_plan_decode(norn_span bytes, const char *name, bool with_tables, norn_plan *plan) {
-    norn_span sections[NORN_SECTION_COUNT];
-    const char *device, **files;
-    NORN_TRY(norn_plan_file_check(bytes, name, plan->alloc, sections));
+/// Code objects are of one architecture; the graph is of all. On another GPU the kernels are generated
+/// again from it.
+static norn_status take_code(norn_plan *plan, const norn_plan_parts *parts, const char *name) {
+    norn_device *device = plan->device;
+    const char *here = device && device->ops->stamp ? device->ops->stamp(device) : parts->stamp;
+    if (strcmp(here, parts->stamp) != 0) {
+        norn_log(NORN_LOG_INFO, "%s: compiled for '%s'; generating its kernels for '%s'", name,
+                 parts->stamp, here);
+        return norn_plan_generate_code(plan, NULL);
+    }
     NORN_TRY(
-        in_section(norn_manifest_decode(sections[NORN_SECTION_MANIFEST], plan, &device, &files),
-                   name, NORN_SECTION_MANIFEST));
-    NORN_TRY(norn_plan_open_devices(plan, device));
-    norn_graph_source source = {get_constant, norn_op_find, &sections[NORN_SECTION_WEIGHTS]};
+        in_section(decode_code(plan, parts->section[NORN_SECTION_CODE]), name, NORN_SECTION_CODE));
+    return in_section(attach_code(plan), name, NORN_SECTION_CODE);
+}
+
+/// Choices that were timed on this kind of GPU with these libraries; another's are left.
+static norn_status take_tuning(norn_plan *plan, norn_span record) {
+    norn_device *device = plan->device;
+    bool taken;
+    if (!record.count || !device || !device->ops->tuning_load) return NORN_OK;
+    return device->ops->tuning_load(device, record, &taken);
+}
+
+norn_status norn_plan_decode(norn_span bytes, const char *name, bool with_tables, norn_plan *plan) {
+    norn_plan_parts parts;
+    const char *device, **files;
+    NORN_TRY(norn_plan_file_check(bytes, name, plan->alloc, &parts));
     NORN_TRY(in_section(
-        norn_graph_decode(sections[NORN_SECTION_GRAPH], &source, plan->alloc, &plan->graph), name,
-        NORN_SECTION_GRAPH));
+        norn_manifest_decode(parts.section[NORN_SECTION_MANIFEST], plan, &device, &files), name,
+        NORN_SECTION_MANIFEST));
+    NORN_TRY(norn_plan_open_devices(plan, device));
+    norn_graph_source source = {get_constant, norn_op_find, &parts.section[NORN_SECTION_WEIGHTS]};
+    NORN_TRY(in_section(
+        norn_graph_decode(parts.section[NORN_SECTION_GRAPH], &source, plan->alloc, &plan->graph),
+        name, NORN_SECTION_GRAPH));
     NORN_TRY(in_section(norn_plan_check_tables(plan), name, NORN_SECTION_GRAPH));
     NORN_TRY(in_section(norn_plan_finish(plan), name, NORN_SECTION_GRAPH));
-    NORN_TRY(in_section(decode_code(plan, sections[NORN_SECTION_CODE]), name, NORN_SECTION_CODE));
-    NORN_TRY(in_section(attach_code(plan), name, NORN_SECTION_CODE));
+    NORN_TRY(take_code(plan, &parts, name));
+    NORN_TRY(in_section(take_tuning(plan, parts.section[NORN_SECTION_TUNING]), name,
+                        NORN_SECTION_TUNING));
     return with_tables ? open_tables(plan, name, files) : NORN_OK;
 }
 

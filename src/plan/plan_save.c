@@ -21,7 +21,7 @@ typedef struct blob {
 typedef struct saver {
     const norn_plan *plan;
     norn_arena arena;
-    norn_buffer manifest, graph, code;
+    norn_buffer section[NORN_SECTION_COUNT]; ///< but the weights, which are blobs
     blob *blobs;
     size_t blob_count, blob_capacity;
     uint64_t weight_bytes;
@@ -60,19 +60,21 @@ static norn_status encode_code(saver *s) {
     static const uint8_t zeros[WEIGHT_ALIGN];
     uint64_t at = 8 + (uint64_t)plan->code_count * 24;
     uint64_t count = plan->code_count;
-    norn_buffer_append(&s->code, &count, sizeof count);
+    norn_buffer_append(&s->section[NORN_SECTION_CODE], &count, sizeof count);
     for (uint32_t i = 0; i < plan->code_count; i++) {
         at = (at + WEIGHT_ALIGN - 1) & ~(uint64_t)(WEIGHT_ALIGN - 1);
         uint64_t entry[3] = {plan->codes[i].node_index, plan->codes[i].bytes.count, at};
-        norn_buffer_append(&s->code, entry, sizeof entry);
+        norn_buffer_append(&s->section[NORN_SECTION_CODE], entry, sizeof entry);
         at += plan->codes[i].bytes.count;
     }
     for (uint32_t i = 0; i < plan->code_count; i++) {
-        size_t pad = (WEIGHT_ALIGN - s->code.count % WEIGHT_ALIGN) % WEIGHT_ALIGN;
-        norn_buffer_append(&s->code, zeros, pad);
-        norn_buffer_append(&s->code, plan->codes[i].bytes.bytes, plan->codes[i].bytes.count);
+        size_t pad =
+            (WEIGHT_ALIGN - s->section[NORN_SECTION_CODE].count % WEIGHT_ALIGN) % WEIGHT_ALIGN;
+        norn_buffer_append(&s->section[NORN_SECTION_CODE], zeros, pad);
+        norn_buffer_append(&s->section[NORN_SECTION_CODE], plan->codes[i].bytes.bytes,
+                           plan->codes[i].bytes.count);
     }
-    return norn_buffer_status(&s->code);
+    return norn_buffer_status(&s->section[NORN_SECTION_CODE]);
 }
 
 /// Walk over the weights section piece by piece, padding too.
@@ -104,49 +106,74 @@ static uint64_t hash_buffer(saver *s, const norn_buffer *buffer) {
     return norn_tree_hash_end(&hash);
 }
 
-static norn_status make_header(saver *s) {
-    norn_plan_header *header = &s->header;
-    const norn_buffer *buffers[] = {&s->manifest, &s->graph, &s->code};
-    const norn_device *device = s->plan->device ? s->plan->device : s->plan->host;
-    uint64_t at = NORN_PLAN_PAGE;
-    memcpy(header->magic, NORN_PLAN_MAGIC, sizeof header->magic);
-    header->abi = NORN_PLAN_ABI;
-    header->section_count = NORN_SECTION_COUNT;
-    const char *stamp = device->ops->stamp ? device->ops->stamp((norn_device *)(uintptr_t)device)
-                                           : device->ops->kind;
-    strncpy(header->stamp, stamp, sizeof header->stamp - 1);
-    for (int i = 0; i < NORN_SECTION_COUNT; i++) {
-        norn_plan_entry *entry = &header->section[i];
-        memcpy(entry->name, norn_plan_section_names[i], strlen(norn_plan_section_names[i]));
-        entry->offset = at;
-        entry->bytes = i == NORN_SECTION_WEIGHTS ? s->weight_bytes : buffers[i]->count;
-        if (i != NORN_SECTION_WEIGHTS) entry->hash = hash_buffer(s, buffers[i]);
-        at += entry->bytes;
-        if (i + 1 < NORN_SECTION_COUNT)
-            at = (at + NORN_PLAN_PAGE - 1) & ~(uint64_t)(NORN_PLAN_PAGE - 1);
+/// An optional section with nothing in it is left out.
+static bool is_there(const saver *s, int section) {
+    return norn_plan_section_kinds[section].required || s->section[section].count > 0;
+}
+
+static uint64_t on_page(uint64_t at) {
+    return (at + NORN_PLAN_PAGE - 1) & ~(uint64_t)(NORN_PLAN_PAGE - 1);
+}
+
+static norn_status make_entry(saver *s, int section, uint64_t offset, norn_plan_entry *entry) {
+    const norn_plan_section_kind *kind = &norn_plan_section_kinds[section];
+    memcpy(entry->name, kind->name, strlen(kind->name));
+    entry->version = kind->version;
+    entry->required = kind->required;
+    entry->offset = offset;
+    if (section != NORN_SECTION_WEIGHTS) {
+        entry->bytes = s->section[section].count;
+        entry->hash = hash_buffer(s, &s->section[section]);
+        return NORN_OK;
     }
     norn_tree_hash hash;
     norn_tree_hash_init(&hash, s->chunk);
     NORN_TRY(each_weight(s, hash_piece, &hash));
-    header->section[NORN_SECTION_WEIGHTS].hash = norn_tree_hash_end(&hash);
+    entry->bytes = s->weight_bytes;
+    entry->hash = norn_tree_hash_end(&hash);
+    return NORN_OK;
+}
+
+static norn_status make_header(saver *s) {
+    norn_plan_header *header = &s->header;
+    const norn_device *device = s->plan->device ? s->plan->device : s->plan->host;
+    uint64_t at = NORN_PLAN_PAGE;
+    memcpy(header->magic, NORN_PLAN_MAGIC, sizeof header->magic);
+    header->abi = NORN_PLAN_ABI;
+    const char *stamp = device->ops->stamp ? device->ops->stamp((norn_device *)(uintptr_t)device)
+                                           : device->ops->kind;
+    strncpy(header->stamp, stamp, sizeof header->stamp - 1);
+    for (int i = 0; i < NORN_SECTION_COUNT; i++) {
+        if (!is_there(s, i)) continue;
+        norn_plan_entry *entry = &header->section[header->section_count++];
+        at = on_page(at);
+        NORN_TRY(make_entry(s, i, at, entry));
+        at += entry->bytes;
+    }
     header->file_bytes = at;
     header->hash = norn_plan_header_hash(header);
     return NORN_OK;
 }
 
+static norn_status write_sections(saver *s, norn_file_writer *writer) {
+    for (int i = 0; i < NORN_SECTION_COUNT; i++) {
+        const norn_buffer *buffer = &s->section[i];
+        if (!is_there(s, i)) continue;
+        NORN_TRY(norn_file_writer_align(writer, NORN_PLAN_PAGE));
+        if (i == NORN_SECTION_WEIGHTS)
+            NORN_TRY(each_weight(s, write_piece, writer));
+        else if (buffer->count)
+            NORN_TRY(norn_file_writer_append(writer, buffer->bytes, buffer->count));
+    }
+    return NORN_OK;
+}
+
 static norn_status write_file(saver *s, const char *path) {
-    const norn_buffer *buffers[] = {&s->manifest, &s->graph, &s->code};
     norn_file_writer *writer;
     norn_status status;
     NORN_TRY(norn_file_writer_open(path, s->plan->alloc, &writer));
     NORN_TRY_DONE(norn_file_writer_append(writer, &s->header, sizeof s->header));
-    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) {
-        NORN_TRY_DONE(norn_file_writer_align(writer, NORN_PLAN_PAGE));
-        if (buffers[i]->count)
-            NORN_TRY_DONE(norn_file_writer_append(writer, buffers[i]->bytes, buffers[i]->count));
-    }
-    NORN_TRY_DONE(norn_file_writer_align(writer, NORN_PLAN_PAGE));
-    NORN_TRY_DONE(each_weight(s, write_piece, writer));
+    NORN_TRY_DONE(write_sections(s, writer));
     return norn_file_writer_commit(writer);
 done:
     norn_file_writer_abort(writer);
@@ -180,27 +207,32 @@ static norn_status write_tables(saver *s, const char *path) {
     return NORN_OK;
 }
 
+/// What the plan's device has timed, or was given by the file that the plan came from.
+static norn_status encode_tuning(saver *s) {
+    norn_device *device = s->plan->device;
+    if (!device || !device->ops->tuning_save) return NORN_OK;
+    device->ops->tuning_save(device, &s->section[NORN_SECTION_TUNING]);
+    return norn_buffer_status(&s->section[NORN_SECTION_TUNING]);
+}
+
 norn_status norn_plan_save(const norn_plan *plan, const char *path) {
     saver s = {.plan = plan};
     norn_graph_sink sink = {put_constant, &s};
     norn_status status;
     norn_arena_init(&s.arena, plan->alloc, 1 << 14);
-    norn_buffer_init(&s.manifest, plan->alloc);
-    norn_buffer_init(&s.graph, plan->alloc);
-    norn_buffer_init(&s.code, plan->alloc);
+    for (int i = 0; i < NORN_SECTION_COUNT; i++) norn_buffer_init(&s.section[i], plan->alloc);
     NORN_TRY_DONE(norn_alloc_bytes(plan->alloc, NORN_PLAN_CHUNK, (void **)&s.chunk));
-    NORN_TRY_DONE(norn_manifest_encode(plan, &s.arena, &s.manifest));
-    NORN_TRY_DONE(norn_graph_encode(plan->graph, &sink, &s.graph));
+    NORN_TRY_DONE(norn_manifest_encode(plan, &s.arena, &s.section[NORN_SECTION_MANIFEST]));
+    NORN_TRY_DONE(norn_graph_encode(plan->graph, &sink, &s.section[NORN_SECTION_GRAPH]));
     NORN_TRY_DONE(encode_code(&s));
+    NORN_TRY_DONE(encode_tuning(&s));
     NORN_TRY_DONE(make_header(&s));
     NORN_TRY_DONE(write_tables(&s, path));
     NORN_TRY_DONE(write_file(&s, path));
 done:
     if (status != NORN_OK) norn_note("saving plan '%s'", path);
     norn_free(plan->alloc, s.chunk);
-    norn_buffer_deinit(&s.manifest);
-    norn_buffer_deinit(&s.graph);
-    norn_buffer_deinit(&s.code);
+    for (int i = 0; i < NORN_SECTION_COUNT; i++) norn_buffer_deinit(&s.section[i]);
     norn_arena_deinit(&s.arena);
     return status;
 }

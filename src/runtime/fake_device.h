@@ -22,12 +22,15 @@ typedef struct fake_device {
     norn_device base;
     norn_alloc alloc;
     norn_device *cpu;
+    bool knows_choices; ///< a tuning record was taken: nothing is timed
+    bool timed;         ///< there is something for a record to say
 } fake_device;
 
 /// What the device has done; tests reset and read it. `refuse_op`: an operator that it has no
 /// kernel for.
 static struct {
-    int launches, captures, kernels, copies_in, copies_out, copies_within, waits, blocks, tables;
+    int launches, captures, kernels, copies_in, copies_out, copies_within, waits, blocks, tables,
+        timed;
     uint16_t refuse_op;
     bool refuse_capture;
 } fake_log;
@@ -201,6 +204,7 @@ static inline norn_status fake_prepare(norn_device *self, const norn_step_spec *
     fake_must_be_in(self);
     norn_device *cpu = fake_of(self)->cpu;
     norn_kernel_fn kernel = cpu->ops->kernel(cpu, spec);
+    if (!fake_of(self)->knows_choices) fake_log.timed++, fake_of(self)->timed = true;
     NORN_TRY(norn_alloc_bytes(fake_of(self)->alloc, sizeof kernel, state));
     memcpy(*state, &kernel, sizeof kernel);
     return NORN_OK;
@@ -210,6 +214,21 @@ static inline void fake_unprepare(norn_device *self, const norn_step_spec *spec,
     fake_must_be_in(self);
     (void)spec;
     norn_free(fake_of(self)->alloc, state);
+}
+
+/// A record is this text; one that begins alike is of another GPU.
+#define FAKE_RECORD "fake choices"
+
+static inline void fake_tuning_save(norn_device *self, norn_buffer *out) {
+    if (fake_of(self)->timed || fake_of(self)->knows_choices) norn_buffer_text(out, FAKE_RECORD);
+}
+
+static inline norn_status fake_tuning_load(norn_device *self, norn_span record, bool *taken) {
+    *taken = norn_span_equal(record, FAKE_RECORD);
+    fake_of(self)->knows_choices |= *taken;
+    if (record.count < 4 || memcmp(record.bytes, "fake", 4) != 0)
+        return norn_fail(NORN_DATA_LOSS, "this is no tuning record");
+    return NORN_OK;
 }
 
 // ---- memory, streams
@@ -373,6 +392,8 @@ static const norn_device_ops fake_ops = {
     .enter = fake_enter,
     .prepare = fake_prepare,
     .unprepare = fake_unprepare,
+    .tuning_save = fake_tuning_save,
+    .tuning_load = fake_tuning_load,
     .memory_create = fake_memory_create,
     .memory_destroy = fake_memory_destroy,
     .stream_create = fake_stream_create,

@@ -111,11 +111,11 @@ static norn_span good_plan(void) {
 static uint8_t *rebuild(norn_span good, int chosen, norn_span body, size_t *count) {
     norn_plan_header header;
     memcpy(&header, good.bytes, sizeof header);
-    uint8_t *out = aligned_alloc(NORN_PLAN_PAGE, (good.count + body.count + 5 * NORN_PLAN_PAGE) /
+    uint8_t *out = aligned_alloc(NORN_PLAN_PAGE, (good.count + body.count + 8 * NORN_PLAN_PAGE) /
                                                      NORN_PLAN_PAGE * NORN_PLAN_PAGE);
     size_t at = NORN_PLAN_PAGE;
     memset(out, 0, NORN_PLAN_PAGE);
-    for (int i = 0; i < NORN_SECTION_COUNT; i++) {
+    for (int i = 0; i < (int)header.section_count; i++) {
         norn_plan_entry *entry = &header.section[i];
         norn_span bytes =
             i == chosen ? body : norn_span_of(good.bytes + entry->offset, entry->bytes);
@@ -124,7 +124,7 @@ static uint8_t *rebuild(norn_span good, int chosen, norn_span body, size_t *coun
         entry->bytes = bytes.count;
         if (norn_tree_hash_of(bytes, NULL, norn_alloc_heap(), &entry->hash) != NORN_OK) abort();
         at += bytes.count;
-        if (i + 1 == NORN_SECTION_COUNT) break;
+        if (i + 1 == (int)header.section_count) break;
         size_t next = (at + NORN_PLAN_PAGE - 1) / NORN_PLAN_PAGE * NORN_PLAN_PAGE;
         memset(out + at, 0, next - at);
         at = next;
@@ -162,7 +162,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         free(copy);
         return 0;
     }
-    int chosen = data[0] % NORN_SECTION_COUNT;
+    int chosen = data[0] % (NORN_SECTION_WEIGHTS + 1); // a plan for the CPU has these alone
     norn_span body = norn_span_of(data + 1, size - 1);
     uint8_t *edited = data[0] & 64 ? edit(good, chosen, body, &body.count) : NULL;
     if (edited) body.bytes = edited;

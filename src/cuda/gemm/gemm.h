@@ -70,6 +70,18 @@ typedef struct norn_cuda_gemm_choice {
 
 enum { NORN_CUDA_GEMM_CHOICES = 20 };
 
+/// All that the choices for a product follow from. Compared as bytes: zero what is unused.
+typedef struct norn_cuda_gemm_key {
+    int64_t max_m, n, k;
+    uint8_t b_transposed, packed, tf32, has_bias, activation, ending, unused[2];
+} norn_cuda_gemm_key;
+
+typedef struct norn_cuda_gemm_tuned {
+    norn_cuda_gemm_key key;
+    int32_t choice_count;
+    norn_cuda_gemm_choice choices[NORN_CUDA_GEMM_CHOICES]; ///< by rising m
+} norn_cuda_gemm_tuned;
+
 typedef struct norn_cuda_gemm_state {
     norn_cuda_device *device;
     norn_cuda_epilogue epilogue;
@@ -91,6 +103,13 @@ bool norn_cuda_gemm_is_lt(const norn_cuda_product *product, const norn_cuda_gemm
 norn_status norn_cuda_gemm_run(const norn_cuda_gemm_state *state, const norn_cuda_product *product,
                                const norn_cuda_gemm_choice *choice, float *scratch,
                                norn_stream *stream) NORN_NODISCARD;
+/// Can this way compute the product of `key` at the choice's rows and all fewer ones?
+bool norn_cuda_gemm_suits(const norn_cuda_gemm_state *state, const norn_cuda_gemm_key *key,
+                          const norn_cuda_gemm_choice *choice);
+/// Take the choices of a product that was timed before; false when it was not.
+bool norn_cuda_gemm_recall(norn_cuda_gemm_state *state, const norn_cuda_gemm_key *key);
+norn_status norn_cuda_gemm_remember(const norn_cuda_gemm_state *state,
+                                    const norn_cuda_gemm_key *key) NORN_NODISCARD;
 /// Fill the choices for 1 … max_m rows by timing what can compute them.
 norn_status norn_cuda_gemm_tune(norn_cuda_gemm_state *state, int64_t max_m, int64_t n, int64_t k,
                                 bool b_transposed) NORN_NODISCARD;

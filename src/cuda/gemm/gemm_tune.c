@@ -91,21 +91,48 @@ static norn_status time_choice(gemm_bench *bench, const norn_cuda_product *produ
     return status;
 }
 
-static int list_own(const norn_cuda_gemm_state *state, const norn_cuda_product *p,
+bool norn_cuda_gemm_suits(const norn_cuda_gemm_state *state, const norn_cuda_gemm_key *key,
+                          const norn_cuda_gemm_choice *choice) {
+    const int32_t split = choice->split, groups = choice->groups;
+    switch (choice->way) {
+    case NORN_CUDA_GEMM_LT:
+        return true;
+    case NORN_CUDA_GEMM_PADDED:
+        return state->packed && choice->algorithm_known;
+    case NORN_CUDA_GEMM_DOT:
+        return state->packed && (key->n == 1 || choice->m <= 16);
+    case NORN_CUDA_GEMM_THIN_K:
+        return state->packed && key->k <= 32 && key->n % 4 == 0;
+    case NORN_CUDA_GEMM_SKINNY:
+        return state->packed && state->tf32 && choice->m <= 512 && (groups == 1 || groups == 2) &&
+               (split == 1 || split == 2 || split == 4 || split == 8) &&
+               key->n % (groups * 16) == 0 &&
+               state->packed_k >= split * 64; // a chunk for every warp of the cluster
+    }
+    return false;
+}
+
+static int list_own(const norn_cuda_gemm_state *state, const norn_cuda_gemm_key *key, int64_t m,
                     norn_cuda_gemm_choice *list) {
+    static const norn_cuda_gemm_choice own[] = {
+        {.way = NORN_CUDA_GEMM_DOT},
+        {.way = NORN_CUDA_GEMM_THIN_K},
+        {.way = NORN_CUDA_GEMM_SKINNY, .split = 1, .groups = 1},
+        {.way = NORN_CUDA_GEMM_SKINNY, .split = 2, .groups = 1},
+        {.way = NORN_CUDA_GEMM_SKINNY, .split = 4, .groups = 1},
+        {.way = NORN_CUDA_GEMM_SKINNY, .split = 8, .groups = 1},
+        {.way = NORN_CUDA_GEMM_SKINNY, .split = 1, .groups = 2},
+        {.way = NORN_CUDA_GEMM_SKINNY, .split = 2, .groups = 2},
+        {.way = NORN_CUDA_GEMM_SKINNY, .split = 4, .groups = 2},
+        {.way = NORN_CUDA_GEMM_SKINNY, .split = 8, .groups = 2},
+    };
     int count = 0;
-    if (!state->packed) return 0;
-    if (p->n == 1 || p->m <= 16)
-        list[count++] = (norn_cuda_gemm_choice){.m = p->m, .way = NORN_CUDA_GEMM_DOT};
-    if (p->k <= 32 && p->n % 4 == 0)
-        list[count++] = (norn_cuda_gemm_choice){.m = p->m, .way = NORN_CUDA_GEMM_THIN_K};
-    if (!state->tf32 || p->n % 16 != 0 || p->m > 512) return count;
-    for (int32_t groups = 1; groups <= 2; groups++)
-        for (int32_t split = 1; split <= 8; split *= 2)
-            if (state->packed_k >= split * 64 &&
-                p->n % (groups * 16) == 0) // a chunk for every warp of the cluster
-                list[count++] = (norn_cuda_gemm_choice){
-                    .m = p->m, .way = NORN_CUDA_GEMM_SKINNY, .split = split, .groups = groups};
+    _Static_assert(sizeof own / sizeof *own <= CANDIDATE_MOST, "room for them");
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        list[count] = own[i];
+        list[count].m = m;
+        count += norn_cuda_gemm_suits(state, key, &list[count]);
+    }
     return count;
 }
 
@@ -121,10 +148,10 @@ static norn_status list_lt(const norn_cuda_gemm_state *state, const norn_cuda_pr
     return status;
 }
 
-static norn_status tune_rows(gemm_bench *bench, const norn_cuda_product *product,
-                             norn_cuda_gemm_choice *best) {
+static norn_status tune_rows(gemm_bench *bench, const norn_cuda_gemm_key *key,
+                             const norn_cuda_product *product, norn_cuda_gemm_choice *best) {
     norn_cuda_gemm_choice list[CANDIDATE_MOST + 2 * LT_MOST] = {0};
-    int count = list_own(bench->state, product, list);
+    int count = list_own(bench->state, key, product->m, list);
     norn_status status = list_lt(bench->state, product, NORN_CUDA_GEMM_LT, list, &count);
     if (bench->padded && product->k % 4 != 0 && product->m >= 64) {
         norn_cuda_product padded = norn_cuda_gemm_padded(bench->state, product, bench->padded);
@@ -158,8 +185,9 @@ static const char *way_name(norn_cuda_gemm_way way) {
     return "?";
 }
 
-norn_status norn_cuda_gemm_tune(norn_cuda_gemm_state *state, int64_t max_m, int64_t n, int64_t k,
-                                bool b_transposed) {
+static norn_status time_all(norn_cuda_gemm_state *state, const norn_cuda_gemm_key *key) {
+    const int64_t max_m = key->max_m, n = key->n, k = key->k;
+    const bool b_transposed = key->b_transposed;
     gemm_bench bench = {.state = state};
     norn_status status;
     NORN_TRY_DONE(bench_init(&bench, max_m, n, k));
@@ -182,7 +210,7 @@ norn_status norn_cuda_gemm_tune(norn_cuda_gemm_state *state, int64_t max_m, int6
                                      .tf32 = state->tf32,
                                      .batches = 1};
         norn_cuda_gemm_choice *choice = &state->choices[state->choice_count];
-        NORN_TRY_DONE(tune_rows(&bench, &product, choice));
+        NORN_TRY_DONE(tune_rows(&bench, key, &product, choice));
         state->choice_count++;
         norn_log(NORN_LOG_DEBUG, "cuda: gemm %lld x %lld x %lld: %s split %d groups %d, %.2f us",
                  (long long)m, (long long)n, (long long)k, way_name(choice->way),
@@ -192,4 +220,20 @@ norn_status norn_cuda_gemm_tune(norn_cuda_gemm_state *state, int64_t max_m, int6
 done:
     bench_deinit(&bench);
     return status;
+}
+
+norn_status norn_cuda_gemm_tune(norn_cuda_gemm_state *state, int64_t max_m, int64_t n, int64_t k,
+                                bool b_transposed) {
+    const norn_cuda_gemm_key key = {.max_m = max_m,
+                                    .n = n,
+                                    .k = k,
+                                    .b_transposed = b_transposed,
+                                    .packed = state->packed != NULL,
+                                    .tf32 = state->tf32,
+                                    .has_bias = state->epilogue.has_bias,
+                                    .activation = (uint8_t)state->epilogue.activation,
+                                    .ending = (uint8_t)state->epilogue.ending};
+    if (norn_cuda_gemm_recall(state, &key)) return NORN_OK;
+    NORN_TRY(time_all(state, &key));
+    return norn_cuda_gemm_remember(state, &key);
 }
