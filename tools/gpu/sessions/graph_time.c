@@ -5,8 +5,8 @@
 /// in a row. Inputs are random and lie on the device. Prints `batch microseconds` lines: the median
 /// over rounds of the mean of back-to-back launches.
 #include "cuda/backend.h"
-#include "runtime/random_input.h"
 #include "plan/plan.h"
+#include "runtime/random_input.h"
 #include "tensor/view.h"
 
 #include <stdio.h>
