@@ -12,6 +12,10 @@ typedef struct norn_session_options {
     int32_t instances; ///< runs in flight at once; 0: 1
     int32_t threads; ///< compute threads of an instance, the caller's included; 0: the cores shared
                      ///< out among instances
+    int64_t
+        max_memory_bytes; ///< that an instance's buffers may take, on the host and on the device
+                          ///< each; 0: half of the machine's memory shared out among instances,
+                          ///< and of a device what it has
     norn_snapshot
         *snapshot; ///< tables; NULL: the plan's own (plan.tables/, tables/ beside it). Retained
 } norn_session_options;
@@ -37,14 +41,14 @@ typedef struct norn_run_args {
 
 /// Run one batch; blocks until the outputs are written.
 ///
-/// Shapes   inputs[i]: the plan's shape, any batch, 0 too (above the profile's maximum the instance
-///          grows its memory once). Outputs likewise; a too small output is INVALID_ARGUMENT.
+/// Shapes   inputs[i]: the plan's shape, any batch, 0 too. An instance's memory grows with the largest, and
+///          shrinks when such have not come for long. Outputs likewise; a too small output is INVALID_ARGUMENT.
 /// Memory   all pointers are borrowed until return; nothing is kept.
 /// Threads  safe on one session from many threads.
 /// Errors   INVALID_ARGUMENT   shape or dtype mismatch, an index outside its table; names the
 /// tensor
 ///          DEADLINE_EXCEEDED  `deadline_ns` passed before an instance was free
-///          RESOURCE_EXHAUSTED memory; outputs untouched, a retry is safe
+///          RESOURCE_EXHAUSTED memory, or max_memory_bytes; outputs untouched, smaller runs go on
 NORN_API norn_status norn_session_run(norn_session *session,
                                       const norn_run_args *args) NORN_NODISCARD;
 

@@ -81,7 +81,7 @@ static int run(int argc, char **argv) {
     const char *shapes = NULL;
     cli_list named = {0};
     norn_input_shape *given = NULL;
-    int64_t batch = 1, concurrency = 1, threads = 0, sets = 8, seed = 1;
+    int64_t batch = 1, concurrency = 1, threads = 0, sets = 8, seed = 1, memory_mb = 0;
     double duration = 3, warmup = 0.5;
     bool json = false;
     const cli_option options[] = {
@@ -90,6 +90,8 @@ static int run(int argc, char **argv) {
          "callers, each with an instance of its own (default 1)"},
         {"--threads", 0, CLI_INT, &threads, "N",
          "compute threads of an instance (default: all cores shared out)"},
+        {"--max-memory", 0, CLI_INT, &memory_mb, "MB",
+         "buffers of an instance (default: half of what is left, shared out)"},
         {"--duration", 'd', CLI_REAL, &duration, "S", "seconds to measure (default 3)"},
         {"--warmup", 0, CLI_REAL, &warmup, "S", "seconds before measuring (default 0.5)"},
         {"--input", 'i', CLI_LIST, &named, "NAME=FILE.npy",
@@ -111,7 +113,8 @@ static int run(int argc, char **argv) {
     if (!cli_parse(&cli_bench, options, sizeof options / sizeof options[0], argc, argv, &operands,
                    &exit_status))
         goto done;
-    if (concurrency < 1 || concurrency > 1024 || sets < 1 || sets > 4096 || threads > 1024) {
+    if (concurrency < 1 || concurrency > 1024 || sets < 1 || sets > 4096 || threads > 1024 ||
+        memory_mb > CLI_MEMORY_MAX_MB) {
         exit_status = cli_error(&cli_bench, CLI_WRONG,
                                 "1 to 1024 callers, at most 1024 threads, 1 to 4096 input sets");
         goto done;
@@ -132,6 +135,7 @@ static int run(int argc, char **argv) {
                    .seed = (uint64_t)seed},
         .concurrency = (int32_t)concurrency,
         .threads = (int32_t)threads,
+        .max_memory_bytes = memory_mb << 20,
         .duration_s = duration,
         .warmup_s = warmup,
         .input_sets = (int32_t)sets,

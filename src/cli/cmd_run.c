@@ -1,7 +1,7 @@
 #include "cli/inputs.h"
 #include "cli/load.h"
-#include "runtime/random_input.h"
 #include "plan/plan.h"
+#include "runtime/random_input.h"
 #include "tensor/dtype.h"
 #include "tensor/npy.h"
 #include "tensor/view.h"
@@ -37,7 +37,7 @@ typedef struct run_options {
     cli_list inputs;
     const char *input_dir, *output_dir, *expect, *shapes;
     double rtol, atol;
-    int64_t batch, seed, threads;
+    int64_t batch, seed, threads, memory_mb;
 } run_options;
 
 /// Everything of one run; freed by `forget`.
@@ -78,6 +78,7 @@ static int fill_missing(run_state *state) {
 static norn_status place_and_run(run_state *state) {
     const norn_session_options session = {.instances = 1,
                                           .threads = (int32_t)state->options->threads,
+                                          .max_memory_bytes = state->options->memory_mb << 20,
                                           .snapshot = state->loaded.snapshot};
     NORN_TRY(norn_session_create(state->loaded.plan, &session, norn_alloc_heap(), &state->session));
     NORN_TRY(norn_instance_acquire(state->session, 0, &state->instance));
@@ -228,6 +229,8 @@ static int run(int argc, char **argv) {
         {"--batch", 'b', CLI_INT, &o.batch, "N", "batch of random inputs (default 1)"},
         {"--seed", 0, CLI_INT, &o.seed, "N", "of random inputs (default 1)"},
         {"--threads", 0, CLI_INT, &o.threads, "N", "compute threads (default: all cores)"},
+        {"--max-memory", 0, CLI_INT, &o.memory_mb, "MB",
+         "for values and inputs (default: half of what is left)"},
         CLI_COMPILE_OPTIONS(&o.compile),
     };
     run_state state = {.options = &o};

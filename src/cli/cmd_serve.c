@@ -30,7 +30,7 @@ enum { CLI_TIME_MAX_MS = 24 * 3600 * 1000 };
 static int run(int argc, char **argv) {
     const char *repository = NULL, *host = NULL, *device = NULL, *control = "none";
     int64_t http = 8000, grpc = 8001, metrics = 8002, io = 0, instances = 0, threads = 0, batch = 0,
-            delay = 0, queue = 0;
+            delay = 0, queue = 0, memory_mb = 0;
     int64_t request_bytes = 0, drain_ms = 0, budget_bytes = 0, connections = 0;
     int64_t header_ms = 0, body_ms = 0, idle_ms = 0;
     bool no_http = false, no_grpc = false, no_metrics = false;
@@ -51,6 +51,9 @@ static int run(int argc, char **argv) {
          "compute threads an instance (default: all cores shared out)"},
         {"--max-batch", 0, CLI_INT, &batch, "N",
          "largest batch (default 1024); larger requests are split"},
+        {"--max-memory", 0, CLI_INT, &memory_mb, "MB",
+         "buffers of an instance (default: half of what is left, shared out among\n"
+         "a model's instances); norn.json wins"},
         {"--batch-delay-us", 0, CLI_INT, &delay, "US",
          "how long a request waits for company (default 0)"},
         {"--queue-limit", 0, CLI_INT, &queue, "N", "requests that may wait a model (default 4096)"},
@@ -93,6 +96,8 @@ static int run(int argc, char **argv) {
     if (strcmp(control, "none") != 0 && strcmp(control, "explicit") != 0)
         return cli_error(&cli_serve, CLI_WRONG, "--model-control is none or explicit, not '%s'",
                          control);
+    if (memory_mb > CLI_MEMORY_MAX_MB)
+        return cli_error(&cli_serve, CLI_WRONG, "--max-memory is at most %d MB", CLI_MEMORY_MAX_MB);
     const norn_serve_options serve = {
         .repository = repository,
         .host = host,
@@ -112,6 +117,7 @@ static int run(int argc, char **argv) {
                    .instances = (int32_t)instances,
                    .threads = (int32_t)threads,
                    .max_batch = batch,
+                   .max_memory_bytes = memory_mb << 20,
                    .batch_delay_us = delay,
                    .queue_limit = queue},
     };

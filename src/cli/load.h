@@ -20,7 +20,7 @@ typedef struct cli_compiling {
          &(c)->min_shapes, "S", "profile by input: NAME:1x13,OTHER:1x26"},                      \
         {"--opt-shapes", 0, CLI_TEXT, &(c)->opt_shapes, "S", "shapes that matter most"},        \
         {"--max-shapes",   0,   CLI_TEXT,                                                       \
-         &(c)->max_shapes, "S", "largest shapes that memory is planned for"},                   \
+         &(c)->max_shapes, "S", "largest shapes that the profile holds"},                   \
         {"--max-batch",   0,   CLI_INT,                                                         \
          &(c)->max_batch, "N", "largest batch where --max-shapes is silent (default 1024)"},    \
         {"--batch-dim",   0,         CLI_TEXT,                                                  \

@@ -6,6 +6,9 @@
 
 #include <stdbool.h>
 
+/// Of --max-memory.
+enum { CLI_MEMORY_MAX_MB = 1 << 30 };
+
 /// Exit statuses: done, the work failed, the command line was wrong.
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_WRONG = 2 };
 

@@ -173,8 +173,10 @@ norn_status norn_bench(norn_plan *plan, norn_snapshot *snapshot, const norn_benc
                                                input));
             }
         }
-    const norn_session_options session = {
-        .instances = options->concurrency, .threads = options->threads, .snapshot = snapshot};
+    const norn_session_options session = {.instances = options->concurrency,
+                                          .threads = options->threads,
+                                          .max_memory_bytes = options->max_memory_bytes,
+                                          .snapshot = snapshot};
     NORN_TRY_DONE(norn_session_create(plan, &session, alloc, &run.session));
     status = measure(&run, callers);
 done:

@@ -17,9 +17,10 @@ const char *norn_bench_phase_name(norn_bench_phase phase);
 
 typedef struct norn_bench_options {
     norn_random_inputs inputs;
-    const norn_view *given; ///< NULL, or one an input; dtype NONE: random. The same in every set
-    int32_t concurrency;    ///< callers and instances
-    int32_t threads;        ///< of an instance; 0: all cores shared out
+    const norn_view *given;   ///< NULL, or one an input; dtype NONE: random. The same in every set
+    int32_t concurrency;      ///< callers and instances
+    int32_t threads;          ///< of an instance; 0: all cores shared out
+    int64_t max_memory_bytes; ///< of an instance; 0: the session's default
     double duration_s, warmup_s;
     int32_t input_sets; ///< different inputs that take turns
 } norn_bench_options;

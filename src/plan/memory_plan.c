@@ -28,11 +28,10 @@ static size_t align_of(const norn_slot *slot) {
     return slot->on_device ? (size_t)NORN_DEVICE_ALIGN : (size_t)64;
 }
 
-norn_status norn_layout_reserve(const norn_program *program, const int64_t *symbols,
-                                norn_layout *layout, bool *grew) {
-    *grew = false;
+norn_status norn_layout_measure(const norn_program *program, const int64_t *symbols, size_t *out) {
     for (uint32_t i = 0; i < program->slot_count; i++) {
         const norn_slot *slot = &program->slots[i];
+        out[i] = 0;
         if (!has_memory(slot)) continue;
         norn_view view = {.dtype = slot->dtype};
         norn_shape_at(&slot->shape, symbols, &view.rank, view.dims);
@@ -48,8 +47,7 @@ norn_status norn_layout_reserve(const norn_program *program, const int64_t *symb
             return norn_fail(
                 NORN_RESOURCE_EXHAUSTED, "node '%s': the size of '%s' does not fit in memory",
                 slot->value->producer ? slot->value->producer->name : "", slot->value->name);
-        bytes = norn_align_up(bytes, align_of(slot));
-        if (bytes > layout->bytes[i]) layout->bytes[i] = bytes, *grew = true;
+        out[i] = norn_align_up(bytes, align_of(slot));
     }
     return NORN_OK;
 }

@@ -9,7 +9,7 @@ enum { NORN_DEVICE_ALIGN = 256 };
 /// Offsets by slot, of PLANNED slots and of inputs on the device. On the device the inputs come
 /// first, one after the other, then the outputs, then the rest: one copy in, one copy out.
 typedef struct norn_layout {
-    size_t *bytes;   ///< by slot: reserved. Never shrinks
+    size_t *bytes;   ///< by slot: reserved
     size_t *offsets; ///< by slot
     size_t host_bytes, device_bytes;
     size_t input_bytes; ///< device: [0, input_bytes) are the inputs
@@ -20,11 +20,10 @@ norn_status norn_layout_create(const norn_program *program, norn_alloc alloc,
                                norn_layout *layout) NORN_NODISCARD;
 void norn_layout_destroy(norn_layout *layout, norn_alloc alloc);
 
-/// Raise `bytes` of every slot to what it needs when symbols have these values (-1: not known yet,
-/// counts as nothing); *grew when one grew. Errors   RESOURCE_EXHAUSTED: a size does not fit in
-/// memory; names the value
-norn_status norn_layout_reserve(const norn_program *program, const int64_t *symbols,
-                                norn_layout *layout, bool *grew) NORN_NODISCARD;
+/// What every slot needs when symbols have these values (-1: not known yet, counts as nothing), by
+/// slot into `bytes`. Errors   RESOURCE_EXHAUSTED: a size does not fit in memory; names the value
+norn_status norn_layout_measure(const norn_program *program, const int64_t *symbols,
+                                size_t *bytes) NORN_NODISCARD;
 
 /// Give every slot its offset: largest first, each at the lowest place that is free while it lives.
 norn_status norn_memory_plan(const norn_program *program, norn_alloc alloc,

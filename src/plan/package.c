@@ -232,6 +232,11 @@ static norn_status top_member(package_parser *parser, const char *key, const nor
     }
     if (strcmp(key, "instances") == 0) return parse_small(parser, key, value, &config->instances);
     if (strcmp(key, "threads") == 0) return parse_small(parser, key, value, &config->threads);
+    if (strcmp(key, "max_memory_mb") == 0) {
+        NORN_TRY(parse_integer(parser, key, value, 1, INT32_MAX, &config->max_memory_bytes));
+        config->max_memory_bytes <<= 20;
+        return NORN_OK;
+    }
     if (strcmp(key, "warmup") == 0) {
         if (value->kind != NORN_JSON_TRUE && value->kind != NORN_JSON_FALSE)
             return wrong_kind(parser, key, "true or false");

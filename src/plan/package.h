@@ -5,6 +5,7 @@
 ///   "history_offsets"}}, "tables":   {"item": {"missing": "default" | "error"}}, "profile":
 ///   {"max_batch": 1024, "opt": {"ids": [64, 26]}, "max": {"ids": [1024, 26]}, "min": {}},
 ///   "device":   "cpu", "precision": "fp32", "instances": 1, "threads": 0,
+///   "max_memory_mb": 4096,
 ///   "batching": {"max_batch": 256, "max_delay_us": 0, "max_queue": 1024},
 ///   "warmup":   true
 /// }
@@ -39,6 +40,7 @@ typedef struct norn_package_config {
     norn_precision precision;
     int64_t max_batch; ///< 0: not said
     int32_t instances, threads;
+    int64_t max_memory_bytes;                        ///< of an instance; 0: not said
     int64_t batch_rows, batch_delay_us, queue_limit; ///< -1: not said
     bool warmup;
 } norn_package_config;

@@ -77,8 +77,8 @@ void norn_device_run_destroy(norn_device_run *run) {
     norn_capture_cache_deinit(&run->cache);
     for (int i = 0; i < 4; i++)
         if (run->events[i]) ops->event_destroy(run->device, run->events[i]);
-    if (run->in) ops->memory_destroy(run->device, NORN_MEMORY_STAGING, run->in);
-    if (run->out) ops->memory_destroy(run->device, NORN_MEMORY_STAGING, run->out);
+    norn_room_give(run->frame->room, NORN_PLACE_STAGING, run->in, run->in_capacity);
+    norn_room_give(run->frame->room, NORN_PLACE_STAGING, run->out, run->out_capacity);
     norn_arena_deinit(&run->arena);
     norn_free(run->frame->room->alloc, run);
 }
@@ -117,10 +117,11 @@ static size_t view_bytes(const norn_view *view) {
 
 static norn_status grow_staging(norn_device_run *run, char **block, size_t *capacity,
                                 size_t bytes) {
+    norn_run_room *room = run->frame->room;
     void *memory;
     if (bytes <= *capacity) return NORN_OK;
-    NORN_TRY(run->device->ops->memory_create(run->device, NORN_MEMORY_STAGING, bytes, &memory));
-    if (*block) run->device->ops->memory_destroy(run->device, NORN_MEMORY_STAGING, *block);
+    NORN_TRY(norn_room_take(room, NORN_PLACE_STAGING, bytes, *capacity, &memory));
+    norn_room_give(room, NORN_PLACE_STAGING, *block, *capacity);
     *block = memory;
     *capacity = bytes;
     return NORN_OK;

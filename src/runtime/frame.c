@@ -1,11 +1,6 @@
 #include "runtime/frame.h"
-#include "base/checked.h"
 #include "base/memory.h"
 #include "runtime/executor.h"
-#include "tensor/dtype.h"
-
-#include <string.h>
-
 // ---- making
 
 static uint32_t count_patches(const norn_program *program, norn_frame *frame) {
@@ -93,6 +88,8 @@ static norn_status make_arrays(norn_frame *frame) {
     NORN_TRY(NORN_TAKE_ARRAY(arena, symbols, &frame->binder));
     NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)program->slot_count + 1, &frame->slots));
     NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)program->slot_count + 1, &frame->blocks));
+    NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)program->slot_count + 1, &frame->needed));
+    NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)program->slot_count + 1, &frame->recent));
     NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)program->step_count + 1, &frame->steps));
     NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)graph->input_count + 1, &frame->input_offsets));
     NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)graph->output_count + 1, &frame->output_offsets));
@@ -108,7 +105,6 @@ static norn_status make_arrays(norn_frame *frame) {
 norn_status norn_frame_create(const norn_program *program, norn_run_room *room, norn_frame **out) {
     norn_frame *frame = NULL;
     norn_status status;
-    bool grew;
     *out = NULL;
     NORN_TRY(NORN_NEW(room->alloc, &frame));
     frame->program = program;
@@ -117,10 +113,7 @@ norn_status norn_frame_create(const norn_program *program, norn_run_room *room, 
     NORN_TRY_DONE(make_arrays(frame));
     NORN_TRY_DONE(norn_layout_create(program, room->alloc, &frame->layout));
     NORN_TRY_DONE(norn_layout_create(program, room->alloc, &frame->next_layout));
-    norn_symbols_at_max(program->graph, frame->incoming);
-    NORN_TRY_DONE(norn_layout_reserve(program, frame->incoming, &frame->layout, &grew));
-    NORN_TRY_DONE(norn_memory_plan(program, room->alloc, &frame->layout));
-    NORN_TRY_DONE(norn_frame_take_arenas(frame, &frame->layout));
+    norn_frame_presize(frame);
     *out = frame;
     frame = NULL;
 done:
@@ -134,9 +127,7 @@ void norn_frame_destroy(norn_frame *frame) {
     for (uint32_t i = 0; frame->steps && i < frame->program->step_count; i++)
         for (uint32_t b = 0; frame->steps[i].bodies && b < frame->program->steps[i].body_count; b++)
             norn_frame_destroy(frame->steps[i].bodies[b]);
-    norn_free(room->alloc, frame->host_arena);
-    if (frame->device_arena)
-        room->device->ops->memory_destroy(room->device, NORN_MEMORY_DEVICE, frame->device_arena);
+    norn_frame_give_arenas(frame);
     norn_layout_destroy(&frame->layout, room->alloc);
     norn_layout_destroy(&frame->next_layout, room->alloc);
     norn_arena_deinit(&frame->arena);
@@ -153,50 +144,4 @@ void norn_frame_reset(norn_frame *frame) {
 
 const norn_view *norn_frame_output(const norn_frame *frame, uint32_t index) {
     return &frame->slots[frame->program->outputs[index]];
-}
-
-// ---- memory
-
-/// Name what takes most of an arena that there is no memory for.
-static void note_largest(const norn_frame *frame, const norn_layout *layout) {
-    const norn_program *program = frame->program;
-    uint32_t largest = 0;
-    for (uint32_t i = 1; i < program->slot_count; i++)
-        if (layout->bytes[i] > layout->bytes[largest]) largest = i;
-    if (program->slot_count == 0 || !program->slots[largest].value) return;
-    const norn_value *value = program->slots[largest].value;
-    norn_note("value '%s'%s%s%s needs %zu bytes", value->name, value->producer ? " of node '" : "",
-              value->producer ? value->producer->name : "", value->producer ? "'" : "",
-              layout->bytes[largest]);
-}
-
-norn_status norn_frame_take_arenas(norn_frame *frame, const norn_layout *layout) {
-    norn_run_room *room = frame->room;
-    norn_alloc alloc = room->alloc;
-    void *host = NULL, *device = NULL;
-    norn_status status = NORN_OK;
-    bool host_grows = layout->host_bytes > frame->host_capacity || !frame->host_arena;
-    bool device_grows = frame->program->device && layout->device_bytes > frame->device_capacity;
-    if (host_grows) status = norn_alloc_bytes(alloc, layout->host_bytes, &host);
-    if (status == NORN_OK && device_grows)
-        status = room->device->ops->memory_create(room->device, NORN_MEMORY_DEVICE,
-                                                  layout->device_bytes, &device);
-    if (status != NORN_OK) {
-        if (host) norn_free(alloc, host);
-        note_largest(frame, layout);
-        return status;
-    }
-    if (host_grows) {
-        norn_free(alloc, frame->host_arena);
-        frame->host_arena = host;
-        frame->host_capacity = layout->host_bytes;
-    }
-    if (device_grows) {
-        if (frame->device_arena)
-            room->device->ops->memory_destroy(room->device, NORN_MEMORY_DEVICE,
-                                              frame->device_arena);
-        frame->device_arena = device;
-        frame->device_capacity = layout->device_bytes;
-    }
-    return NORN_OK;
 }

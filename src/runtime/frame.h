@@ -2,34 +2,16 @@
 /// instance has one for the model and, under it, one for every body of an If, Loop or Scan.
 ///
 /// Binding inputs gives the symbols their values; while these stay the same, a run patches only the
-/// inputs' addresses. When a value outgrows its place the frame plans its memory again, and keeps
-/// that.
+/// inputs' addresses. Memory follows the requests: when a value outgrows its place the frame plans
+/// its memory again, and keeps that until trimming finds it long unneeded.
 #ifndef NORN_RUNTIME_FRAME_H
 #define NORN_RUNTIME_FRAME_H
 
 #include "plan/memory_plan.h"
 #include "plan/step_shape.h"
-#include "runtime/run_memory.h"
+#include "runtime/run_room.h"
 
 typedef struct norn_frame norn_frame;
-
-/// What the frames of one instance share.
-typedef struct norn_run_room {
-    norn_alloc alloc;
-    norn_pool *threads;
-    norn_device *host, *device; ///< device NULL: a plan for the CPU
-    norn_stream *stream;        ///< of the device
-    norn_blocks blocks;
-    norn_scratch host_scratch, device_scratch;
-    const norn_table_binding *host_tables,
-        *device_tables;     ///< by the plan's table index; of this run
-    norn_table_view *views; ///< device memory: those of `device_tables`, for kernels to read
-    uint64_t views_of;      ///< the set whose views lie there; 0: none
-    uint64_t tables_layout; ///< captured graphs are of one layout
-    uint32_t table_count;
-    bool device_busy;         ///< work was given to the stream that the host has not waited for
-    struct norn_trace *trace; ///< of the top frame; NULL: not recorded
-} norn_run_room;
 
 /// One step with its operands. The executor's side of norn_call.
 typedef struct norn_frame_step {
@@ -54,6 +36,7 @@ struct norn_frame {
     const norn_program *program;
     norn_run_room *room;
     norn_layout layout, next_layout; ///< in use; being planned
+    size_t *needed, *recent;         ///< by slot: of the run being bound; most since the last trim
     char *host_arena, *device_arena;
     size_t host_capacity, device_capacity;
     int64_t *symbols;  ///< values of the last bound run
@@ -74,7 +57,8 @@ struct norn_frame {
     int32_t *binder;  ///< by symbol: the input that set its value in this run, or -1
 };
 
-/// `room` is borrowed and must be in place; memory is planned at the profile's maximum and taken.
+/// `room` is borrowed and must be in place. Takes no memory for values yet, but on a device: there
+/// captured graphs hold addresses, so what the profile's maximum needs is taken if it is little.
 norn_status norn_frame_create(const norn_program *program, norn_run_room *room,
                               norn_frame **out) NORN_NODISCARD;
 void norn_frame_destroy(norn_frame *frame); ///< takes NULL
@@ -96,5 +80,8 @@ norn_status norn_frame_run(norn_frame *frame) NORN_NODISCARD;
 const norn_view *norn_frame_output(const norn_frame *frame, uint32_t index);
 /// Give pooled blocks back to the room.
 void norn_frame_reset(norn_frame *frame);
+/// Between runs, when outputs are not needed any more: give memory back when it is far more than
+/// what runs needed since last time. The bodies' too.
+void norn_frame_trim(norn_frame *frame);
 
 #endif

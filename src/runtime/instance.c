@@ -8,90 +8,9 @@
 
 // ---- making
 
-static norn_status take_host(void *context, size_t bytes, void **out) {
-    norn_run_room *room = context;
-    return norn_alloc_bytes(room->alloc, bytes, out);
-}
-static void give_host(void *context, void *memory) {
-    norn_run_room *room = context;
-    norn_free(room->alloc, memory);
-}
-static norn_status take_device(void *context, size_t bytes, void **out) {
-    norn_run_room *room = context;
-    return room->device->ops->memory_create(room->device, NORN_MEMORY_DEVICE, bytes, out);
-}
-static void give_device(void *context, void *memory) {
-    norn_run_room *room = context;
-    room->device->ops->memory_destroy(room->device, NORN_MEMORY_DEVICE, memory);
-}
-
-/// Staging is pinned where the plan's device copies from it.
-static norn_status take_staging(norn_instance *instance, size_t bytes, void **out) {
-    norn_device *device = instance->plan->device;
-    if (device)
-        return device->ops->memory_create(device, NORN_MEMORY_STAGING, bytes ? bytes : 1, out);
-    return norn_alloc_bytes(instance->alloc, bytes, out);
-}
-
-static void give_staging(norn_instance *instance, void *memory) {
-    norn_device *device = instance->plan->device;
-    if (!memory) return;
-    if (device)
-        device->ops->memory_destroy(device, NORN_MEMORY_STAGING, memory);
-    else
-        norn_free(instance->alloc, memory);
-}
-
-/// Room for every input at the profile's maximum, in one block; nothing for one without a maximum.
-static norn_status make_staging(norn_instance *instance) {
-    const norn_plan *plan = instance->plan;
-    size_t total = 0;
-    for (uint32_t i = 0; i < plan->graph->input_count; i++) {
-        const norn_port *port = &plan->inputs[i];
-        norn_view view =
-            norn_view_of(port->dtype, port->rank < 0 ? 0 : port->rank, port->max_dims, NULL);
-        norn_staging *staging = &instance->staging[i];
-        for (int32_t d = 0; d < view.rank; d++)
-            if (view.dims[d] < 0) view.dims[d] = 0;
-        NORN_TRY(norn_view_bytes(&view, &staging->bytes));
-        staging->bytes = norn_align_up(staging->bytes, NORN_DEVICE_ALIGN);
-        if (!norn_size_add(total, staging->bytes, &total))
-            return norn_fail(NORN_RESOURCE_EXHAUSTED, "the inputs do not fit in memory");
-    }
-    NORN_TRY(take_staging(instance, total, &instance->staging_block));
-    char *at = instance->staging_block;
-    for (uint32_t i = 0; i < plan->graph->input_count; i++) {
-        instance->staging[i].memory = at;
-        at += instance->staging[i].bytes;
-    }
-    return NORN_OK;
-}
-
-static norn_status make_room(norn_instance *instance, int32_t threads) {
-    norn_plan *plan = instance->plan;
-    norn_run_room *room = &instance->room;
-    room->alloc = instance->alloc;
-    room->host = plan->host;
-    room->device = plan->device;
-    norn_blocks_init(&room->blocks, instance->alloc);
-    norn_scratch_init(&room->host_scratch, (norn_scratch_source){take_host, give_host, room},
-                      NORN_HOST_ALIGN);
-    norn_scratch_init(&room->device_scratch, (norn_scratch_source){take_device, give_device, room},
-                      NORN_DEVICE_ALIGN);
-    NORN_TRY(norn_pool_create(threads, instance->alloc, &room->threads));
-    room->table_count = plan->table_count;
-    if (!plan->device) return NORN_OK;
-    if (plan->device->ops->stream_create)
-        NORN_TRY(plan->device->ops->stream_create(plan->device, &room->stream));
-    if (plan->table_count)
-        NORN_TRY(plan->device->ops->memory_create(plan->device, NORN_MEMORY_DEVICE,
-                                                  plan->table_count * sizeof *room->views,
-                                                  (void **)&room->views));
-    return NORN_OK;
-}
-
-norn_status norn_instance_create(norn_session *session, norn_plan *plan, int32_t threads,
-                                 norn_alloc alloc, norn_instance **out) {
+norn_status norn_instance_create(norn_session *session, norn_plan *plan,
+                                 const norn_session_options *options, norn_alloc alloc,
+                                 norn_instance **out) {
     norn_instance *instance = NULL;
     norn_status status;
     *out = NULL;
@@ -104,8 +23,11 @@ norn_status norn_instance_create(norn_session *session, norn_plan *plan, int32_t
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->input_count, &instance->is_given));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->input_count, &instance->staging));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->output_count, &instance->outputs));
-    NORN_TRY_DONE(make_room(instance, threads));
-    NORN_TRY_DONE(make_staging(instance));
+    instance->room.alloc = alloc;
+    instance->room.host = plan->host;
+    instance->room.device = plan->device;
+    instance->room.table_count = plan->table_count;
+    NORN_TRY_DONE(norn_run_room_init(&instance->room, options));
     NORN_TRY_DONE(norn_frame_create(plan->program, &instance->room, &instance->frame));
     if (plan->device) NORN_TRY_DONE(norn_device_run_create(instance->frame, &instance->device_run));
     *out = instance;
@@ -123,15 +45,9 @@ void norn_instance_destroy(norn_instance *instance) {
     norn_device_run_destroy(instance->device_run);
     norn_frame_destroy(instance->frame);
     for (uint32_t i = 0; instance->staging && i < instance->plan->graph->input_count; i++)
-        if (instance->staging[i].own) give_staging(instance, instance->staging[i].memory);
-    give_staging(instance, instance->staging_block);
-    norn_blocks_deinit(&room->blocks);
-    norn_scratch_deinit(&room->host_scratch);
-    norn_scratch_deinit(&room->device_scratch);
-    if (room->views)
-        room->device->ops->memory_destroy(room->device, NORN_MEMORY_DEVICE, room->views);
-    if (room->stream) room->device->ops->stream_destroy(room->device, room->stream);
-    norn_pool_destroy(room->threads);
+        norn_room_give(room, NORN_PLACE_STAGING, instance->staging[i].memory,
+                       instance->staging[i].bytes);
+    norn_run_room_deinit(room);
     norn_free(instance->alloc, instance->given);
     norn_free(instance->alloc, instance->is_given);
     norn_free(instance->alloc, instance->staging);
@@ -143,6 +59,53 @@ void norn_instance_destroy(norn_instance *instance) {
 
 void norn_instance_clear(norn_instance *instance) {
     for (uint32_t i = 0; i < instance->plan->graph->input_count; i++) instance->is_given[i] = false;
+}
+
+static norn_status grow_staging(norn_instance *instance, size_t index, size_t bytes) {
+    enum { ROUND = 1 << 16 }; // pinned memory is slow to get, and comes in pages
+    norn_run_room *room = &instance->room;
+    norn_staging *staging = &instance->staging[index];
+    void *memory;
+    if (bytes > staging->recent_bytes) staging->recent_bytes = bytes;
+    if (staging->memory && bytes <= staging->bytes) return NORN_OK;
+    NORN_TRY(norn_device_enter(room->device));
+    size_t wanted = norn_align_up(norn_grown(staging->bytes, bytes), ROUND);
+    norn_status status = norn_room_take(room, NORN_PLACE_STAGING, wanted, staging->bytes, &memory);
+    if (status != NORN_OK) {
+        wanted = norn_align_up(bytes, NORN_DEVICE_ALIGN);
+        status = norn_room_take(room, NORN_PLACE_STAGING, wanted, staging->bytes, &memory);
+    }
+    if (status != NORN_OK) {
+        norn_note("input '%s'", instance->plan->inputs[index].name);
+        return status;
+    }
+    norn_room_give(room, NORN_PLACE_STAGING, staging->memory, staging->bytes);
+    staging->memory = memory;
+    staging->bytes = wanted;
+    return NORN_OK;
+}
+
+static void trim_staging(norn_instance *instance) {
+    for (uint32_t i = 0; i < instance->plan->graph->input_count; i++) {
+        norn_staging *staging = &instance->staging[i];
+        if (norn_keeps_too_much(staging->bytes, staging->recent_bytes)) {
+            norn_room_give(&instance->room, NORN_PLACE_STAGING, staging->memory, staging->bytes);
+            staging->memory = NULL;
+            staging->bytes = 0;
+        }
+        staging->recent_bytes = 0;
+    }
+}
+
+void norn_instance_settle(norn_instance *instance) {
+    if (instance->runs < NORN_TRIM_EVERY) return;
+    instance->runs = 0;
+    if (norn_device_enter(instance->room.device) != NORN_OK) return;
+    norn_frame_reset(instance->frame); // outputs are not read any more
+    norn_frame_trim(instance->frame);
+    norn_blocks_trim(&instance->room.blocks);
+    norn_scratch_trim(&instance->room.host_scratch);
+    trim_staging(instance);
 }
 
 norn_status norn_instance_input(norn_instance *instance, size_t index, int32_t rank,
@@ -160,15 +123,8 @@ norn_status norn_instance_input(norn_instance *instance, size_t index, int32_t r
         norn_note("input '%s'", port->name);
         return status;
     }
-    norn_staging *staging = &instance->staging[index];
-    if (bytes > staging->bytes) {
-        void *memory;
-        NORN_TRY(norn_device_enter(instance->plan->device));
-        NORN_TRY(take_staging(instance, bytes, &memory));
-        if (staging->own) give_staging(instance, staging->memory);
-        *staging = (norn_staging){memory, bytes, true};
-    }
-    view.data = staging->memory;
+    NORN_TRY(grow_staging(instance, index, bytes));
+    view.data = instance->staging[index].memory;
     instance->given[index] = view;
     instance->is_given[index] = true;
     *data = view.data;
@@ -211,7 +167,8 @@ norn_status norn_instance_execute(norn_instance *instance, const norn_view *inpu
     if (instance->trace_on && !instance->trace)
         NORN_TRY(norn_trace_create(instance->frame, &instance->trace));
     room->trace = instance->trace_on ? instance->trace : NULL;
-    NORN_TRY(norn_scratch_settle(&room->host_scratch));
+    norn_scratch_settle(&room->host_scratch);
+    instance->runs++;
     if (!instance->device_run) return run_on_host(instance, inputs);
     return norn_device_run_execute(instance->device_run, inputs, instance->outputs,
                                    &instance->phases);

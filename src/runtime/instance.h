@@ -9,13 +9,15 @@
 #include "runtime/table_set.h"
 #include "runtime/trace.h"
 
-/// Where callers put one input: a part of the instance's block, or memory of its own once it
-/// outgrew that.
+/// Where callers put one input. Grows with what they give, like the frame's memory.
 typedef struct norn_staging {
     void *memory;
-    size_t bytes;
-    bool own;
+    size_t bytes, recent_bytes; ///< recent: most since the last trim
 } norn_staging;
+
+/// Runs between looks at whether memory was too much. Few: what one large request took is back soon
+/// after it; and enough that a size which comes now and then does not grow memory each time.
+enum { NORN_TRIM_EVERY = 64 };
 
 struct norn_instance {
     norn_session *session;
@@ -27,19 +29,23 @@ struct norn_instance {
     bool *is_given;
     norn_view *outputs; ///< of the last run
     norn_staging *staging;
-    void *staging_block;
     norn_device_run *device_run; ///< NULL: a plan for the CPU
     norn_trace *trace;
     bool trace_on;
+    uint32_t runs; ///< since the last trim
     norn_run_phases phases;
     norn_instance *next; ///< among the session's free ones
 };
 
-norn_status norn_instance_create(norn_session *session, norn_plan *plan, int32_t threads,
-                                 norn_alloc alloc, norn_instance **out) NORN_NODISCARD;
+/// `options`: threads, instances and max_memory_bytes count.
+norn_status norn_instance_create(norn_session *session, norn_plan *plan,
+                                 const norn_session_options *options, norn_alloc alloc,
+                                 norn_instance **out) NORN_NODISCARD;
 void norn_instance_destroy(norn_instance *instance); ///< takes NULL
 /// Forget the inputs of the last holder.
 void norn_instance_clear(norn_instance *instance);
+/// The holder is done: now and then, give back memory that was long not needed.
+void norn_instance_settle(norn_instance *instance);
 /// Run on `inputs`, wherever they are in host memory, with `tables`; outputs are in
 /// instance->outputs.
 norn_status norn_instance_execute(norn_instance *instance, const norn_view *inputs,

@@ -219,31 +219,13 @@ static void lay_step(norn_frame *frame, norn_frame_step *own) {
     }
 }
 
-/// Room for every value at frame->incoming. A failure leaves layout and arenas as they were, so
-/// that smaller runs go on.
-static norn_status make_room(norn_frame *frame) {
-    const norn_program *program = frame->program;
-    norn_layout *next = &frame->next_layout;
-    bool grew;
-    memcpy(next->bytes, frame->layout.bytes, program->slot_count * sizeof *next->bytes);
-    NORN_TRY(norn_layout_reserve(program, frame->incoming, next, &grew));
-    if (!grew) return NORN_OK;
-    NORN_TRY(norn_memory_plan(program, frame->room->alloc, next));
-    NORN_TRY(norn_frame_take_arenas(frame, next));
-    norn_layout old = frame->layout;
-    frame->layout = *next;
-    frame->next_layout = old;
-    frame->generation++;
-    return NORN_OK;
-}
-
 norn_status norn_frame_resolve(norn_frame *frame) {
     const norn_program *program = frame->program;
     size_t symbol_bytes = (size_t)program->graph->symbols.count * sizeof *frame->symbols;
     if (frame->resolved && memcmp(frame->symbols, frame->incoming, symbol_bytes) == 0)
         return NORN_OK;
     frame->resolved = false;
-    NORN_TRY(make_room(frame));
+    NORN_TRY(norn_frame_make_room(frame));
     memcpy(frame->symbols, frame->incoming, symbol_bytes);
     for (uint32_t i = 0; i < program->slot_count; i++) NORN_TRY(lay_slot(frame, i));
     lay_device_ends(frame);

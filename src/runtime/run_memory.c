@@ -1,6 +1,5 @@
 #include "runtime/run_memory.h"
 #include "base/checked.h"
-#include "base/memory.h"
 
 // ---- blocks
 
@@ -9,6 +8,7 @@ struct norn_block {
     norn_block *next_all;
     size_t bytes;
     uint32_t size_class;
+    bool taken;
 };
 
 enum { HEADER_BYTES = 64, SMALLEST_BITS = 8 };
@@ -24,44 +24,78 @@ static uint32_t class_of(size_t bytes, size_t *rounded) {
     return (bits - SMALLEST_BITS) * 2 - (smaller ? 1 : 0);
 }
 
-void norn_blocks_init(norn_blocks *blocks, norn_alloc alloc) {
-    *blocks = (norn_blocks){.alloc = alloc};
+void norn_blocks_init(norn_blocks *blocks, norn_memory_source source) {
+    *blocks = (norn_blocks){.source = source};
+}
+
+/// Give back every block, or those that are free.
+static void release_blocks(norn_blocks *blocks, bool taken_too) {
+    norn_block **link = &blocks->all;
+    while (*link) {
+        norn_block *block = *link;
+        if (block->taken && !taken_too) {
+            link = &block->next_all;
+            continue;
+        }
+        *link = block->next_all;
+        blocks->held_bytes -= block->bytes;
+        blocks->source.give(blocks->source.context, block, block->bytes + HEADER_BYTES);
+    }
+    for (int i = 0; i < NORN_BLOCK_CLASSES; i++) blocks->free[i] = NULL;
 }
 
 void norn_blocks_deinit(norn_blocks *blocks) {
-    while (blocks->all) {
-        norn_block *block = blocks->all;
-        blocks->all = block->next_all;
-        norn_free(blocks->alloc, block);
+    release_blocks(blocks, true);
+    norn_blocks_init(blocks, blocks->source);
+}
+
+static norn_status add_block(norn_blocks *blocks, size_t bytes, uint32_t size_class,
+                             norn_block **out) {
+    void *memory;
+    norn_memory_source source = blocks->source;
+    norn_status status = source.take(source.context, bytes + HEADER_BYTES, &memory);
+    if (status != NORN_OK && blocks->held_bytes > blocks->taken_bytes) {
+        release_blocks(blocks, false); // of other sizes: they may make room
+        status = source.take(source.context, bytes + HEADER_BYTES, &memory);
     }
-    norn_blocks_init(blocks, blocks->alloc);
+    NORN_TRY(status);
+    *out = memory;
+    **out = (norn_block){.next_all = blocks->all, .bytes = bytes, .size_class = size_class};
+    blocks->all = *out;
+    blocks->held_bytes += bytes;
+    return NORN_OK;
 }
 
 norn_status norn_blocks_take(norn_blocks *blocks, size_t bytes, norn_block **out) {
     size_t rounded;
-    void *memory;
     *out = NULL;
     if (bytes > (size_t)1 << 46)
         return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu bytes", bytes);
     uint32_t size_class = class_of(bytes, &rounded);
     norn_block *block = blocks->free[size_class];
-    if (block) {
+    if (block)
         blocks->free[size_class] = block->next;
-    } else {
-        NORN_TRY(norn_alloc_bytes(blocks->alloc, rounded + HEADER_BYTES, &memory));
-        block = memory;
-        *block = (norn_block){.next_all = blocks->all, .bytes = rounded, .size_class = size_class};
-        blocks->all = block;
-    }
+    else
+        NORN_TRY(add_block(blocks, rounded, size_class, &block));
     block->next = NULL;
+    block->taken = true;
+    blocks->taken_bytes += block->bytes;
+    if (blocks->taken_bytes > blocks->peak_bytes) blocks->peak_bytes = blocks->taken_bytes;
     *out = block;
     return NORN_OK;
 }
 
 void norn_blocks_give(norn_blocks *blocks, norn_block *block) {
     if (!block) return;
+    block->taken = false;
+    blocks->taken_bytes -= block->bytes;
     block->next = blocks->free[block->size_class];
     blocks->free[block->size_class] = block;
+}
+
+void norn_blocks_trim(norn_blocks *blocks) {
+    if (norn_keeps_too_much(blocks->held_bytes, blocks->peak_bytes)) release_blocks(blocks, false);
+    blocks->peak_bytes = blocks->taken_bytes;
 }
 
 void *norn_block_data(norn_block *block) {
@@ -74,27 +108,42 @@ size_t norn_block_bytes(const norn_block *block) {
 
 // ---- scratch
 
-void norn_scratch_init(norn_scratch *scratch, norn_scratch_source source, size_t align) {
+void norn_scratch_init(norn_scratch *scratch, norn_memory_source source, size_t align) {
     *scratch = (norn_scratch){.source = source, .align = align};
 }
 
 void norn_scratch_deinit(norn_scratch *scratch) {
     for (uint32_t i = 0; i < scratch->count; i++)
-        scratch->source.give(scratch->source.context, scratch->chunk[i].memory);
+        scratch->source.give(scratch->source.context, scratch->chunk[i].memory,
+                             scratch->chunk[i].bytes);
     scratch->count = scratch->current = 0;
 }
 
+static size_t held_bytes(const norn_scratch *scratch) {
+    size_t total = 0;
+    for (uint32_t i = 0; i < scratch->count; i++) total += scratch->chunk[i].bytes;
+    return total;
+}
+
+/// At least `bytes`, and half of what there is: slowly rising sizes need few chunks.
 static norn_status add_chunk(norn_scratch *scratch, size_t bytes) {
-    size_t before = scratch->count ? scratch->chunk[scratch->count - 1].bytes : 1 << 15;
-    norn_scratch_chunk chunk = {0};
+    enum { SMALLEST = 1 << 16 };
+    size_t more = held_bytes(scratch) / 2;
+    norn_scratch_chunk chunk = {.bytes = more > SMALLEST ? more : SMALLEST};
     if (scratch->count == NORN_SCRATCH_CHUNKS)
         return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: scratch is in %d pieces",
                          NORN_SCRATCH_CHUNKS);
-    chunk.bytes = bytes > before * 2 ? bytes : before * 2;
+    if (bytes > chunk.bytes) chunk.bytes = bytes;
     NORN_TRY(scratch->source.take(scratch->source.context, chunk.bytes, &chunk.memory));
     scratch->current = scratch->count;
     scratch->chunk[scratch->count++] = chunk;
     return NORN_OK;
+}
+
+static void note_peak(norn_scratch *scratch) {
+    size_t used = 0;
+    for (uint32_t i = 0; i <= scratch->current; i++) used += scratch->chunk[i].used;
+    if (used > scratch->peak_bytes) scratch->peak_bytes = used;
 }
 
 norn_status norn_scratch_take(norn_scratch *scratch, size_t bytes, void **out) {
@@ -114,6 +163,7 @@ norn_status norn_scratch_take(norn_scratch *scratch, size_t bytes, void **out) {
     norn_scratch_chunk *chunk = &scratch->chunk[scratch->current];
     *out = (char *)chunk->memory + chunk->used;
     chunk->used += bytes;
+    note_peak(scratch);
     return NORN_OK;
 }
 
@@ -128,10 +178,18 @@ void norn_scratch_restore(norn_scratch *scratch, norn_scratch_mark mark) {
     scratch->chunk[mark.chunk].used = mark.used;
 }
 
-norn_status norn_scratch_settle(norn_scratch *scratch) {
-    if (scratch->count < 2) return NORN_OK;
-    size_t total = 0;
-    for (uint32_t i = 0; i < scratch->count; i++) total += scratch->chunk[i].bytes;
+static void one_chunk(norn_scratch *scratch, size_t bytes) {
     norn_scratch_deinit(scratch);
-    return add_chunk(scratch, total);
+    if (bytes > 0 && add_chunk(scratch, bytes) != NORN_OK) scratch->count = scratch->current = 0;
+}
+
+void norn_scratch_settle(norn_scratch *scratch) {
+    if (scratch->count >= 2) one_chunk(scratch, scratch->peak_bytes);
+}
+
+void norn_scratch_trim(norn_scratch *scratch) {
+    norn_scratch_settle(scratch);
+    if (norn_keeps_too_much(held_bytes(scratch), scratch->peak_bytes))
+        one_chunk(scratch, scratch->peak_bytes);
+    scratch->peak_bytes = 0;
 }

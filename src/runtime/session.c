@@ -31,9 +31,9 @@ static norn_status init_lock(norn_session *session) {
 }
 
 /// Threads of one instance: said, or the cores shared out.
-static int32_t threads_of(const norn_session_options *options, int32_t instances) {
+static int32_t threads_of(const norn_session_options *options) {
     if (options->threads > 0) return options->threads;
-    int32_t share = norn_core_count() / instances;
+    int32_t share = norn_core_count() / options->instances;
     return share > 0 ? share : 1;
 }
 
@@ -43,21 +43,22 @@ norn_status norn_session_create(norn_plan *plan, const norn_session_options *giv
     norn_session *session = NULL;
     norn_status status;
     *out = NULL;
-    if (options.instances < 0 || options.instances > 4096 || options.threads < 0)
+    if (options.instances < 0 || options.instances > 4096 || options.threads < 0 ||
+        options.max_memory_bytes < 0)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "a session of %d instances with %d threads each cannot be",
-                         options.instances, options.threads);
-    int32_t instances = options.instances ? options.instances : 1;
+                         "a session of %d instances with %d threads and %lld bytes each cannot be",
+                         options.instances, options.threads, (long long)options.max_memory_bytes);
+    if (options.instances == 0) options.instances = 1;
+    options.threads = threads_of(&options);
     NORN_TRY(norn_plan_ready(plan));
     NORN_TRY(NORN_NEW(alloc, &session));
     session->alloc = alloc;
     session->plan = norn_plan_retain(plan);
     NORN_TRY_DONE(init_lock(session));
     NORN_TRY_DONE(norn_table_set_create(plan, options.snapshot, NULL, alloc, &session->tables));
-    NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, (size_t)instances, &session->instances));
-    for (int32_t i = 0; i < instances; i++) {
-        NORN_TRY_DONE(norn_instance_create(session, plan, threads_of(&options, instances), alloc,
-                                           &session->instances[i]));
+    NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, (size_t)options.instances, &session->instances));
+    for (int32_t i = 0; i < options.instances; i++) {
+        NORN_TRY_DONE(norn_instance_create(session, plan, &options, alloc, &session->instances[i]));
         session->instances[i]->next = session->free;
         session->free = session->instances[i];
         session->free_count = ++session->count;
@@ -129,6 +130,7 @@ norn_status norn_instance_acquire(norn_session *session, int64_t deadline_ns, no
 
 void norn_instance_release(norn_instance *instance) {
     norn_session *session = instance->session;
+    norn_instance_settle(instance);
     pthread_mutex_lock(&session->lock);
     instance->next = session->free;
     session->free = instance;

@@ -443,11 +443,12 @@ static void creating_and_running_clean_up_wherever_memory_ends(void **state) {
         status = norn_session_create(plan, &(norn_session_options){.threads = 1, .instances = 2},
                                      norn_alloc_failing(&faulty), &session);
         if (status == NORN_OK) {
+            faulty.fail_at = SIZE_MAX;
             HAND_OK(run_mlp(session, 10, 0));
             size_t before = faulty.count;
             faulty.fail_at = before; // from now on there is none
             assert_int_equal(run_mlp(session, 100000, 0), NORN_RESOURCE_EXHAUSTED);
-            HAND_OK(run_mlp(session, 16, 0)); // what fits goes on
+            HAND_OK(run_mlp(session, 10, 0)); // what fits goes on
             faulty.fail_at = SIZE_MAX;
             HAND_OK(run_mlp(session, 100000, 0));
             norn_session_destroy(session);

@@ -217,6 +217,8 @@ static norn_status create_in(norn_served *served, const char *dir,
         .instances = instances,
         .threads = config->threads ? config->threads : defaults->threads,
         .snapshot = served->snapshot,
+        .max_memory_bytes =
+            config->max_memory_bytes ? config->max_memory_bytes : defaults->max_memory_bytes,
     };
     NORN_TRY(norn_session_create(served->plan, &session, served->alloc, &served->session));
     const int64_t plan_max = norn_plan_max_batch(served->plan);

@@ -44,6 +44,7 @@ typedef struct norn_served_defaults {
     const char *device; ///< NULL: cpu
     int32_t instances, threads;
     int64_t max_batch, batch_delay_us, queue_limit;
+    int64_t max_memory_bytes; ///< of an instance
 } norn_served_defaults;
 
 /// Ports of the plan by name; -1 if there is none.
