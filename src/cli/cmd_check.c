@@ -129,7 +129,6 @@ static int check(const char *dir) {
     char path[4096];
     int exit_status = CLI_DONE;
     norn_arena_init(&arena, norn_alloc_heap(), 4096);
-    snprintf(path, sizeof path, "%s/norn.json", dir);
     norn_span text = {NULL, 0};
     if (!norn_path_is_dir(dir)) {
         exit_status = cli_error(
@@ -137,6 +136,9 @@ static int check(const char *dir) {
             "'%s' is not a folder; give a version folder such as repository/movielens/1", dir);
         goto done;
     }
+    const char *instead = norn_package_ignored(dir, path);
+    if (instead) cli_error(&cli_check, CLI_DONE, "warning: %s %s", path, instead);
+    snprintf(path, sizeof path, "%s/norn.json", dir);
     if (norn_path_is_file(path)) {
         if (norn_file_read(path, norn_alloc_heap(), &file) != NORN_OK) {
             exit_status = cli_failed(&cli_check);

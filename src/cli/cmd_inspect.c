@@ -91,7 +91,7 @@ done:
 static int run(int argc, char **argv) {
     inspect_options inspected = {.batch = 1};
     const cli_option options[] = {
-        {"--batch", 'b', CLI_INT, &inspected.batch, "N",
+        {"--batch", 'b', CLI_COUNT, &inspected.batch, "N",
          "the batch that FLOPs and bytes are for (default 1)"},
         {"--nodes", 0, CLI_FLAG, &inspected.nodes, NULL,
          "list every node in order, not only those with the most work"},

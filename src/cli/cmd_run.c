@@ -226,10 +226,10 @@ static int run(int argc, char **argv) {
         {"--rtol", 0, CLI_REAL, &o.rtol, "R", "relative tolerance (default 1e-5)"},
         {"--atol", 0, CLI_REAL, &o.atol, "A", "absolute tolerance (default 1e-6)"},
         {"--shapes", 0, CLI_TEXT, &o.shapes, "S", "shapes of random inputs: NAME:2x13,OTHER:2x26"},
-        {"--batch", 'b', CLI_INT, &o.batch, "N", "batch of random inputs (default 1)"},
+        {"--batch", 'b', CLI_COUNT, &o.batch, "N", "batch of random inputs (default 1)"},
         {"--seed", 0, CLI_INT, &o.seed, "N", "of random inputs (default 1)"},
-        {"--threads", 0, CLI_INT, &o.threads, "N", "compute threads (default: all cores)"},
-        {"--max-memory", 0, CLI_INT, &o.memory_mb, "MB",
+        {"--threads", 0, CLI_THREADS, &o.threads, "N", "compute threads (default: all cores)"},
+        {"--max-memory", 0, CLI_MEGABYTES, &o.memory_mb, "MB",
          "for values and inputs (default: half of what is left)"},
         CLI_COMPILE_OPTIONS(&o.compile),
     };

@@ -25,53 +25,83 @@ const cli_command cli_serve = {
 };
 
 #if NORN_HAVE_SERVE
-enum { CLI_TIME_MAX_MS = 24 * 3600 * 1000 };
+/// One of the three listeners. `number` is -1 where the command line is silent.
+typedef struct served_port {
+    const char *name;
+    int64_t number, otherwise;
+    bool off; ///< --no-NAME
+} served_port;
+
+/// Fill in defaults, -1 for what is off. What could never work is the command line's fault.
+static int choose_ports(served_port ports[3]) {
+    for (int i = 0; i < 3; i++) {
+        if (ports[i].off && ports[i].number >= 0)
+            return cli_error(&cli_serve, CLI_WRONG, "--%s-port has no effect with --no-%s",
+                             ports[i].name, ports[i].name);
+        if (!ports[i].off && ports[i].number < 0) ports[i].number = ports[i].otherwise;
+        for (int k = 0; k < i; k++)
+            if (ports[i].number > 0 && ports[k].number == ports[i].number)
+                return cli_error(&cli_serve, CLI_WRONG,
+                                 "port %lld cannot serve %s and %s: give --%s-port another",
+                                 (long long)ports[i].number, ports[k].name, ports[i].name,
+                                 ports[i].name);
+    }
+    if (ports[0].off && ports[1].off)
+        return cli_error(&cli_serve, CLI_WRONG, "--no-http and --no-grpc leave nothing to serve");
+    return CLI_DONE;
+}
 
 static int run(int argc, char **argv) {
     const char *repository = NULL, *host = NULL, *device = NULL, *control = "none";
-    int64_t http = 8000, grpc = 8001, metrics = 8002, io = 0, instances = 0, threads = 0, batch = 0,
+    int64_t http = -1, grpc = -1, metrics = -1, io = 0, instances = 0, threads = 0, batch = 0,
             delay = 0, queue = 0, memory_mb = 0;
-    int64_t request_bytes = 0, drain_ms = 0, budget_bytes = 0, connections = 0;
+    int64_t request_bytes = 0, lame_duck_ms = -1, drain_ms = -1, budget_bytes = 0, connections = 0;
     int64_t header_ms = 0, body_ms = 0, idle_ms = 0;
     bool no_http = false, no_grpc = false, no_metrics = false;
     const cli_option options[] = {
         {"--repository", 0, CLI_TEXT, &repository, "DIR", "folder of models (required)"},
-        {"--host", 0, CLI_TEXT, &host, "ADDRESS", "IPv4 address to listen on (default 0.0.0.0)"},
-        {"--http-port", 0, CLI_INT, &http, "PORT", "default 8000; 0 takes any free port"},
-        {"--grpc-port", 0, CLI_INT, &grpc, "PORT", "default 8001"},
-        {"--metrics-port", 0, CLI_INT, &metrics, "PORT", "default 8002"},
+        {"--host", 0, CLI_TEXT, &host, "ADDRESS",
+         "where to listen: an address of IPv4 or IPv6, or a name of this\nmachine (default "
+         "0.0.0.0)"},
+        {"--http-port", 0, CLI_PORT, &http, "PORT", "default 8000; 0 takes any free port"},
+        {"--grpc-port", 0, CLI_PORT, &grpc, "PORT", "default 8001"},
+        {"--metrics-port", 0, CLI_PORT, &metrics, "PORT", "default 8002"},
         {"--no-http", 0, CLI_FLAG, &no_http, NULL, "do not listen for HTTP"},
         {"--no-grpc", 0, CLI_FLAG, &no_grpc, NULL, "do not listen for gRPC"},
         {"--no-metrics", 0, CLI_FLAG, &no_metrics, NULL, "do not serve the metrics page"},
         {"--device", 0, CLI_TEXT, &device, "DEVICE",
          "cpu (default), cuda or cuda:N; norn.json wins"},
-        {"--instances", 0, CLI_INT, &instances, "N",
+        {"--instances", 0, CLI_THREADS, &instances, "N",
          "batches in flight a model (default 1); norn.json wins"},
-        {"--threads", 0, CLI_INT, &threads, "N",
+        {"--threads", 0, CLI_THREADS, &threads, "N",
          "compute threads an instance (default: all cores shared out)"},
-        {"--max-batch", 0, CLI_INT, &batch, "N",
+        {"--max-batch", 0, CLI_COUNT, &batch, "N",
          "largest batch (default 1024); larger requests are split"},
-        {"--max-memory", 0, CLI_INT, &memory_mb, "MB",
+        {"--max-memory", 0, CLI_MEGABYTES, &memory_mb, "MB",
          "buffers of an instance (default: half of what is left, shared out among\n"
          "a model's instances); norn.json wins"},
         {"--batch-delay-us", 0, CLI_INT, &delay, "US",
          "how long a request waits for company (default 0)"},
-        {"--queue-limit", 0, CLI_INT, &queue, "N", "requests that may wait a model (default 4096)"},
-        {"--io-threads", 0, CLI_INT, &io, "N", "default: one for every two cores"},
-        {"--max-request-bytes", 0, CLI_INT, &request_bytes, "BYTES", "default 268435456"},
-        {"--memory-budget", 0, CLI_INT, &budget_bytes, "BYTES",
+        {"--queue-limit", 0, CLI_COUNT, &queue, "N",
+         "requests that may wait a model (default 4096)"},
+        {"--io-threads", 0, CLI_THREADS, &io, "N", "default: one for every two cores"},
+        {"--max-request-bytes", 0, CLI_BYTES, &request_bytes, "BYTES", "default 268435456"},
+        {"--memory-budget", 0, CLI_BYTES, &budget_bytes, "BYTES",
          "for bodies, tensors and answers of all clients\n(default 1 GiB, or 4 times "
          "--max-request-bytes)"},
-        {"--max-connections", 0, CLI_INT, &connections, "N",
+        {"--max-connections", 0, CLI_COUNT, &connections, "N",
          "of both protocols (default 10000, or what ulimit -n allows)"},
-        {"--header-timeout-ms", 0, CLI_INT, &header_ms, "MS",
+        {"--header-timeout-ms", 0, CLI_LIMIT_MS, &header_ms, "MS",
          "for the head of a request (default 10000)"},
-        {"--body-timeout-ms", 0, CLI_INT, &body_ms, "MS",
+        {"--body-timeout-ms", 0, CLI_LIMIT_MS, &body_ms, "MS",
          "for a body or an answer that does not move (default 30000)"},
-        {"--idle-timeout-ms", 0, CLI_INT, &idle_ms, "MS",
+        {"--idle-timeout-ms", 0, CLI_LIMIT_MS, &idle_ms, "MS",
          "for a connection between requests (default 600000)"},
-        {"--drain-ms", 0, CLI_INT, &drain_ms, "MS",
-         "how long requests may take after SIGTERM (default 30000)"},
+        {"--lame-duck-ms", 0, CLI_WAIT_MS, &lame_duck_ms, "MS",
+         "how long to serve after SIGTERM, not ready any more, so that load\nbalancers look away "
+         "first (default 2000)"},
+        {"--drain-ms", 0, CLI_WAIT_MS, &drain_ms, "MS",
+         "how long requests in flight may take after that (default 30000)"},
         {"--model-control", 0, CLI_TEXT, &control, "none|explicit",
          "explicit: clients may load and unload models over HTTP and gRPC\n(default none)"},
     };
@@ -84,26 +114,22 @@ static int run(int argc, char **argv) {
     }
     cli_list_free(&operands);
     if (!repository) return cli_error(&cli_serve, CLI_WRONG, "say which models: --repository DIR");
-    if (http > 65535 || grpc > 65535 || metrics > 65535)
-        return cli_error(&cli_serve, CLI_WRONG, "a port is at most 65535");
-    if (io > 64 || instances > 1024 || threads > 1024)
-        return cli_error(&cli_serve, CLI_WRONG,
-                         "at most 64 --io-threads, 1024 --instances and 1024 --threads");
-    if (header_ms > CLI_TIME_MAX_MS || body_ms > CLI_TIME_MAX_MS || idle_ms > CLI_TIME_MAX_MS ||
-        drain_ms > CLI_TIME_MAX_MS)
-        return cli_error(&cli_serve, CLI_WRONG, "a time-out is at most %d ms, a day",
-                         CLI_TIME_MAX_MS);
+    if (io > 64) return cli_error(&cli_serve, CLI_WRONG, "--io-threads is at most 64");
+    if (!cli_device(&cli_serve, device)) return CLI_WRONG;
+    served_port ports[] = {{"http", http, 8000, no_http},
+                           {"grpc", grpc, 8001, no_grpc},
+                           {"metrics", metrics, 8002, no_metrics}};
+    exit_status = choose_ports(ports);
+    if (exit_status != CLI_DONE) return exit_status;
     if (strcmp(control, "none") != 0 && strcmp(control, "explicit") != 0)
         return cli_error(&cli_serve, CLI_WRONG, "--model-control is none or explicit, not '%s'",
                          control);
-    if (memory_mb > CLI_MEMORY_MAX_MB)
-        return cli_error(&cli_serve, CLI_WRONG, "--max-memory is at most %d MB", CLI_MEMORY_MAX_MB);
     const norn_serve_options serve = {
         .repository = repository,
         .host = host,
-        .http_port = no_http ? -1 : (int32_t)http,
-        .grpc_port = no_grpc ? -1 : (int32_t)grpc,
-        .metrics_port = no_metrics ? -1 : (int32_t)metrics,
+        .http_port = (int32_t)ports[0].number,
+        .grpc_port = (int32_t)ports[1].number,
+        .metrics_port = (int32_t)ports[2].number,
         .io_threads = (int32_t)io,
         .max_request_bytes = request_bytes,
         .memory_budget_bytes = budget_bytes,
@@ -111,6 +137,7 @@ static int run(int argc, char **argv) {
         .header_timeout_ms = header_ms,
         .body_timeout_ms = body_ms,
         .idle_timeout_ms = idle_ms,
+        .lame_duck_ms = lame_duck_ms,
         .drain_ms = drain_ms,
         .model_control = strcmp(control, "explicit") == 0,
         .models = {.device = device,

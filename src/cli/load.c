@@ -30,6 +30,7 @@ int cli_compile_model(const cli_command *command, const cli_compiling *options,
     norn_input_shape *min = NULL, *opt = NULL, *max = NULL;
     int exit_status = parse_precision(command, options->precision, &compile.precision);
     if (exit_status != CLI_DONE) return exit_status;
+    if (!cli_device(command, options->device)) return CLI_WRONG;
     if (cli_shapes(command, "--min-shapes", options->min_shapes, &min, &compile.min_count) &&
         cli_shapes(command, "--opt-shapes", options->opt_shapes, &opt, &compile.opt_count) &&
         cli_shapes(command, "--max-shapes", options->max_shapes, &max, &compile.max_count)) {

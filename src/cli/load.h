@@ -20,14 +20,14 @@ typedef struct cli_compiling {
          &(c)->min_shapes, "S", "profile by input: NAME:1x13,OTHER:1x26"},                      \
         {"--opt-shapes", 0, CLI_TEXT, &(c)->opt_shapes, "S", "shapes that matter most"},        \
         {"--max-shapes",   0,   CLI_TEXT,                                                       \
-         &(c)->max_shapes, "S", "largest shapes that the profile holds"},                   \
-        {"--max-batch",   0,   CLI_INT,                                                         \
+         &(c)->max_shapes, "S", "largest shapes that the profile holds"},                       \
+        {"--max-batch",   0,   CLI_COUNT,                                                       \
          &(c)->max_batch, "N", "largest batch where --max-shapes is silent (default 1024)"},    \
         {"--batch-dim",   0,         CLI_TEXT,                                                  \
          &(c)->batch_dim, "INPUT:0", "which dimension is the batch, where Norn guesses wrong"}, \
         {"--table-threshold",                                                                   \
          0,                                                                                     \
-         CLI_INT,                                                                               \
+         CLI_BYTES,                                                                             \
          &(c)->table_threshold,                                                                 \
          "BYTES",                                                                               \
          "gathered initializers from this size become tables (default 1048576)"},               \

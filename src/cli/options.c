@@ -1,5 +1,7 @@
 #include "cli/options.h"
 
+#include "device/device.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -123,38 +125,68 @@ static int unknown_option(const cli_command *command, const cli_option *options,
                      command->name);
 }
 
-static bool set_number(const cli_option *option, const char *text) {
-    char *end;
-    errno = 0;
-    if (option->kind == CLI_INT) {
-        const long long value = strtoll(text, &end, 10);
-        if (errno || end == text || *end || value < 0) return false;
-        *(int64_t *)option->target = value;
+static bool is_whole(cli_kind kind, int64_t *min, int64_t *max) {
+    static const struct {
+        cli_kind kind;
+        int64_t min, max;
+    } ranges[] = {{CLI_INT, 0, INT64_MAX},
+                  {CLI_COUNT, 1, INT32_MAX},
+                  {CLI_THREADS, 1, 1024},
+                  {CLI_BYTES, 1, INT64_MAX},
+                  {CLI_MEGABYTES, 1, 1 << 30},
+                  {CLI_PORT, 0, 65535},
+                  {CLI_WAIT_MS, 0, 24 * 3600 * 1000},
+                  {CLI_LIMIT_MS, 1, 24 * 3600 * 1000}};
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        if (ranges[i].kind != kind) continue;
+        *min = ranges[i].min;
+        *max = ranges[i].max;
         return true;
     }
+    return false;
+}
+
+static int set_whole(const cli_command *command, const cli_option *option, const char *text,
+                     int64_t min, int64_t max) {
+    char *end;
+    errno = 0;
+    const long long value = strtoll(text, &end, 10);
+    const bool digits = text[0] >= '0' && text[0] <= '9'; // no blanks, no signs
+    if (digits && !errno && !*end && value >= min && value <= max) {
+        *(int64_t *)option->target = value;
+        return CLI_DONE;
+    }
+    if (max == INT64_MAX)
+        return cli_error(command, CLI_WRONG, "%s takes a whole number, %lld or more, not '%s'",
+                         option->name, (long long)min, text);
+    return cli_error(command, CLI_WRONG, "%s takes a whole number from %lld to %lld, not '%s'",
+                     option->name, (long long)min, (long long)max, text);
+}
+
+static int set_real(const cli_command *command, const cli_option *option, const char *text) {
+    char *end;
+    errno = 0;
     const double value = strtod(text, &end);
-    if (errno || end == text || *end || !(value >= 0) || !isfinite(value)) return false;
+    if (errno || end == text || *end || !(value >= 0) || !isfinite(value))
+        return cli_error(command, CLI_WRONG, "%s takes a number, 0 or more, not '%s'", option->name,
+                         text);
     *(double *)option->target = value;
-    return true;
+    return CLI_DONE;
 }
 
 static int set_value(const cli_command *command, const cli_option *option, const char *text) {
-    switch (option->kind) {
-    case CLI_TEXT:
+    int64_t min, max;
+    if (is_whole(option->kind, &min, &max)) return set_whole(command, option, text, min, max);
+    if (option->kind == CLI_REAL) return set_real(command, option, text);
+    if (option->kind == CLI_FLAG)
+        return cli_error(command, CLI_WRONG, "%s takes no value", option->name);
+    if (!text[0]) return cli_error(command, CLI_WRONG, "%s is empty", option->name);
+    if (option->kind == CLI_TEXT) {
         *(const char **)option->target = text;
-        return CLI_DONE;
-    case CLI_LIST:
-        if (!list_add(option->target, text)) return cli_error(command, CLI_FAILED, "out of memory");
-        return CLI_DONE;
-    case CLI_INT:
-    case CLI_REAL:
-        if (set_number(option, text)) return CLI_DONE;
-        return cli_error(command, CLI_WRONG, "%s takes a %snumber, 0 or more, not '%s'",
-                         option->name, option->kind == CLI_INT ? "whole " : "", text);
-    case CLI_FLAG:
-        break;
+    } else if (!list_add(option->target, text)) {
+        return cli_error(command, CLI_FAILED, "out of memory");
     }
-    return cli_error(command, CLI_WRONG, "%s takes no value", option->name);
+    return CLI_DONE;
 }
 
 /// One option at argv[*i]; advances over its value.
@@ -200,6 +232,13 @@ bool cli_parse(const cli_command *command, const cli_option *options, size_t opt
             cli_error(command, CLI_WRONG, "usage: norn %s%s%s [options]; --help says more",
                       command->name, command->operand_count ? " " : "", command->operands);
     return *exit_status == CLI_DONE;
+}
+
+bool cli_device(const cli_command *command, const char *text) {
+    if (!text || norn_device_is_name(text)) return true;
+    cli_error(command, CLI_WRONG, "--device is cpu, cuda or cuda:N, not '%s'%s", text,
+              strcasestr(text, "gpu") || strcasestr(text, "cuda") ? "; did you mean cuda?" : "");
+    return false;
 }
 
 // ---- shapes

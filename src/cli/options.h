@@ -6,18 +6,22 @@
 
 #include <stdbool.h>
 
-/// Of --max-memory.
-enum { CLI_MEMORY_MAX_MB = 1 << 30 };
-
 /// Exit statuses: done, the work failed, the command line was wrong.
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_WRONG = 2 };
 
 typedef enum cli_kind {
-    CLI_FLAG, ///< bool
-    CLI_TEXT, ///< const char *
-    CLI_INT,  ///< int64_t, not negative
-    CLI_REAL, ///< double, not negative
-    CLI_LIST, ///< cli_list: the option may be given many times
+    CLI_FLAG,      ///< bool
+    CLI_TEXT,      ///< const char *
+    CLI_INT,       ///< int64_t, not negative; the kinds below are int64_t of a narrower range
+    CLI_COUNT,     ///< 1 to 2^31 - 1
+    CLI_THREADS,   ///< 1 to 1024
+    CLI_BYTES,     ///< 1 or more
+    CLI_MEGABYTES, ///< 1 to 2^30
+    CLI_PORT,      ///< 0 to 65535
+    CLI_WAIT_MS,   ///< 0 ms to a day
+    CLI_LIMIT_MS,  ///< 1 ms to a day
+    CLI_REAL,      ///< double, not negative
+    CLI_LIST,      ///< cli_list: the option may be given many times
 } cli_kind;
 
 typedef struct cli_list {
@@ -60,6 +64,10 @@ int cli_failed(const cli_command *command);
 /// False with a line on stderr when it is malformed. *out is freed with free().
 bool cli_shapes(const cli_command *command, const char *option, const char *text,
                 norn_input_shape **out, size_t *count);
+
+/// Is `text` the name of a device: cpu, cuda, cuda:N? NULL is. False with a line on stderr: this
+/// is about the command line; whether the device is there shows when it is opened.
+bool cli_device(const cli_command *command, const char *text);
 
 /// The closest of `names` to `word` for "did you mean", or NULL when none is near.
 const char *cli_nearest(const char *word, const char *const *names, size_t count);

@@ -119,6 +119,18 @@ static bool split_name(const char *name, char kind[KIND_TEXT], int32_t *ordinal)
     return true;
 }
 
+bool norn_device_is_name(const char *name) {
+    char kind[KIND_TEXT];
+    int32_t ordinal;
+    if (!split_name(name, kind, &ordinal)) return false;
+    if (strcmp(kind, "cpu") == 0) return !strchr(name, ':'); // there is one
+    if (strcmp(kind, "cuda") == 0) return true;
+    pthread_mutex_lock(&registry_lock);
+    const bool known = find_registered(kind) != NULL;
+    pthread_mutex_unlock(&registry_lock);
+    return known;
+}
+
 norn_status norn_device_open(const char *name, norn_alloc alloc, norn_device **out) {
     char kind[KIND_TEXT];
     int32_t ordinal;

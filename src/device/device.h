@@ -102,6 +102,8 @@ static inline norn_status norn_device_enter(norn_device *device) {
     return device && device->ops->enter ? device->ops->enter(device) : NORN_OK;
 }
 
+/// Could norn_device_open know `name`: cpu, cuda, cuda:N? Opens nothing.
+bool norn_device_is_name(const char *name);
 /// Makes a device of a registered kind from "cpu", "cuda", "cuda:1". The CPU registers itself;
 /// "cuda" loads libnorn_cuda.so, found beside this library or in NORN_CUDA_LIBRARY.
 /// Errors   UNAVAILABLE: says what is missing; INVALID_ARGUMENT: no such kind.

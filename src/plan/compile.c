@@ -148,7 +148,7 @@ norn_status norn_plan_compile(const norn_model *model, const norn_compile_option
     NORN_TRY_DONE(norn_plan_open_devices(plan, options.device));
     NORN_TRY_DONE(norn_graph_clone(model->graph, alloc, &plan->graph));
     NORN_TRY_DONE(norn_plan_adopt_constants(plan, model, plan->graph));
-    NORN_TRY_DONE(norn_profile_apply(plan->graph, &options));
+    NORN_TRY_DONE(norn_profile_apply(plan->graph, &options, given));
     progress(&options, "optimising", 0.1);
     NORN_TRY_DONE(optimise(plan, model, &options, &config));
     if (options.stop_after) {

@@ -1,6 +1,10 @@
 #include "plan/package.h"
 
+#include "base/file.h"
 #include "base/json.h"
+#include "device/device.h"
+
+#include <stdio.h>
 
 /// The reader, the arena that strings go to, and the file's name for messages.
 typedef struct package_parser {
@@ -223,7 +227,13 @@ static norn_status top_member(package_parser *parser, const char *key, const nor
         return parse_members(parser, key, value, profile_member, config);
     if (strcmp(key, "batching") == 0)
         return parse_members(parser, key, value, batching_member, config);
-    if (strcmp(key, "device") == 0) return parse_text(parser, key, value, &config->device);
+    if (strcmp(key, "device") == 0) {
+        NORN_TRY(parse_text(parser, key, value, &config->device));
+        if (norn_device_is_name(config->device)) return NORN_OK;
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "%s: \"device\" must be cpu, cuda or cuda:N, not \"%s\"", parser->name,
+                         config->device);
+    }
     if (strcmp(key, "precision") == 0) {
         bool tf32;
         NORN_TRY(parse_choice(parser, key, value, "fp32", "tf32", &tf32));
@@ -268,5 +278,18 @@ const norn_package_input *norn_package_input_find(const norn_package_config *con
                                                   const char *name) {
     for (uint32_t i = 0; i < config->input_count; i++)
         if (strcmp(config->inputs[i].name, name) == 0) return &config->inputs[i];
+    return NULL;
+}
+
+const char *norn_package_ignored(const char *dir, char path[NORN_PACKAGE_PATH]) {
+    for (size_t i = 0; i < 2; i++) {
+        const int count = i == 0 ? snprintf(path, NORN_PACKAGE_PATH, "%s/config.pbtxt", dir)
+                                 : snprintf(path, NORN_PACKAGE_PATH, "%s/../config.pbtxt", dir);
+        if (count < NORN_PACKAGE_PATH && norn_path_is_file(path))
+            return "is not read; say it in norn.json of the version folder: max_batch_size is "
+                   "profile.max_batch, preferred_batch_size batching.max_batch, "
+                   "max_queue_delay_microseconds batching.max_delay_us, instance_group instances "
+                   "and device (docs/package.md)";
+    }
     return NULL;
 }

@@ -49,6 +49,10 @@ typedef struct norn_package_config {
 /// Errors   INVALID_ARGUMENT with the key or the byte offset.
 norn_status norn_package_parse(const char *name, norn_span text, norn_arena *arena,
                                norn_package_config *out) NORN_NODISCARD;
+enum { NORN_PACKAGE_PATH = 4096 };
+/// A file of another server's, in version folder `dir` or its model's folder, that says how to
+/// serve and that Norn does not read: its path, and what to do instead. NULL: there is none.
+const char *norn_package_ignored(const char *dir, char path[NORN_PACKAGE_PATH]);
 const norn_package_input *norn_package_input_find(const norn_package_config *config,
                                                   const char *name);
 

@@ -84,8 +84,9 @@ norn_status norn_plan_generate_code(norn_plan *plan,
 norn_status norn_plan_adopt_constants(norn_plan *plan, const norn_model *model,
                                       norn_graph *graph) NORN_NODISCARD;
 
-/// Write the profile of `options` into the graph's symbols and choose the batch symbol.
-norn_status norn_profile_apply(norn_graph *graph,
-                               const norn_compile_options *options) NORN_NODISCARD;
+/// Write the profile of `options` into the graph's symbols and choose the batch symbol. Shapes that
+/// `given` (may be NULL) does not have came from norn.json, and messages say so.
+norn_status norn_profile_apply(norn_graph *graph, const norn_compile_options *options,
+                               const norn_compile_options *given) NORN_NODISCARD;
 
 #endif

@@ -6,7 +6,10 @@
 enum { DEFAULT_MAX_BATCH = 1024 };
 
 typedef enum bound { BOUND_MIN, BOUND_OPT, BOUND_MAX } bound;
-static const char *const bound_names[] = {"--min-shapes", "--opt-shapes", "--max-shapes"};
+/// How a message names a bound: as it was said.
+static const char *const bound_names[2][3] = {
+    {"--min-shapes", "--opt-shapes", "--max-shapes"},
+    {"norn.json: \"profile.min\"", "norn.json: \"profile.opt\"", "norn.json: \"profile.max\""}};
 
 static const norn_value *find_input(const norn_graph *graph, const char *name, size_t count) {
     for (uint32_t i = 0; i < graph->input_count; i++)
@@ -17,10 +20,9 @@ static const norn_value *find_input(const norn_graph *graph, const char *name, s
 }
 
 static norn_status set_bound(norn_graph *graph, const norn_input_shape *said,
-                             const norn_value *input, int32_t d, bound which) {
+                             const norn_value *input, int32_t d, bound which, const char *option) {
     norn_dim dim = input->shape.dims[d];
     int64_t value = said->dims[d];
-    const char *option = bound_names[which];
     if (norn_dim_is_const(dim)) {
         if (value == dim.constant) return NORN_OK;
         return norn_fail(NORN_INVALID_ARGUMENT,
@@ -43,17 +45,19 @@ static norn_status set_bound(norn_graph *graph, const norn_input_shape *said,
 }
 
 static norn_status apply_shapes(norn_graph *graph, const norn_input_shape *shapes, size_t count,
-                                bound which) {
+                                bound which, bool from_package) {
+    const char *option = bound_names[from_package][which];
     for (size_t i = 0; i < count; i++) {
         const norn_input_shape *said = &shapes[i];
         const norn_value *input = find_input(graph, said->name, strlen(said->name));
         if (!input)
-            return norn_fail(NORN_INVALID_ARGUMENT, "%s: the model has no input '%s'",
-                             bound_names[which], said->name);
+            return norn_fail(NORN_INVALID_ARGUMENT, "%s: the model has no input '%s'", option,
+                             said->name);
         if (input->shape.rank != said->rank)
-            return norn_fail(NORN_INVALID_ARGUMENT, "%s: input '%s' has %d dims, not %d",
-                             bound_names[which], said->name, input->shape.rank, said->rank);
-        for (int32_t d = 0; d < said->rank; d++) NORN_TRY(set_bound(graph, said, input, d, which));
+            return norn_fail(NORN_INVALID_ARGUMENT, "%s: input '%s' has %d dims, not %d", option,
+                             said->name, input->shape.rank, said->rank);
+        for (int32_t d = 0; d < said->rank; d++)
+            NORN_TRY(set_bound(graph, said, input, d, which, option));
     }
     return NORN_OK;
 }
@@ -92,7 +96,8 @@ static void infer_batch(norn_graph *graph) {
     }
 }
 
-norn_status norn_profile_apply(norn_graph *graph, const norn_compile_options *options) {
+norn_status norn_profile_apply(norn_graph *graph, const norn_compile_options *options,
+                               const norn_compile_options *given) {
     for (int32_t i = 0; i < graph->symbols.count; i++) {
         norn_symbol *symbol = &graph->symbols.at[i];
         if (symbol->kind == NORN_SYMBOL_INPUT) symbol->min = symbol->opt = symbol->max = -1;
@@ -102,9 +107,12 @@ norn_status norn_profile_apply(norn_graph *graph, const norn_compile_options *op
         graph->batch = -1;
         infer_batch(graph);
     }
-    NORN_TRY(apply_shapes(graph, options->min_shapes, options->min_count, BOUND_MIN));
-    NORN_TRY(apply_shapes(graph, options->opt_shapes, options->opt_count, BOUND_OPT));
-    NORN_TRY(apply_shapes(graph, options->max_shapes, options->max_count, BOUND_MAX));
+    NORN_TRY(apply_shapes(graph, options->min_shapes, options->min_count, BOUND_MIN,
+                          !given || given->min_count == 0));
+    NORN_TRY(apply_shapes(graph, options->opt_shapes, options->opt_count, BOUND_OPT,
+                          !given || given->opt_count == 0));
+    NORN_TRY(apply_shapes(graph, options->max_shapes, options->max_count, BOUND_MAX,
+                          !given || given->max_count == 0));
     if (options->max_batch < 0 || options->max_batch > INT32_MAX)
         return norn_fail(NORN_INVALID_ARGUMENT, "the largest batch is %lld; give 1 to %d",
                          (long long)options->max_batch, INT32_MAX);

@@ -2,12 +2,9 @@
 
 #include "base/log.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 bool norn_server_ready(norn_server *server) {
@@ -109,29 +106,4 @@ void norn_io_deinit(norn_io *io) {
     if (io->wake_fd >= 0) (void)close(io->wake_fd);
     if (io->base) event_base_free(io->base);
     *io = (norn_io){.wake_fd = -1};
-}
-
-norn_status norn_io_listen(const char *host, int32_t *port, evutil_socket_t *out) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)*port)};
-    socklen_t length = sizeof address;
-    const int on = 1;
-    *out = -1;
-    if (inet_pton(AF_INET, host, &address.sin_addr) != 1)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "host '%s' is not an IPv4 address such as 127.0.0.1", host);
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) return norn_fail(NORN_UNAVAILABLE, "socket: %s", strerror(errno));
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); // accepted sockets inherit it
-    if (bind(fd, (const struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 1024) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &length) != 0) {
-        const norn_status status =
-            norn_fail(NORN_UNAVAILABLE, "port %d on %s: %s", (int)*port, host, strerror(errno));
-        (void)close(fd);
-        return status;
-    }
-    *port = ntohs(address.sin_port);
-    *out = fd;
-    return NORN_OK;
 }

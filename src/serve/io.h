@@ -7,7 +7,6 @@
 #include "serve/repository.h"
 
 #include <event2/event.h>
-#include <netinet/in.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
@@ -66,9 +65,6 @@ void norn_io_stop(norn_io *io); ///< leaves the loop and joins
 void norn_io_deinit(norn_io *io);
 /// Any thread: call exchange->finish on its I/O thread.
 void norn_io_finish(norn_exchange *exchange);
-
-/// A listening TCP socket with SO_REUSEPORT; *port 0 becomes the port that was taken.
-norn_status norn_io_listen(const char *host, int32_t *port, evutil_socket_t *out) NORN_NODISCARD;
 
 /// Accepts connections on one listening socket: counts them against the limit, and pauses while
 /// the process has no descriptors left instead of spinning.

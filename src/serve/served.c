@@ -67,6 +67,13 @@ void norn_served_submit(norn_served *served, norn_infer *infer) {
 
 // ---- life
 
+/// A setting that is lost in silence is worse than one that is refused.
+static void warn_of_ignored(const norn_served *served, const char *dir) {
+    char path[NORN_PACKAGE_PATH];
+    const char *instead = norn_package_ignored(dir, path);
+    if (instead) norn_log(NORN_LOG_WARN, "model '%s': %s %s", served->name, path, instead);
+}
+
 static norn_status load_plan(norn_served *served, const char *dir,
                              const norn_served_defaults *defaults) {
     char path[4096];
@@ -93,14 +100,8 @@ static norn_status load_plan(norn_served *served, const char *dir,
                                          &served->config));
     }
     norn_compile_options options = {
+        // the rest of norn.json is read by the compiler itself
         .device = served->config.device ? served->config.device : defaults->device,
-        .precision = served->config.precision,
-        .min_shapes = served->config.min_shapes,
-        .opt_shapes = served->config.opt_shapes,
-        .max_shapes = served->config.max_shapes,
-        .min_count = served->config.min_count,
-        .opt_count = served->config.opt_count,
-        .max_count = served->config.max_count,
         .max_batch = served->config.max_batch ? served->config.max_batch : defaults->max_batch,
     };
     NORN_TRY_DONE(norn_plan_compile(model, &options, served->alloc, &served->plan));
@@ -207,6 +208,7 @@ static norn_status open_tables(norn_served *served, const char *dir) {
 static norn_status create_in(norn_served *served, const char *dir,
                              const norn_served_defaults *defaults) {
     const norn_package_config *config = &served->config;
+    warn_of_ignored(served, dir);
     NORN_TRY(load_plan(served, dir, defaults));
     NORN_TRY(learn_ports(served));
     NORN_TRY(open_tables(served, dir));

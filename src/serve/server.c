@@ -6,14 +6,20 @@
 #include "base/thread.h"
 #include "serve/grpc/grpc.h"
 #include "serve/http/http.h"
+#include "serve/listen.h"
 
+#include <errno.h>
 #include <event2/thread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
-enum { IO_MAX = 64 };
+enum {
+    IO_MAX = 64,
+    LAME_DUCK_MS = 2000, ///< a few probes of a load balancer; endpoints are withdrawn in a second
+    DRAIN_MS = 30000,
+};
 
 typedef struct server_run {
     norn_server server;
@@ -69,7 +75,7 @@ static norn_status open_port(server_run *run, norn_io *io, int32_t *port,
                              norn_status (*open)(norn_io *io, evutil_socket_t fd)) {
     evutil_socket_t fd;
     if (*port < 0) return NORN_OK;
-    NORN_TRY(norn_io_listen(run->options->host ? run->options->host : "0.0.0.0", port, &fd));
+    NORN_TRY(norn_listen(run->options->host ? run->options->host : "0.0.0.0", port, &fd));
     return open(io, fd);
 }
 
@@ -93,27 +99,49 @@ static norn_status open_ports(server_run *run) {
     return NORN_OK;
 }
 
-/// Another server on the same port would share its connections silently, because of SO_REUSEPORT:
-/// try the port without it first.
-static norn_status check_port_free(const server_run *run, int32_t port) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    const char *host = run->options->host ? run->options->host : "0.0.0.0";
-    const int on = 1;
-    if (port <= 0 || evutil_inet_pton(AF_INET, host, &address.sin_addr) != 1)
-        return NORN_OK; // norn_io_listen says
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return NORN_OK;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    const int result = bind(fd, (const struct sockaddr *)&address, sizeof address);
-    (void)evutil_closesocket(fd);
-    if (result == 0) return NORN_OK;
-    return norn_fail(NORN_UNAVAILABLE,
-                     "port %d on %s is in use; choose another with --http-port, --grpc-port or "
-                     "--metrics-port",
-                     (int)port, host);
+/// Before anything slow is begun: are the ports free?
+static norn_status probe_ports(const norn_serve_options *options) {
+    const char *host = options->host ? options->host : "0.0.0.0";
+    NORN_TRY(norn_listen_probe(host, options->http_port, "--http-port"));
+    NORN_TRY(norn_listen_probe(host, options->grpc_port, "--grpc-port"));
+    return norn_listen_probe(host, options->metrics_port, "--metrics-port");
 }
 
 // ---- stopping
+
+/// Those that would end the process or that ask it to end. Blocked in every thread, because threads
+/// inherit the mask of the first: only it waits for them.
+static void block_signals(sigset_t *signals) {
+    static const int all[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+    (void)signal(SIGPIPE, SIG_IGN);
+    sigemptyset(signals);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) sigaddset(signals, all[i]);
+    (void)pthread_sigmask(SIG_BLOCK, signals, NULL);
+}
+
+/// Wait for SIGTERM or SIGINT, at most `wait_ms` (-1: for ever). 0 when none came.
+static int next_stop(const sigset_t *signals, int64_t wait_ms) {
+    const int64_t until_ns = norn_clock_now_ns() + 1000000 * wait_ms;
+    for (;;) {
+        int64_t left_ns = wait_ms < 0 ? 3600000000000 : until_ns - norn_clock_now_ns();
+        if (left_ns < 0) left_ns = 0;
+        const struct timespec left = {left_ns / 1000000000, left_ns % 1000000000};
+        const int number = sigtimedwait(signals, NULL, &left);
+        if (number == SIGTERM || number == SIGINT) return number;
+        if (number > 0)
+            NORN_LOG_LIMITED(NORN_LOG_INFO, "%s: there is nothing to do", strsignal(number));
+        if (number < 0 && errno == EAGAIN && wait_ms >= 0) return 0;
+    }
+}
+
+/// Readiness is false, everything is still answered: load balancers need a moment to see it, and
+/// what they send until then must not meet a closed port.
+static void lame_duck(const server_run *run, const sigset_t *signals) {
+    const int64_t asked = run->options->lame_duck_ms, ms = asked < 0 ? LAME_DUCK_MS : asked;
+    if (ms == 0) return;
+    norn_log(NORN_LOG_INFO, "not ready any more; serving for another %lld ms", (long long)ms);
+    if (next_stop(signals, ms) != 0) norn_log(NORN_LOG_INFO, "asked again: not waiting longer");
+}
 
 static void on_stop_accepting(evutil_socket_t fd, short what, void *context) {
     (void)fd, (void)what;
@@ -129,7 +157,7 @@ static void sleep_ms(int64_t ms) {
 /// Readiness is false already. Wait for requests in flight, then a moment for their last bytes to
 /// leave.
 static void drain(server_run *run) {
-    const int64_t drain_ms = run->options->drain_ms > 0 ? run->options->drain_ms : 30000;
+    const int64_t drain_ms = run->options->drain_ms < 0 ? DRAIN_MS : run->options->drain_ms;
     const int64_t until_ns = norn_clock_now_ns() + 1000000 * drain_ms;
     const struct timeval now = {0, 0};
     for (int32_t i = 0; i < run->io_count; i++)
@@ -160,7 +188,6 @@ norn_status norn_serve(const norn_serve_options *options, norn_alloc alloc) {
     server_run *run;
     sigset_t signals;
     norn_status status = NORN_OK;
-    int signal_number = 0;
     NORN_TRY(NORN_NEW(alloc, &run));
     run->options = options;
     run->http_port = options->http_port;
@@ -171,25 +198,18 @@ norn_status norn_serve(const norn_serve_options *options, norn_alloc alloc) {
     set_limits(&run->server, options);
     run->server.model_control = options->model_control;
     (void)evthread_use_pthreads();
-    (void)signal(SIGPIPE, SIG_IGN);
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    (void)pthread_sigmask(SIG_BLOCK, &signals,
-                          NULL); // before any thread: only this one waits for them
+    block_signals(&signals); // before any thread
     NORN_TRY_DONE(norn_log_start());
-    NORN_TRY_DONE(check_port_free(run, run->http_port));
-    NORN_TRY_DONE(check_port_free(run, run->grpc_port));
-    NORN_TRY_DONE(check_port_free(run, run->metrics_port));
+    NORN_TRY_DONE(probe_ports(options));
     NORN_TRY_DONE(norn_repository_open(options->repository, &options->models, alloc,
                                        &run->server.repository));
     NORN_TRY_DONE(open_ports(run));
     for (int32_t i = 0; i < run->io_count; i++) NORN_TRY_DONE(norn_io_start(&run->io[i]));
     norn_log(NORN_LOG_INFO, "serving '%s': HTTP on port %d, gRPC on %d, metrics on %d",
              options->repository, (int)run->http_port, (int)run->grpc_port, (int)run->metrics_port);
-    (void)sigwait(&signals, &signal_number);
-    norn_log(NORN_LOG_INFO, "%s: draining", strsignal(signal_number));
+    norn_log(NORN_LOG_INFO, "%s: stopping", strsignal(next_stop(&signals, -1)));
     run->server.draining = true;
+    lame_duck(run, &signals);
     drain(run);
     norn_log(NORN_LOG_INFO, "stopped");
 done:

@@ -38,12 +38,14 @@ def add_model(repository, name, file, version=1):
 class Server:
     """Started by the constructor, ready when it returns; `stop` sends SIGTERM and gives the exit status."""
 
-    def __init__(self, repository, *options, ready_seconds=60, log=None):
+    def __init__(self, repository, *options, ready_seconds=60, log=None, address="127.0.0.1"):
+        self.address = address
         self.log = log or repository.parent / f"{repository.name}.log"
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
                 [NORN, "serve", "--repository", str(repository), "--host", "127.0.0.1", "--http-port", "0",
-                 "--grpc-port", "0", "--metrics-port", "0", "--model-control", "explicit", *options],
+                 "--grpc-port", "0", "--metrics-port", "0", "--model-control", "explicit",
+                 "--lame-duck-ms", "0", *options],
                 stderr=log)
         self.ports = {}
         deadline = time.monotonic() + ready_seconds
@@ -52,8 +54,8 @@ class Server:
                 self.process.kill()
                 raise RuntimeError(f"norn serve is not ready:\n{self.log.read_text()}")
             time.sleep(0.02)
-        self.http = f"127.0.0.1:{self.ports['HTTP']}"
-        self.grpc = f"127.0.0.1:{self.ports['gRPC']}"
+        self.http = f"{address}:{self.ports['HTTP']}"
+        self.grpc = f"{address}:{self.ports['gRPC']}"
 
     def is_ready(self):
         found = re.search(r"HTTP on port (\d+), gRPC on (\d+), metrics on (\d+)", self.log.read_text())
@@ -70,7 +72,7 @@ class Server:
 
     def request(self, method, path, body, headers, port):
         """(status, body) of one exchange; status 0 when the connection failed."""
-        url = f"http://127.0.0.1:{self.ports[port]}{path}"
+        url = f"http://{self.address}:{self.ports[port]}{path}"
         request = urllib.request.Request(url, data=body, headers=headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:

@@ -158,11 +158,13 @@ class ProtocolTest(unittest.TestCase):
         (self.repository / "turns" / "2" / "model.onnx").write_text("no model")
         with self.assertRaisesRegex(InferenceServerException, "turns/2/model.onnx"):
             http.load_model("turns")
-        index = {entry["name"]: entry for entry in json.loads(self.server.post("/v2/repository/index")[1])}
-        self.assertEqual((index["turns"]["state"], index["turns"]["version"]), ("READY", "1"))
-        self.assertIn("turns/2/model.onnx", index["turns"]["reason"])
-        self.assertEqual(index["bad"]["state"], "UNAVAILABLE")
-        self.assertIn("model.onnx", index["bad"]["reason"])
+        index = {(entry["name"], entry.get("version")): entry
+                 for entry in json.loads(self.server.post("/v2/repository/index")[1])}
+        self.assertEqual(index["turns", "1"]["state"], "READY")
+        self.assertEqual(index["turns", "2"]["state"], "UNAVAILABLE")
+        self.assertIn("turns/2/model.onnx", index["turns", "2"]["reason"])
+        self.assertEqual(index["bad", "1"]["state"], "UNAVAILABLE")
+        self.assertIn("model.onnx", index["bad", "1"]["reason"])
         metrics = self.server.get("/metrics", "metrics")[1].decode()
         self.assertIn('norn_model_load_failures_total{model="turns"} 1\n', metrics)
         self.assertIn('norn_model_load_failures_total{model="neg"} 0\n', metrics)

@@ -1,6 +1,7 @@
 /// What a client may send on an HTTP connection.
 #include "serve/fuzz_server.h"
 #include "serve/http/http.h"
+#include "serve/listen.h"
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
@@ -15,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!started) {
         evutil_socket_t listener;
         fuzz_server_start();
-        if (norn_io_listen("127.0.0.1", &port, &listener) != NORN_OK ||
+        if (norn_listen("127.0.0.1", &port, &listener) != NORN_OK ||
             norn_http_open(&fuzz_io, listener) != NORN_OK)
             abort();
         started = true;

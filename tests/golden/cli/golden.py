@@ -68,7 +68,31 @@ CASES = {
     "check-missing-table": "check {tmp}/no_table",
     "check-misspelt-config": "check {tmp}/misspelt",
     "check-malformed-config": "check {tmp}/malformed",
+    "compile-device-gpu": "compile {pkg} -o {tmp}/x.norn --device gpu",
+    "compile-no-batch": "compile {pkg} -o {tmp}/x.norn --max-batch 0",
+    "compile-overflowing-batch": "compile {pkg} -o {tmp}/x.norn --max-batch 99999999999999999999",
+    "compile-negative-batch": "compile {pkg} -o {tmp}/x.norn --max-batch -4",
+    "compile-empty-output": "compile {pkg} -o=",
+    "run-device-gpu": "run {pkg} --device cuda:x",
+    "bench-device-of-cpu": "bench {pkg} --device cpu:1",
+    "bench-no-callers": "bench {pkg} --concurrency 0",
+    "bench-blank-before-a-number": "bench {pkg} --batch=+8",
+    "check-device-gpu": "check {tmp}/gpu",
+    "check-profile-of-no-input": "check {tmp}/ghost",
+    "check-profile-of-wrong-size": "check {tmp}/wide",
+    "check-ignored-config": "check {tmp}/triton/1",
     "serve-without-repository": "serve",
+    "serve-device-gpu": "serve --repository {tmp}/triton --device gpu",
+    "serve-no-batch": "serve --repository {tmp}/triton --max-batch 0",
+    "serve-no-queue": "serve --repository {tmp}/triton --queue-limit 0",
+    "serve-too-many-threads": "serve --repository {tmp}/triton --threads 1025",
+    "serve-port-too-high": "serve --repository {tmp}/triton --http-port 65536",
+    "serve-one-port-for-two": "serve --repository {tmp}/triton --http-port 9000 --metrics-port 9000",
+    "serve-default-port-taken-twice": "serve --repository {tmp}/triton --http-port 8001",
+    "serve-port-without-effect": "serve --repository {tmp}/triton --no-grpc --grpc-port 9000",
+    "serve-nothing": "serve --repository {tmp}/triton --no-http --no-grpc",
+    "serve-no-such-host": "serve --repository {tmp}/triton --host 256.0.0.1 --http-port 0 --grpc-port 0 --metrics-port 0",
+    "serve-unknown-control": "serve --repository {tmp}/triton --model-control poll",
     "inspect-package": "inspect {pkg}",
 }
 
@@ -79,6 +103,7 @@ VARIES = (
     (r"(element 0, is) [0-9.e-]+", r"\1 ..."),
     (r"compiled in [0-9.]+ s", "compiled in ... s"),
     (r"the passes are .*", "the passes are ..."),
+    (r"(host '256.0.0.1': )[^;]*", r"\1..."),
     (r"has \d+ bytes, it should have \d+", "has ... bytes, it should have ..."),
     (r"section '\w+'", "section '...'"),
 )
@@ -114,6 +139,12 @@ def make_files(norn, package, tmp):
         shutil.copytree(package, tmp / name)
     (tmp / "no_table/tables/item.safetensors").unlink()
     (tmp / "bad_table/tables/item.safetensors").write_bytes(b"\xff" * 32)
+    for name, text in (("gpu", '{"device": "gpu"}'), ("ghost", '{"profile": {"max": {"nobody": [8]}}}'),
+                       ("wide", '{"profile": {"opt": {"liked": [8, 49]}}}')):
+        shutil.copytree(package, tmp / name)
+        (tmp / name / "norn.json").write_text(text)
+    shutil.copytree(package, tmp / "triton/1")
+    (tmp / "triton/config.pbtxt").write_text("max_batch_size: 8")
     (tmp / "misspelt/norn.json").write_text('{"profle": {"max_batch": 8}}')
     (tmp / "malformed/norn.json").write_text('{"profile": {"max_batch": 8}')
 
