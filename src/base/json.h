@@ -37,6 +37,7 @@ typedef struct norn_json_reader {
     uint8_t state;
 } norn_json_reader;
 
+/// `text` is UTF-8; a byte order mark before it is passed over.
 void norn_json_init(norn_json_reader *reader, norn_span text);
 /// Errors INVALID_ARGUMENT with the byte offset.
 norn_status norn_json_next(norn_json_reader *reader, norn_json_token *token) NORN_NODISCARD;

@@ -1,8 +1,8 @@
 #include "base/file.h"
-#include "cli/load.h"
+#include "cli/options.h"
 #include "device/table.h"
 #include "graph/graph.h"
-#include "plan/package.h"
+#include "package/package_ready.h"
 #include "plan/plan.h"
 #include "tensor/dtype.h"
 
@@ -17,8 +17,9 @@ const cli_command cli_check = {
     .operand_count = 1,
     .summary = "say what a package will be served with, and why",
     .details = "DIR is a version folder: model.onnx or model.norn, tables/, norn.json. The model "
-               "is compiled and its tables are\n"
-               "opened, as `norn serve` would.\n\n"
+               "is compiled, its tables are\n"
+               "opened and it runs once, as in `norn serve`; exit status 1 where that would refuse "
+               "it.\n\n"
                "  norn check repository/movielens/1\n",
     .run = run,
 };
@@ -69,111 +70,96 @@ static void print_inputs(const norn_plan *plan, const norn_package_config *confi
     }
 }
 
-/// CLI_FAILED when a table that the model names is nowhere, or does not fit.
-static int print_tables(const cli_loaded *loaded) {
-    int exit_status = CLI_DONE;
-    if (loaded->plan->table_count) printf("tables\n");
-    for (uint32_t t = 0; t < loaded->plan->table_count; t++) {
-        const norn_plan_table *table = &loaded->plan->tables[t];
-        const norn_table_binding *binding =
-            loaded->snapshot ? loaded->snapshot->find(loaded->snapshot, table->name) : NULL;
+static void print_tables(const norn_package *package) {
+    const norn_plan *plan = package->plan;
+    const norn_snapshot *snapshot = package->snapshot;
+    if (plan->table_count) printf("tables\n");
+    for (uint32_t t = 0; t < plan->table_count; t++) {
+        const norn_plan_table *table = &plan->tables[t];
+        const norn_table_binding *binding = snapshot ? snapshot->find(snapshot, table->name) : NULL;
+        const int64_t rows = binding ? binding->row_count : table->rows;
+        const char *why = binding && binding->resolve ? "hashed, from tables/"
+                          : binding                   ? "dense, from tables/"
+                                                      : "dense, from an initializer of the model";
         char text[96];
-        if (binding) {
-            snprintf(text, sizeof text, "%lld x %lld %s", (long long)binding->row_count,
-                     (long long)binding->dim, norn_dtype_name(binding->dtype));
-            print_line(table->name, text,
-                       binding->resolve ? "hashed, from tables/" : "dense, from tables/");
-            if (binding->dim != table->dim)
-                exit_status =
-                    cli_error(&cli_check, CLI_FAILED,
-                              "table '%s': %lld elements a row in tables/, the model expects %lld",
-                              table->name, (long long)binding->dim, (long long)table->dim);
-        } else if (table->rows > 0) {
-            snprintf(text, sizeof text, "%lld x %lld %s", (long long)table->rows,
-                     (long long)table->dim, norn_dtype_name(table->dtype));
-            print_line(table->name, text, "dense, from an initializer of the model");
-        } else {
-            exit_status = cli_error(&cli_check, CLI_FAILED,
-                                    "table '%s' is nowhere: put it at tables/%s.safetensors",
-                                    table->name, table->name);
-        }
+        snprintf(text, sizeof text, "%lld x %lld %s", (long long)rows,
+                 (long long)(binding ? binding->dim : table->dim),
+                 norn_dtype_name(binding ? binding->dtype : table->dtype));
+        if (!binding && table->rows == 0)
+            print_line(table->name, "nowhere", "");
+        else
+            print_line(table->name, text, why);
+        if (binding && binding->resolve)
+            print_line("  a missing key", table->missing_is_error ? "error" : "default row",
+                       table->missing_is_error ? "norn.json" : "default, counted");
     }
-    return exit_status;
 }
 
-static void print_settings(const norn_plan *plan, const norn_package_config *config) {
-    const int64_t max_batch = norn_plan_max_batch(plan);
+// ---- settings
+
+static const char *said(bool by_norn_json, const char *otherwise) {
+    return by_norn_json ? "norn.json" : otherwise;
+}
+
+static void print_settings(const norn_package *package, const norn_serving *serving) {
+    const norn_package_config *config = &package->config;
+    const norn_plan *plan = package->plan;
+    const bool now = package->compiled; // a plan file has settled these
     printf("settings\n");
-    print_line("device", config->device ? config->device : "cpu",
-               config->device ? "norn.json" : "default");
-    print_line("precision", config->precision == NORN_PRECISION_TF32 ? "tf32" : "fp32",
-               config->precision == NORN_PRECISION_TF32 ? "norn.json" : "default, exact");
-    print_number("profile.max_batch", max_batch,
-                 config->max_batch || config->max_count ? "norn.json" : "default");
-    print_number("instances", config->instances ? config->instances : 1,
-                 config->instances ? "norn.json" : "default");
-    print_line("batching.max_delay_us", config->batch_delay_us > 0 ? "norn.json" : "0",
-               config->batch_delay_us > 0 ? "" : "default: requests do not wait for company");
-    print_number("batching.max_batch", config->batch_rows > 0 ? config->batch_rows : max_batch,
-                 config->batch_rows > 0 ? "norn.json" : "profile.max_batch");
-    print_line("warmup", config->warmup ? "yes" : "no", "");
+    print_line("device", plan->device_name, now ? said(config->device, "default") : "of the plan");
+    print_line("precision", plan->precision == NORN_PRECISION_TF32 ? "tf32" : "fp32",
+               !now                                     ? "of the plan"
+               : plan->precision == NORN_PRECISION_TF32 ? "norn.json"
+                                                        : "default, exact");
+    if (norn_plan_batch_symbol(plan))
+        print_number("profile.max_batch", norn_plan_max_batch(plan),
+                     now ? said(config->max_batch || config->max_count, "default") : "of the plan");
+    print_number("instances", serving->instances, said(config->instances, "default"));
+    if (serving->threads)
+        print_number("threads", serving->threads, "norn.json");
+    else
+        print_line("threads", "the cores shared out", "default");
+    print_number("batching.max_delay_us", serving->batch_delay_us,
+                 said(config->batch_delay_us >= 0, "default: requests do not wait for company"));
+    print_number("batching.max_batch", serving->max_rows,
+                 said(config->batch_rows > 0, "profile.max_batch"));
+    print_number("batching.max_queue", serving->queue_limit,
+                 said(config->queue_limit > 0, "default"));
+    if (serving->max_memory_bytes)
+        print_number("max_memory_mb", serving->max_memory_bytes >> 20, "norn.json");
+    print_line("warmup", serving->warm_up ? "yes" : "no", said(!serving->warm_up, "default"));
 }
 
+/// As `norn serve` with no options of its own would: the same code decides.
 static int check(const char *dir) {
-    const cli_compiling none = {0};
-    cli_compiling compile = none;
-    norn_package_config config;
-    cli_loaded loaded = {0};
-    norn_file *file = NULL;
-    norn_arena arena;
-    char path[4096];
+    const norn_serving_defaults defaults = {0};
+    const norn_package_options options = {0};
+    norn_package *package = NULL;
+    norn_session *session = NULL;
+    char warning[512];
     int exit_status = CLI_DONE;
-    norn_arena_init(&arena, norn_alloc_heap(), 4096);
-    norn_span text = {NULL, 0};
-    if (!norn_path_is_dir(dir)) {
-        exit_status = cli_error(
+    if (!norn_path_is_dir(dir))
+        return cli_error(
             &cli_check, CLI_FAILED,
             "'%s' is not a folder; give a version folder such as repository/movielens/1", dir);
-        goto done;
-    }
-    const char *instead = norn_package_ignored(dir, path);
-    if (instead) cli_error(&cli_check, CLI_DONE, "warning: %s %s", path, instead);
-    snprintf(path, sizeof path, "%s/norn.json", dir);
-    if (norn_path_is_file(path)) {
-        if (norn_file_read(path, norn_alloc_heap(), &file) != NORN_OK) {
-            exit_status = cli_failed(&cli_check);
-            goto done;
-        }
-        text = norn_file_bytes(file);
-    }
-    if (norn_package_parse(path, text, &arena, &config) != NORN_OK) {
-        exit_status = cli_failed(&cli_check);
-        goto done;
-    }
-    compile.device = config.device;
-    compile.max_batch = config.max_batch;
-    exit_status = cli_load(&cli_check, &compile, dir, &loaded);
-    if (exit_status != CLI_DONE) goto done;
+    if (norn_package_open(dir, &options, norn_alloc_heap(), &package) != NORN_OK)
+        return cli_failed(&cli_check);
     printf("%s: %s\n", dir,
-           loaded.compile_s > 0 ? "model.onnx, compiled when it is loaded" : "model.norn");
-    if (loaded.compile_s > 0) printf("  compiled in %.2f s\n", loaded.compile_s);
-    print_inputs(loaded.plan, &config);
-    exit_status = print_tables(&loaded);
-    print_settings(loaded.plan, &config);
-    for (uint32_t i = 0; i < config.input_count; i++) {
-        bool found = false;
-        for (size_t p = 0; p < norn_plan_input_count(loaded.plan); p++)
-            found =
-                found || strcmp(norn_plan_input(loaded.plan, p)->name, config.inputs[i].name) == 0;
-        if (!found)
-            exit_status =
-                cli_error(&cli_check, CLI_FAILED, "norn.json: the model has no input '%s'",
-                          config.inputs[i].name);
-    }
-done:
-    cli_unload(&loaded);
-    norn_file_release(file);
-    norn_arena_deinit(&arena);
+           package->compiled ? "model.onnx, compiled when it is loaded" : "model.norn");
+    if (package->compiled) printf("  compiled in %.2f s\n", (double)package->compile_ns / 1e9);
+    print_inputs(package->plan, &package->config);
+    print_tables(package);
+    const norn_serving serving = norn_package_serving(package, &defaults);
+    print_settings(package, &serving);
+    fflush(stdout);
+    for (uint32_t i = 0; i < package->note_count; i++)
+        (void)cli_error(&cli_check, CLI_DONE, "warning: %s", package->notes[i]);
+    if (norn_package_start(package, &serving, &session, warning) != NORN_OK)
+        exit_status = cli_failed(&cli_check);
+    else if (*warning)
+        (void)cli_error(&cli_check, CLI_DONE, "warning: %s", warning);
+    norn_session_destroy(session);
+    norn_package_close(package);
     return exit_status;
 }
 

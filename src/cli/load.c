@@ -1,11 +1,11 @@
 #include "cli/load.h"
 
-#include "base/clock.h"
-#include "base/file.h"
+#include "plan/plan.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+// ---- options
 
 static int parse_precision(const cli_command *command, const char *text, norn_precision *out) {
     if (!text || strcmp(text, "fp32") == 0) {
@@ -18,102 +18,126 @@ static int parse_precision(const cli_command *command, const char *text, norn_pr
     return CLI_DONE;
 }
 
-int cli_compile_model(const cli_command *command, const cli_compiling *options,
+int cli_compile_parse(const cli_command *command, const cli_compiling *said,
+                      cli_compile_options *out) {
+    *out = (cli_compile_options){.options = {.device = said->device,
+                                             .max_batch = said->max_batch,
+                                             .table_threshold = said->table_threshold,
+                                             .print_after = said->print_after,
+                                             .stop_after = said->stop_after,
+                                             .batch_dim = said->batch_dim,
+                                             .progress = cli_progress}};
+    norn_compile_options *options = &out->options;
+    if (!cli_device(command, said->device)) return CLI_WRONG;
+    if (!cli_shapes(command, "--min-shapes", said->min_shapes, &out->min, &options->min_count) ||
+        !cli_shapes(command, "--opt-shapes", said->opt_shapes, &out->opt, &options->opt_count) ||
+        !cli_shapes(command, "--max-shapes", said->max_shapes, &out->max, &options->max_count))
+        return CLI_WRONG;
+    options->min_shapes = out->min;
+    options->opt_shapes = out->opt;
+    options->max_shapes = out->max;
+    return parse_precision(command, said->precision, &options->precision);
+}
+
+void cli_compile_free(cli_compile_options *options) {
+    free(options->min);
+    free(options->opt);
+    free(options->max);
+}
+
+/// What a failure to compile means: --stop-after asks for one.
+static int compile_failed(const cli_command *command, const cli_compiling *said,
+                          norn_status status) {
+    cli_progress_end();
+    if (status == NORN_CANCELLED && said->stop_after)
+        return cli_error(command, CLI_DONE, "%s", norn_message());
+    return cli_failed(command);
+}
+
+int cli_compile_model(const cli_command *command, const cli_compiling *said,
                       const norn_model *model, norn_plan **out) {
-    norn_compile_options compile = {.device = options->device,
-                                    .max_batch = options->max_batch,
-                                    .table_threshold = options->table_threshold,
-                                    .print_after = options->print_after,
-                                    .stop_after = options->stop_after,
-                                    .batch_dim = options->batch_dim,
-                                    .progress = cli_progress};
-    norn_input_shape *min = NULL, *opt = NULL, *max = NULL;
-    int exit_status = parse_precision(command, options->precision, &compile.precision);
-    if (exit_status != CLI_DONE) return exit_status;
-    if (!cli_device(command, options->device)) return CLI_WRONG;
-    if (cli_shapes(command, "--min-shapes", options->min_shapes, &min, &compile.min_count) &&
-        cli_shapes(command, "--opt-shapes", options->opt_shapes, &opt, &compile.opt_count) &&
-        cli_shapes(command, "--max-shapes", options->max_shapes, &max, &compile.max_count)) {
-        compile.min_shapes = min;
-        compile.opt_shapes = opt;
-        compile.max_shapes = max;
-        const norn_status status = norn_plan_compile(model, &compile, norn_alloc_heap(), out);
+    cli_compile_options compile;
+    int exit_status = cli_compile_parse(command, said, &compile);
+    if (exit_status == CLI_DONE) {
+        const norn_status status =
+            norn_plan_compile(model, &compile.options, norn_alloc_heap(), out);
+        if (status != NORN_OK) exit_status = compile_failed(command, said, status);
         cli_progress_end();
-        if (status == NORN_CANCELLED && options->stop_after) {
-            cli_error(command, CLI_DONE, "%s", norn_message()); // as asked: no plan, no failure
-        } else if (status != NORN_OK) {
-            exit_status = cli_failed(command);
-        }
-    } else {
-        exit_status = CLI_WRONG;
     }
-    free(min);
-    free(opt);
-    free(max);
+    cli_compile_free(&compile);
     return exit_status;
 }
 
-static bool ends_with(const char *text, const char *end) {
-    const size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
+// ---- loading
+
+/// An option that a plan has settled already has no effect, which is an error.
+static int no_effect(const cli_command *command, const char *option, const char *value,
+                     const char *path, const norn_plan *plan) {
+    return cli_error(
+        command, CLI_WRONG,
+        "%s %s has no effect: '%s' is a plan, compiled for %s in %s; compile the model "
+        "again",
+        option, value, path, plan->device_name,
+        plan->precision == NORN_PRECISION_TF32 ? "tf32" : "fp32");
 }
 
-/// The tables/ folder that goes with `path`: inside a folder, beside a file.
-static void tables_of(const char *path, char out[4096]) {
-    const char *slash = strrchr(path, '/');
-    if (norn_path_is_dir(path)) {
-        (void)snprintf(out, 4096, "%s/tables", path);
-    } else {
-        (void)snprintf(out, 4096, "%.*stables", slash ? (int)(slash - path + 1) : 0, path);
-    }
-}
-
-static int open_tables(const cli_command *command, const char *path, cli_loaded *out) {
-    char tables[4096];
-    tables_of(path, tables);
-    if (!norn_path_is_dir(tables)) return CLI_DONE;
-    if (norn_store_create(norn_alloc_heap(), &out->store) != NORN_OK ||
-        norn_store_open_dir(out->store, tables) != NORN_OK ||
-        norn_store_snapshot(out->store, &out->snapshot) != NORN_OK)
-        return cli_failed(command);
+static int check_settled(const cli_command *command, const cli_compiling *said, const char *path,
+                         const norn_plan *plan, norn_precision precision) {
+    const struct {
+        const char *option, *value;
+    } settled[] = {
+        {"--min-shapes", said->min_shapes},
+        {"--opt-shapes", said->opt_shapes},
+        {"--max-shapes", said->max_shapes},
+        {"--batch-dim", said->batch_dim},
+        {"--print-after", said->print_after},
+        {"--stop-after", said->stop_after},
+        {"--max-batch", said->max_batch ? "N" : NULL},
+        {"--table-threshold", said->table_threshold ? "BYTES" : NULL},
+        {"--device",
+         said->device && strcmp(said->device, plan->device_name) != 0 ? said->device : NULL},
+        {"--precision", said->precision && precision != plan->precision ? said->precision : NULL},
+    };
+    for (size_t i = 0; i < sizeof settled / sizeof settled[0]; i++)
+        if (settled[i].value)
+            return no_effect(command, settled[i].option, settled[i].value, path, plan);
     return CLI_DONE;
 }
 
-static int open_plan(const cli_command *command, const cli_compiling *options, const char *path,
-                     cli_loaded *out) {
-    char inside[4096];
-    norn_model *model;
-    (void)snprintf(inside, sizeof inside, "%s/model.norn", path);
-    const char *plan = ends_with(path, ".norn") ? path : norn_path_is_file(inside) ? inside : NULL;
-    if (plan) {
-        if (norn_plan_load(plan, norn_alloc_heap(), &out->plan) != NORN_OK)
-            return cli_failed(command);
-        return CLI_DONE;
-    }
-    const int64_t begin_ns = norn_clock_now_ns();
-    if (norn_model_open(path, norn_alloc_heap(), &model) != NORN_OK) return cli_failed(command);
-    const int exit_status = cli_compile_model(command, options, model, &out->plan);
-    norn_model_close(model);
-    if (exit_status == CLI_DONE && !out->plan)
-        return cli_error(command, CLI_WRONG,
-                         "--stop-after leaves nothing to %s; use it with norn compile",
-                         command->name);
-    out->compile_s = (double)(norn_clock_now_ns() - begin_ns) / 1e9;
-    return exit_status;
-}
-
-int cli_load(const cli_command *command, const cli_compiling *options, const char *path,
+int cli_load(const cli_command *command, const cli_compiling *said, const char *path,
              cli_loaded *out) {
+    cli_compile_options compile;
+    const bool is_plan = norn_package_is_plan(path);
     *out = (cli_loaded){0};
-    int exit_status = open_plan(command, options, path, out);
-    if (exit_status == CLI_DONE) exit_status = open_tables(command, path, out);
-    if (exit_status != CLI_DONE) cli_unload(out);
-    return exit_status;
+    int exit_status = cli_compile_parse(command, said, &compile);
+    if (exit_status == CLI_DONE) {
+        const norn_package_options options = {.compile = &compile.options};
+        const norn_status status =
+            norn_package_open(path, &options, norn_alloc_heap(), &out->package);
+        if (status == NORN_CANCELLED && said->stop_after)
+            exit_status = cli_error(command, CLI_WRONG,
+                                    "--stop-after leaves nothing to %s; use it with norn compile",
+                                    command->name);
+        else if (status != NORN_OK)
+            exit_status = compile_failed(command, said, status);
+        else if (is_plan)
+            exit_status =
+                check_settled(command, said, path, out->package->plan, compile.options.precision);
+        cli_progress_end();
+    }
+    cli_compile_free(&compile);
+    if (exit_status != CLI_DONE) {
+        cli_unload(out);
+        return exit_status;
+    }
+    out->plan = out->package->plan;
+    out->snapshot = out->package->snapshot;
+    for (uint32_t i = 0; i < out->package->note_count; i++)
+        (void)cli_error(command, CLI_DONE, "warning: %s", out->package->notes[i]);
+    return CLI_DONE;
 }
 
 void cli_unload(cli_loaded *loaded) {
-    if (loaded->snapshot) norn_snapshot_release(loaded->snapshot);
-    norn_store_destroy(loaded->store);
-    norn_plan_release(loaded->plan);
+    norn_package_close(loaded->package);
     *loaded = (cli_loaded){0};
 }

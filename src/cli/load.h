@@ -4,6 +4,7 @@
 #define NORN_CLI_LOAD_H
 
 #include "cli/options.h"
+#include "package/package_open.h"
 
 /// Options that say how a model is compiled; put CLI_COMPILE_OPTIONS(&x) into a command's table.
 typedef struct cli_compiling {
@@ -37,20 +38,29 @@ typedef struct cli_compiling {
         "--stop-after", 0, CLI_TEXT, &(c)->stop_after, "PASS", "run no pass after this one"     \
     }
 
-/// Compile `model` as the options say. CLI_DONE, or an exit status with a line on stderr. *out
-/// stays NULL with CLI_DONE when --stop-after ended it.
-int cli_compile_model(const cli_command *command, const cli_compiling *options,
+/// Options as the compiler takes them.
+typedef struct cli_compile_options {
+    norn_compile_options options;
+    norn_input_shape *min, *opt, *max;
+} cli_compile_options;
+/// CLI_DONE, or CLI_WRONG with a line on stderr. Free it in both cases.
+int cli_compile_parse(const cli_command *command, const cli_compiling *said,
+                      cli_compile_options *out);
+void cli_compile_free(cli_compile_options *options);
+
+/// Compile `model`. CLI_DONE, or an exit status with a line on stderr. *out stays NULL with CLI_DONE
+/// when --stop-after ended it.
+int cli_compile_model(const cli_command *command, const cli_compiling *said,
                       const norn_model *model, norn_plan **out);
 
 typedef struct cli_loaded {
-    norn_plan *plan;
-    norn_store *store;       ///< tables/ beside the model; NULL when there is none
-    norn_snapshot *snapshot; ///< of store; NULL likewise
-    double compile_s;        ///< 0 for a plan file
+    norn_package *package;
+    norn_plan *plan;         ///< the package's
+    norn_snapshot *snapshot; ///< likewise; NULL when there is no tables/
 } cli_loaded;
 
 /// `path`: MODEL.onnx, a folder with model.onnx (or model.norn) and tables/, or PLAN.norn.
-int cli_load(const cli_command *command, const cli_compiling *options, const char *path,
+int cli_load(const cli_command *command, const cli_compiling *said, const char *path,
              cli_loaded *out);
 void cli_unload(cli_loaded *loaded);
 

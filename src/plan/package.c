@@ -256,6 +256,11 @@ static norn_status top_member(package_parser *parser, const char *key, const nor
     return unknown_key(parser, "the package's configuration", key);
 }
 
+static bool is_utf16(norn_span text) {
+    return text.count >= 2 &&
+           (memcmp(text.bytes, "\xff\xfe", 2) == 0 || memcmp(text.bytes, "\xfe\xff", 2) == 0);
+}
+
 norn_status norn_package_parse(const char *name, norn_span text, norn_arena *arena,
                                norn_package_config *out) {
     package_parser parser = {.arena = arena, .name = name, .config = out};
@@ -264,6 +269,9 @@ norn_status norn_package_parse(const char *name, norn_span text, norn_arena *are
     *out = (norn_package_config){
         .batch_rows = -1, .batch_delay_us = -1, .queue_limit = -1, .warmup = true};
     if (!text.bytes) return NORN_OK;
+    if (is_utf16(text))
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "%s: its byte order mark says UTF-16; save it as UTF-8", name);
     norn_json_init(&parser.json, text);
     NORN_TRY_DONE(norn_json_next(&parser.json, &token));
     NORN_TRY_DONE(parse_members(&parser, "the configuration", &token, top_member, out));

@@ -13,7 +13,7 @@ static norn_io fuzz_io;
 /// Once; aborts when it cannot, because then nothing would be tested.
 static inline void fuzz_server_start(void) {
     char dir[] = "/tmp/norn-fuzz-XXXXXX";
-    const norn_served_defaults defaults = {.device = NULL};
+    const norn_serving_defaults defaults = {.device = NULL};
     fuzz_server.alloc = norn_alloc_heap();
     fuzz_server.limits = (norn_limits){1 << 20, 1000, 1000000000, 1000000000, 1000000000};
     norn_budget_init(&fuzz_server.budget, 64 << 20);

@@ -54,7 +54,7 @@ struct norn_repository {
     norn_alloc alloc;
     char *dir;
     char *device;
-    norn_served_defaults defaults;
+    norn_serving_defaults defaults;
     norn_reaper *reaper;
     pthread_mutex_t mutex; ///< entries, jobs; never held while loading
     pthread_cond_t wake;
@@ -222,7 +222,8 @@ static void settle(norn_repository *repository, model_entry *entry, const load_o
                        "version %lld %s; the last load failed: %s", (long long)entry->version,
                        outcome->served ? "serves" : "still serves", reason);
     else
-        (void)snprintf(entry->reason, sizeof entry->reason, "%s", reason);
+        (void)snprintf(entry->reason, sizeof entry->reason, "%s",
+                       outcome->served ? outcome->served->warning : reason);
     memcpy(entry->failed, outcome->failed, sizeof entry->failed);
     entry->failed_count = outcome->failed_count;
     entry->load_failures += outcome->failures;
@@ -386,7 +387,7 @@ static norn_status scan(norn_repository *repository) {
     return status;
 }
 
-norn_status norn_repository_open(const char *dir, const norn_served_defaults *defaults,
+norn_status norn_repository_open(const char *dir, const norn_serving_defaults *defaults,
                                  norn_alloc alloc, norn_repository **out) {
     norn_repository *repository;
     norn_status status;

@@ -21,7 +21,7 @@ typedef enum norn_model_state {
 const char *norn_model_state_name(norn_model_state state);
 
 /// Scans `dir` and starts loading everything in it. Errors NOT_FOUND: no such folder.
-norn_status norn_repository_open(const char *dir, const norn_served_defaults *defaults,
+norn_status norn_repository_open(const char *dir, const norn_serving_defaults *defaults,
                                  norn_alloc alloc, norn_repository **out) NORN_NODISCARD;
 /// Waits for the load in progress; releases every model.
 void norn_repository_close(norn_repository *repository);

@@ -19,7 +19,7 @@ typedef struct norn_serve_options {
     int64_t lame_duck_ms;        ///< after SIGTERM: not ready any more, and still served; -1: 2 s
     int64_t drain_ms;            ///< then: how long requests in flight may take; -1: 30 s
     bool model_control;          ///< clients may load and unload models over the public ports
-    norn_served_defaults models;
+    norn_serving_defaults models;
 } norn_serve_options;
 
 /// Serve until SIGTERM or SIGINT. Then readiness turns false at once, and for lame_duck_ms (or until

@@ -1,13 +1,10 @@
 #include "serve/served.h"
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "graph/graph.h"
 #include "serve/run_batch.h"
 #include "tensor/dtype.h"
-#include "tensor/view.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -67,49 +64,6 @@ void norn_served_submit(norn_served *served, norn_infer *infer) {
 
 // ---- life
 
-/// A setting that is lost in silence is worse than one that is refused.
-static void warn_of_ignored(const norn_served *served, const char *dir) {
-    char path[NORN_PACKAGE_PATH];
-    const char *instead = norn_package_ignored(dir, path);
-    if (instead) norn_log(NORN_LOG_WARN, "model '%s': %s %s", served->name, path, instead);
-}
-
-static norn_status load_plan(norn_served *served, const char *dir,
-                             const norn_served_defaults *defaults) {
-    char path[4096];
-    norn_model *model = NULL;
-    norn_status status = NORN_OK;
-    (void)snprintf(path, sizeof path, "%s/model.norn", dir);
-    if (norn_path_is_file(path)) {
-        char config_path[4096];
-        norn_file *file = NULL;
-        (void)snprintf(config_path, sizeof config_path, "%s/norn.json", dir);
-        if (norn_path_is_file(config_path)) {
-            NORN_TRY(norn_file_read(config_path, served->alloc, &file));
-            status = norn_package_parse(config_path, norn_file_bytes(file), &served->arena,
-                                        &served->config);
-            norn_file_release(file);
-            NORN_TRY(status);
-        }
-        return norn_plan_load(path, served->alloc, &served->plan);
-    }
-    NORN_TRY(norn_model_open(dir, served->alloc, &model));
-    if (model->config) {
-        (void)snprintf(path, sizeof path, "%s/norn.json", dir);
-        NORN_TRY_DONE(norn_package_parse(path, norn_span_text(model->config), &served->arena,
-                                         &served->config));
-    }
-    norn_compile_options options = {
-        // the rest of norn.json is read by the compiler itself
-        .device = served->config.device ? served->config.device : defaults->device,
-        .max_batch = served->config.max_batch ? served->config.max_batch : defaults->max_batch,
-    };
-    NORN_TRY_DONE(norn_plan_compile(model, &options, served->alloc, &served->plan));
-done:
-    norn_model_close(model);
-    return status;
-}
-
 /// Does dim 0 of the port follow the batch; and is any other dim the batch too (then nothing can be
 /// joined)?
 static bool port_has_batch(const norn_port *port, const char *batch, bool *elsewhere) {
@@ -137,7 +91,8 @@ static norn_status learn_ports(norn_served *served) {
     served->batches = batch != NULL;
     for (size_t i = 0; i < inputs; i++) {
         const norn_port *port = norn_plan_input(served->plan, i);
-        const norn_package_input *config = norn_package_input_find(&served->config, port->name);
+        const norn_package_input *config =
+            norn_package_input_find(&served->package->config, port->name);
         NORN_TRY(need_tensor(port, "input"));
         served->input_has_batch[i] = port_has_batch(port, batch, &elsewhere);
         served->input_is_user[i] = config && config->user && served->input_has_batch[i];
@@ -150,10 +105,6 @@ static norn_status learn_ports(norn_served *served) {
         if (!served->output_has_batch[i]) served->batches = false;
     }
     if (elsewhere) served->batches = false;
-    for (uint32_t i = 0; i < served->config.input_count; i++)
-        if (norn_served_input_find(served, served->config.inputs[i].name) < 0)
-            return norn_fail(NORN_INVALID_ARGUMENT, "norn.json: the model has no input '%s'",
-                             served->config.inputs[i].name);
     return NORN_OK;
 }
 
@@ -165,79 +116,30 @@ static norn_status start_threads(norn_served *served, int32_t count) {
     return NORN_OK;
 }
 
-/// One run on zeros (key 0 of every table) so that the first request finds code and memory warm.
-static norn_status warm_up(norn_served *served) {
-    norn_instance *instance = NULL;
-    norn_status status;
-    NORN_TRY(norn_instance_acquire(served->session, 0, &instance));
-    for (size_t i = 0; i < norn_plan_input_count(served->plan); i++) {
-        norn_view view = {.dtype = norn_plan_input(served->plan, i)->dtype,
-                          .rank = norn_plan_input(served->plan, i)->rank};
-        void *data;
-        size_t bytes;
-        if (view.dtype == NORN_STRING) {
-            status = norn_fail(NORN_UNIMPLEMENTED,
-                               "input '%s' is of strings, which this server does not take",
-                               norn_plan_input(served->plan, i)->name);
-            goto done;
-        }
-        for (int32_t d = 0; d < view.rank; d++) {
-            const int64_t dim = norn_plan_input(served->plan, i)->dims[d];
-            view.dims[d] = dim < 0 ? 1 : dim;
-        }
-        NORN_TRY_DONE(norn_instance_input(instance, i, view.rank, view.dims, &data));
-        NORN_TRY_DONE(norn_view_bytes(&view, &bytes));
-        if (bytes) memset(data, 0, bytes);
-    }
-    NORN_TRY_DONE(norn_instance_run(instance));
-done:
-    norn_instance_release(instance);
-    return status;
-}
-
-/// The folder tables/ of the package, when there is one.
-static norn_status open_tables(norn_served *served, const char *dir) {
-    char path[4096];
-    (void)snprintf(path, sizeof path, "%s/tables", dir);
-    if (!norn_path_is_dir(path)) return NORN_OK;
-    NORN_TRY(norn_store_create(served->alloc, &served->store));
-    NORN_TRY(norn_store_open_dir(served->store, path));
-    return norn_store_snapshot(served->store, &served->snapshot);
-}
-
 static norn_status create_in(norn_served *served, const char *dir,
-                             const norn_served_defaults *defaults) {
-    const norn_package_config *config = &served->config;
-    warn_of_ignored(served, dir);
-    NORN_TRY(load_plan(served, dir, defaults));
+                             const norn_serving_defaults *defaults) {
+    const norn_package_options open = {.device = defaults->device,
+                                       .max_batch = defaults->max_batch};
+    NORN_TRY(norn_package_open(dir, &open, served->alloc, &served->package));
+    norn_package *package = served->package;
+    served->plan = package->plan;
+    for (uint32_t i = 0; i < package->note_count; i++)
+        norn_log(NORN_LOG_WARN, "model '%s' version %lld: %s", served->name,
+                 (long long)served->version, package->notes[i]);
+    const norn_serving serving = norn_package_serving(package, defaults);
+    NORN_TRY(norn_package_start(package, &serving, &served->session, served->warning));
+    if (served->warning[0])
+        norn_log(NORN_LOG_WARN, "model '%s' version %lld: %s", served->name,
+                 (long long)served->version, served->warning);
     NORN_TRY(learn_ports(served));
-    NORN_TRY(open_tables(served, dir));
-    const int32_t instances = config->instances     ? config->instances
-                              : defaults->instances ? defaults->instances
-                                                    : 1;
-    const norn_session_options session = {
-        .instances = instances,
-        .threads = config->threads ? config->threads : defaults->threads,
-        .snapshot = served->snapshot,
-        .max_memory_bytes =
-            config->max_memory_bytes ? config->max_memory_bytes : defaults->max_memory_bytes,
-    };
-    NORN_TRY(norn_session_create(served->plan, &session, served->alloc, &served->session));
-    const int64_t plan_max = norn_plan_max_batch(served->plan);
-    served->max_rows = config->batch_rows > 0 ? config->batch_rows : plan_max > 0 ? plan_max : 1;
+    served->max_rows = serving.max_rows;
     const norn_batcher_options batching = {
-        .max_rows = served->max_rows,
-        .max_delay_ns = 1000 * (config->batch_delay_us >= 0 ? config->batch_delay_us
-                                                            : defaults->batch_delay_us),
-        .queue_limit = config->queue_limit > 0     ? config->queue_limit
-                       : defaults->queue_limit > 0 ? defaults->queue_limit
-                                                   : 4096,
+        .max_rows = serving.max_rows,
+        .max_delay_ns = 1000 * serving.batch_delay_us,
+        .queue_limit = serving.queue_limit,
     };
     NORN_TRY(norn_batcher_create(&batching, served->alloc, &served->batcher));
-    if (config->warmup && warm_up(served) != NORN_OK)
-        norn_log(NORN_LOG_WARN, "model '%s' version %lld: warm-up failed: %s", served->name,
-                 (long long)served->version, norn_message());
-    return start_threads(served, instances);
+    return start_threads(served, serving.instances);
 }
 
 static void destroy(norn_served *served) {
@@ -246,15 +148,13 @@ static void destroy(norn_served *served) {
     for (int32_t i = 0; i < served->thread_count; i++) pthread_join(served->threads[i], NULL);
     norn_batcher_destroy(served->batcher);
     norn_session_destroy(served->session);
-    if (served->snapshot) norn_snapshot_release(served->snapshot);
-    norn_store_destroy(served->store);
-    norn_plan_release(served->plan);
+    norn_package_close(served->package);
     norn_arena_deinit(&served->arena);
     norn_free(alloc, served);
 }
 
 norn_status norn_served_create(const char *name, int64_t version, const char *dir,
-                               const norn_served_defaults *defaults, norn_alloc alloc,
+                               const norn_serving_defaults *defaults, norn_alloc alloc,
                                norn_served **out) {
     const int64_t begin_ns = norn_clock_now_ns();
     norn_served *served = NULL;
@@ -264,8 +164,6 @@ norn_status norn_served_create(const char *name, int64_t version, const char *di
     served->alloc = alloc;
     served->references = 1;
     served->version = version;
-    served->config = (norn_package_config){
-        .batch_rows = -1, .batch_delay_us = -1, .queue_limit = -1, .warmup = true};
     norn_arena_init(&served->arena, alloc, 4096);
     norn_stats_init(&served->stats);
     NORN_TRY_DONE(norn_arena_string(&served->arena, name, strlen(name), &served->name));

@@ -5,7 +5,7 @@
 #ifndef NORN_SERVE_SERVED_H
 #define NORN_SERVE_SERVED_H
 
-#include "plan/package.h"
+#include "package/package_ready.h"
 #include "serve/batcher.h"
 #include "serve/infer.h"
 #include "serve/reaper.h"
@@ -20,11 +20,10 @@ struct norn_served {
     norn_arena arena;
     const char *name;
     int64_t version;
-    norn_plan *plan;
+    norn_package *package;
+    norn_plan *plan; ///< the package's
     norn_session *session;
-    norn_store *store;       ///< of tables/; NULL when there is none
-    norn_snapshot *snapshot; ///< likewise
-    norn_package_config config;
+    char warning[512]; ///< why a run on made-up inputs failed, though requests may do better; or ""
     bool *input_is_user;   ///< by input: one row is repeated for every item
     bool *input_has_batch; ///< by input: dim 0 is the batch symbol
     bool *output_has_batch;
@@ -39,22 +38,13 @@ struct norn_served {
     norn_reaped reaped;
 };
 
-/// What `norn serve` says for every model; norn.json wins where both speak.
-typedef struct norn_served_defaults {
-    const char *device; ///< NULL: cpu
-    int32_t instances, threads;
-    int64_t max_batch, batch_delay_us, queue_limit;
-    int64_t max_memory_bytes; ///< of an instance
-} norn_served_defaults;
-
 /// Ports of the plan by name; -1 if there is none.
 int32_t norn_served_input_find(const norn_served *served, const char *name);
 int32_t norn_served_output_find(const norn_served *served, const char *name);
 
-/// Load version directory `dir` (model.norn, else model.onnx compiled now), start its instances,
-/// warm up.
+/// Load version directory `dir`, make sure that it can answer requests, start its instances.
 norn_status norn_served_create(const char *name, int64_t version, const char *dir,
-                               const norn_served_defaults *defaults, norn_alloc alloc,
+                               const norn_serving_defaults *defaults, norn_alloc alloc,
                                norn_served **out) NORN_NODISCARD;
 norn_served *norn_served_retain(norn_served *served);
 /// From now on the last release hands it to `reaper`, which waits for it.

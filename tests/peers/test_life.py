@@ -200,6 +200,122 @@ class LifeTest(unittest.TestCase):
         self.assertEqual(self.server.stop(), 0)
         self.assertNotIn("still in use", self.server.log.read_text())
 
+    # ---- READY ------------------------------------------------------------------------------------------------
+
+    def assert_refused(self, name, *words):
+        """UNAVAILABLE with the reason in index, log and metrics; `norn check` fails with it too."""
+        state, reason = self.index()[name, 1]
+        self.assertEqual(state, "UNAVAILABLE", reason)
+        code, text = check(self.repository / name / "1")
+        self.assertEqual(code, 1, text)
+        log = self.server.log.read_text()
+        for word in words:
+            self.assertIn(word, reason)
+            self.assertIn(word, text)
+            self.assertIn(word, log)
+        self.assertEqual(self.metric(f'norn_model_version_failed{{model="{name}",version="1"}}'), 1)
+        self.assertNotEqual(self.server.get(f"/v2/models/{name}/ready")[0], 200)
+
+    def assert_ready(self, name):
+        state, reason = self.index()[name, 1]
+        self.assertEqual(state, "READY", reason)
+        code, text = check(self.repository / name / "1")
+        self.assertEqual(code, 0, text)
+        return reason, text
+
+    def test_ready_means_that_a_request_can_be_answered(self):
+        string = TensorProto.STRING
+        at = lambda name: self.repository / name / "1" / "model.onnx"  # noqa: E731
+        save(at("strings_in"), [Node("Identity", ["x"], ["y"])], [Value("x", string, ["B", 3])], [Value("y", string, ["B", 3])])
+        save(at("strings_out"), [Node("Gather", ["names", "i"], ["y"])], [Value("i", I64, ["B"])], [Value("y", string, ["B"])],
+             {"names": np.array(["a", "b"], object)})
+        # Floats alone, so nothing that was made up can be to blame: the model itself cannot run.
+        save(at("cannot"), [Node("Shape", ["x"], ["s"]), Node("Size", ["x"], ["n"]), Node("Sub", ["n", "n"], ["zero"]),
+                            Node("Unsqueeze", ["zero", "axis"], ["z"]), Node("Concat", ["z", "s"], ["odd"], axis=0),
+                            Node("Reshape", ["x", "odd"], ["y"], allowzero=1)],
+             [Value("x", F32, ["B", 3])], [Value("y", F32, None)], {"axis": np.array([0], np.int64)})
+        save_lookup(self.repository / "no_table" / "1", np.ones((4, 2), np.float32))
+        (self.repository / "no_table" / "1" / "tables" / "t.safetensors").unlink()
+        save_lookup(self.repository / "wide_table" / "1", np.ones((4, 2), np.float32))
+        write_table(self.repository / "wide_table" / "1", np.ones((4, 3), np.float32))
+        save_scale(at("elsewhere"), 1)
+        (self.repository / "elsewhere" / "1" / "norn.json").write_text('{"device": "cuda:77"}')
+        save_scale(at("no_input"), 1)
+        (self.repository / "no_input" / "1" / "norn.json").write_text('{"inputs": {"z": {"batch": "user"}}}')
+        self.serve()
+        self.assert_refused("strings_in", "input 'x' is of strings")
+        self.assert_refused("strings_out", "output 'y' is of strings")
+        self.assert_refused("cannot", "it cannot run")
+        self.assert_refused("no_table", "'t'", "tables/")
+        self.assert_refused("wide_table", "'t'", "3 elements a row")
+        self.assert_refused("elsewhere", "cuda")
+        self.assert_refused("no_input", "no input 'z'")
+
+    def test_what_was_made_up_is_no_reason_to_refuse(self):
+        at = lambda name: self.repository / name / "1" / "model.onnx"  # noqa: E731
+        # Ids from 5 on: no made-up id is likely to be right, and each request knows its own.
+        save(at("ids"), [Node("Sub", ["i", "five"], ["j"]), Node("Mul", ["j", "many"], ["k"]), Node("Gather", ["t", "k"], ["y"])],
+             [Value("i", I64, ["B"])], [Value("y", F32, ["B", 2])],
+             {"five": np.int64(5), "many": np.int64(1000), "t": np.ones((4, 2), np.float32)})
+        # A hashed table whose missing keys are errors, and which has no key 0.
+        save_lookup(self.repository / "hashed" / "1", np.ones((3, 2), np.float32), np.array([70, 80, 90], np.int64))
+        (self.repository / "hashed" / "1" / "norn.json").write_text('{"tables": {"t": {"missing": "error"}}}')
+        # Two inputs that have to fit each other, and do not say so.
+        save(at("fit"), [Node("Add", ["a", "b"], ["y"])], [Value("a", F32, ["n"]), Value("b", F32, ["m"])], [Value("y", F32, ["k"])])
+        self.serve()
+        reason, text = self.assert_ready("ids")
+        self.assertIn("made-up inputs", reason)
+        self.assertIn("made-up inputs", text)
+        self.assertEqual(self.infer("ids", i=np.array([5], np.int64)), (200, [1, 1]))
+        self.assert_ready("hashed")
+        self.assertEqual(self.infer("hashed", k=np.array([80], np.int64)), (200, [1, 1]))
+        self.assert_ready("fit")
+
+    def test_no_warm_up_where_norn_json_forbids_it(self):
+        folder = self.repository / "m" / "1"
+        save_scale(folder / "model.onnx", 1)
+        (folder / "norn.json").write_bytes(b'\xef\xbb\xbf{\r\n"warmup": false\r\n}\r\n')  # as Windows editors write it
+        self.serve()
+        self.assertRegex(self.assert_ready("m")[1], "warmup +no +norn.json")
+        (folder / "norn.json").write_bytes('{"warmup": true}'.encode("utf-16"))
+        code, text = check(folder)
+        self.assertEqual(code, 1)
+        self.assertIn("UTF-16", text)
+
+    def test_check_prints_the_settings_that_are_used(self):
+        folder = self.scratch / "p" / "1"
+        source = save_scale(self.scratch / "model.onnx", 1)
+        folder.mkdir(parents=True)
+        subprocess.run([NORN, "compile", str(source), "-o", str(folder / "model.norn"), "--max-batch", "16"], check=True,
+                       capture_output=True)
+        (folder / "norn.json").write_text(json.dumps({
+            "device": "cuda", "precision": "tf32", "profile": {"max_batch": 64, "opt": {"x": [5, 2]}},
+            "instances": 2, "threads": 1, "batching": {"max_delay_us": 300, "max_queue": 7, "max_batch": 8}}))
+        code, text = check(folder)
+        self.assertEqual(code, 0, text)
+        settings = dict(re.findall(r"^  (\S+) +(.*\S)", text.split("settings\n")[1], re.M))
+        self.assertEqual({key: re.split("  +", value) for key, value in settings.items()}, {
+            "device": ["cpu", "of the plan"], "precision": ["fp32", "of the plan"], "profile.max_batch": ["16", "of the plan"],
+            "instances": ["2", "norn.json"], "threads": ["1", "norn.json"], "batching.max_delay_us": ["300", "norn.json"],
+            "batching.max_batch": ["8", "norn.json"], "batching.max_queue": ["7", "norn.json"], "warmup": ["yes", "default"]})
+        notes = re.findall("warning: (.*)$", text, re.M)
+        self.assertEqual(len(notes), 4, text)
+        for note, words in zip(notes, (("cuda", "for cpu"), ("tf32", "for fp32"), ("64", "up to 16"), ("profile", "shapes"))):
+            for word in words:
+                self.assertIn(word, note)
+
+    def test_a_plan_takes_no_option_that_it_has_settled(self):
+        source, plan = save_scale(self.scratch / "model.onnx", 1), str(self.scratch / "m.norn")
+        subprocess.run([NORN, "compile", str(source), "-o", plan], check=True, capture_output=True)
+        for command in (["run", plan], ["bench", plan, "--duration", "0.05", "--warmup", "0"]):
+            for option in (["--device", "cuda"], ["--precision", "tf32"], ["--max-batch", "4"], ["--max-shapes", "x:2x2"]):
+                done = subprocess.run([NORN, *command, *option], capture_output=True, text=True, timeout=60, check=False)
+                self.assertEqual(done.returncode, 2, (command, option, done.stderr))
+                self.assertIn(f"{option[0]} ", done.stderr)
+                self.assertIn("compiled for cpu in fp32", done.stderr)
+            done = subprocess.run([NORN, *command, "--device", "cpu", "--precision", "fp32"], capture_output=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+
     # ---- files that change ------------------------------------------------------------------------------------
 
     def test_whatever_is_done_to_the_files_of_a_live_version_its_answers_stay(self):

@@ -1,0 +1,247 @@
+#include "package/package_open.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "graph/graph.h"
+#include "plan/plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PATH_BYTES = NORN_PACKAGE_PATH };
+
+static bool ends_with(const char *text, const char *end) {
+    const size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/// "DIR/NAME" of a folder, "NAME" beside a file.
+static void in_package(const char *path, const char *name, char out[PATH_BYTES]) {
+    const char *slash = strrchr(path, '/');
+    if (norn_path_is_dir(path))
+        (void)snprintf(out, PATH_BYTES, "%s/%s", path, name);
+    else
+        (void)snprintf(out, PATH_BYTES, "%.*s%s", slash ? (int)(slash - path + 1) : 0, path, name);
+}
+
+/// The plan file that `path` is or has.
+static bool plan_of(const char *path, char out[PATH_BYTES]) {
+    if (norn_path_is_dir(path))
+        in_package(path, "model.norn", out);
+    else
+        (void)snprintf(out, PATH_BYTES, "%s", ends_with(path, ".norn") ? path : "");
+    return norn_path_is_dir(path) ? norn_path_is_file(out) : *out != 0;
+}
+
+bool norn_package_is_plan(const char *path) {
+    char plan[PATH_BYTES];
+    return plan_of(path, plan);
+}
+
+// ---- a plan file
+
+static norn_status read_config(norn_package *package, const char *dir) {
+    char path[PATH_BYTES];
+    norn_file *file = NULL;
+    in_package(dir, "norn.json", path);
+    if (!norn_path_is_dir(dir) || !norn_path_is_file(path)) return NORN_OK;
+    NORN_TRY(norn_file_read(path, package->alloc, &file));
+    const norn_status status =
+        norn_package_parse(path, norn_file_bytes(file), &package->arena, &package->config);
+    norn_file_release(file);
+    return status;
+}
+
+__attribute__((format(printf, 2, 3))) static norn_status note(norn_package *package,
+                                                              const char *format, ...) {
+    char text[1024];
+    va_list arguments;
+    if (package->note_count == NORN_PACKAGE_NOTES) return NORN_OK;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    NORN_TRY(norn_arena_string(&package->arena, text, strlen(text),
+                               &package->notes[package->note_count]));
+    package->note_count++;
+    return NORN_OK;
+}
+
+/// A setting that is lost in silence is worse than one that is refused.
+static norn_status note_ignored(norn_package *package, const char *dir) {
+    char path[NORN_PACKAGE_PATH];
+    const char *instead = norn_path_is_dir(dir) ? norn_package_ignored(dir, path) : NULL;
+    return instead ? note(package, "%s %s", path, instead) : NORN_OK;
+}
+
+static const char *precision_name(norn_precision precision) {
+    return precision == NORN_PRECISION_TF32 ? "tf32" : "fp32";
+}
+
+/// A profile that norn.json gives and the plan was not compiled with. `at`: one of the symbols'
+/// three bounds.
+static bool shapes_differ(const norn_plan *plan, const norn_input_shape *shapes, size_t count,
+                          const int64_t *at) {
+    for (size_t i = 0; i < count; i++) {
+        const norn_graph *graph = plan->graph;
+        for (uint32_t p = 0; p < graph->input_count; p++) {
+            const norn_value *input = graph->inputs[p];
+            if (strcmp(input->name, shapes[i].name) != 0) continue;
+            if (input->shape.rank != shapes[i].rank) return true;
+            for (int32_t d = 0; d < shapes[i].rank; d++)
+                if (norn_dim_eval(input->shape.dims[d], at) != shapes[i].dims[d]) return true;
+        }
+    }
+    return false;
+}
+
+static norn_status note_profile(norn_package *package) {
+    const norn_package_config *config = &package->config;
+    const norn_graph *graph = package->plan->graph;
+    const size_t count = (size_t)graph->symbols.count;
+    int64_t *min, *opt, *max;
+    NORN_TRY(NORN_TAKE_ARRAY(&package->arena, count + 1, &min));
+    NORN_TRY(NORN_TAKE_ARRAY(&package->arena, count + 1, &opt));
+    NORN_TRY(NORN_TAKE_ARRAY(&package->arena, count + 1, &max));
+    for (size_t s = 0; s < count; s++) {
+        min[s] = graph->symbols.at[s].min;
+        opt[s] = graph->symbols.at[s].opt;
+        max[s] = graph->symbols.at[s].max;
+    }
+    if (shapes_differ(package->plan, config->min_shapes, config->min_count, min) ||
+        shapes_differ(package->plan, config->opt_shapes, config->opt_count, opt) ||
+        shapes_differ(package->plan, config->max_shapes, config->max_count, max))
+        return note(package, "norn.json: \"profile\" has other shapes than model.norn was compiled "
+                             "for; those of the plan are used");
+    return NORN_OK;
+}
+
+/// What was settled when the plan was compiled and is asked for otherwise now.
+static norn_status note_settled(norn_package *package, const norn_package_options *options) {
+    const norn_package_config *config = &package->config;
+    const norn_plan *plan = package->plan;
+    const char *device = config->device ? config->device : options->device;
+    const int64_t max_batch = config->max_batch ? config->max_batch : options->max_batch;
+    if (device && strcmp(device, plan->device_name) != 0)
+        NORN_TRY(note(package, "%s \"%s\" is not used: model.norn was compiled for %s",
+                      config->device ? "norn.json: \"device\"" : "--device", device,
+                      plan->device_name));
+    if (config->precision != NORN_PRECISION_FP32 && config->precision != plan->precision)
+        NORN_TRY(note(package,
+                      "norn.json: \"precision\" \"%s\" is not used: model.norn was compiled for %s",
+                      precision_name(config->precision), precision_name(plan->precision)));
+    if (max_batch && norn_plan_batch_symbol(plan) && max_batch != plan->max_batch)
+        NORN_TRY(note(package,
+                      "%s %lld is not used: model.norn was compiled for batches up to %lld",
+                      config->max_batch ? "norn.json: \"profile.max_batch\"" : "--max-batch",
+                      (long long)max_batch, (long long)plan->max_batch));
+    return note_profile(package);
+}
+
+/// The policies of norn.json are of serving: they hold for a plan file as well.
+static norn_status apply_tables(norn_package *package) {
+    const norn_package_config *config = &package->config;
+    norn_plan *plan = package->plan;
+    for (uint32_t k = 0; k < config->table_count; k++) {
+        uint32_t i = 0;
+        while (i < plan->table_count && strcmp(plan->tables[i].name, config->tables[k].name) != 0)
+            i++;
+        if (i == plan->table_count)
+            return norn_fail(NORN_INVALID_ARGUMENT, "norn.json: the model has no table '%s'",
+                             config->tables[k].name);
+        plan->tables[i].missing_is_error = config->tables[k].missing_is_error;
+    }
+    return NORN_OK;
+}
+
+static norn_status open_plan(norn_package *package, const char *path, const char *plan,
+                             const norn_package_options *options) {
+    NORN_TRY(read_config(package, path));
+    NORN_TRY(norn_plan_load(plan, package->alloc, &package->plan));
+    NORN_TRY(apply_tables(package));
+    return note_settled(package, options);
+}
+
+// ---- a model
+
+static norn_status compile(norn_package *package, const char *path,
+                           const norn_package_options *options) {
+    const norn_package_config *config = &package->config;
+    norn_compile_options compile = options->compile ? *options->compile : (norn_compile_options){0};
+    const int64_t begin_ns = norn_clock_now_ns();
+    char config_path[PATH_BYTES];
+    norn_model *model;
+    norn_status status;
+    NORN_TRY(norn_model_open(path, package->alloc, &model));
+    in_package(path, "norn.json", config_path);
+    if (model->config)
+        NORN_TRY_DONE(norn_package_parse(config_path, norn_span_text(model->config),
+                                         &package->arena, &package->config));
+    // Command line, then norn.json (which the compiler reads too), then what the caller falls back
+    // to.
+    if (!compile.device && !config->device) compile.device = options->device;
+    if (!compile.max_batch && !config->max_batch) compile.max_batch = options->max_batch;
+    NORN_TRY_DONE(norn_plan_compile(model, &compile, package->alloc, &package->plan));
+    package->compiled = true;
+    package->compile_ns = norn_clock_now_ns() - begin_ns;
+done:
+    norn_model_close(model);
+    return status;
+}
+
+// ---- all of it
+
+static norn_status check_inputs(const norn_package *package) {
+    for (uint32_t i = 0; i < package->config.input_count; i++) {
+        const char *name = package->config.inputs[i].name;
+        size_t p = 0;
+        while (p < norn_plan_input_count(package->plan) &&
+               strcmp(norn_plan_input(package->plan, p)->name, name) != 0)
+            p++;
+        if (p == norn_plan_input_count(package->plan))
+            return norn_fail(NORN_INVALID_ARGUMENT, "norn.json: the model has no input '%s'", name);
+    }
+    return NORN_OK;
+}
+
+static norn_status open_tables(norn_package *package, const char *path) {
+    char tables[PATH_BYTES];
+    in_package(path, "tables", tables);
+    if (!norn_path_is_dir(tables)) return NORN_OK;
+    NORN_TRY(norn_store_create(package->alloc, &package->store));
+    NORN_TRY(norn_store_open_dir(package->store, tables));
+    return norn_store_snapshot(package->store, &package->snapshot);
+}
+
+norn_status norn_package_open(const char *path, const norn_package_options *options,
+                              norn_alloc alloc, norn_package **out) {
+    char plan[PATH_BYTES];
+    norn_package *package;
+    norn_status status;
+    *out = NULL;
+    NORN_TRY(NORN_NEW(alloc, &package));
+    package->alloc = alloc;
+    norn_arena_init(&package->arena, alloc, 4096);
+    NORN_TRY_DONE(norn_package_parse("", (norn_span){NULL, 0}, &package->arena, &package->config));
+    NORN_TRY_DONE(note_ignored(package, path));
+    if (plan_of(path, plan))
+        NORN_TRY_DONE(open_plan(package, path, plan, options));
+    else
+        NORN_TRY_DONE(compile(package, path, options));
+    NORN_TRY_DONE(check_inputs(package));
+    NORN_TRY_DONE(open_tables(package, path));
+    *out = package;
+    package = NULL;
+done:
+    norn_package_close(package);
+    return status;
+}
+
+void norn_package_close(norn_package *package) {
+    if (!package) return;
+    if (package->snapshot) norn_snapshot_release(package->snapshot);
+    norn_store_destroy(package->store);
+    norn_plan_release(package->plan);
+    norn_arena_deinit(&package->arena);
+    norn_free(package->alloc, package);
+}

@@ -1,0 +1,41 @@
+/// A model made ready to run, in the one way that serve, run, bench and check share: a version
+/// folder (model.norn, else model.onnx; tables/; norn.json), a model file or a plan file.
+#ifndef NORN_PACKAGE_PACKAGE_OPEN_H
+#define NORN_PACKAGE_PACKAGE_OPEN_H
+
+#include "norn/store.h"
+#include "plan/package.h"
+
+typedef struct norn_package_options {
+    const norn_compile_options *compile; ///< wins over norn.json; may be NULL
+    const char *device;                  ///< where neither says; NULL: cpu
+    int64_t max_batch;                   ///< likewise; 0: 1024
+} norn_package_options;
+
+enum { NORN_PACKAGE_NOTES = 8 };
+
+typedef struct norn_package {
+    norn_alloc alloc;
+    norn_arena arena;
+    norn_package_config config; ///< of norn.json; strings in `arena`
+    norn_plan *plan;
+    norn_store *store;       ///< of tables/ beside the model; NULL when there is none
+    norn_snapshot *snapshot; ///< of store; NULL likewise
+    bool compiled;           ///< from model.onnx, just now
+    int64_t compile_ns;
+    /// What is said and does not hold, one line each: files of other servers, and what a plan file
+    /// has settled otherwise.
+    const char *notes[NORN_PACKAGE_NOTES];
+    uint32_t note_count;
+} norn_package;
+
+/// Errors   CANCELLED: compile->stop_after ended it. All name file, node, tensor or key. A table that the model names and nobody has is found when
+/// a session is made.
+norn_status norn_package_open(const char *path, const norn_package_options *options,
+                              norn_alloc alloc, norn_package **out) NORN_NODISCARD;
+void norn_package_close(norn_package *package); ///< takes NULL
+
+/// Is `path` a plan, or a folder that has one?
+bool norn_package_is_plan(const char *path);
+
+#endif

@@ -1,0 +1,39 @@
+/// What a server does with a package before it says READY: whether it can answer requests at all,
+/// and with which settings. `norn check` asks the same questions.
+#ifndef NORN_PACKAGE_PACKAGE_READY_H
+#define NORN_PACKAGE_PACKAGE_READY_H
+
+#include "norn/session.h"
+#include "package/package_open.h"
+
+/// What `norn serve` says for every model; norn.json wins where both speak.
+typedef struct norn_serving_defaults {
+    const char *device; ///< NULL: cpu
+    int32_t instances, threads;
+    int64_t max_batch, batch_delay_us, queue_limit;
+    int64_t max_memory_bytes; ///< of an instance
+} norn_serving_defaults;
+
+/// Settled: what a version is served with.
+typedef struct norn_serving {
+    int32_t instances, threads; ///< threads 0: the cores shared out among instances
+    int64_t max_rows;           ///< of a batch
+    int64_t batch_delay_us, queue_limit;
+    int64_t max_memory_bytes; ///< of an instance; 0: the runtime decides
+    bool warm_up;
+} norn_serving;
+
+norn_serving norn_package_serving(const norn_package *package,
+                                  const norn_serving_defaults *defaults);
+
+/// Make the session that requests will run in, and prove that it answers: inputs and outputs are of
+/// types that a request can carry, tables and device are there, and every instance runs once on
+/// made-up inputs (unless norn.json forbids it).
+///
+/// A run that fails only because of what was made up (an id outside its table) does not refuse the
+/// package: it is told in `warning`, "" otherwise.
+/// Errors   name the tensor, table or node; the package could answer no request
+norn_status norn_package_start(const norn_package *package, const norn_serving *serving,
+                               norn_session **session, char warning[512]) NORN_NODISCARD;
+
+#endif
