@@ -12,8 +12,11 @@
 
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
+#include <pthread.h>
 
 enum { NORN_CUDA_WORKSPACE_BYTES = 32 << 20 };
+
+typedef struct norn_cuda_uploader norn_cuda_uploader;
 
 typedef struct norn_cuda_device {
     norn_device base; ///< first: a norn_device * is one of these
@@ -26,6 +29,8 @@ typedef struct norn_cuda_device {
     /// Products that were timed here or in an earlier process: gemm/gemm_record.c.
     struct norn_cuda_gemm_tuned *tuned;
     uint32_t tuned_count, tuned_capacity;
+    norn_cuda_uploader *uploader; ///< made with the first table; `uploader_lock`
+    pthread_mutex_t uploader_lock;
 } norn_cuda_device;
 
 static inline norn_cuda_device *norn_cuda_device_of(norn_device *self) {
@@ -64,6 +69,13 @@ norn_status norn_cuda_blas_status(cublasStatus_t error, const char *what) NORN_N
 /// Host memory to the device, complete on return. cudaMemcpy alone may return while the last bytes
 /// of pageable memory are still on their way, and our streams do not wait for the legacy stream.
 norn_status norn_cuda_upload(void *device, const void *host, size_t bytes) NORN_NODISCARD;
+
+/// Large host memory to the device, through pinned buffers on all cores; complete on return. `up` NULL or
+/// few bytes: norn_cuda_upload. Threads   any; one upload at a time.
+norn_status norn_cuda_uploader_create(norn_alloc alloc, norn_cuda_uploader **out) NORN_NODISCARD;
+void norn_cuda_uploader_destroy(norn_cuda_uploader *up); ///< takes NULL
+norn_status norn_cuda_uploader_run(norn_cuda_uploader *up, void *device, const void *host,
+                                   size_t bytes) NORN_NODISCARD;
 
 /// After a launch: the launcher's result, with the node's name.
 norn_status norn_cuda_launched(const norn_call *call, cudaError_t error) NORN_NODISCARD;

@@ -85,6 +85,8 @@ static void device_unprepare(norn_device *self, const norn_step_spec *spec, void
 static void device_destroy(norn_device *self) {
     norn_cuda_device *device = norn_cuda_device_of(self);
     if (device->lt) cublasLtDestroy(device->lt);
+    norn_cuda_uploader_destroy(device->uploader);
+    pthread_mutex_destroy(&device->uploader_lock);
     norn_free(device->alloc, device->tuned);
     norn_free(device->alloc, device);
 }
@@ -155,6 +157,7 @@ norn_status norn_backend_open(int32_t ordinal, norn_alloc alloc, norn_device **o
     device->base.ops = &cuda_ops;
     device->base.ordinal = ordinal;
     device->alloc = alloc;
+    pthread_mutex_init(&device->uploader_lock, NULL);
     norn_status status = find_gpu(device, ordinal);
     if (status != NORN_OK) {
         device_destroy(&device->base);

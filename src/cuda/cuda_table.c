@@ -9,6 +9,7 @@
 /// What a binding owns; `context` of the binding points here.
 typedef struct table_memory {
     norn_alloc alloc;
+    norn_cuda_uploader *uploader;
     void *rows, *buckets, *default_row;
     _Atomic uint64_t *missing; ///< device memory that kernels add to
     _Atomic uint64_t *counter; ///< the host's, which gets the sum when the table is unbound
@@ -27,9 +28,9 @@ static void table_free(table_memory *memory) {
     norn_free(memory->alloc, memory);
 }
 
-static norn_status upload(const void *host, size_t bytes, void **out) {
+static norn_status upload(const table_memory *memory, const void *host, size_t bytes, void **out) {
     NORN_TRY(norn_cuda_status(cudaMalloc(out, bytes ? bytes : 1), "table memory"));
-    return norn_cuda_upload(*out, host, bytes);
+    return norn_cuda_uploader_run(memory->uploader, *out, host, bytes);
 }
 
 // ---- hashed tables
@@ -93,10 +94,11 @@ static norn_status upload_buckets(norn_alloc alloc, const norn_table_binding *ho
         if (table->row[i] >= 0)
             memcpy(rows + i * row_bytes,
                    (const char *)host->rows + (size_t)table->row[i] * row_bytes, row_bytes);
-    norn_status status = upload(rows, slots * row_bytes, &memory->rows);
+    norn_status status = upload(memory, rows, slots * row_bytes, &memory->rows);
     norn_free(alloc, rows);
-    return status == NORN_OK ? upload(table->keys, slots * sizeof *table->keys, &memory->buckets)
-                             : status;
+    return status == NORN_OK
+               ? upload(memory, table->keys, slots * sizeof *table->keys, &memory->buckets)
+               : status;
 }
 
 static norn_status bind_hashed(norn_alloc alloc, const norn_table_binding *host,
@@ -137,13 +139,13 @@ static norn_status bind(const norn_table_binding *host, table_memory *memory,
     if (host->resolve)
         NORN_TRY(bind_hashed(memory->alloc, host, memory, out));
     else
-        NORN_TRY(
-            upload(host->rows, (size_t)host->row_count * (size_t)host->row_bytes, &memory->rows));
+        NORN_TRY(upload(memory, host->rows, (size_t)host->row_count * (size_t)host->row_bytes,
+                        &memory->rows));
     if (host->default_row)
-        NORN_TRY(upload(host->default_row, (size_t)host->row_bytes, &memory->default_row));
+        NORN_TRY(upload(memory, host->default_row, (size_t)host->row_bytes, &memory->default_row));
     const uint64_t zero = 0;
     void *counter = NULL;
-    norn_status status = upload(&zero, sizeof zero, &counter);
+    norn_status status = upload(memory, &zero, sizeof zero, &counter);
     memory->missing = counter;
     memory->counter = host->missing_count;
     NORN_TRY(status);
@@ -155,6 +157,15 @@ static norn_status bind(const norn_table_binding *host, table_memory *memory,
     return NORN_OK;
 }
 
+static norn_status find_uploader(norn_cuda_device *device, norn_cuda_uploader **out) {
+    norn_status status = NORN_OK;
+    pthread_mutex_lock(&device->uploader_lock);
+    if (!device->uploader) status = norn_cuda_uploader_create(device->alloc, &device->uploader);
+    *out = device->uploader;
+    pthread_mutex_unlock(&device->uploader_lock);
+    return status;
+}
+
 norn_status norn_cuda_table_bind(norn_device *self, const norn_table_binding *host,
                                  norn_table_binding *out) {
     table_memory *memory = NULL;
@@ -164,7 +175,8 @@ norn_status norn_cuda_table_bind(norn_device *self, const norn_table_binding *ho
     if (!self->can_run) return norn_fail(NORN_UNAVAILABLE, "table '%s': no GPU here", host->name);
     NORN_TRY(NORN_NEW(norn_cuda_device_of(self)->alloc, &memory));
     memory->alloc = norn_cuda_device_of(self)->alloc;
-    norn_status status = bind(host, memory, out);
+    norn_status status = find_uploader(norn_cuda_device_of(self), &memory->uploader);
+    if (status == NORN_OK) status = bind(host, memory, out);
     if (status != NORN_OK) {
         norn_note("table '%s'", host->name);
         table_free(memory);
