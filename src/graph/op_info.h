@@ -18,7 +18,9 @@ typedef struct norn_shape_io {
 enum { NORN_CONTENTS_MAX = 64 };
 
 /// The same function runs while compiling (symbolic dims) and beside the executor for values whose
-/// shape is known only then (all dims constant, symbols NULL, every input's data present).
+/// shape is known only then (all dims constant, symbols NULL, every input's data present). And
+/// before a run whose sizes are new, to see that they go together: as beside the executor, but
+/// with `sizes_only`, the data of what is computed being unknown.
 typedef struct norn_shape_ctx {
     const char *node; ///< name, for messages
     norn_attrs attrs;
@@ -29,6 +31,8 @@ typedef struct norn_shape_ctx {
     uint32_t in_count;
     norn_shape_io *out; ///< dtype, shape and contents to fill; comes as NONE, rank -1
     uint32_t out_count;
+    bool sizes_only;
+    bool *unproved; ///< set when symbols leave open whether the operands go together; may be NULL
 } norn_shape_ctx;
 
 /// Errors   INVALID_ARGUMENT: inputs that the operator does not take; names the input and why.

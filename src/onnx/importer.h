@@ -25,6 +25,7 @@ typedef struct norn_importer {
     norn_onnx_model proto;
     norn_name_map functions; ///< key of norn_onnx_function_key -> norn_onnx_function *
     norn_name_map aliases;   ///< dimension name -> the name that is used for it
+    const char *batch_said;  ///< what the model calls the batch
     const char *batch_name;  ///< of the batch symbol; NULL: no input has a dynamic dimension 0
     uint32_t nodes_left, depth;
 } norn_importer;
@@ -141,6 +142,12 @@ norn_status norn_unify_symbols(norn_importer *importer, const norn_graph *graph,
 norn_status norn_unify_choose_batch(norn_importer *importer,
                                     const norn_onnx_graph *proto) NORN_NODISCARD;
 const char *norn_unify_alias(const norn_importer *importer, const char *name);
+
+// ---- dim_names.c
+/// Nobody chose it: an exporter numbered it, or norn_unify_dim_name made it.
+bool norn_dim_name_is_made_up(const char *name);
+/// Two names that do not say that their dimensions are different ones.
+bool norn_dim_names_may_tie(const char *a, const char *b);
 /// The name of dimension `index` of input `info`, before aliases: its own, or "INPUT.index".
 norn_status norn_unify_dim_name(norn_importer *importer, const norn_onnx_value_info *info,
                                 uint32_t index, const char **out) NORN_NODISCARD;

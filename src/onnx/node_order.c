@@ -1,5 +1,5 @@
-/// The order in which nodes can be made. ONNX asks for topological order and most files have it; some converters
-/// append what they insert, and onnxruntime sorts.
+/// The order in which nodes can be made. ONNX asks for topological order and most files have it;
+/// some converters append what they insert, and onnxruntime sorts.
 #include "onnx/importer.h"
 
 #include <string.h>

@@ -14,13 +14,6 @@ const char *norn_unify_alias(const norn_importer *importer, const char *name) {
     return name;
 }
 
-norn_status norn_unify_dim_name(norn_importer *importer, const norn_onnx_value_info *info,
-                                uint32_t index, const char **out) {
-    *out = info->dims[index].param;
-    if (**out) return NORN_OK;
-    return norn_arena_format(&importer->scratch, out, "%s.%u", info->name, index);
-}
-
 /// The map's values are not const; aliases are only ever read.
 static norn_status add_alias(norn_importer *importer, const char *from, const char *to) {
     const char *kept_from, *kept_to; // a symbol's name goes with its graph
@@ -82,6 +75,7 @@ norn_status norn_unify_choose_batch(norn_importer *importer, const norn_onnx_gra
     NORN_TRY(has_dim_named_b(importer, &proto->inputs, &taken));
     NORN_TRY(norn_arena_string(&importer->scratch, all[best].name, strlen(all[best].name),
                                &importer->batch_name));
+    importer->batch_said = importer->batch_name;
     if (taken) return NORN_OK; // a dimension that is called B already keeps its name
     NORN_TRY(add_alias(importer, all[best].name, "B"));
     importer->batch_name = "B";
@@ -104,13 +98,23 @@ static bool importer_batch_is(const norn_importer *importer, const char *name) {
     return importer->batch_name && strcmp(importer->batch_name, name) == 0;
 }
 
-static norn_status equate(unifier *u, norn_dim a, norn_dim b) {
+/// What the model calls `name`: the batch was called something else.
+static const char *said(const unifier *u, const char *name) {
+    return importer_batch_is(u->importer, name) ? u->importer->batch_said : name;
+}
+
+/// `must`: the operator takes nothing else. Otherwise (a broadcast) only names that nobody chose are
+/// tied: one row of a "user" beside many "items" is what some models are for.
+static norn_status equate(unifier *u, norn_dim a, norn_dim b, bool must) {
     if (a.symbol == b.symbol || a.coef != b.coef || a.constant != b.constant) return NORN_OK;
     if (!is_input_symbol(u->graph, a) || !is_input_symbol(u->graph, b)) return NORN_OK;
     const char *left = norn_unify_alias(u->importer, u->graph->symbols.at[a.symbol].name);
     const char *right = norn_unify_alias(u->importer, u->graph->symbols.at[b.symbol].name);
     if (strcmp(left, right) == 0) return NORN_OK;
-    if (importer_batch_is(u->importer, right)) { // the batch keeps its name
+    if (!must && !norn_dim_names_may_tie(said(u, left), said(u, right))) return NORN_OK;
+    bool chosen = !norn_dim_name_is_made_up(right) && norn_dim_name_is_made_up(left);
+    if (importer_batch_is(u->importer, right) ||
+        (chosen && !importer_batch_is(u->importer, left))) { // the batch keeps its name
         const char *swap = left;
         left = right;
         right = swap;
@@ -133,20 +137,18 @@ static norn_status equate_concat(unifier *u, const norn_node *node) {
         const norn_shape *other = shape_of(node, i);
         if (!other || other->rank != first->rank) continue;
         for (int32_t d = 0; d < first->rank; d++) {
-            if (d != axis) NORN_TRY(equate(u, first->dims[d], other->dims[d]));
+            if (d != axis) NORN_TRY(equate(u, first->dims[d], other->dims[d], true));
         }
     }
     return NORN_OK;
 }
 
-/// Two different symbols that meet in a broadcast are one: a size that is 1 for one and not for the
-/// other is nothing that an exporter writes.
 static norn_status equate_broadcast(unifier *u, const norn_node *node, int32_t skip) {
     for (uint32_t i = 1; i < node->in_count; i++) {
         const norn_shape *a = shape_of(node, i - 1), *b = shape_of(node, i);
         if (!a || !b) continue;
         for (int32_t d = 1 + skip; d <= a->rank && d <= b->rank; d++) {
-            NORN_TRY(equate(u, a->dims[a->rank - d], b->dims[b->rank - d]));
+            NORN_TRY(equate(u, a->dims[a->rank - d], b->dims[b->rank - d], false));
         }
     }
     return NORN_OK;
@@ -155,7 +157,7 @@ static norn_status equate_broadcast(unifier *u, const norn_node *node, int32_t s
 static norn_status equate_product(unifier *u, const norn_node *node) {
     const norn_shape *a = shape_of(node, 0), *b = shape_of(node, 1);
     if (!a || !b || a->rank < 2 || b->rank < 2) return NORN_OK;
-    NORN_TRY(equate(u, a->dims[a->rank - 1], b->dims[b->rank - 2]));
+    NORN_TRY(equate(u, a->dims[a->rank - 1], b->dims[b->rank - 2], true));
     return equate_broadcast(u, node, 2);
 }
 

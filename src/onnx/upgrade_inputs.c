@@ -12,10 +12,13 @@ norn_status norn_upgrade_split(norn_onnx_call *call) {
     return norn_upgrade_attr_to_input(call, "split", 1);
 }
 
-/// Since 18 an even split says how many parts it makes; the last one may be smaller.
+/// Since 18 an even split says how many parts it makes; the last one may be smaller, which it must
+/// not be before.
 norn_status norn_upgrade_num_outputs(norn_onnx_call *call) {
     bool explicit_sizes = call->in_count > 1 && call->in[1];
-    if (!explicit_sizes) norn_upgrade_set_i64(call, "num_outputs", call->out_count);
+    if (explicit_sizes) return NORN_OK;
+    norn_upgrade_set_i64(call, "num_outputs", call->out_count);
+    norn_upgrade_set_i64(call, "norn_equal", 1);
     return NORN_OK;
 }
 

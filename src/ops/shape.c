@@ -85,7 +85,7 @@ int64_t norn_shape_length(const norn_shape_ctx *ctx, uint32_t index) {
 }
 
 norn_status norn_shape_later(const norn_shape_ctx *ctx, uint32_t index) {
-    if (ctx->symbols) return NORN_OK;
+    if (ctx->symbols || ctx->sizes_only) return NORN_OK;
     return norn_fail(NORN_INVALID_ARGUMENT,
                      "node '%s': input %u must be a list of at most %d integers", ctx->node, index,
                      (int)NORN_CONTENTS_MAX);
@@ -151,8 +151,10 @@ static norn_status broadcast_dim(const norn_shape_ctx *ctx, norn_dim a, norn_dim
                          "node '%s': dimensions %lld and %lld do not broadcast", ctx->node,
                          (long long)a.constant, (long long)b.constant);
     } else if (norn_dim_is_const(a) || norn_dim_is_const(b)) {
+        norn_shape_unproved(ctx);
         *out = norn_dim_is_const(a) ? a : b;
     } else {
+        norn_shape_unproved(ctx);
         return norn_shape_dim(ctx, NORN_DIM_MAX, a, b, out);
     }
     return NORN_OK;
@@ -184,8 +186,40 @@ norn_status norn_shape_broadcast_all(const norn_shape_ctx *ctx, uint32_t first, 
     return NORN_OK;
 }
 
+norn_status norn_shape_broadcasts_to(const norn_shape_ctx *ctx, uint32_t index,
+                                     const norn_shape *to, const char *what) {
+    const norn_shape *in = norn_shape_in(ctx, index);
+    if (in->rank < 0 || to->rank < 0) return NORN_OK;
+    if (in->rank > to->rank)
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %s has rank %d, the input %d",
+                         ctx->node, what, in->rank, to->rank);
+    for (int32_t d = 0; d < in->rank; d++) {
+        norn_dim own = in->dims[d];
+        if (norn_dim_is_const(own) && own.constant == 1) continue;
+        NORN_TRY(norn_shape_match(ctx, own, to->dims[to->rank - in->rank + d], what));
+    }
+    return NORN_OK;
+}
+
+norn_status norn_shape_divides(const norn_shape_ctx *ctx, norn_dim dim, int64_t by,
+                               const char *what) {
+    if (by == 1) return NORN_OK;
+    if (!norn_dim_is_const(dim)) {
+        bool always = dim.constant % by == 0 && dim.coef % by == 0;
+        if (!always) norn_shape_unproved(ctx);
+        return NORN_OK;
+    }
+    if (dim.constant < 0 || dim.constant % by == 0) return NORN_OK; // below 0: not known
+    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %s is %lld, not a multiple of %lld",
+                     ctx->node, what, (long long)dim.constant, (long long)by);
+}
+
 norn_status norn_shape_match(const norn_shape_ctx *ctx, norn_dim a, norn_dim b, const char *what) {
-    if (!norn_dim_is_const(a) || !norn_dim_is_const(b) || a.constant == b.constant) return NORN_OK;
+    if (norn_dim_equal(a, b)) return NORN_OK;
+    if (!norn_dim_is_const(a) || !norn_dim_is_const(b)) {
+        norn_shape_unproved(ctx);
+        return NORN_OK;
+    }
     return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %s: %lld and %lld must be equal", ctx->node,
                      what, (long long)a.constant, (long long)b.constant);
 }

@@ -58,6 +58,16 @@ norn_status norn_shape_broadcast_pair(const norn_shape_ctx *ctx, const norn_shap
 /// All inputs from `first` on (omitted ones skipped).
 norn_status norn_shape_broadcast_all(const norn_shape_ctx *ctx, uint32_t first,
                                      norn_shape *out) NORN_NODISCARD;
+/// Whether the operands go together shows when their sizes are known.
+static inline void norn_shape_unproved(const norn_shape_ctx *ctx) {
+    if (ctx->unproved) *ctx->unproved = true;
+}
+/// Input `index` broadcasts to `to`, which it does not make larger.
+norn_status norn_shape_broadcasts_to(const norn_shape_ctx *ctx, uint32_t index,
+                                     const norn_shape *to, const char *what) NORN_NODISCARD;
+/// `dim` must be a multiple of `by` (positive).
+norn_status norn_shape_divides(const norn_shape_ctx *ctx, norn_dim dim, int64_t by,
+                               const char *what) NORN_NODISCARD;
 /// Two dims that must be equal; INVALID_ARGUMENT naming `what` when both are constant and differ.
 norn_status norn_shape_match(const norn_shape_ctx *ctx, norn_dim a, norn_dim b,
                              const char *what) NORN_NODISCARD;

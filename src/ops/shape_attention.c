@@ -49,10 +49,7 @@ static norn_status heads_of(const norn_shape_ctx *ctx, uint32_t index, const cha
     if (heads <= 0)
         return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': inputs of rank 3 need attribute %s",
                          ctx->node, attr);
-    if (norn_dim_is_const(in->dims[2]) && in->dims[2].constant % heads)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': input %u has width %lld, which %lld heads do not divide",
-                         ctx->node, index, (long long)in->dims[2].constant, (long long)heads);
+    NORN_TRY(norn_shape_divides(ctx, in->dims[2], heads, "the width of all heads"));
     *out = (norn_shape){.rank = 4,
                         .dims = {in->dims[0], norn_dim_const(heads), in->dims[1], in->dims[2]}};
     return norn_shape_dim_i64(ctx, NORN_DIM_FLOORDIV, in->dims[2], heads, &out->dims[3]);
@@ -72,6 +69,8 @@ norn_status norn_shape_attention(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_match(ctx, q.dims[3], k.dims[3], "head sizes of Q and K"));
     NORN_TRY(norn_shape_match(ctx, k.dims[1], v.dims[1], "heads of K and V"));
     NORN_TRY(norn_shape_match(ctx, k.dims[2], v.dims[2], "lengths of K and V"));
+    NORN_TRY(norn_shape_match(ctx, q.dims[0], k.dims[0], "batches of Q and K"));
+    NORN_TRY(norn_shape_match(ctx, q.dims[0], v.dims[0], "batches of Q and V"));
     norn_dim total = k.dims[2];
     const norn_shape *past = norn_shape_in(ctx, 4);
     if (norn_shape_has(ctx, 4)) {
@@ -114,6 +113,8 @@ norn_status norn_shape_linear_attention(norn_shape_ctx *ctx) {
         return NORN_OK;
     }
     norn_shape y = q, state = {.rank = 4, .dims = {q.dims[0], norn_dim_const(kv_heads)}};
+    NORN_TRY(norn_shape_divides(ctx, k.dims[2], kv_heads, "the width of K"));
+    NORN_TRY(norn_shape_divides(ctx, v.dims[2], kv_heads, "the width of V"));
     NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_FLOORDIV, k.dims[2], kv_heads, &state.dims[2]));
     NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_FLOORDIV, v.dims[2], kv_heads, &state.dims[3]));
     NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_MUL, state.dims[3], q_heads, &y.dims[2]));

@@ -132,6 +132,7 @@ norn_status norn_shape_top_k(norn_shape_ctx *ctx) {
             out.dims[axis] = k[0];
         else
             NORN_TRY(norn_shape_fresh(ctx, &out.dims[axis]));
+        if (!norn_dim_equal(whole, out.dims[axis])) norn_shape_unproved(ctx);
         bool numbers = norn_dim_is_const(whole) && norn_dim_is_const(out.dims[axis]) && count == 1;
         if (numbers && (out.dims[axis].constant < 0 || out.dims[axis].constant > whole.constant))
             return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': k is %lld, the axis has %lld",

@@ -19,6 +19,7 @@ static norn_status matmul(norn_shape_ctx *ctx, uint32_t left, uint32_t right, no
                          "model exported with another "
                          "feature list?",
                          ctx->node, left, (long long)k_a.constant, right, (long long)k_b.constant);
+    if (!norn_dim_equal(k_a, k_b)) norn_shape_unproved(ctx);
     norn_shape batch_a = {.rank = a.rank > 2 ? a.rank - 2 : 0},
                batch_b = {.rank = b.rank > 2 ? b.rank - 2 : 0}, out;
     for (int32_t i = 0; i < batch_a.rank; i++) batch_a.dims[i] = a.dims[i];
@@ -66,6 +67,7 @@ norn_status norn_shape_gemm(norn_shape_ctx *ctx) {
                              "model exported with another "
                              "feature list?",
                              ctx->node, (long long)k_a.constant, (long long)k_b.constant);
+        if (!norn_dim_equal(k_a, k_b)) norn_shape_unproved(ctx);
     }
     if (norn_shape_has(ctx, 2)) {
         norn_shape with_c;

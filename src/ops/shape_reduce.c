@@ -66,6 +66,8 @@ norn_status norn_shape_layer_norm(norn_shape_ctx *ctx) {
     if (in->rank > 0)
         NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", -1), in->rank, &axis));
     for (int32_t i = axis; i < in->rank; i++) stats.dims[i] = norn_dim_const(1);
+    NORN_TRY(norn_shape_broadcasts_to(ctx, 1, in, "the scale"));
+    if (norn_shape_has(ctx, 2)) NORN_TRY(norn_shape_broadcasts_to(ctx, 2, in, "the bias"));
     norn_dtype stash = (norn_dtype)norn_attr_i64(ctx->attrs, "stash_type", NORN_F32);
     if (stash != NORN_F32 && stash != NORN_F64 && stash != NORN_F16 && stash != NORN_BF16)
         return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': stash_type %d is not a floating type",
@@ -74,6 +76,12 @@ norn_status norn_shape_layer_norm(norn_shape_ctx *ctx) {
     norn_shape_put(ctx, 1, stash, &stats);
     norn_shape_put(ctx, 2, stash, &stats);
     return NORN_OK;
+}
+
+norn_status norn_shape_rms_norm(norn_shape_ctx *ctx) {
+    NORN_TRY(norn_shape_inputs(ctx, 2));
+    NORN_TRY(norn_shape_same_axis(ctx));
+    return norn_shape_broadcasts_to(ctx, 1, &ctx->in[0].shape, "the scale");
 }
 
 norn_status norn_shape_batch_norm(norn_shape_ctx *ctx) {

@@ -107,6 +107,8 @@ static norn_status split_evenly(norn_shape_ctx *ctx, int32_t axis, norn_shape ou
     if (parts <= 0)
         return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': num_outputs is %lld", ctx->node,
                          (long long)parts);
+    if (norn_attr_i64(ctx->attrs, "norn_equal", 0)) // opsets before 18
+        NORN_TRY(norn_shape_divides(ctx, whole, parts, "the axis that is split equally"));
     NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_CEILDIV, whole, parts, &chunk));
     for (uint32_t i = 0; i < ctx->out_count; i++) {
         norn_dim *size = &out.dims[axis];
@@ -177,6 +179,7 @@ static norn_status slice_dim(const norn_shape_ctx *ctx, norn_dim dim, norn_dim s
     bool same_symbol = norn_dim_equal(end, to) && end.symbol >= 0 && end.symbol == dim.symbol &&
                        end.coef == dim.coef && end.constant <= dim.constant;
     bool below = !norn_dim_is_const(end) || (norn_dim_is_const(end) && end.constant < 0);
+    if (!norn_dim_is_const(start) || !norn_dim_is_const(end)) norn_shape_unproved(ctx);
     if (step > 0 && (whole || below || same_symbol)) {
         norn_dim span;
         if (norn_dim_equal(from, to)) {
@@ -269,16 +272,14 @@ static norn_status block_shape(norn_shape_ctx *ctx, bool to_space) {
         return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': blocksize is %lld", ctx->node,
                          (long long)block);
     if (out.rank == 4) {
+        static const char *const names[] = {"dimension 1", "dimension 2", "dimension 3"};
         const int64_t divide[3] = {to_space ? block * block : 1, to_space ? 1 : block,
                                    to_space ? 1 : block};
         const int64_t times[3] = {to_space ? 1 : block * block, to_space ? block : 1,
                                   to_space ? block : 1};
         for (int i = 0; i < 3; i++) {
             norn_dim *dim = &out.dims[i + 1];
-            if (norn_dim_is_const(*dim) && dim->constant % divide[i])
-                return norn_fail(NORN_INVALID_ARGUMENT,
-                                 "node '%s': dimension %d is %lld, not a multiple of %lld",
-                                 ctx->node, i + 1, (long long)dim->constant, (long long)divide[i]);
+            NORN_TRY(norn_shape_divides(ctx, *dim, divide[i], names[i]));
             NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_FLOORDIV, *dim, divide[i], dim));
             NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_MUL, *dim, times[i], dim));
         }

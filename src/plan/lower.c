@@ -230,6 +230,7 @@ static norn_status lower_node(lowering *l, norn_node *node) {
                       .node_index = place->index,
                       .kernel = place->kernel,
                       .check = place->check,
+                      .fit = place->fit,
                       .in_count = node->in_count,
                       .out_count = node->out_count};
     NORN_TRY(NORN_TAKE_ARRAY(l->arena, (size_t)node->in_count + node->out_count + 1, &slots));

@@ -104,6 +104,18 @@ static bool sized_by_output(const norn_node *node) {
     return norn_node_is(node, NORN_OP_Pointwise) || norn_node_is(node, NORN_OP_RowReduce);
 }
 
+static bool inputs_planned(const placer *p, const norn_node *node) {
+    for (uint32_t i = 0; i < node->in_count; i++)
+        if (node->in[i].value && !place_of(p, node->in[i].value)->planned) return false;
+    return true;
+}
+
+static bool outputs_planned(const placer *p, const norn_node *node) {
+    for (uint32_t i = 0; i < node->out_count; i++)
+        if (node->out[i] && !place_of(p, node->out[i])->planned) return false;
+    return true;
+}
+
 /// A model declares shapes and a plan file stores them; where inference does not say the same,
 /// kernels must not rely on them before a run has looked.
 static norn_status find_declared(placer *p, norn_node *node) {
@@ -118,7 +130,8 @@ static norn_status find_declared(placer *p, norn_node *node) {
                           .in = io,
                           .in_count = node->in_count,
                           .out = io + node->in_count,
-                          .out_count = node->out_count};
+                          .out_count = node->out_count,
+                          .unproved = &note_of(node)->fit};
     for (size_t i = 0; i < count; i++) io[i].shape = norn_shape_unknown();
     for (uint32_t i = 0; i < node->in_count; i++) {
         const norn_value *value = node->in[i].value;
@@ -143,18 +156,16 @@ static norn_status find_declared(placer *p, norn_node *node) {
         if (place_of(p, value)->planned && !norn_shape_equal(&ctx.out[i].shape, &value->shape))
             note_of(node)->check = true;
     }
+    if (!note_of(node)->fit) return NORN_OK;
+    note_of(node)->fit = outputs_planned(p, node); // else the step's shape function runs first
+    if (note_of(node)->fit && !inputs_planned(p, node)) {
+        note_of(node)->fit = false; // their sizes come with the step
+        note_of(node)->check = true;
+    }
     return NORN_OK;
 }
 
 // ---- devices
-
-static bool all_planned(const placer *p, const norn_node *node) {
-    for (uint32_t i = 0; i < node->in_count; i++)
-        if (node->in[i].value && !place_of(p, node->in[i].value)->planned) return false;
-    for (uint32_t i = 0; i < node->out_count; i++)
-        if (node->out[i] && !place_of(p, node->out[i])->planned) return false;
-    return true;
-}
 
 static norn_status place_node(placer *p, norn_node *node) {
     norn_node_place *place = note_of(node);
@@ -167,7 +178,8 @@ static norn_status place_node(placer *p, norn_node *node) {
     NORN_TRY(NORN_TAKE_ARRAY(p->arena, (size_t)node->in_count + node->out_count + 1, &views));
     norn_step_spec spec = norn_node_spec(node, p->symbols_max, p->precision, views);
     // Bodies and values of unknown size need the host between steps.
-    if (p->device && !(node->op->flags & NORN_OP_SUBGRAPH) && !place->check && all_planned(p, node))
+    if (p->device && !(node->op->flags & NORN_OP_SUBGRAPH) && !place->check &&
+        inputs_planned(p, node) && outputs_planned(p, node))
         place->kernel = p->device->ops->kernel(p->device, &spec);
     place->on_device = place->kernel != NULL;
     if (place->on_device) return NORN_OK;

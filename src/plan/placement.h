@@ -12,6 +12,7 @@ typedef struct norn_node_place {
     bool is_view;   ///< output 0 is the bytes of input 0
     bool is_placed; ///< a Concat of which some inputs are written in place: copy the others
     bool check; ///< its shapes are declared or stored, not inferred: to be checked while running
+    bool fit;   ///< whether its operands go together shows when the inputs' sizes are known
     norn_kernel_fn kernel; ///< NULL for views
 } norn_node_place;
 

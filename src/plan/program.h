@@ -52,6 +52,7 @@ typedef struct norn_step {
     bool on_device; ///< KERNEL: on the plan's device, else on the CPU
     bool dynamic;   ///< an operand is POOLED (or has no known rank): views are made while running
     bool infer;     ///< an output is POOLED: its shape function runs first
+    bool fit; ///< its operands' sizes must go together: seen when the inputs' sizes are new
     bool
         check; ///< planned shapes are somebody's word: the shape function runs first and must agree
     const norn_node *node; ///< COPY: the node that wanted it, or NULL for an output

@@ -6,6 +6,65 @@ static norn_shape_io io_of(const norn_view *view) {
     return io;
 }
 
+/// What the elements of a small integer tensor are at `symbols`; left out where one is not known.
+static void add_contents(const norn_value *value, const int64_t *symbols, norn_dim *room,
+                         norn_shape_io *io) {
+    if (!value->contents || value->contents_count > NORN_CONTENTS_MAX) return;
+    for (uint32_t i = 0; i < value->contents_count; i++) {
+        norn_dim dim = value->contents[i];
+        if (dim.symbol >= 0 && symbols[dim.symbol] < 0) return;
+        room[i] = norn_dim_const(norn_dim_eval(dim, symbols));
+    }
+    io->contents = room;
+    io->contents_count = value->contents_count;
+}
+
+/// What a shape function leaves open (rank -1) is as planned.
+static norn_status same_size(const norn_node *node, uint32_t index, const norn_shape *made,
+                             const norn_view *planned) {
+    bool same = made->rank < 0 || made->rank == planned->rank;
+    for (int32_t d = 0; d < made->rank && same; d++)
+        same = made->dims[d].constant == planned->dims[d];
+    if (same) return NORN_OK;
+    char is[NORN_VIEW_TEXT], was[NORN_VIEW_TEXT];
+    norn_view view = {.dtype = planned->dtype, .rank = made->rank};
+    for (int32_t d = 0; d < made->rank; d++) view.dims[d] = made->dims[d].constant;
+    return norn_fail(NORN_INVALID_ARGUMENT,
+                     "node '%s': output %u is %s for these inputs, the model makes it %s",
+                     node->name, index, norn_view_text(&view, is), norn_view_text(planned, was));
+}
+
+norn_status norn_step_fit(const norn_node *node, const norn_view *in, uint32_t in_count,
+                          const norn_view *out, uint32_t out_count, const int64_t *symbols,
+                          norn_shape_room room) {
+    if (room.count < in_count + out_count)
+        return norn_fail(NORN_INTERNAL, "node '%s': no room for its shapes", node->name);
+    for (uint32_t i = 0; i < in_count; i++) {
+        const norn_value *value = node->in[i].value;
+        room.io[i] = (norn_shape_io){.dtype = NORN_DTYPE_NONE};
+        if (!value || !norn_view_present(&in[i])) continue;
+        room.io[i] = io_of(&in[i]);
+        if (value->data) continue;
+        room.io[i].data = NULL;
+        add_contents(value, symbols, room.contents + (size_t)i * NORN_CONTENTS_MAX, &room.io[i]);
+    }
+    for (uint32_t i = 0; i < out_count; i++)
+        room.io[in_count + i] =
+            (norn_shape_io){.dtype = NORN_DTYPE_NONE, .shape = norn_shape_unknown()};
+    norn_shape_ctx ctx = {.node = node->name,
+                          .attrs = node->attrs,
+                          .region = node->region,
+                          .in = room.io,
+                          .in_count = in_count,
+                          .out = room.io + in_count,
+                          .out_count = out_count,
+                          .sizes_only = true};
+    NORN_TRY(node->op->shape(&ctx));
+    for (uint32_t i = 0; i < out_count; i++)
+        if (norn_view_present(&out[i])) NORN_TRY(same_size(node, i, &ctx.out[i].shape, &out[i]));
+    return NORN_OK;
+}
+
 norn_status norn_step_shapes(const norn_node *node, const norn_view *in, uint32_t in_count,
                              norn_view *out, uint32_t out_count, norn_shape_room room) {
     if (room.count < in_count + out_count)

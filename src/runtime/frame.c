@@ -71,6 +71,7 @@ static norn_status make_step(norn_frame *frame, uint32_t index) {
         NORN_TRY(NORN_TAKE_ARRAY(&frame->arena, (size_t)step->out_count + 1, &own->checked));
     uint32_t operands = step->in_count + step->out_count;
     if (operands > frame->shapes.count) frame->shapes.count = operands;
+    if (step->fit && step->in_count > frame->fit_inputs) frame->fit_inputs = step->in_count;
     if (step->body_count == 0) return NORN_OK;
     NORN_TRY(NORN_TAKE_ARRAY(&frame->arena, step->body_count, &own->bodies));
     for (uint32_t b = 0; b < step->body_count; b++)
@@ -95,6 +96,8 @@ static norn_status make_arrays(norn_frame *frame) {
     NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)graph->output_count + 1, &frame->output_offsets));
     for (uint32_t i = 0; i < program->step_count; i++) NORN_TRY(make_step(frame, i));
     NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)frame->shapes.count + 1, &frame->shapes.io));
+    NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)frame->fit_inputs * NORN_CONTENTS_MAX + 1,
+                             &frame->shapes.contents));
     NORN_TRY(note_releases(frame));
     frame->patch_count = count_patches(program, frame);
     NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)frame->patch_count + 1, &frame->patches));

@@ -53,6 +53,7 @@ struct norn_frame {
     norn_input_patch *patches;
     uint32_t patch_count;
     norn_shape_room shapes;
+    uint32_t fit_inputs; ///< the most of a step with `fit`
     norn_arena arena; ///< of all the arrays above
     int32_t *binder;  ///< by symbol: the input that set its value in this run, or -1
 };

@@ -206,7 +206,7 @@ static norn_status lay_alias(norn_frame *frame, uint32_t index) {
     return NORN_OK;
 }
 
-static void lay_step(norn_frame *frame, norn_frame_step *own) {
+static norn_status lay_step(norn_frame *frame, norn_frame_step *own) {
     const norn_step *step = own->step;
     own->call.state = step->state;
     for (uint32_t k = 0; k < step->in_count; k++)
@@ -217,6 +217,9 @@ static void lay_step(norn_frame *frame, norn_frame_step *own) {
         if (norn_view_present(&own->out[k]) && norn_view_elems(&own->out[k]) != 0)
             own->empty = false;
     }
+    if (!step->fit) return NORN_OK;
+    return norn_step_fit(step->node, own->in, step->in_count, own->out, step->out_count,
+                         frame->symbols, frame->shapes);
 }
 
 norn_status norn_frame_resolve(norn_frame *frame) {
@@ -231,7 +234,7 @@ norn_status norn_frame_resolve(norn_frame *frame) {
     lay_device_ends(frame);
     for (uint32_t i = 0; i < program->slot_count; i++)
         if (program->slots[i].kind == NORN_SLOT_ALIAS) NORN_TRY(lay_alias(frame, i));
-    for (uint32_t i = 0; i < program->step_count; i++) lay_step(frame, &frame->steps[i]);
+    for (uint32_t i = 0; i < program->step_count; i++) NORN_TRY(lay_step(frame, &frame->steps[i]));
     frame->resolved = true;
     return NORN_OK;
 }

@@ -219,6 +219,93 @@ class NodesInAnyOrder(Scratch):
                     "cycle", "first")
 
 
+class NamesOfDimensions(Scratch):
+    def test_what_is_no_name_ties_nothing(self):
+        for name in ("?", "", "-1", "None", "unk", "48"):
+            with self.subTest(name=name):
+                model = model_of([node("GlobalAveragePool", ["x"], ["y"])], [port("x", F32, [name, 3, name, name])],
+                                 [port("y", F32, [name, 3, 1, 1])])
+                self.expect(model, {"x": np.ones((2, 3, 4, 19), F32)})
+
+    def test_a_name_that_one_input_has_twice_is_no_square(self):
+        model = model_of([node("ReduceMax", ["x"], ["y"], keepdims=0)], [port("x", F32, ["n", "size", "size"])],
+                         [port("y", F32, [])])
+        self.expect(model, {"x": np.arange(24, dtype=F32).reshape(2, 3, 4)})
+
+    def test_an_operator_that_needs_a_square_ties_them_again(self):
+        nodes = [node("MatMul", ["links", "x"], ["y"])]
+        model = model_of(nodes, [port("links", F32, ["n", "n"]), port("x", F32, ["n", 2])], [port("y", F32, ["n", 2])])
+        self.expect(model, {"links": np.eye(3, dtype=F32), "x": np.arange(6, dtype=F32).reshape(3, 2)})
+        self.refuse(model, {"links": np.ones((3, 4), F32), "x": np.ones((3, 2), F32)}, "input 'links'", "dim 1 is 4")
+
+    def test_one_row_beside_many_where_the_caller_named_both(self):
+        model = model_of([node("Add", ["user", "items"], ["s"]), node("ReduceSum", ["s", "one"], ["y"], keepdims=0)],
+                         [port("user", F32, ["users", 4]), port("items", F32, ["items", 4])],
+                         [port("y", F32, ["items"])], {"one": np.array([1], I64)})
+        for users, items in ((1, 5), (5, 5), (5, 1), (1, 1)):
+            with self.subTest(users=users, items=items):
+                self.expect(model, {"user": np.ones((users, 4), F32), "items": np.ones((items, 4), F32)})
+        self.refuse(model, {"user": np.ones((2, 4), F32), "items": np.ones((3, 4), F32)}, "do")
+
+    def test_names_that_an_exporter_numbered_are_one(self):
+        for one, two in (("s0", "s1"), ("unk__7", "unk__9"), ("batch", "batch_1"), ("batch", "")):
+            model = model_of([node("Add", ["a", "b"], ["y"])], [port("a", F32, [one, 4]), port("b", F32, [two, 4])],
+                             [port("y", F32, [one, 4])])
+            with self.subTest(one=one, two=two):
+                told = self.norn("inspect", self.save(model)).stdout
+                self.assertEqual(told.count("[B,4]") + told.count("[B, 4]") >= 3, True, told)
+
+
+class SizesThatDoNotGoTogether(Scratch):
+    """Promises that only a run can check are checked while running."""
+
+    def test_split_sizes_add_up_to_the_axis(self):
+        nodes = [node("Split", ["x", "sizes"], ["a", "b"], name="cut"), node("Identity", ["a"], ["c"])]
+        model = model_of(nodes, [port("x", F32, ["B", 2])], [port("c", F32, None), port("b", F32, None)],
+                         {"sizes": np.array([2, 2], I64)})
+        self.expect(model, {"x": np.arange(8, dtype=F32).reshape(4, 2)})
+        for rows in (3, 5, 7):
+            self.refuse(model, {"x": np.ones((rows, 2), F32)}, "cut")
+
+    def test_split_sizes_that_are_an_input_add_up_too(self):
+        model = model_of([node("Split", ["x", "sizes"], ["a", "b"], name="cut")],
+                         [port("x", F32, ["B", 2]), port("sizes", I64, [2])],
+                         [port("a", F32, None), port("b", F32, None)])
+        x = np.arange(14, dtype=F32).reshape(7, 2)
+        self.expect(model, {"x": x, "sizes": np.array([3, 4], I64)})
+        for sizes in ([2, 2], [-1, 8], [7, 1]):
+            self.refuse(model, {"x": x, "sizes": np.array(sizes, I64)}, "cut")
+
+    def test_an_equal_split_of_old_opsets_is_equal(self):
+        def model(opset, **more):
+            return model_of([node("Split", ["x"], ["a", "b"], name="cut", **more)], [port("x", F32, ["B"])],
+                            [port("a", F32, None), port("b", F32, None)], opset=opset)
+        self.refuse(model(13), {"x": np.ones(7, F32)}, "cut", "7", "multiple of 2")
+        self.expect(model(18, num_outputs=2), {"x": np.arange(7, dtype=F32)})
+
+    def test_parameters_of_norms_fit_what_they_scale(self):
+        for kind, opset in (("LayerNormalization", 17), ("RMSNormalization", 23)):
+            model = model_of([node(kind, ["x", "w"], ["y"], name="norm")],
+                             [port("x", F32, ["B", "D"]), port("w", F32, ["W"])], [port("y", F32, ["B", "D"])],
+                             opset=opset)
+            for width in (3, 5, 8):
+                self.refuse(model, {"x": np.ones((2, 4), F32), "w": np.ones(width, F32)}, "norm", "scale")
+            self.expect(model, {"x": np.arange(8, dtype=F32).reshape(2, 4), "w": np.arange(4, dtype=F32)})
+
+    def test_a_product_of_other_columns_is_refused(self):
+        model = model_of([node("MatMul", ["x", "w"], ["y"], name="top")], [port("x", F32, ["B", "K"])],
+                         [port("y", F32, ["B", 2])], {"w": np.ones((4, 2), F32)})
+        self.expect(model, {"x": np.ones((3, 4), F32)})
+        for width in (0, 3, 5):
+            self.refuse(model, {"x": np.ones((3, width), F32)}, "top")
+
+    def test_depth_that_blocks_do_not_divide_is_refused(self):
+        model = model_of([node("DepthToSpace", ["x"], ["y"], name="unfold", blocksize=2)],
+                         [port("x", F32, ["B", "C", 2, 2])], [port("y", F32, None)])
+        self.expect(model, {"x": np.arange(32, dtype=F32).reshape(1, 8, 2, 2)})
+        self.refuse(model, {"x": np.ones((1, 6, 2, 2), F32)}, "unfold", "multiple of 4")
+
+
 class Tables(Scratch):
     def package(self, nodes, inputs, outputs, table):
         folder = self.folder / "package"
