@@ -3,6 +3,7 @@
 #include "device/table.h"
 #include "graph/graph.h"
 #include "package/package_ready.h"
+#include "package/row_policy.h"
 #include "plan/plan.h"
 #include "tensor/dtype.h"
 
@@ -130,6 +131,21 @@ static void print_settings(const norn_package *package, const norn_serving *serv
     print_line("warmup", serving->warm_up ? "yes" : "no", said(!serving->warm_up, "default"));
 }
 
+/// CLI_FAILED when norn.json promises of rows what the shapes rule out.
+static int print_rows(const norn_plan *plan, const norn_package_config *config) {
+    norn_row_policy policy;
+    norn_arena arena;
+    int exit_status = CLI_DONE;
+    norn_arena_init(&arena, norn_alloc_heap(), 4096);
+    if (norn_row_policy_find(plan, config, &arena, &policy) == NORN_OK) {
+        printf("rows\n  %s\n", policy.text);
+    } else {
+        exit_status = cli_failed(&cli_check);
+    }
+    norn_arena_deinit(&arena);
+    return exit_status;
+}
+
 /// As `norn serve` with no options of its own would: the same code decides.
 static int check(const char *dir) {
     const norn_serving_defaults defaults = {0};
@@ -151,6 +167,7 @@ static int check(const char *dir) {
     print_tables(package);
     const norn_serving serving = norn_package_serving(package, &defaults);
     print_settings(package, &serving);
+    if (print_rows(package->plan, &package->config) != CLI_DONE) exit_status = CLI_FAILED;
     fflush(stdout);
     for (uint32_t i = 0; i < package->note_count; i++)
         (void)cli_error(&cli_check, CLI_DONE, "warning: %s", package->notes[i]);

@@ -108,6 +108,21 @@ static void print_step(const norn_plan *plan, const norn_step *step, uint32_t in
     norn_buffer_format(out, "%s\n", node->origin.count ? "" : node->name);
 }
 
+static void explain_rows(const norn_plan *plan, norn_buffer *out) {
+    const norn_row_safety *rows = &plan->program->rows;
+    const struct {
+        const char *what;
+        const norn_row_verdict *verdict;
+    } all[] = {{"requests joined", &rows->join},
+               {"large requests split", &rows->split},
+               {"batch rounded up on a device", &rows->pad}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        norn_buffer_format(out, "%s: %s%s\n", all[i].what,
+                           all[i].verdict->allowed ? "yes, every row is computed by itself"
+                                                   : "no: ",
+                           all[i].verdict->allowed ? "" : all[i].verdict->why);
+}
+
 void norn_explain_plan(const norn_plan *plan, norn_buffer *out) {
     const norn_program *program = plan->program;
     norn_buffer_format(out, "%s: %u steps on %s", plan->name, program->step_count,
@@ -119,5 +134,6 @@ void norn_explain_plan(const norn_plan *plan, norn_buffer *out) {
         norn_buffer_format(out, "table %s: dim %lld, %s\n", table->name, (long long)table->dim,
                            table->data ? "rows from the model" : "rows from the package");
     }
+    explain_rows(plan, out);
     for (uint32_t i = 0; i < program->step_count; i++) print_step(plan, &program->steps[i], i, out);
 }

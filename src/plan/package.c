@@ -102,6 +102,23 @@ static norn_status parse_choice(package_parser *parser, const char *key,
     return NORN_OK;
 }
 
+static norn_status parse_rows(package_parser *parser, const char *key, const norn_json_token *value,
+                              norn_package_rows *out) {
+    static const char *const names[] = {[NORN_PACKAGE_ROWS_PROVED] = "proved",
+                                        [NORN_PACKAGE_ROWS_NEVER] = "never",
+                                        [NORN_PACKAGE_ROWS_ALWAYS] = "always"};
+    const char *text;
+    NORN_TRY(parse_text(parser, key, value, &text));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(text, names[i]) != 0) continue;
+        *out = (norn_package_rows)i;
+        return NORN_OK;
+    }
+    return norn_fail(NORN_INVALID_ARGUMENT,
+                     "%s: \"%s\" must be \"proved\", \"never\" or \"always\", not \"%s\"",
+                     parser->name, key, text);
+}
+
 static norn_status input_member(package_parser *parser, const char *key,
                                 const norn_json_token *value, void *context) {
     norn_package_input *input = context;
@@ -196,6 +213,10 @@ static norn_status batching_member(package_parser *parser, const char *key,
         return parse_integer(parser, key, value, 0, 10000000, &config->batch_delay_us);
     if (strcmp(key, "max_queue") == 0)
         return parse_integer(parser, key, value, 1, INT32_MAX, &config->queue_limit);
+    if (strcmp(key, "join") == 0) return parse_rows(parser, key, value, &config->join);
+    if (strcmp(key, "split") == 0) return parse_rows(parser, key, value, &config->split);
+    if (strcmp(key, "max_request_rows") == 0)
+        return parse_integer(parser, key, value, 1, INT32_MAX, &config->max_request_rows);
     return unknown_key(parser, "\"batching\"", key);
 }
 

@@ -6,7 +6,7 @@
 ///   {"max_batch": 1024, "opt": {"ids": [64, 26]}, "max": {"ids": [1024, 26]}, "min": {}},
 ///   "device":   "cpu", "precision": "fp32", "instances": 1, "threads": 0,
 ///   "max_memory_mb": 4096,
-///   "batching": {"max_batch": 256, "max_delay_us": 0, "max_queue": 1024},
+///   "batching": {"max_batch": 256, "max_delay_us": 0, "max_queue": 1024, "join": "never"},
 ///   "warmup":   true
 /// }
 /// A key that Norn does not know is refused: a misspelt option must not be silently lost.
@@ -30,6 +30,13 @@ typedef struct norn_package_table {
     bool missing_is_error;
 } norn_package_table;
 
+/// May rows of requests be joined, or of one request split?
+typedef enum norn_package_rows {
+    NORN_PACKAGE_ROWS_PROVED, ///< where the plan proves that no row sees another
+    NORN_PACKAGE_ROWS_NEVER,
+    NORN_PACKAGE_ROWS_ALWAYS, ///< the user's word that they do not
+} norn_package_rows;
+
 typedef struct norn_package_config {
     norn_package_input *inputs;
     norn_package_table *tables;
@@ -42,6 +49,8 @@ typedef struct norn_package_config {
     int32_t instances, threads;
     int64_t max_memory_bytes;                        ///< of an instance; 0: not said
     int64_t batch_rows, batch_delay_us, queue_limit; ///< -1: not said
+    norn_package_rows join, split;
+    int64_t max_request_rows; ///< 0: not said
     bool warmup;
 } norn_package_config;
 

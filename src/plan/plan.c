@@ -116,6 +116,7 @@ norn_status norn_plan_finish(norn_plan *plan) {
     int64_t *max;
     NORN_TRY(norn_program_lower(graph, plan->host, plan->device, (int32_t)plan->precision,
                                 &plan->arena, &plan->program));
+    NORN_TRY(norn_row_safety_find(graph, &plan->arena, &plan->program->rows));
     NORN_TRY(NORN_TAKE_ARRAY(&plan->arena, (size_t)graph->symbols.count + 1, &max));
     norn_symbols_at_max(graph, max);
     NORN_TRY(NORN_TAKE_ARRAY(&plan->arena, (size_t)graph->input_count + 1, &plan->inputs));

@@ -8,7 +8,7 @@
 #define NORN_PLAN_PROGRAM_H
 
 #include "device/device.h"
-#include "graph/graph.h"
+#include "plan/row_safe.h"
 
 typedef struct norn_program norn_program;
 
@@ -68,8 +68,9 @@ typedef struct norn_step {
 
 struct norn_program {
     norn_graph *graph;
-    norn_device *host;   ///< the CPU
-    norn_device *device; ///< NULL: the CPU is the plan's device
+    norn_row_safety rows; ///< may its rows be treated apart; of a plan's own program
+    norn_device *host;    ///< the CPU
+    norn_device *device;  ///< NULL: the CPU is the plan's device
     norn_slot *slots;
     uint32_t slot_count;
     norn_step *steps;

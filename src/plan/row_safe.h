@@ -1,9 +1,12 @@
-/// May rows be added to the batch without a trace in the other rows? A captured graph has fixed
-/// shapes, so a device run rounds the batch up; that is right only when no step mixes rows.
+/// May the rows of a batch be treated apart? Joining requests in one run, splitting one request over
+/// several, and rounding the batch up on a device are right only when row r of every output follows
+/// from row r of the inputs alone. A plan proves it of its own graph, when it is compiled and again
+/// when it is loaded: nothing that a file says is believed. What is not proved is not done, and
+/// `why` names the node that forbids it.
 #ifndef NORN_PLAN_ROW_SAFE_H
 #define NORN_PLAN_ROW_SAFE_H
 
-#include "plan/program.h"
+#include "graph/graph.h"
 
 /// How an input is filled beyond its actual size.
 typedef enum norn_pad {
@@ -12,15 +15,24 @@ typedef enum norn_pad {
     NORN_PAD_LAST_ELEM, ///< CSR offsets: the bags of added rows are empty
 } norn_pad;
 
+typedef struct norn_row_verdict {
+    bool allowed;
+    const char *why; ///< what forbids it: "node 'top/Softmax' (Softmax) works along the rows of the
+                     ///< batch"; NULL when allowed
+} norn_row_verdict;
+
 typedef struct norn_row_safety {
-    bool batch;      ///< the batch symbol may be rounded up
-    bool *symbol;    ///< by symbol: it may be (the batch, and lengths of CSR values)
-    norn_pad *pads;  ///< by graph input
-    const char *why; ///< what forbids it, for --explain: a node's or input's name; NULL
+    norn_row_verdict join;  ///< rows of several requests in one run: every input has them at dim 0
+    norn_row_verdict split; ///< rows of one request in several runs; inputs without rows go to each
+    norn_row_verdict pad;   ///< the batch may be rounded up
+    int64_t *output_rows; ///< by output, where joined or split: dim 0 counts this many a batch row;
+                          ///< 0: no rows, the same for all
+    bool *symbol;         ///< by symbol: it may be rounded up (the batch, lengths of CSR values)
+    norn_pad *pads;       ///< by graph input
 } norn_row_safety;
 
 /// Memory is taken in `arena`.
-norn_status norn_row_safety_find(const norn_program *program, norn_arena *arena,
+norn_status norn_row_safety_find(const norn_graph *graph, norn_arena *arena,
                                  norn_row_safety *out) NORN_NODISCARD;
 
 #endif

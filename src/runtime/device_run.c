@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "plan/row_safe.h"
 #include "runtime/capture_cache.h"
 #include "runtime/trace.h"
 #include "tensor/dtype.h"
@@ -20,7 +19,7 @@ struct norn_device_run {
     norn_frame *frame;
     norn_device *device;
     norn_arena arena;
-    norn_row_safety safety;
+    const norn_row_safety *safety; ///< of the plan
     bool pads, captures;
     int64_t *actual; ///< symbol values of the caller's shapes
     char *in, *out;  ///< staging: all inputs side by side, all outputs
@@ -58,9 +57,9 @@ norn_status norn_device_run_create(norn_frame *frame, norn_device_run **out) {
     norn_arena_init(&run->arena, alloc, 1 << 14);
     norn_capture_cache_init(&run->cache, run->device, (uint32_t)graph->symbols.count, alloc);
     run->captures = can_capture(frame);
-    NORN_TRY_DONE(norn_row_safety_find(frame->program, &run->arena, &run->safety));
+    run->safety = &frame->program->rows;
     for (int32_t i = 0; i < graph->symbols.count; i++)
-        run->pads |= run->captures && run->safety.symbol[i];
+        run->pads |= run->captures && run->safety->symbol[i];
     NORN_TRY_DONE(NORN_TAKE_ARRAY(&run->arena, (size_t)graph->symbols.count + 1, &run->actual));
     for (int i = 0; i < 4 && run->device->ops->event_create; i++)
         NORN_TRY_DONE(run->device->ops->event_create(run->device, &run->events[i]));
@@ -100,7 +99,7 @@ static norn_status choose_shapes(norn_device_run *run, const norn_view *inputs) 
     NORN_TRY(norn_frame_read_symbols(frame, inputs));
     memcpy(run->actual, frame->incoming, (size_t)symbols->count * sizeof *run->actual);
     for (int32_t i = 0; run->pads && i < symbols->count; i++)
-        if (run->safety.symbol[i])
+        if (run->safety->symbol[i])
             frame->incoming[i] = bucket_of(frame->incoming[i], symbols->at[i].max);
     if (run->pads) norn_symbols_eval(symbols, frame->incoming);
     return norn_frame_resolve(frame);
@@ -165,7 +164,7 @@ static norn_status send_inputs(norn_device_run *run, const norn_view *inputs) {
                at = frame->input_offsets[i];
         const char *from = inputs[i].data;
         if (whole > bytes)
-            pad_input(&inputs[i], run->safety.pads[i], from, run->in + at, bytes, whole);
+            pad_input(&inputs[i], run->safety->pads[i], from, run->in + at, bytes, whole);
         if (bytes >= DIRECT_BYTES) {
             NORN_TRY(send(run, sent, end));
             NORN_TRY(run->device->ops->copy(run->device, frame->room->stream,

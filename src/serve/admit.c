@@ -1,40 +1,13 @@
 /// Admission: a request is checked against the model before it is queued, so that one bad request
 /// cannot fail the batch that it would have been joined to.
 #include "base/hash.h"
+#include "plan/bind.h"
 #include "serve/served.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 
 #include <stdio.h>
 #include <string.h>
-
-enum { SYMBOL_MAX = 64 };
-
-/// Symbols bound so far, by the names that the plan's ports carry.
-typedef struct bindings {
-    struct {
-        const char *name, *input;
-        int64_t value;
-    } at[SYMBOL_MAX];
-    uint32_t count;
-} bindings;
-
-static norn_status bind(bindings *all, const char *symbol, const char *input, int32_t dim,
-                        int64_t value) {
-    for (uint32_t i = 0; i < all->count; i++) {
-        if (strcmp(all->at[i].name, symbol) != 0) continue;
-        if (all->at[i].value == value) return NORN_OK;
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "input '%s': dim %d (%s) is %lld, but input '%s' has %lld there", input,
-                         (int)dim, symbol, (long long)value, all->at[i].input,
-                         (long long)all->at[i].value);
-    }
-    if (all->count == SYMBOL_MAX) return NORN_OK; // the runtime checks again
-    all->at[all->count].name = symbol;
-    all->at[all->count].input = input;
-    all->at[all->count++].value = value;
-    return NORN_OK;
-}
 
 static norn_status check_bytes(const norn_infer_input *input) {
     char text[NORN_VIEW_TEXT];
@@ -47,8 +20,9 @@ static norn_status check_bytes(const norn_infer_input *input) {
     return NORN_OK;
 }
 
+/// Type and rank in the words of the protocol; dims are bound with those of the other inputs.
 static norn_status check_input(const norn_served *served, uint32_t index,
-                               const norn_infer_input *input, bindings *symbols) {
+                               const norn_infer_input *input) {
     const norn_port *port = norn_plan_input(served->plan, index);
     const norn_view *view = &input->view;
     if (view->dtype != port->dtype)
@@ -59,20 +33,11 @@ static norn_status check_input(const norn_served *served, uint32_t index,
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "input '%s': %d dimensions were sent, the model takes %d", port->name,
                          (int)view->rank, (int)port->rank);
-    for (int32_t d = 0; d < view->rank; d++) {
-        const int64_t dim = view->dims[d];
-        if (dim < 0)
+    for (int32_t d = 0; d < view->rank; d++)
+        if (view->dims[d] < 0)
             return norn_fail(NORN_INVALID_ARGUMENT,
                              "input '%s': dim %d is %lld; it must not be negative", port->name,
-                             (int)d, (long long)dim);
-        if (port->dims[d] >= 0 && port->dims[d] != dim)
-            return norn_fail(NORN_INVALID_ARGUMENT,
-                             "input '%s': dim %d is %lld, the model takes %lld", port->name, (int)d,
-                             (long long)dim, (long long)port->dims[d]);
-        if (port->dims[d] >= 0 || !port->dim_names[d]) continue;
-        if (d == 0 && served->input_is_user[index] && dim == 1) continue; // repeated for every item
-        NORN_TRY(bind(symbols, port->dim_names[d], port->name, d, dim));
-    }
+                             (int)d, (long long)view->dims[d]);
     return check_bytes(input);
 }
 
@@ -128,28 +93,76 @@ static norn_status find_outputs(const norn_served *served, norn_infer *infer) {
     return NORN_OK;
 }
 
-/// Requests whose dimensions other than the batch agree have the same key.
-static uint64_t join_key(const norn_served *served, const norn_infer *infer) {
-    uint64_t key = 1;
-    if (!served->batches) return 0;
+// ---- rows
+
+/// One row of a user's input stands for every item.
+static bool is_one_user(const norn_served *served, const norn_infer *infer, uint32_t input) {
+    return served->input_is_user[input] && infer->inputs[input].view.dims[0] == 1;
+}
+
+/// Rows of the batch: those of the first input that has them and is not one user's.
+static int64_t rows_of(const norn_served *served, const norn_infer *infer) {
+    for (uint32_t i = 0; i < infer->input_count; i++)
+        if (served->rows.input_has_rows[i] && !is_one_user(served, infer, i))
+            return infer->inputs[i].view.dims[0];
+    return 1;
+}
+
+/// Rows of no bytes cost a client nothing to send; those it may not make up beyond a batch.
+static norn_status check_rows(const norn_served *served, const norn_infer *infer) {
+    int64_t limit = served->max_rows;
     for (uint32_t i = 0; i < infer->input_count; i++) {
         const norn_view *view = &infer->inputs[i].view;
-        for (int32_t d = served->input_has_batch[i] ? 1 : 0; d < view->rank; d++)
+        if (served->rows.input_has_rows[i] && !is_one_user(served, infer, i) &&
+            norn_view_elems(view) > 0)
+            limit = served->max_request_rows;
+    }
+    if (infer->rows <= limit) return NORN_OK;
+    if (limit == served->max_request_rows)
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "the request has %lld rows; at most %lld are taken "
+                         "(batching.max_request_rows)",
+                         (long long)infer->rows, (long long)limit);
+    return norn_fail(NORN_INVALID_ARGUMENT,
+                     "the request has %lld rows that are empty; at most %lld of those are taken "
+                     "(the largest batch)",
+                     (long long)infer->rows, (long long)limit);
+}
+
+/// Values of the plan's symbols from all shapes, which must agree.
+static norn_status bind_shapes(const norn_served *served, norn_infer *infer) {
+    const norn_graph *graph = served->plan->graph;
+    norn_view *views;
+    int32_t *binder;
+    NORN_TRY(NORN_TAKE_ARRAY(&infer->arena, (size_t)infer->input_count + 1, &views));
+    NORN_TRY(NORN_TAKE_ARRAY(&infer->arena, (size_t)graph->symbols.count + 1, &infer->symbols));
+    NORN_TRY(NORN_TAKE_ARRAY(&infer->arena, (size_t)graph->symbols.count + 1, &binder));
+    for (uint32_t i = 0; i < infer->input_count; i++) {
+        views[i] = infer->inputs[i].view;
+        if (is_one_user(served, infer, i)) views[i].dims[0] = infer->rows;
+    }
+    return norn_bind_shapes(graph, views, infer->symbols, binder);
+}
+
+/// Requests whose dimensions other than the batch agree have the same key; never 0.
+static uint64_t join_key(const norn_infer *infer) {
+    uint64_t key = 1;
+    for (uint32_t i = 0; i < infer->input_count; i++) {
+        const norn_view *view = &infer->inputs[i].view;
+        for (int32_t d = 1; d < view->rank; d++)
             key = norn_hash_u64(key ^ (uint64_t)view->dims[d]) + (uint64_t)d;
     }
     return key ? key : 1;
 }
 
 norn_status norn_served_admit(norn_served *served, norn_infer *infer) {
-    bindings symbols = {.count = 0};
-    const char *batch = norn_plan_batch_symbol(served->plan);
     NORN_TRY(order_inputs(served, infer));
     NORN_TRY(find_outputs(served, infer));
     for (uint32_t i = 0; i < infer->input_count; i++)
-        NORN_TRY(check_input(served, i, &infer->inputs[i], &symbols));
-    infer->rows = 1;
-    for (uint32_t i = 0; batch && i < symbols.count; i++)
-        if (strcmp(symbols.at[i].name, batch) == 0) infer->rows = symbols.at[i].value;
-    infer->join_key = join_key(served, infer);
+        NORN_TRY(check_input(served, i, &infer->inputs[i]));
+    infer->rows = rows_of(served, infer);
+    NORN_TRY(check_rows(served, infer));
+    NORN_TRY(bind_shapes(served, infer));
+    infer->join_key = served->rows.joins ? join_key(infer) : 0;
     return NORN_OK;
 }

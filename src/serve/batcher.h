@@ -10,6 +10,9 @@
 
 typedef struct norn_batcher norn_batcher;
 
+/// Requests of a joined batch.
+enum { NORN_BATCH_REQUESTS_MAX = 1024 };
+
 typedef struct norn_batcher_options {
     int64_t max_rows;     ///< of a joined batch; a single larger request still runs
     int64_t max_delay_ns; ///< 0: never wait for company

@@ -40,6 +40,18 @@ bool norn_infer_is_over(norn_infer *infer, int64_t now_ns) {
     return true;
 }
 
+bool norn_infer_can_join(const norn_infer *a, const norn_infer *b) {
+    if (a->join_key == 0 || a->join_key != b->join_key || a->input_count != b->input_count)
+        return false;
+    for (uint32_t i = 0; i < a->input_count; i++) {
+        const norn_view *one = &a->inputs[i].view, *other = &b->inputs[i].view;
+        if (one->dtype != other->dtype || one->rank != other->rank) return false;
+        for (int32_t d = 1; d < one->rank; d++)
+            if (one->dims[d] != other->dims[d]) return false;
+    }
+    return true;
+}
+
 void norn_infer_fail(norn_infer *infer, norn_status status) {
     infer->status = status;
     (void)snprintf(infer->message, sizeof infer->message, "%s", norn_message());

@@ -50,7 +50,8 @@ struct norn_infer {
     norn_infer_output *outputs; ///< wanted; all when the client named none (after admission)
     uint32_t output_count;
     int64_t rows;           ///< batch rows; 1 when the model has no batch dimension
-    uint64_t join_key;      ///< requests with the same key can be one batch; 0: runs alone
+    int64_t *symbols;       ///< of the plan, by what the inputs' shapes bind; in the arena
+    uint64_t join_key;      ///< only requests of one key may be one batch; 0: runs alone
     int64_t deadline_ns;    ///< CLOCK_MONOTONIC; 0: none
     _Atomic bool cancelled; ///< nobody waits for the answer any more: norn_infer_cancel
     norn_infer_times times;
@@ -69,6 +70,9 @@ void norn_infer_destroy(norn_infer *infer); ///< releases the model; takes NULL
 void norn_infer_cancel(norn_infer *infer);
 /// Should the request not be run (any more)? Records why in it: cancelled, or past its deadline.
 bool norn_infer_is_over(norn_infer *infer, int64_t now_ns);
+/// May two admitted requests of one model be one batch: are all dims but the batch equal? The key
+/// only filters, for clients choose what it is made of.
+bool norn_infer_can_join(const norn_infer *a, const norn_infer *b);
 /// Record the thread's last failure in the request.
 void norn_infer_fail(norn_infer *infer, norn_status status);
 

@@ -111,7 +111,7 @@ void norn_kserve_encode_config(const norn_served *served, norn_buffer *out) {
         put_config_port(out, 5, 4, served, norn_plan_input(served->plan, i));
     for (size_t i = 0; i < norn_plan_output_count(served->plan); i++)
         put_config_port(out, 6, 3, served, norn_plan_output(served->plan, i));
-    if (served->batches) {
+    if (served->rows.joins) {
         mark = norn_wire_begin(out, 11); // dynamic_batching {}
         norn_wire_end(out, mark);
     }

@@ -184,7 +184,7 @@ void norn_kserve_put_config(const norn_served *served, norn_buffer *json) {
         put_config_port(json, served, norn_plan_output(served->plan, i));
     }
     norn_buffer_text(json, "]");
-    if (served->batches) norn_buffer_text(json, ",\"dynamic_batching\":{}");
+    if (served->rows.joins) norn_buffer_text(json, ",\"dynamic_batching\":{}");
     norn_buffer_text(json, ",\"model_transaction_policy\":{\"decoupled\":false}}");
 }
 

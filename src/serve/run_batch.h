@@ -5,8 +5,13 @@
 
 #include "serve/served.h"
 
-/// `batch` is linked through `next`; all of one join_key when there is more than one. Compute
-/// thread.
+/// `batch` is linked through `next`; when there is more than one, each can join the first (at most
+/// NORN_BATCH_REQUESTS_MAX run together). Compute thread.
 void norn_run_batch(norn_served *served, norn_infer *batch);
+
+/// Is it known without a run what the answer to an admitted request is: no rows, of the outputs'
+/// shapes?
+bool norn_run_is_empty(const norn_served *served, const norn_infer *infer);
+norn_status norn_run_empty(const norn_served *served, norn_infer *infer) NORN_NODISCARD;
 
 #endif

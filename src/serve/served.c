@@ -55,24 +55,19 @@ static void *compute_main(void *context) {
 }
 
 void norn_served_submit(norn_served *served, norn_infer *infer) {
-    const norn_status status = norn_batcher_put(served->batcher, infer);
-    if (status == NORN_OK) return;
-    norn_infer_fail(infer, status);
+    norn_status status;
+    if (norn_run_is_empty(served, infer)) {
+        status = norn_run_empty(served, infer);
+    } else {
+        status = norn_batcher_put(served->batcher, infer);
+        if (status == NORN_OK) return;
+    }
+    if (status != NORN_OK) norn_infer_fail(infer, status);
     infer->times.dequeue_ns = norn_clock_now_ns();
     finish(served, infer);
 }
 
 // ---- life
-
-/// Does dim 0 of the port follow the batch; and is any other dim the batch too (then nothing can be
-/// joined)?
-static bool port_has_batch(const norn_port *port, const char *batch, bool *elsewhere) {
-    for (int32_t d = 1; d < port->rank; d++)
-        if (batch && port->dim_names[d] && strcmp(port->dim_names[d], batch) == 0)
-            *elsewhere = true;
-    return batch && port->rank > 0 && port->dims[0] < 0 && port->dim_names[0] &&
-           strcmp(port->dim_names[0], batch) == 0;
-}
 
 static norn_status need_tensor(const norn_port *port, const char *what) {
     if (!norn_dtype_holds_tensors(port->dtype)) return NORN_OK;
@@ -81,30 +76,26 @@ static norn_status need_tensor(const norn_port *port, const char *what) {
 }
 
 static norn_status learn_ports(norn_served *served) {
-    const char *batch = norn_plan_batch_symbol(served->plan);
     const size_t inputs = norn_plan_input_count(served->plan),
                  outputs = norn_plan_output_count(served->plan);
-    bool elsewhere = false;
-    NORN_TRY(NORN_TAKE_ARRAY(&served->arena, inputs, &served->input_is_user));
-    NORN_TRY(NORN_TAKE_ARRAY(&served->arena, inputs, &served->input_has_batch));
-    NORN_TRY(NORN_TAKE_ARRAY(&served->arena, outputs, &served->output_has_batch));
-    served->batches = batch != NULL;
+    NORN_TRY(norn_row_policy_find(served->plan, &served->package->config, &served->arena,
+                                  &served->rows));
+    NORN_TRY(NORN_TAKE_ARRAY(&served->arena, inputs + 1, &served->input_is_user));
+    served->batches = served->rows.rows_apart;
     for (size_t i = 0; i < inputs; i++) {
         const norn_port *port = norn_plan_input(served->plan, i);
         const norn_package_input *config =
             norn_package_input_find(&served->package->config, port->name);
         NORN_TRY(need_tensor(port, "input"));
-        served->input_has_batch[i] = port_has_batch(port, batch, &elsewhere);
-        served->input_is_user[i] = config && config->user && served->input_has_batch[i];
-        if (!served->input_has_batch[i]) served->batches = false;
+        served->input_is_user[i] = config && config->user && served->rows.input_has_rows[i];
+        if (!served->rows.input_has_rows[i]) served->batches = false;
     }
     for (size_t i = 0; i < outputs; i++) {
         NORN_TRY(need_tensor(norn_plan_output(served->plan, i), "output"));
-        served->output_has_batch[i] =
-            port_has_batch(norn_plan_output(served->plan, i), batch, &elsewhere);
-        if (!served->output_has_batch[i]) served->batches = false;
+        if (served->rows.output_rows[i] != 1) served->batches = false;
     }
-    if (elsewhere) served->batches = false;
+    norn_log(served->rows.promised ? NORN_LOG_WARN : NORN_LOG_INFO, "model '%s' version %lld: %s",
+             served->name, (long long)served->version, served->rows.text);
     return NORN_OK;
 }
 
@@ -133,6 +124,9 @@ static norn_status create_in(norn_served *served, const char *dir,
                  (long long)served->version, served->warning);
     NORN_TRY(learn_ports(served));
     served->max_rows = serving.max_rows;
+    served->max_request_rows = package->config.max_request_rows > 0
+                                   ? package->config.max_request_rows
+                                   : NORN_REQUEST_ROWS_MAX;
     const norn_batcher_options batching = {
         .max_rows = serving.max_rows,
         .max_delay_ns = 1000 * serving.batch_delay_us,

@@ -6,6 +6,7 @@
 #define NORN_SERVE_SERVED_H
 
 #include "package/package_ready.h"
+#include "package/row_policy.h"
 #include "serve/batcher.h"
 #include "serve/infer.h"
 #include "serve/reaper.h"
@@ -24,12 +25,12 @@ struct norn_served {
     norn_plan *plan; ///< the package's
     norn_session *session;
     char warning[512]; ///< why a run on made-up inputs failed, though requests may do better; or ""
-    bool *input_is_user;   ///< by input: one row is repeated for every item
-    bool *input_has_batch; ///< by input: dim 0 is the batch symbol
-    bool *output_has_batch;
-    bool batches;     ///< requests can be joined and split: every output has the batch, no input is
-                      ///< ragged
-    int64_t max_rows; ///< largest batch; larger requests are split
+    norn_row_policy rows; ///< may requests be joined, or split?
+    bool *input_is_user;  ///< by input: one row is repeated for every item
+    bool batches;         ///< dim 0 of every input and output is the batch, of rows that stand for
+                          ///< themselves: what clients read as a batch dimension
+    int64_t max_rows;     ///< largest batch; larger requests are split
+    int64_t max_request_rows; ///< more are refused
     norn_batcher *batcher;
     pthread_t *threads; ///< one an instance
     int32_t thread_count;
@@ -37,6 +38,9 @@ struct norn_served {
     norn_reaper *reaper; ///< takes it apart; NULL: the last release does
     norn_reaped reaped;
 };
+
+/// Rows that a request may have where norn.json does not say.
+enum { NORN_REQUEST_ROWS_MAX = 1 << 20 };
 
 /// Ports of the plan by name; -1 if there is none.
 int32_t norn_served_input_find(const norn_served *served, const char *name);
