@@ -51,6 +51,13 @@ void norn_arena_reset(norn_arena *arena) {
     if (largest) largest->next = NULL;
 }
 
+size_t norn_arena_bytes(const norn_arena *arena) {
+    size_t bytes = 0;
+    for (const norn_arena_block *block = arena->head; block; block = block->next)
+        bytes += block->capacity + HEADER_BYTES;
+    return bytes;
+}
+
 /// A block with room for `bytes`. It becomes the head, unless it is a large single that would throw
 /// away more room in the head than it leaves.
 static norn_status add_block(norn_arena *arena, size_t bytes, norn_arena_block **out) {

@@ -23,6 +23,7 @@ void norn_arena_init(norn_arena *arena, norn_alloc alloc,
 void norn_arena_deinit(norn_arena *arena);
 /// Forget everything but keep the largest block for reuse.
 void norn_arena_reset(norn_arena *arena);
+size_t norn_arena_bytes(const norn_arena *arena); ///< taken from the allocator, for accounts
 
 norn_status norn_arena_take(norn_arena *arena, size_t count, size_t size, size_t align,
                             void **out) NORN_NODISCARD; ///< zeroed

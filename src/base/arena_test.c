@@ -113,6 +113,20 @@ static void a_failed_allocation_leaves_the_arena_usable(void **state) {
     assert_int_equal(faulty.live, 0);
 }
 
+static void an_arena_says_what_it_took(void **state) {
+    norn_arena arena;
+    void *at;
+    (void)state;
+    norn_arena_init(&arena, norn_alloc_heap(), 1024);
+    assert_int_equal(norn_arena_bytes(&arena), 0);
+    assert_int_equal(norn_arena_take(&arena, 10, 1, 1, &at), NORN_OK);
+    assert_in_range(norn_arena_bytes(&arena), 1024, 2048);
+    assert_int_equal(norn_arena_take(&arena, 100000, 1, 1, &at), NORN_OK);
+    assert_in_range(norn_arena_bytes(&arena), 101024, 104000);
+    norn_arena_deinit(&arena);
+    assert_int_equal(norn_arena_bytes(&arena), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_aligns_at_every_offset_of_a_block),
@@ -122,6 +136,7 @@ int main(void) {
         cmocka_unit_test(an_overflowing_size_is_refused),
         cmocka_unit_test(strings_are_copied_and_terminated),
         cmocka_unit_test(a_failed_allocation_leaves_the_arena_usable),
+        cmocka_unit_test(an_arena_says_what_it_took),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,7 +74,10 @@ static norn_status order_inputs(const norn_served *served, norn_infer *infer) {
     return NORN_OK;
 }
 
+/// An output is asked for once: a thousand times would be a thousand copies of it in the answer.
 static norn_status find_outputs(const norn_served *served, norn_infer *infer) {
+    bool *asked;
+    NORN_TRY(NORN_TAKE_ARRAY(&infer->arena, norn_plan_output_count(served->plan), &asked));
     if (infer->output_count == 0) {
         infer->output_count = (uint32_t)norn_plan_output_count(served->plan);
         NORN_TRY(NORN_TAKE_ARRAY(&infer->arena, infer->output_count, &infer->outputs));
@@ -88,6 +91,10 @@ static norn_status find_outputs(const norn_served *served, norn_infer *infer) {
             return norn_fail(NORN_INVALID_ARGUMENT,
                              "model '%s' has no output '%s'; GET /v2/models/%s lists them",
                              served->name, infer->outputs[i].name, served->name);
+        if (asked[port])
+            return norn_fail(NORN_INVALID_ARGUMENT, "output '%s' was asked for twice",
+                             infer->outputs[i].name);
+        asked[port] = true;
         infer->outputs[i].port = (uint32_t)port;
     }
     return NORN_OK;

@@ -5,6 +5,7 @@
 
 #include "serve/budget.h"
 #include "serve/repository.h"
+#include "serve/workers.h"
 
 #include <event2/event.h>
 #include <stdatomic.h>
@@ -26,7 +27,8 @@ typedef struct norn_server {
     norn_limits limits;
     norn_budget budget; ///< request bodies, tensors read from them, answers that have not left
     _Atomic int64_t connections;
-    bool model_control; ///< clients may load and unload models
+    bool model_control;    ///< clients may load and unload models
+    norn_workers *workers; ///< NULL in tests: their work is done on the I/O thread
     _Atomic bool draining;
     _Atomic int64_t in_flight; ///< requests between arrival and the last byte of the answer handed
                                ///< to the socket

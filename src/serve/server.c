@@ -71,6 +71,12 @@ static void set_limits(norn_server *server, const norn_serve_options *options) {
                      or_else(options->memory_budget_bytes, four > 1 << 30 ? four : 1 << 30));
 }
 
+/// At least two, so that one huge body does not hold up every large one.
+static int32_t worker_count(void) {
+    const int32_t half = norn_core_count() / 2;
+    return half < 2 ? 2 : half > 8 ? 8 : half;
+}
+
 static norn_status open_port(server_run *run, norn_io *io, int32_t *port,
                              norn_status (*open)(norn_io *io, evutil_socket_t fd)) {
     evutil_socket_t fd;
@@ -174,6 +180,8 @@ static void close_all(server_run *run) {
     for (int32_t i = 0; i < run->io_count; i++) norn_io_stop(&run->io[i]);
     if (run->server.in_flight > 0)
         return; // compute threads still hold these: the process is about to exit
+    norn_workers_destroy(run->server.workers);
+    run->server.workers = NULL;
     norn_repository_close(
         run->server.repository); // joins compute threads: every exchange has its answer now
     run->server.repository = NULL;
@@ -203,6 +211,7 @@ norn_status norn_serve(const norn_serve_options *options, norn_alloc alloc) {
     NORN_TRY_DONE(probe_ports(options));
     NORN_TRY_DONE(norn_repository_open(options->repository, &options->models, alloc,
                                        &run->server.repository));
+    NORN_TRY_DONE(norn_workers_create(worker_count(), alloc, &run->server.workers));
     NORN_TRY_DONE(open_ports(run));
     for (int32_t i = 0; i < run->io_count; i++) NORN_TRY_DONE(norn_io_start(&run->io[i]));
     norn_log(NORN_LOG_INFO, "serving '%s': HTTP on port %d, gRPC on %d, metrics on %d",

@@ -3,57 +3,90 @@
 
 #include "serve/inflate.h"
 
-#include <event2/buffer.h>
 #include <stdlib.h>
-#include <string.h>
-#include <strings.h>
 
 /// Smaller answers cost more to compress than to send.
-enum { COMPRESS_MIN = 256 };
+enum { COMPRESS_MIN = 256, NAME_MAX_BYTES = 64 };
 
-norn_status norn_http_body(const norn_http_route *route, norn_buffer *room, norn_span *body) {
-    struct evbuffer *buffer = evhttp_request_get_input_buffer(route->request);
-    const char *encoding =
-        evhttp_find_header(evhttp_request_get_input_headers(route->request), "Content-Encoding");
-    const size_t count = evbuffer_get_length(buffer);
-    *body = norn_span_of(count ? evbuffer_pullup(buffer, -1) : (const unsigned char *)"", count);
-    if (!body->bytes)
-        return norn_fail(NORN_RESOURCE_EXHAUSTED, "no memory for a body of %zu bytes", count);
-    if (!encoding || strcasecmp(encoding, "identity") == 0) return NORN_OK;
-    if (!norn_inflate_knows(encoding))
+static norn_span encoding_of(const norn_http_connection *connection) {
+    return norn_http_value(&connection->parser.request, NORN_HTTP_CONTENT_ENCODING,
+                           connection->bytes);
+}
+
+bool norn_http_is_compressed(const norn_http_connection *connection) {
+    const norn_span encoding = encoding_of(connection);
+    return encoding.count > 0 && !norn_http_same(encoding, "identity");
+}
+
+/// What the inflated body holds of the budget: at least what is known before, the rest after.
+static norn_status charge_inflated(norn_http_connection *connection, int64_t before_bytes) {
+    const int64_t more = (int64_t)connection->plain.capacity - before_bytes;
+    if (more <= 0 || norn_http_take(connection, more)) return NORN_OK;
+    return norn_fail(NORN_UNAVAILABLE, "other requests hold the server's memory; try again");
+}
+
+norn_status norn_http_body(norn_http_connection *connection, norn_span *body) {
+    const norn_span encoding = encoding_of(connection);
+    const int64_t limit = norn_http_server(connection)->limits.request_bytes;
+    char name[NAME_MAX_BYTES];
+    *body = norn_http_raw_body(connection);
+    if (!norn_http_is_compressed(connection)) return NORN_OK;
+    const size_t count = encoding.count < sizeof name ? encoding.count : sizeof name - 1;
+    memcpy(name, encoding.bytes, count);
+    name[count] = '\0';
+    if (!norn_inflate_knows(name))
         return norn_fail(NORN_UNIMPLEMENTED, "Content-Encoding '%s' is not supported; send %s",
-                         encoding,
+                         name,
                          norn_inflate_knows("gzip") ? "gzip, deflate or the body as it is"
                                                     : "the body as it is");
-    NORN_TRY(norn_inflate(*body, (size_t)route->io->server->limits.request_bytes, room));
-    *body = norn_span_of(room->bytes ? room->bytes : (const unsigned char *)"", room->count);
+    const int64_t expected = 2 * (int64_t)body->count;
+    if (!norn_http_take(connection, expected))
+        return norn_fail(NORN_UNAVAILABLE, "other requests hold the server's memory; try again");
+    NORN_TRY(norn_inflate(*body, (size_t)limit, &connection->plain));
+    NORN_TRY(charge_inflated(connection, expected));
+    *body = norn_span_of(connection->plain.bytes ? connection->plain.bytes : (const uint8_t *)"",
+                         connection->plain.count);
     return NORN_OK;
 }
 
-/// Does a list such as "gzip;q=0.8, deflate" take `name`? q=0 refuses it.
-static bool takes(const char *list, const char *name) {
-    const size_t length = strlen(name);
-    while (list && *list) {
-        list += strspn(list, " \t,");
-        const size_t item = strcspn(list, ",");
-        if (item >= length && strncasecmp(list, name, length) == 0 &&
-            strchr(" \t;,", list[length])) {
-            const char *q = strchr(list, '=');
-            return !q || q >= list + item || strtod(q + 1, NULL) > 0;
-        }
-        list += item;
+/// Does an element such as "gzip;q=0.8" name `name`, and not with q=0?
+static bool element_takes(norn_span element, const char *name) {
+    size_t end = 0;
+    while (end < element.count && !strchr(" \t;", element.bytes[end])) end++;
+    if (!norn_http_same(norn_span_of(element.bytes, end), name)) return false;
+    for (size_t i = end; i < element.count; i++) {
+        if (element.bytes[i] != '=') continue;
+        for (i++; i < element.count; i++) // q is 0 when it has no digit but 0
+            if (element.bytes[i] >= '1' && element.bytes[i] <= '9') return true;
+        return false;
+    }
+    return true;
+}
+
+static bool list_takes(norn_span list, const char *name) {
+    for (size_t at = 0; at < list.count;) {
+        size_t end = at;
+        while (end < list.count && list.bytes[end] != ',') end++;
+        while (at < end && (list.bytes[at] == ' ' || list.bytes[at] == '\t')) at++;
+        if (element_takes(norn_span_of(list.bytes + at, end - at), name)) return true;
+        at = end + 1;
     }
     return false;
 }
 
-void norn_http_compress(struct evhttp_request *request, norn_buffer *body) {
+bool norn_http_wants_compression(const norn_http_connection *connection) {
+    return norn_http_sent(&connection->parser.request, NORN_HTTP_ACCEPT_ENCODING) &&
+           norn_inflate_knows("gzip");
+}
+
+void norn_http_compress(norn_http_connection *connection, norn_buffer *body) {
     static const char *const names[] = {"gzip", "deflate"};
-    const char *accept =
-        evhttp_find_header(evhttp_request_get_input_headers(request), "Accept-Encoding");
-    if (!accept || body->count < COMPRESS_MIN) return;
+    if (!norn_http_wants_compression(connection) || body->count < COMPRESS_MIN) return;
+    const norn_span list =
+        norn_http_value(&connection->parser.request, NORN_HTTP_ACCEPT_ENCODING, connection->bytes);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         norn_buffer packed;
-        if (!takes(accept, names[i]) || !norn_inflate_knows(names[i])) continue;
+        if (!list_takes(list, names[i])) continue;
         norn_buffer_init(&packed, body->alloc);
         if (norn_deflate(norn_span_of(body->bytes, body->count), i == 0, &packed) != NORN_OK) {
             norn_buffer_deinit(&packed);
@@ -61,7 +94,7 @@ void norn_http_compress(struct evhttp_request *request, norn_buffer *body) {
         }
         norn_buffer_deinit(body);
         *body = packed;
-        norn_http_set_header(request, "Content-Encoding", names[i]);
+        connection->encoding = names[i];
         return;
     }
 }

@@ -1,68 +1,162 @@
 /// POST /v2/models/NAME[/versions/V]/infer.
+///
+/// What takes long (inflating, reading or writing much JSON, compressing) is a worker's, so that it
+/// holds up none of the thread's other clients; what is small is done here, for a hand-over costs
+/// more than it saves.
 #include "base/clock.h"
 #include "serve/http/http_route.h"
 #include "serve/kserve_json.h"
+#include "tensor/view.h"
 
-#include <errno.h>
-#include <stdlib.h>
+#include <stdio.h>
 
-static void finish_infer(norn_exchange *base) {
-    norn_http_exchange *exchange = (norn_http_exchange *)base;
-    const norn_infer *infer = base->infer;
-    norn_io *io = base->io;
-    norn_buffer body;
-    size_t json_bytes = 0;
-    if (infer->status != NORN_OK) {
-        norn_http_send_error(io, exchange->request, norn_http_code(infer->status), infer->message);
-    } else {
-        norn_buffer_init(&body, io->server->alloc);
-        const norn_status status = norn_kserve_put_infer(infer, &body, &json_bytes);
-        if (status != NORN_OK) {
-            norn_buffer_deinit(&body);
-            norn_http_send_error(io, exchange->request, norn_http_code(status), norn_message());
-        } else {
-            norn_http_send(io, exchange->request, 200,
-                           json_bytes ? "application/octet-stream" : "application/json", &body,
-                           json_bytes);
+enum {
+    READ_INLINE_BYTES = 64 * 1024,  ///< of JSON: about half a millisecond
+    WRITE_INLINE_BYTES = 64 * 1024, ///< of tensors written as JSON, or compressed
+    COPY_INLINE_BYTES = 1 << 20,    ///< of tensors copied as they are
+    JSON_PER_ELEMENT = 16,          ///< bytes; more for some, an estimate is enough
+};
+
+static void remember(norn_http_connection *connection, norn_status status) {
+    connection->status = status;
+    (void)snprintf(connection->message, sizeof connection->message, "%s", norn_message());
+}
+
+static void answer_failure(norn_http_connection *connection, norn_status status,
+                           const char *message) {
+    norn_http_answer_error(connection, norn_http_code(status), message);
+}
+
+// ---- the answer
+
+static size_t output_bytes(const norn_infer *infer, bool *any_json) {
+    size_t total = 0;
+    for (uint32_t i = 0; i < infer->output_count; i++) {
+        const norn_infer_output *output = &infer->outputs[i];
+        size_t bytes = 0;
+        if (norn_view_bytes(&output->view, &bytes) != NORN_OK) continue; // it was made, so it fits
+        if (!output->binary) {
+            *any_json = true;
+            bytes = JSON_PER_ELEMENT * (size_t)norn_view_elems(&output->view);
         }
+        total += bytes;
     }
-    norn_http_exchange_destroy(exchange);
+    return total;
 }
 
-/// How many bytes of the body are JSON; binary tensors follow. The length is of the body
-/// before it was compressed.
-static norn_status json_part(const norn_http_route *route, norn_span body, size_t *json_bytes) {
-    struct evkeyvalq *headers = evhttp_request_get_input_headers(route->request);
-    const char *length = evhttp_find_header(headers, "Inference-Header-Content-Length");
-    *json_bytes = body.count;
-    if (!length) return NORN_OK;
-    char *end;
-    errno = 0;
-    const long long value = strtoll(length, &end, 10);
-    if (errno || end == length || *end || value < 0 || (unsigned long long)value > body.count)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "Inference-Header-Content-Length is '%s', the body has %zu bytes", length,
-                         body.count);
-    *json_bytes = (size_t)value;
-    return NORN_OK;
+static norn_status encode(norn_http_connection *connection) {
+    norn_buffer *body = &connection->body;
+    NORN_TRY(norn_kserve_put_infer(connection->exchange.infer, body, &connection->json_bytes));
+    norn_http_compress(connection, body);
+    connection->encoded = true;
+    return norn_buffer_status(body);
 }
 
-static norn_status start_infer(const norn_http_route *route, const char *name,
-                               const char *version_text, norn_http_exchange *exchange) {
-    norn_server *server = route->io->server;
+static void send_encoded(norn_http_connection *connection) {
+    norn_buffer body = connection->body;
+    const size_t json_bytes = connection->json_bytes;
+    norn_buffer_init(&connection->body, body.alloc);
+    if (connection->status != NORN_OK) {
+        norn_buffer_deinit(&body);
+        answer_failure(connection, connection->status, connection->message);
+        return;
+    }
+    norn_http_answer(connection, 200, json_bytes ? "application/octet-stream" : "application/json",
+                     &body, json_bytes);
+}
+
+static norn_http_connection *of_job(norn_job *job) {
+    return (norn_http_connection *)((char *)job - offsetof(norn_http_connection, job));
+}
+
+static void encode_on_worker(norn_job *job) {
+    norn_http_connection *connection = of_job(job);
+    const norn_status status = encode(connection);
+    if (status != NORN_OK) remember(connection, status);
+    connection->finish = send_encoded;
+    norn_io_finish(&connection->exchange);
+}
+
+static void finish_infer(norn_http_connection *connection) {
+    const norn_infer *infer = connection->exchange.infer;
+    bool any_json = false;
+    if (infer->status != NORN_OK) {
+        answer_failure(connection, infer->status, infer->message);
+        return;
+    }
+    const size_t bytes = output_bytes(infer, &any_json);
+    // The tensors that were computed, and the answer that is made of them.
+    if (!norn_http_take(connection, (int64_t)norn_arena_bytes(&infer->arena)) ||
+        !norn_http_take(connection, (int64_t)bytes)) {
+        norn_http_answer_error(
+            connection, 503,
+            "the server has no memory for this answer; ask for fewer rows, or try again");
+        return;
+    }
+    const bool costly = any_json || norn_http_wants_compression(connection);
+    if (bytes > (costly ? WRITE_INLINE_BYTES : COPY_INLINE_BYTES)) {
+        connection->job.run = encode_on_worker;
+        norn_workers_put(norn_http_server(connection)->workers, &connection->job);
+        return;
+    }
+    const norn_status status = encode(connection);
+    if (status != NORN_OK) remember(connection, status);
+    send_encoded(connection);
+}
+
+// ---- the request
+
+static norn_status begin_infer(norn_http_connection *connection, const char *name,
+                               const char *version_text) {
+    const norn_http_request *request = &connection->parser.request;
+    norn_server *server = norn_http_server(connection);
     norn_infer *infer;
-    int64_t version;
-    size_t json_bytes;
-    norn_span body;
-    NORN_TRY(norn_infer_create(server->alloc, &exchange->exchange.infer));
-    infer = exchange->exchange.infer;
+    int64_t version, json_bytes;
+    NORN_TRY(norn_infer_create(server->alloc, &connection->exchange.infer));
+    infer = connection->exchange.infer;
     infer->times.arrival_ns = norn_clock_now_ns();
     NORN_TRY(norn_repository_version(version_text, &version));
     NORN_TRY(norn_repository_get(server->repository, name, version, &infer->model));
-    NORN_TRY(norn_http_body(route, &exchange->body, &body));
-    NORN_TRY(json_part(route, body, &json_bytes));
+    connection->json_bytes = SIZE_MAX; // all of the body
+    if (!norn_http_sent(request, NORN_HTTP_JSON_LENGTH)) return NORN_OK;
+    const norn_span length = norn_http_value(request, NORN_HTTP_JSON_LENGTH, connection->bytes);
+    if (!norn_http_number(length, &json_bytes))
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "Inference-Header-Content-Length is '%.*s', not a whole number",
+                         length.count < 32 ? (int)length.count : 32, (const char *)length.bytes);
+    connection->json_bytes = (size_t)json_bytes;
+    return NORN_OK;
+}
+
+/// How many bytes of the body are JSON; binary tensors follow. The length is of the body before it
+/// was compressed.
+static norn_status json_part(const norn_http_connection *connection, norn_span body,
+                             size_t *json_bytes) {
+    *json_bytes = connection->json_bytes == SIZE_MAX ? body.count : connection->json_bytes;
+    if (*json_bytes <= body.count) return NORN_OK;
+    return norn_fail(NORN_INVALID_ARGUMENT,
+                     "Inference-Header-Content-Length is %zu, the body has %zu bytes", *json_bytes,
+                     body.count);
+}
+
+/// Any thread. The request is queued when this returns NORN_OK, and no longer the caller's.
+static norn_status read_infer(norn_http_connection *connection) {
+    norn_infer *infer = connection->exchange.infer;
+    norn_span body;
+    size_t json_bytes;
+    NORN_TRY(norn_http_body(connection, &body));
+    NORN_TRY(json_part(connection, body, &json_bytes));
+    // Tensors in JSON mostly take as much room as their text; what they take more is counted after.
+    if (!norn_http_take(connection, (int64_t)json_bytes))
+        return norn_fail(NORN_UNAVAILABLE, "other requests hold the server's memory; try again");
     NORN_TRY(norn_kserve_parse_infer(body, json_bytes, infer));
-    return norn_served_admit(infer->model, infer);
+    const int64_t more = (int64_t)norn_arena_bytes(&infer->arena) - (int64_t)json_bytes;
+    if (more > NORN_BUDGET_SMALL_BYTES && !norn_http_take(connection, more))
+        return norn_fail(NORN_UNAVAILABLE, "other requests hold the server's memory; try again");
+    NORN_TRY(norn_served_admit(infer->model, infer));
+    connection->finish = finish_infer;
+    norn_exchange_submit(&connection->exchange);
+    return NORN_OK;
 }
 
 static void count_refused(norn_infer *infer, norn_status status) {
@@ -72,15 +166,34 @@ static void count_refused(norn_infer *infer, norn_status status) {
     norn_stats_count(&infer->model->stats, infer);
 }
 
+static void refuse(norn_http_connection *connection) {
+    count_refused(connection->exchange.infer, connection->status);
+    answer_failure(connection, connection->status, connection->message);
+}
+
+static void read_on_worker(norn_job *job) {
+    norn_http_connection *connection = of_job(job);
+    const norn_status status = read_infer(connection);
+    if (status == NORN_OK) return;
+    remember(connection, status);
+    connection->finish = refuse;
+    norn_io_finish(&connection->exchange);
+}
+
 void norn_http_infer(const norn_http_route *route, const char *name, const char *version) {
-    norn_http_exchange *exchange = norn_http_exchange_create(route, finish_infer);
-    if (!exchange) return;
-    const norn_status status = start_infer(route, name, version, exchange);
+    norn_http_connection *connection = route->connection;
+    norn_status status = begin_infer(connection, name, version);
     if (status == NORN_OK) {
-        norn_exchange_submit(&exchange->exchange);
-        return;
+        const size_t body = norn_http_raw_body(connection).count;
+        const size_t json = connection->json_bytes < body ? connection->json_bytes : body;
+        if (json > READ_INLINE_BYTES || norn_http_is_compressed(connection)) {
+            connection->job.run = read_on_worker;
+            norn_workers_put(route->server->workers, &connection->job);
+            return;
+        }
+        status = read_infer(connection);
+        if (status == NORN_OK) return;
     }
-    norn_http_send_status(route, status);
-    count_refused(exchange->exchange.infer, status);
-    norn_http_exchange_destroy(exchange);
+    remember(connection, status);
+    refuse(connection);
 }

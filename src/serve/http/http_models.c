@@ -15,17 +15,17 @@ static void serve_model(const norn_http_route *route, const char *name, const ch
     int64_t version;
     norn_status status = norn_repository_version(version_text, &version);
     if (status == NORN_OK)
-        status = norn_repository_get(route->io->server->repository, name, version, &served);
+        status = norn_repository_get(route->server->repository, name, version, &served);
     if (status != NORN_OK) {
-        norn_http_send_status(route, status);
+        norn_http_answer_status(route->connection, status);
         return;
     }
-    norn_buffer_init(&json, route->io->server->alloc);
+    norn_buffer_init(&json, route->server->alloc);
     norn_buffer_text(&json, before);
     put(served, &json);
     norn_buffer_text(&json, after);
     norn_served_release(served);
-    norn_http_send_json(route, &json);
+    norn_http_answer_json(route->connection, &json);
 }
 
 static void serve_model_ready(const norn_http_route *route, const char *name,
@@ -34,10 +34,10 @@ static void serve_model_ready(const norn_http_route *route, const char *name,
     int64_t version;
     const norn_status status = norn_repository_version(version_text, &version);
     const bool ready =
-        status == NORN_OK && !route->io->server->draining &&
-        norn_repository_get(route->io->server->repository, name, version, &served) == NORN_OK;
+        status == NORN_OK && !route->server->draining &&
+        norn_repository_get(route->server->repository, name, version, &served) == NORN_OK;
     if (served) norn_served_release(served);
-    norn_http_send_empty(route, ready);
+    norn_http_answer_empty(route->connection, ready);
 }
 
 static void put_one_stats(void *context, const norn_repository_entry *entry) {
@@ -49,11 +49,11 @@ static void put_one_stats(void *context, const norn_repository_entry *entry) {
 
 void norn_http_all_stats(const norn_http_route *route) {
     norn_buffer json;
-    norn_buffer_init(&json, route->io->server->alloc);
+    norn_buffer_init(&json, route->server->alloc);
     norn_buffer_text(&json, "{\"model_stats\":[");
-    norn_repository_visit(route->io->server->repository, put_one_stats, &json);
+    norn_repository_visit(route->server->repository, put_one_stats, &json);
     norn_buffer_text(&json, "]}");
-    norn_http_send_json(route, &json);
+    norn_http_answer_json(route->connection, &json);
 }
 
 typedef struct index_page {
@@ -75,76 +75,70 @@ static void put_index_entry(void *context, const norn_repository_entry *entry) {
     norn_buffer_text(json, "}");
 }
 
-/// The body of a request about the repository, decompressed into *room.
-static norn_status repository_body(const norn_http_route *route, norn_buffer *room,
-                                   norn_span *body) {
-    norn_buffer_init(room, route->io->server->alloc);
-    return norn_http_body(route, room, body);
+/// The body of a request about the repository: a few parameters, read here and now, so not large.
+static norn_status repository_body(const norn_http_route *route, norn_span *body) {
+    enum { BODY_MAX = 64 * 1024 };
+    *body = norn_http_raw_body(route->connection);
+    if (norn_http_is_compressed(route->connection))
+        return norn_fail(NORN_UNIMPLEMENTED, "send this request's body as it is, not compressed");
+    if (body->count > BODY_MAX)
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "the body has %zu bytes; a request about the repository has at most %d",
+                         body->count, BODY_MAX);
+    return NORN_OK;
 }
 
 void norn_http_index(const norn_http_route *route) {
     index_page page;
-    norn_buffer room;
     norn_span body;
-    norn_status status = repository_body(route, &room, &body);
+    norn_status status = repository_body(route, &body);
     if (status == NORN_OK) status = norn_repository_parse_index(body, &page.ask);
     if (status != NORN_OK) {
-        norn_http_send_status(route, status);
-    } else {
-        norn_buffer_init(&page.json, route->io->server->alloc);
-        norn_buffer_text(&page.json, "[");
-        norn_repository_visit(route->io->server->repository, put_index_entry, &page);
-        norn_buffer_text(&page.json, "]");
-        norn_http_send_json(route, &page.json);
+        norn_http_answer_status(route->connection, status);
+        return;
     }
-    norn_buffer_deinit(&room);
+    norn_buffer_init(&page.json, route->server->alloc);
+    norn_buffer_text(&page.json, "[");
+    norn_repository_visit(route->server->repository, put_index_entry, &page);
+    norn_buffer_text(&page.json, "]");
+    norn_http_answer_json(route->connection, &page.json);
 }
 
-static void finish_load(norn_exchange *base) {
-    norn_http_exchange *exchange = (norn_http_exchange *)base;
-    norn_buffer none;
-    if (exchange->status != NORN_OK) {
-        norn_http_send_error(base->io, exchange->request, norn_http_code(exchange->status),
-                             exchange->message);
+static void finish_load(norn_http_connection *connection) {
+    if (connection->status == NORN_OK) {
+        norn_http_answer_empty(connection, true);
     } else {
-        norn_buffer_init(&none, base->io->server->alloc);
-        norn_http_send(base->io, exchange->request, 200, "application/json", &none, 0);
+        norn_http_answer_error(connection, norn_http_code(connection->status), connection->message);
     }
-    norn_http_exchange_destroy(exchange);
 }
 
 /// On the loader thread.
 static void on_loaded(void *context, norn_status status, const char *message) {
-    norn_http_exchange *exchange = context;
-    exchange->status = status;
-    (void)snprintf(exchange->message, sizeof exchange->message, "%s", message);
-    norn_io_finish(&exchange->exchange);
+    norn_http_connection *connection = context;
+    connection->status = status;
+    (void)snprintf(connection->message, sizeof connection->message, "%s", message);
+    norn_io_finish(&connection->exchange);
 }
 
 static norn_status check_load(const norn_http_route *route, bool load) {
-    norn_buffer room;
     norn_span body;
-    NORN_TRY(norn_server_allows_control(route->io->server));
-    norn_status status = repository_body(route, &room, &body);
-    if (status == NORN_OK) status = norn_repository_parse_load(body, load);
-    norn_buffer_deinit(&room);
-    return status;
+    NORN_TRY(norn_server_allows_control(route->server));
+    NORN_TRY(repository_body(route, &body));
+    return norn_repository_parse_load(body, load);
 }
 
 void norn_http_load(const norn_http_route *route, const char *name, bool load) {
-    norn_repository *repository = route->io->server->repository;
-    norn_http_exchange *exchange;
+    norn_repository *repository = route->server->repository;
     const norn_status status = check_load(route, load);
     if (status != NORN_OK) {
-        norn_http_send_status(route, status);
+        norn_http_answer_status(route->connection, status);
         return;
     }
-    exchange = norn_http_exchange_create(route, finish_load);
-    if (!exchange) return;
+    route->connection->finish = finish_load;
     if (load) {
-        norn_repository_load(repository, name, on_loaded, exchange);
+        norn_repository_load(repository, name, on_loaded, route->connection);
     } else {
-        norn_repository_unload(repository, name, on_loaded, exchange);
+        norn_repository_unload(repository, name, on_loaded, route->connection);
     }
 }
 

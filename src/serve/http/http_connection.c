@@ -1,0 +1,414 @@
+#include "serve/http/http_connection.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    FIRST_BYTES = 8 * 1024,          ///< of a buffer, before anything is known of the request
+    KEEP_BYTES = 64 * 1024,          ///< a larger buffer is not kept for the next request
+    SLACK_BYTES = 2 * 1024,          ///< behind a body: room to see the client hang up
+    CHUNKED_FIRST = 64 * 1024,       ///< of a body of unknown length
+    READ_AT_ONCE = 512 * 1024,       ///< then others on this thread have their turn
+    SLOWEST_BYTES_PER_S = 16 * 1024, ///< of a body, after its time-out
+};
+static const int64_t LINGER_NS = 2000000000, EVICT_AFTER_NS = 1000000000;
+
+static norn_budget *budget_of(const norn_http_connection *connection) {
+    return &norn_http_server(connection)->budget;
+}
+
+static norn_alloc alloc_of(const norn_http_connection *connection) {
+    return norn_http_server(connection)->alloc;
+}
+
+// ---- memory
+
+bool norn_http_take(norn_http_connection *connection, int64_t bytes) {
+    if (!norn_budget_take(budget_of(connection), bytes)) return false;
+    connection->charged_bytes += bytes;
+    return true;
+}
+
+/// A buffer of `capacity` bytes with what the old one held. False: no budget or memory for it.
+static bool resize(norn_http_connection *connection, size_t capacity) {
+    norn_budget *budget = budget_of(connection);
+    const int64_t before = (int64_t)connection->capacity, after = (int64_t)capacity;
+    void *bytes;
+    if (after > before && !norn_budget_take(budget, after - before)) return false;
+    if (norn_alloc_bytes(alloc_of(connection), capacity, &bytes) != NORN_OK) {
+        if (after > before) norn_budget_give(budget, after - before);
+        return false;
+    }
+    if (connection->count) memcpy(bytes, connection->bytes, connection->count);
+    norn_free(alloc_of(connection), connection->bytes);
+    connection->bytes = bytes;
+    connection->capacity = capacity;
+    if (after < before) norn_budget_give(budget, before - after);
+    return true;
+}
+
+void norn_http_release_work(norn_http_connection *connection) {
+    norn_infer_destroy(connection->exchange.infer);
+    connection->exchange.infer = NULL;
+    norn_buffer_deinit(&connection->plain);
+    norn_budget_give(budget_of(connection), connection->charged_bytes);
+    connection->charged_bytes = 0;
+}
+
+/// After the answer has left, or was given up.
+static void end_request(norn_http_connection *connection) {
+    norn_http_release_work(connection);
+    norn_budget_give(budget_of(connection), (int64_t)connection->body.capacity);
+    norn_buffer_deinit(&connection->body);
+    if (connection->counted) norn_server_leave(norn_http_server(connection));
+    connection->counted = false;
+}
+
+// ---- refusing
+
+/// An answer after which nothing of what the client sends is looked at.
+static void refuse(norn_http_connection *connection, int code, const char *why) {
+    connection->last = connection->linger = true;
+    norn_http_answer_error(connection, code, why);
+}
+
+static void refuse_for_memory(norn_http_connection *connection, size_t bytes) {
+    if (!norn_budget_fits(budget_of(connection), (int64_t)bytes)) {
+        refuse(connection, 413, "the request does not fit into the server's --memory-budget");
+    } else {
+        refuse(connection, 503, "other requests hold the server's memory; try again");
+    }
+}
+
+// ---- reading
+
+/// Time for a body: it may not stand still, nor trickle.
+static int64_t body_due_ns(const norn_http_connection *connection, int64_t now_ns) {
+    const int64_t body_ns = norn_http_server(connection)->limits.body_ns;
+    const int64_t trickle_ns = connection->begin_ns + body_ns +
+                               (int64_t)(connection->count / SLOWEST_BYTES_PER_S) * 1000000000;
+    return now_ns + body_ns < trickle_ns ? now_ns + body_ns : trickle_ns;
+}
+
+static void begin_body(norn_http_connection *connection) {
+    const norn_http_request *request = &connection->parser.request;
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    const bool whole =
+        !request->chunked && connection->count - request->head_bytes >= request->body_bytes;
+    size_t wanted = request->head_bytes + SLACK_BYTES;
+    wanted += request->chunked ? CHUNKED_FIRST : request->body_bytes;
+    connection->stage = NORN_HTTP_READ_BODY;
+    if (!whole && wanted > connection->capacity && !resize(connection, wanted)) {
+        refuse_for_memory(connection, wanted);
+        return;
+    }
+    if (request->expect_continue && !whole)
+        (void)send(connection->fd, go_on, sizeof go_on - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    connection->begin_ns = norn_clock_now_ns();
+    connection->due_ns = body_due_ns(connection, connection->begin_ns);
+}
+
+/// False: more bytes are needed.
+static bool read_head(norn_http_connection *connection) {
+    if (connection->count == 0) return false;
+    switch (norn_http_parse_head(&connection->parser, connection->bytes, connection->count)) {
+    case NORN_HTTP_DONE:
+        begin_body(connection);
+        return true;
+    case NORN_HTTP_BAD:
+        refuse(connection, connection->parser.code, connection->parser.why);
+        return true;
+    case NORN_HTTP_MORE:
+        break;
+    }
+    // The parser refuses before a head is larger than HEAD_MAX, so this ends.
+    if (connection->count < connection->capacity) return false;
+    if (resize(connection, 2 * connection->capacity)) return false;
+    refuse_for_memory(connection, 2 * connection->capacity);
+    return true;
+}
+
+static bool read_chunks(norn_http_connection *connection) {
+    norn_http_parser *parser = &connection->parser;
+    switch (norn_http_parse_chunks(parser, connection->bytes, &connection->count)) {
+    case NORN_HTTP_DONE:
+        connection->stage = NORN_HTTP_SERVE;
+        return true;
+    case NORN_HTTP_BAD:
+        refuse(connection, parser->code, parser->why);
+        return true;
+    case NORN_HTTP_MORE:
+        break;
+    }
+    if (connection->capacity - connection->count >= NORN_HTTP_CHUNK_LINE_MAX) return false;
+    if (resize(connection, 2 * connection->capacity)) return false;
+    refuse_for_memory(connection, 2 * connection->capacity);
+    return true;
+}
+
+static bool read_body(norn_http_connection *connection) {
+    const norn_http_request *request = &connection->parser.request;
+    if (request->chunked) return read_chunks(connection);
+    if (connection->count - request->head_bytes < request->body_bytes) return false;
+    connection->stage = NORN_HTTP_SERVE;
+    return true;
+}
+
+/// Fill the buffer from the socket.
+static void receive(norn_http_connection *connection) {
+    size_t got = 0;
+    while (got < READ_AT_ONCE && connection->count < connection->capacity) {
+        const size_t room = connection->capacity - connection->count;
+        const ssize_t n =
+            recv(connection->fd, connection->bytes + connection->count, room, MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
+        if (n <= 0) {
+            connection->eof = true;
+            if (n < 0) connection->stage = NORN_HTTP_CLOSED;
+            break;
+        }
+        if (connection->count == 0 && connection->stage == NORN_HTTP_READ_HEAD)
+            connection->due_ns =
+                norn_clock_now_ns() + norn_http_server(connection)->limits.header_ns;
+        connection->count += (size_t)n;
+        got += (size_t)n;
+        if ((size_t)n < room) break; // the socket is empty; if not, we are called again
+    }
+    if (got && connection->stage == NORN_HTTP_READ_BODY)
+        connection->due_ns = body_due_ns(connection, norn_clock_now_ns());
+}
+
+// ---- from one request to the next
+
+static void list_unlink(norn_http_connection *connection) {
+    norn_http_listener *listener = connection->listener;
+    *(connection->prev ? &connection->prev->next : &listener->first) = connection->next;
+    *(connection->next ? &connection->next->prev : &listener->last) = connection->prev;
+}
+
+static void list_push(norn_http_connection *connection) {
+    norn_http_listener *listener = connection->listener;
+    connection->prev = NULL;
+    connection->next = listener->first;
+    *(listener->first ? &listener->first->prev : &listener->last) = connection;
+    listener->first = connection;
+}
+
+static void begin_request(norn_http_connection *connection) {
+    const norn_limits *limits = &norn_http_server(connection)->limits;
+    norn_http_parser_init(&connection->parser, (size_t)limits->request_bytes);
+    connection->stage = NORN_HTTP_READ_HEAD;
+    connection->encoding = connection->allow = NULL;
+    connection->encoded = connection->last = connection->linger = false;
+    connection->status = NORN_OK;
+    connection->used_ns = norn_clock_now_ns();
+    connection->due_ns =
+        connection->used_ns + (connection->count ? limits->header_ns : limits->idle_ns);
+}
+
+/// The answer has left.
+static void finish_request(norn_http_connection *connection) {
+    const norn_http_request *request = &connection->parser.request;
+    end_request(connection);
+    if (connection->last) {
+        connection->stage = NORN_HTTP_CLOSED;
+        if (connection->linger && !connection->eof) {
+            (void)shutdown(connection->fd, SHUT_WR);
+            connection->stage = NORN_HTTP_LINGER;
+            connection->due_ns = norn_clock_now_ns() + LINGER_NS;
+        }
+        return;
+    }
+    const size_t used = request->head_bytes + request->body_bytes;
+    connection->count -= used;
+    memmove(connection->bytes, connection->bytes + used, connection->count);
+    if (connection->capacity > KEEP_BYTES && connection->count <= FIRST_BYTES)
+        (void)resize(connection, FIRST_BYTES);
+    begin_request(connection);
+    list_unlink(connection);
+    list_push(connection);
+}
+
+static void serve(norn_http_connection *connection) {
+    const norn_http_request *request = &connection->parser.request;
+    connection->stage = NORN_HTTP_WAIT;
+    connection->due_ns = INT64_MAX;
+    connection->counted = connection->listener->counts;
+    if (connection->counted) norn_server_enter(norn_http_server(connection));
+    connection->last = !request->keep_alive;
+    connection->linger =
+        connection->count > request->head_bytes + request->body_bytes; // pipelined, never answered
+    connection->in_work = true;
+    connection->listener->serve(connection);
+    connection->in_work = connection->stage == NORN_HTTP_WAIT;
+}
+
+/// False: wait for the socket, or for whoever works on the answer.
+static bool step(norn_http_connection *connection) {
+    bool done = false;
+    switch (connection->stage) {
+    case NORN_HTTP_READ_HEAD:
+        return read_head(connection);
+    case NORN_HTTP_READ_BODY:
+        return read_body(connection);
+    case NORN_HTTP_SERVE:
+        serve(connection);
+        return true;
+    case NORN_HTTP_SEND:
+        if (!norn_http_write(connection, &done)) {
+            connection->stage = NORN_HTTP_CLOSED;
+        } else if (done) {
+            finish_request(connection);
+        } else {
+            connection->due_ns = norn_clock_now_ns() + norn_http_server(connection)->limits.body_ns;
+        }
+        return done;
+    case NORN_HTTP_WAIT:
+    case NORN_HTTP_LINGER:
+    case NORN_HTTP_CLOSED:
+        return false;
+    }
+    return false;
+}
+
+static void on_event(evutil_socket_t fd, short what, void *context);
+
+/// Wait for `what` on the socket from now on.
+static void watch(norn_http_connection *connection, short what) {
+    if (connection->watched == what) return;
+    if (connection->watched) (void)event_del(&connection->event);
+    connection->watched = what;
+    if (!what) return;
+    if (event_assign(&connection->event, connection->listener->io->base, connection->fd,
+                     (short)(what | EV_PERSIST), on_event, connection) != 0 ||
+        event_add(&connection->event, NULL) != 0) {
+        connection->watched = 0;
+        connection->stage = NORN_HTTP_CLOSED;
+    }
+}
+
+static void close_socket(norn_http_connection *connection) {
+    if (connection->watched) (void)event_del(&connection->event);
+    connection->watched = 0;
+    if (connection->fd < 0) return;
+    (void)close(connection->fd);
+    connection->fd = -1;
+    norn_server_hang_up(norn_http_server(connection));
+}
+
+/// Bytes may come while nothing is done with them yet: into what room is left, then they wait in
+/// the kernel, and only the client's end is watched for.
+static short wanted_events(const norn_http_connection *connection) {
+    const bool reads = connection->stage != NORN_HTTP_WAIT && connection->stage != NORN_HTTP_SEND;
+    short events = connection->stage == NORN_HTTP_SEND ? EV_WRITE : 0;
+    if (connection->eof) return events;
+    if (reads || connection->count < connection->capacity) return (short)(events | EV_READ);
+    return (short)(connection->hung_up ? events : events | EV_CLOSED);
+}
+
+/// As far as it goes. The connection may be gone after this.
+static void advance(norn_http_connection *connection) {
+    while (step(connection)) {
+    }
+    if (connection->eof && connection->stage != NORN_HTTP_WAIT &&
+        connection->stage != NORN_HTTP_SEND)
+        connection->stage = NORN_HTTP_CLOSED; // what is left of a request will not come
+    if (connection->stage != NORN_HTTP_CLOSED) watch(connection, wanted_events(connection));
+    if (connection->stage != NORN_HTTP_CLOSED) return;
+    if (!connection->in_work) {
+        norn_http_destroy(connection);
+        return;
+    }
+    close_socket(connection); // the rest when the work is done
+    list_unlink(connection);
+}
+
+static void on_event(evutil_socket_t fd, short what, void *context) {
+    norn_http_connection *connection = context;
+    (void)fd;
+    if (what & EV_CLOSED) connection->hung_up = true;
+    if (what & EV_READ) {
+        if (connection->stage == NORN_HTTP_LINGER) connection->count = 0;
+        receive(connection);
+    }
+    if (connection->in_work && connection->exchange.infer &&
+        (connection->eof || connection->hung_up))
+        norn_infer_cancel(connection->exchange.infer); // nobody waits for it any more
+    advance(connection);
+}
+
+/// Work is done: exchange->finish of every connection.
+static void on_finish(norn_exchange *exchange) {
+    norn_http_connection *connection = (norn_http_connection *)exchange;
+    if (connection->fd < 0) {
+        connection->prev = connection->next = NULL;
+        norn_http_destroy(connection);
+        return;
+    }
+    connection->finish(connection);
+    connection->in_work = connection->stage == NORN_HTTP_WAIT;
+    advance(connection);
+}
+
+void norn_http_expire(norn_http_connection *connection) {
+    if (connection->stage == NORN_HTTP_READ_BODY) {
+        refuse(connection, 408, "the body did not come in time");
+    } else if (connection->stage == NORN_HTTP_READ_HEAD && connection->count) {
+        refuse(connection, 408, "the head of the request did not come in time");
+    } else {
+        connection->stage = NORN_HTTP_CLOSED;
+    }
+    advance(connection);
+}
+
+bool norn_http_evict(norn_http_listener *listener) {
+    const int64_t before_ns = norn_clock_now_ns() - EVICT_AFTER_NS;
+    int looked = 0;
+    for (norn_http_connection *c = listener->last; c && looked < 64; c = c->prev, looked++) {
+        if (c->stage != NORN_HTTP_READ_HEAD || c->used_ns > before_ns) continue;
+        norn_http_destroy(c);
+        return true;
+    }
+    return false;
+}
+
+// ---- life
+
+void norn_http_connect(norn_http_listener *listener, evutil_socket_t fd) {
+    norn_server *server = listener->io->server;
+    norn_http_connection *connection;
+    if (NORN_NEW(server->alloc, &connection) != NORN_OK) {
+        (void)close(fd);
+        norn_server_hang_up(server);
+        return;
+    }
+    connection->listener = listener;
+    connection->fd = fd;
+    connection->exchange.io = listener->io;
+    connection->exchange.finish = on_finish;
+    norn_buffer_init(&connection->plain, server->alloc);
+    norn_buffer_init(&connection->body, server->alloc);
+    list_push(connection);
+    if (!resize(connection, FIRST_BYTES)) {
+        norn_http_destroy(connection);
+        return;
+    }
+    begin_request(connection);
+    connection->due_ns = connection->used_ns + server->limits.header_ns;
+    advance(connection);
+}
+
+void norn_http_destroy(norn_http_connection *connection) {
+    if (connection->fd >= 0) list_unlink(connection); // else it was already
+    close_socket(connection);
+    end_request(connection);
+    norn_budget_give(budget_of(connection), (int64_t)connection->capacity);
+    norn_free(alloc_of(connection), connection->bytes);
+    norn_free(alloc_of(connection), connection);
+}
