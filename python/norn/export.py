@@ -9,11 +9,14 @@ Splitting tables out lets a server keep them in tiers, share them and refresh si
 """
 
 import pathlib
+import re
 import tempfile
+import warnings
 
 import onnx
 from onnx import helper, numpy_helper
 
+from . import check
 from . import package as _package
 from . import torch_bags
 from .standard_ops import to_standard_ops
@@ -103,6 +106,9 @@ def _read_table(node, table, tables):
     """Gather(weight, keys) and EmbeddingBag(weight, ...) become readers of a table by name."""
     operands = list(node.input)[1:]
     mode = [helper.make_attribute("mode", _attribute(node, "mode", b"sum"))]
+    padding = _attribute(node, "padding_idx", None)
+    if padding is not None:
+        mode.append(helper.make_attribute("padding_idx", padding))
     if node.op_type == "Gather":
         node.op_type, node.domain, mode = "Embedding", _package.DOMAIN, []
     del node.input[:]
@@ -116,39 +122,104 @@ def _read_table(node, table, tables):
 def from_torch(module, example_inputs, out_dir, input_names=None, output_names=None,
                table_threshold=1 << 20, settings=None, dynamo=True, keep_onnx=None,
                dynamic_shapes=None):
-    """Export a PyTorch module and package it.
+    """Export a PyTorch module and package it; returns the tables' names.
 
-    Every input's first dimension is the batch, unless `dynamic_shapes` says otherwise (as for
-    torch.export: a CSR pair is `{0: Dim("nnz")}, {0: Dim.AUTO}`). nn.EmbeddingBag becomes one
-    `ai.norn::EmbeddingBag` node; with `dynamo=False` it becomes the exporter's Loop.
+    The first dimension of every input is dynamic, unless `dynamic_shapes` says otherwise (as for
+    torch.export); which of them are the batch, and which one more (CSR offsets), PyTorch finds out.
+    Rows of the outputs are the batch. nn.EmbeddingBag becomes one `ai.norn::EmbeddingBag` node; with
+    `dynamo=False` it becomes the exporter's Loop.
 
     `dynamo` picks PyTorch's exporter. `keep_onnx` is a path at which to keep the exporter's own
-    file, which any ONNX runtime can run. Returns the tables' names.
+    file. The package is run on the example, with norn or with onnxruntime, and compared with the
+    module; RuntimeError says what differs, a warning that there was nothing to run it with.
     """
     import torch
 
     module = module.eval()
-    count = len(example_inputs)
-    names = input_names or [f"input_{i}" for i in range(count)]
+    example_inputs = tuple(example_inputs)
+    names = list(input_names or [f"input_{i}" for i in range(len(example_inputs))])
+    with torch.no_grad():
+        wanted = module(*example_inputs)
     with tempfile.TemporaryDirectory() as scratch:
         path = pathlib.Path(keep_onnx) if keep_onnx else pathlib.Path(scratch) / "model.onnx"
         options = {"input_names": names, "output_names": output_names, "dynamo": dynamo}
         if dynamo:
-            batch = torch.export.Dim("batch")
-            shapes = dynamic_shapes or tuple({0: batch} for _ in names)
+            free = torch.export.Dim.AUTO
+            shapes = dynamic_shapes or tuple({0: free} if getattr(value, "ndim", 0) else None
+                                             for value in example_inputs)
             options |= {"dynamic_shapes": shapes, "verbose": False, "external_data": False,
                         "custom_translation_table": torch_bags.translations()}
         else:
             dynamic = {name: {0: "batch"} for name in [*names, *(output_names or [])]}
             options |= {"dynamic_axes": dynamic, "opset_version": 17}
-        with torch.no_grad():
-            torch.onnx.export(module, tuple(example_inputs), str(path), **options)
+        _torch_export(module, example_inputs, path, options)
         model = onnx.load(path)
         _strip_traces(model.graph)
+        if dynamo and dynamic_shapes is None:
+            _name_batch(model, example_inputs)
         if keep_onnx:
             onnx.save(model, path)
-    return package(model, out_dir, table_threshold, settings)
+    tables = package(model, out_dir, table_threshold, settings)
+    _check_example(out_dir, model, names, example_inputs, wanted)
+    return tables
 
+
+def _torch_export(module, example_inputs, path, options):
+    import torch
+
+    try:
+        with torch.no_grad():
+            torch.onnx.export(module, example_inputs, str(path), **options)
+    except Exception as error:
+        if "must always be related" not in f"{error} {error.__cause__}":
+            raise
+        raise ValueError("the model ties sizes that dynamic_shapes says are free; leave "
+                         "dynamic_shapes out and PyTorch finds them (CSR offsets are `batch + 1`)"
+                         ) from error
+
+
+def _name_batch(model, example_inputs):
+    """What outputs have as rows is called `batch`, when the example has as many as in the first.
+
+    PyTorch only calls equal what the model forces to be: two towers have a symbol each.
+    """
+    sizes = {}
+    for info, value in zip(model.graph.input, example_inputs):
+        for dim, size in zip(info.type.tensor_type.shape.dim, getattr(value, "shape", ())):
+            if re.fullmatch(r"\w+", dim.dim_param):
+                sizes[dim.dim_param] = int(size)
+            elif dim.dim_value == 1 and dim is info.type.tensor_type.shape.dim[0]:
+                raise ValueError(f"input '{info.name}' has 1 row in the example, which fixed it: "
+                                 "give an example of at least two rows, or dynamic_shapes")
+    rows = [info.type.tensor_type.shape.dim[0].dim_param for info in model.graph.output
+            if info.type.tensor_type.shape.dim]
+    rows = [name for name in rows if name in sizes]
+    same = {name for name in rows if sizes[name] == sizes[rows[0]]}
+    for info in [*model.graph.input, *model.graph.output, *model.graph.value_info]:
+        for dim in info.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = re.sub(r"\w+", lambda found: "batch" if found[0] in same
+                                       else found[0], dim.dim_param)
+
+
+def _check_example(out_dir, model, names, example_inputs, wanted):
+    import torch
+
+    kept = {info.name for info in model.graph.input}
+    inputs = {name: value.detach().cpu().numpy() for name, value in zip(names, example_inputs)
+              if name in kept}
+    flat = [value for value in torch.utils._pytree.tree_leaves(wanted)
+            if isinstance(value, torch.Tensor)]
+    outputs = [info.name for info in model.graph.output]
+    if len(flat) != len(outputs):
+        warnings.warn(f"{out_dir} was not checked: the module gives {len(flat)} tensors, the model "
+                      f"{len(outputs)}", stacklevel=3)
+        return
+    wanted = dict(zip(outputs, (value.detach().cpu().numpy() for value in flat)))
+    try:
+        check.check_package(out_dir, inputs, wanted)
+    except check.NotChecked as why:
+        warnings.warn(f"{out_dir} was not checked: {why}", stacklevel=3)
 
 
 def _strip_traces(graph):

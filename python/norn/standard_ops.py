@@ -5,16 +5,30 @@ plainly right over being fast: bags are pooled through a [bags, values] mask.
 """
 
 import pathlib
+import warnings
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from . import check
 from . import package as _package
 
 
 def to_standard_ops(package_dir, out_file):
-    """Write the package at `package_dir` as ONNX without `ai.norn` operators; returns the paths."""
+    """Write the package at `package_dir` as ONNX without `ai.norn` operators; returns the paths.
+
+    The file is opened with onnxruntime when that is installed; a warning says when it is not.
+    """
+    paths = rewrite(package_dir, out_file)
+    try:
+        check.open_standard(paths[0])
+    except check.NotChecked as why:
+        warnings.warn(f"{paths[0]} was not checked: {why}", stacklevel=2)
+    return paths
+
+
+def rewrite(package_dir, out_file):
     source = _package.Package(package_dir)
     model = source.model()
     opset = max([entry.version for entry in model.opset_import if entry.domain == ""], default=1)
@@ -62,7 +76,8 @@ class _Rewriter:
             self._lookup(table, node.input[0], output=node.output[0])
         elif node.op_type == "EmbeddingBag":
             mode = attributes.get("mode", b"sum").decode()
-            self._bag(table, mode, list(node.input), node.output[0])
+            self._bag(table, mode, list(node.input), node.output[0],
+                      attributes.get("padding_idx"))
         else:
             raise ValueError(f"node '{node.name}': {_package.DOMAIN}::{node.op_type} is unknown; "
                              "Embedding and EmbeddingBag are known")
@@ -119,13 +134,16 @@ class _Rewriter:
             return self._op("ReduceMax", x, axes=[axis], keepdims=keepdims)
         return self._op("ReduceMax", x, self._constant([axis]), keepdims=keepdims)
 
-    def _bag(self, table, mode, inputs, output):
+    def _bag(self, table, mode, inputs, output, padding):
         values, offsets = inputs[0], inputs[1]
         rows = self._lookup(table, values)
         if len(inputs) > 2 and inputs[2]:
             weights = self._op("Unsqueeze", inputs[2], self._constant([1]))
             rows = self._op("Mul", rows, weights)
         member = self._membership(values, offsets)
+        if padding is not None:
+            kept = self._op("Not", self._op("Equal", values, self._constant(padding)))
+            member = self._op("And", member, kept)
         if mode == "max":
             self._pool_max(rows, member, output)
             return
@@ -158,6 +176,8 @@ class _Rewriter:
         lowest = self._constant(np.finfo(np.float32).min, np.float32)
         padded = self._op("Where", inside, rows, lowest)
         peak = self._max(padded, 1)
-        filled = self._max(self._op("Cast", member, to=TensorProto.INT32), 1, keepdims=1)
+        # A sum, which of no values at all is 0; a maximum is the lowest number.
+        filled = self._op("ReduceSum", self._op("Cast", member, to=TensorProto.INT32),
+                          self._constant([1]), keepdims=1)
         filled = self._op("Cast", filled, to=TensorProto.BOOL)
         self._op("Where", filled, peak, self._constant(0, np.float32), output=output)

@@ -23,17 +23,18 @@ def translations():
 
     def embedding_bag(weight, indices, offsets, scale_grad_by_freq=False, mode=0, sparse=False,
                       per_sample_weights=None, include_last_offset=False, padding_idx=None):
-        if padding_idx is not None and padding_idx >= 0:
-            raise NotImplementedError("EmbeddingBag with padding_idx cannot be exported: leave "
-                                      "padding out of the bags, or zero the row and drop it")
         values = op.Reshape(indices, op.Constant(value_ints=[-1]))
         if not include_last_offset:
             offsets = op.Concat(offsets, op.Shape(values), axis=0)
         operands = [weight, values, offsets]
         if per_sample_weights is not None:
             operands.append(op.Reshape(per_sample_weights, op.Constant(value_ints=[-1])))
-        pooled = norn.EmbeddingBag(*operands, mode=MODES[mode])
-        return pooled, offsets, offsets, offsets  # the last three only training reads
+        has_padding = padding_idx is not None and padding_idx >= 0
+        padding = {"padding_idx": padding_idx} if has_padding else {}
+        pooled = norn.EmbeddingBag(*operands, mode=MODES[mode], **padding)
+        # Only training reads the rest. Values of their own: the exporter notes their shapes, which
+        # on `offsets` itself would overwrite the shape of an input.
+        return pooled, op.Identity(offsets), op.Identity(offsets), op.Identity(offsets)
 
     aten = torch.ops.aten
     return {aten._embedding_bag.default: embedding_bag,
@@ -55,4 +56,5 @@ def _register_schema():
                 Parameter("weights", "T", param_option=optional)],
         outputs=[Parameter("pooled", "T")],
         type_constraints=[("T", ["tensor(float)"], "")],
-        attributes=[Attribute("mode", defs.OpSchema.AttrType.STRING)]))
+        attributes=[Attribute("mode", defs.OpSchema.AttrType.STRING),
+                    Attribute("padding_idx", defs.OpSchema.AttrType.INT, required=False)]))

@@ -1,6 +1,7 @@
 """python -m unittest discover -s python/tests -t python"""
 
 import pathlib
+import re
 import tempfile
 import unittest
 
@@ -9,7 +10,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from norn import export
+from norn import check, export
 from norn import package as packages
 from norn import safetensors_file
 
@@ -122,11 +123,11 @@ class StandardOps(Scratch):
     OFFSETS = np.int64([0, 3, 3, 4, 9])
     WEIGHTS = RNG.uniform(0.5, 2, 9).astype(np.float32)
 
-    def bag(self, mode, weighted=False, opset=17, tables=None, values=None):
+    def bag(self, mode, weighted=False, opset=17, tables=None, values=None, **attributes):
         values = self.VALUES if values is None else values
         operands = ["values", "offsets"] + (["weights"] if weighted else [])
         node = helper.make_node("EmbeddingBag", operands, ["y"], name="bag", table="t", dim=4,
-                                mode=mode, domain=packages.DOMAIN)
+                                mode=mode, domain=packages.DOMAIN, **attributes)
         inputs = [("values", TensorProto.INT64, ["nnz"]), ("offsets", TensorProto.INT64, ["b + 1"])]
         feeds = {"values": values, "offsets": self.OFFSETS}
         if weighted:
@@ -150,6 +151,15 @@ class StandardOps(Scratch):
                 with self.subTest(mode=mode, opset=opset):
                     wanted = self.expected(lambda bag: pool(bag, axis=0))
                     np.testing.assert_allclose(self.bag(mode, opset=opset), wanted, rtol=1e-6)
+
+    def test_padding_is_not_in_the_bag(self):
+        values = np.int64([1, 7, 2, 7, 7, 7, 3, 4, 7])
+        bags = [[1, 2], [], [], [3, 4]]
+        for mode, pool in (("sum", np.sum), ("mean", np.mean), ("max", np.max)):
+            with self.subTest(mode=mode):
+                wanted = [pool(self.ROWS[bag], axis=0) if bag else np.zeros(4) for bag in bags]
+                got = self.bag(mode, values=values, padding_idx=7)
+                np.testing.assert_allclose(got, wanted, rtol=1e-6)
 
     def test_weights_scale_rows_before_pooling(self):
         wanted = self.expected(lambda bag: bag.sum(axis=0), self.WEIGHTS)
@@ -211,6 +221,14 @@ class SafetensorsFile(Scratch):
             safetensors_file.read(path)
         with self.assertRaisesRegex(ValueError, "complex64"):
             safetensors_file.write(path, {"x": np.zeros(1, np.complex64)})
+
+
+class NamesOfDims(unittest.TestCase):
+    def test_an_example_of_one_row_that_fixed_the_batch_is_refused(self):
+        model = model_of([helper.make_node("Identity", ["x"], ["y"])],
+                         [("x", TensorProto.FLOAT, [1, 4])], [("y", TensorProto.FLOAT, [1, 4])], {})
+        with self.assertRaisesRegex(ValueError, "input 'x' has 1 row .* at least two rows"):
+            export._name_batch(model, [np.zeros((1, 4), np.float32)])
 
 
 @unittest.skipUnless(torch, "torch is not installed")
@@ -280,6 +298,112 @@ class FromTorch(Scratch):
                 wanted = module(*(torch.from_numpy(a) for a in feeds.values())).numpy()
             got = run(self.folder / "twin.onnx", feeds)[0]
             np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+
+
+    class EveryForm(torch.nn.Module if torch else object):
+        """One bag read in each form that a caller may have; `tied` bags join a dense input."""
+
+        def __init__(self, mode, padding):
+            super().__init__()
+            options = {"mode": mode, "padding_idx": padding}
+            self.ends = torch.nn.EmbeddingBag(50, 4, include_last_offset=True, **options)
+            self.starts = torch.nn.EmbeddingBag(50, 4, **options)
+            with torch.no_grad():
+                self.starts.weight.copy_(self.ends.weight)
+
+        def forward(self, dense, values, ends, starts, lengths, grid, weights, grid_weights):
+            sums = torch.cat([torch.zeros(1, dtype=torch.int64), torch.cumsum(lengths, 0)])
+            if self.ends.mode != "sum":
+                weights = grid_weights = None
+            return (torch.cat([dense, self.ends(values, ends, weights)], 1),
+                    self.starts(values, starts, weights), self.ends(values, sums, weights),
+                    self.starts(grid, per_sample_weights=grid_weights))
+
+    NAMES = ("dense", "values", "ends", "starts", "lengths", "grid", "weights", "grid_weights")
+
+    @staticmethod
+    def every_form_example(lengths):
+        lengths, rng = np.int64(lengths), np.random.default_rng(len(lengths))
+        ends, count = np.concatenate([[0], np.cumsum(lengths)]), int(lengths.sum())
+        batch = len(lengths)
+        return (rng.standard_normal((batch, 2), np.float32), rng.integers(0, 9, count), ends,
+                ends[:-1].copy(), lengths, rng.integers(0, 9, (batch, 3)),
+                rng.uniform(0.5, 2, count).astype(np.float32),
+                rng.uniform(0.5, 2, (batch, 3)).astype(np.float32))
+
+    def test_bags_of_every_mode_form_and_padding_score_like_the_module(self):
+        """Empty bags first, last and between; bags of padding alone; other sizes than the example's."""
+        for mode in ("sum", "mean", "max"):
+            for padding in (None, 3):
+                with self.subTest(mode=mode, padding=padding):
+                    module = self.EveryForm(mode, padding).eval()
+                    folder = self.folder / f"{mode}{padding}"
+                    example = [torch.from_numpy(a) for a in self.every_form_example([2, 0, 5, 1, 1])]
+                    export.from_torch(module, example, folder / "1", self.NAMES, list("abcd"))
+                    export.to_standard_ops(folder / "1", folder / "twin.onnx")
+                    for lengths in ([0, 3, 0, 0, 1, 70, 0], [4], [0, 0]):
+                        arrays = self.every_form_example(lengths)
+                        if padding is not None and arrays[1].size:
+                            arrays[1][:3] = padding
+                        self.assert_scores(folder, module, arrays)
+
+    def test_rows_of_the_outputs_are_the_batch_and_offsets_have_one_more(self):
+        module = self.EveryForm("sum", None).eval()
+        example = [torch.from_numpy(a) for a in self.every_form_example([2, 0, 5])]
+        export.from_torch(module, example, self.folder / "1", self.NAMES, list("abcd"))
+        graph = packages.Package(self.folder / "1").model().graph
+        first = {info.name: info.type.tensor_type.shape.dim[0].dim_param
+                 for info in [*graph.input, *graph.output]}
+        for name in ("dense", "starts", "lengths", "grid", *"abcd"):
+            self.assertEqual(first[name], "batch", name)
+        self.assertEqual(first["ends"], "batch + 1")
+        self.assertEqual(first["values"], first["weights"])
+        self.assertNotIn("batch", first["values"])
+
+    def test_the_readme_recipe_works_as_it_is_written(self):
+        text = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
+        recipe = next(part for part in re.findall(r"```python\n(.*?)```", text, re.S) if "class" in part)
+        names = {"torch": torch, "export": export}
+        exec(recipe.replace('"repository/', f'"{self.folder}/'), names)
+        package = packages.Package(self.folder / "ranker" / "1")
+        self.assertEqual(package.table("items")["rows"].shape, (60000, 16))
+        kinds = [node.op_type for node in package.model().graph.node]
+        self.assertEqual(kinds.count("EmbeddingBag"), 1)
+
+    def assert_scores(self, folder, module, arrays):
+        with torch.no_grad():
+            wanted = [y.numpy() for y in module(*map(torch.from_numpy, arrays))]
+        kept = {info.name for info in packages.Package(folder / "1").model().graph.input}
+        feeds = {name: a for name, a in zip(self.NAMES, arrays) if name in kept}
+        for got, right in zip(run(folder / "twin.onnx", feeds), wanted):
+            np.testing.assert_allclose(got, right, rtol=1e-5, atol=1e-6)
+        if check.find_norn():
+            outputs = check.run_norn(check.find_norn(), folder / "1", feeds)
+            for name, right in zip("abcd", wanted):
+                np.testing.assert_allclose(outputs[name], right, rtol=1e-5, atol=1e-6)
+
+    def test_sizes_that_are_tied_are_refused_with_the_way_out(self):
+        module, free = self.EveryForm("sum", None).eval(), torch.export.Dim.AUTO
+        some = [torch.from_numpy(a) for a in self.every_form_example([2, 0, 5])]
+        shapes = ({0: torch.export.Dim("batch")}, *({0: free} for _ in some[1:]))
+        with self.assertRaisesRegex(ValueError, "leave dynamic_shapes out"):
+            export.from_torch(module, some, self.folder / "1", self.NAMES, dynamic_shapes=shapes)
+
+    def test_a_package_that_does_not_score_like_its_module_is_an_error(self):
+        """The check runs what was written: here a table that changed on the way."""
+        module = torch.nn.Sequential(torch.nn.Embedding(400, 8))
+        ids = torch.randint(0, 400, (4,))
+        original = export.split_tables
+
+        def damaged(model, threshold):
+            model, tables = original(model, threshold)
+            tables = {name: {"rows": t["rows"] + 1} for name, t in tables.items()}
+            return model, tables
+
+        export.split_tables = damaged
+        self.addCleanup(setattr, export, "split_tables", original)
+        with self.assertRaisesRegex(RuntimeError, "output '.*' differs by up to 1 "):
+            export.from_torch(module, (ids,), self.folder / "1", ["ids"], table_threshold=1000)
 
 
 if __name__ == "__main__":

@@ -98,6 +98,8 @@ static norn_graph *rich_graph(void) {
                                               .keys_count = 2,
                                               .negative_wraps = true,
                                               .key_offset = -7,
+                                              .has_padding = true,
+                                              .padding_key = 11,
                                               .output = 0,
                                               .column = 12};
     static const norn_region pointwise = {.pointwise = {{2, 4, 1, loads, instrs, stores}}};

@@ -155,6 +155,7 @@ static void print_lookup(const norn_lookup_region *lookup, norn_buffer *out) {
             norn_buffer_format(out, " weights=in%u", c->weights_input);
         }
         if (c->key_offset) norn_buffer_format(out, " key%+lld", (long long)c->key_offset);
+        if (c->has_padding) norn_buffer_format(out, " padding=%lld", (long long)c->padding_key);
         norn_buffer_format(out, " -> out%u[%lld]\n", c->output, (long long)c->column);
     }
 }

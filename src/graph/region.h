@@ -121,7 +121,7 @@ typedef struct norn_lookup_column {
     uint32_t rows_input; ///< NORN_NO_INPUT: the rows are `table`'s. Else the rows are this input, a
                          ///< small constant [rows, dim]: dense, a missing key is an error; `table`
                          ///< is unused
-    uint32_t keys_input;                   ///< node input index; int32 or int64
+    uint32_t keys_input; ///< node input index; int32 or int64
     uint32_t offsets_input, weights_input; ///< CSR / per-key weights; NORN_NO_INPUT when absent
     /// ONE, FIXED: row b's keys are the `keys_count` elements from keys[b * keys_stride +
     /// keys_first]: a column of a [B, F] input. keys_stride 0: dense, keys_count = elements / B (1
@@ -129,8 +129,10 @@ typedef struct norn_lookup_column {
     int64_t keys_first, keys_stride, keys_count;
     bool negative_wraps; ///< ONNX Gather: key < 0 counts from the end (after key_offset is added)
     int64_t key_offset;  ///< added to the key (fields that share one table)
-    uint32_t output;     ///< node output that the column writes
-    int64_t column;      ///< first element in that output's row (concat elided)
+    bool has_padding; ///< pooled: key `padding_key`, offset and wrapped, is as if it were not there
+    int64_t padding_key;
+    uint32_t output; ///< node output that the column writes
+    int64_t column;  ///< first element in that output's row (concat elided)
 } norn_lookup_column;
 #define NORN_NO_INPUT UINT32_MAX
 

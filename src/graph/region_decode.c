@@ -211,7 +211,8 @@ static norn_status column_field(void *context, const norn_wire_field *field) {
                                 [COLUMN_STRIDE] = &column->keys_stride,
                                 [COLUMN_COUNT] = &column->keys_count,
                                 [COLUMN_KEY_OFFSET] = &column->key_offset,
-                                [COLUMN_COLUMN] = &column->column};
+                                [COLUMN_COLUMN] = &column->column,
+                                [COLUMN_PADDING_KEY] = &column->padding_key};
     uint32_t number = field->number;
     if (number < sizeof indices / sizeof *indices && indices[number]) {
         if (field->value > UINT32_MAX) return malformed("an index of a lookup column");
@@ -226,6 +227,8 @@ static norn_status column_field(void *context, const norn_wire_field *field) {
         column->pool = (norn_pool_mode)field->value;
     } else if (number == COLUMN_WRAPS) {
         column->negative_wraps = field->value != 0;
+    } else if (number == COLUMN_HAS_PADDING) {
+        column->has_padding = field->value != 0;
     }
     return NORN_OK;
 }

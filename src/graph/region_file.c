@@ -68,6 +68,8 @@ static void encode_column(norn_buffer *out, const norn_lookup_column *column) {
     norn_wire_put_signed(out, COLUMN_KEY_OFFSET, column->key_offset);
     norn_wire_put_varint(out, COLUMN_OUTPUT, column->output);
     norn_wire_put_signed(out, COLUMN_COLUMN, column->column);
+    norn_wire_put_varint(out, COLUMN_HAS_PADDING, column->has_padding);
+    norn_wire_put_signed(out, COLUMN_PADDING_KEY, column->padding_key);
     norn_wire_end(out, mark);
 }
 

@@ -246,11 +246,23 @@ static norn_status gather_site(norn_pass_context *context, norn_graph *graph, no
 
 // ---- ai.norn operators
 
+static norn_status pool_mode_of(const norn_node *node, norn_pool_mode *out) {
+    static const char *const names[] = {
+        [NORN_POOL_SUM] = "sum", [NORN_POOL_MEAN] = "mean", [NORN_POOL_MAX] = "max"};
+    const char *mode = norn_attr_string(node->attrs, "mode", "sum");
+    for (int i = NORN_POOL_SUM; i <= NORN_POOL_MAX; i++) {
+        *out = (norn_pool_mode)i;
+        if (strcmp(mode, names[i]) == 0) return NORN_OK;
+    }
+    return norn_fail(NORN_INVALID_ARGUMENT,
+                     "node '%s' (%s): attribute 'mode' is '%s'; it must be sum, mean or max",
+                     node->name, node->op->name, mode);
+}
+
 static norn_status custom_site(norn_pass_context *context, norn_graph *graph, norn_node *node,
                                norn_lookup_site *site, bool *found) {
     norn_lookup_column *column = &site->column;
     const char *table = norn_attr_string(node->attrs, "table", "");
-    const char *mode = norn_attr_string(node->attrs, "mode", "sum");
     const norn_shape *shape = &node->out[0]->shape;
     column->dim = norn_attr_i64(node->attrs, "dim", 0);
     if (!table[0] || column->dim < 1) {
@@ -264,12 +276,13 @@ static norn_status custom_site(norn_pass_context *context, norn_graph *graph, no
         add_node(site, node);
         site->result = node->out[0];
         column->form = NORN_KEYS_CSR;
-        column->pool = strcmp(mode, "mean") == 0  ? NORN_POOL_MEAN
-                       : strcmp(mode, "max") == 0 ? NORN_POOL_MAX
-                                                  : NORN_POOL_SUM;
+        NORN_TRY(pool_mode_of(node, &column->pool));
         site->keys = norn_node_in(node, 0);
         site->offsets = norn_node_in(node, 1), site->weights = norn_node_in(node, 2);
         site->rows = shape->dims[0];
+        const norn_attr *padding = norn_attr_find(node->attrs, "padding_idx");
+        column->has_padding = padding && padding->kind == NORN_ATTR_INT;
+        if (column->has_padding) column->padding_key = padding->i64;
         *found = shape->rank == 2 && is_keys(site->keys) && is_keys(site->offsets) &&
                  finish(graph, site);
         return *found ? norn_lookup_table(context, graph, table, column->dim, NULL, &site->table)

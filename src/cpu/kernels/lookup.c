@@ -189,17 +189,18 @@ static bool missing_row(lookup_job *job, const norn_table_binding *table, int64_
     return true;
 }
 
-/// Rows of the `count` keys of a column at first, first + step, ...; count <= KEY_RUN.
-static bool resolve_keys(lookup_job *job, const lookup_column *column, int64_t first, int64_t step,
+/// Key `index` of a column, as its table knows it.
+static int64_t key_at(const lookup_column *column, int64_t index) {
+    int64_t key = integer_at(column->keys->dtype, column->keys->data, index);
+    key = (int64_t)((uint64_t)key + (uint64_t)column->spec->key_offset);
+    if (key < 0 && column->spec->negative_wraps) key += column->table->row_count;
+    return key;
+}
+
+/// Rows of `count` <= KEY_RUN keys.
+static bool resolve_keys(lookup_job *job, const lookup_column *column, const int64_t *keys,
                          int64_t count, const void **rows) {
     const norn_table_binding *table = column->table;
-    int64_t keys[KEY_RUN];
-    for (int64_t i = 0; i < count; i++) {
-        int64_t key = integer_at(column->keys->dtype, column->keys->data, first + i * step);
-        key = (int64_t)((uint64_t)key + (uint64_t)column->spec->key_offset);
-        if (key < 0 && column->spec->negative_wraps) key += table->row_count;
-        keys[i] = key;
-    }
     if (table->resolve) {
         norn_status status = table->resolve(table, keys, count, rows);
         if (status != NORN_OK) {
@@ -218,32 +219,52 @@ static bool resolve_keys(lookup_job *job, const lookup_column *column, int64_t f
     return true;
 }
 
+static bool is_padding(const lookup_column *column, int64_t key) {
+    return column->spec->has_padding && key == column->spec->padding_key;
+}
+
+/// Keys [begin, end) without padding.
+static int64_t count_keys(const lookup_column *column, int64_t begin, int64_t end) {
+    int64_t count = end - begin;
+    if (!column->spec->has_padding) return count;
+    for (int64_t i = begin; i < end; i++) count -= is_padding(column, key_at(column, i));
+    return count;
+}
+
 /// Keys [begin, end) pooled into one row, or written side by side; weights[0] is that of the first.
 static bool push_bag(lookup_job *job, const lookup_column *column, lookup_ring *ring, int64_t begin,
                      int64_t end, const float *weights, char *out) {
     const void *rows[KEY_RUN];
+    int64_t keys[KEY_RUN], places[KEY_RUN];
     norn_pool_mode pool = column->spec->pool;
     bool pooled = pool != NORN_POOL_NONE;
-    float scale = pool == NORN_POOL_MEAN ? 1 / (float)(end - begin) : 1;
-    if (begin == end && pooled) {
+    int64_t total = pooled ? count_keys(column, begin, end) : end - begin, done = 0;
+    float scale = pool == NORN_POOL_MEAN ? 1 / (float)total : 1;
+    if (total == 0 && pooled) {
         lookup_item empty = {
             .column = column, .out = out, .weight = 1, .last_scale = 1, .first = true};
         ring_push(ring, &empty);
         return true;
     }
-    for (int64_t at = begin; at < end; at += KEY_RUN) {
-        int64_t count = end - at < KEY_RUN ? end - at : KEY_RUN;
-        if (!resolve_keys(job, column, at, 1, count, rows)) return false;
+    for (int64_t at = begin; at < end;) {
+        int64_t count = 0;
+        for (; at < end && count < KEY_RUN; at++) {
+            keys[count] = key_at(column, at);
+            places[count] = at - begin;
+            count += !(pooled && is_padding(column, keys[count]));
+        }
+        if (!resolve_keys(job, column, keys, count, rows)) return false;
         for (int64_t i = 0; i < count; i++) {
+            done++;
             lookup_item item = {
                 .row = rows[i],
                 .column = column,
                 .out = out,
-                .weight = weights ? weights[at - begin + i] : 1,
-                .first = !pooled || at + i == begin,
-                .last_scale = !pooled             ? 1
-                              : at + i + 1 == end ? scale
-                                                  : 0,
+                .weight = weights ? weights[places[i]] : 1,
+                .first = !pooled || done == 1,
+                .last_scale = !pooled         ? 1
+                              : done == total ? scale
+                                              : 0,
             };
             ring_push(ring, &item);
             if (!pooled) out += column->position_bytes;
@@ -255,6 +276,7 @@ static bool push_bag(lookup_job *job, const lookup_column *column, lookup_ring *
 static bool push_rows(lookup_job *job, const lookup_column *column, lookup_ring *ring,
                       int64_t begin, int64_t end) {
     const void *rows[KEY_RUN];
+    int64_t keys[KEY_RUN];
     for (int64_t row = begin; row < end; row++) {
         char *out = column->out + row * column->row_bytes;
         if (column->spec->form == NORN_KEYS_CSR) {
@@ -262,14 +284,16 @@ static bool push_rows(lookup_job *job, const lookup_column *column, lookup_ring 
             int64_t to = integer_at(column->offsets_dtype, column->offsets, row + 1);
             const float *weights = column->weights ? column->weights + from : NULL;
             if (!push_bag(job, column, ring, from, to, weights, out)) return false;
-        } else if (column->per_row != 1) {
+        } else if (column->per_row != 1 || column->spec->has_padding) {
             int64_t from = row * column->keys_step + column->keys_first, count = column->per_row;
             const float *weights = column->weights ? column->weights + row * count : NULL;
             if (!push_bag(job, column, ring, from, from + count, weights, out)) return false;
         } else { // one key a row: a run of them is resolved at once
             int64_t count = end - row < KEY_RUN ? end - row : KEY_RUN;
             int64_t from = row * column->keys_step + column->keys_first;
-            if (!resolve_keys(job, column, from, column->keys_step, count, rows)) return false;
+            for (int64_t i = 0; i < count; i++)
+                keys[i] = key_at(column, from + i * column->keys_step);
+            if (!resolve_keys(job, column, keys, count, rows)) return false;
             for (int64_t i = 0; i < count; i++, out += column->row_bytes) {
                 lookup_item item = {.row = rows[i],
                                     .column = column,

@@ -154,6 +154,49 @@ static void bags_are_pooled_with_weights_and_empty_ones_are_zero(void **state) {
     }
 }
 
+/// Bags: some padding, none, only padding, nothing; and more keys than fit a run of 64.
+static void padding_is_as_if_it_were_not_in_the_bag(void **state) {
+    enum { KEYS = 206 };
+    int64_t values[KEYS] = {1, 2, 9, 7, 2, 2};
+    float weights[KEYS];
+    int64_t offsets[] = {0, 3, 4, 6, 6, KEYS};
+    (void)state;
+    for (int64_t i = 0; i < KEYS; i++) weights[i] = (float)(i % 5) - 1;
+    for (int64_t i = 6; i < KEYS; i++) values[i] = i % 3 == 0 ? 2 - 50 : i % 50; // -48 wraps to 2
+    for (int pool = NORN_POOL_SUM; pool <= NORN_POOL_MAX; pool++) {
+        bool weighted = pool == NORN_POOL_SUM;
+        fixture f = {.in = {norn_view_of(NORN_I64, 1, (int64_t[]){KEYS}, values),
+                            norn_view_of(NORN_I64, 1, (int64_t[]){6}, offsets),
+                            norn_view_of(NORN_F32, 1, (int64_t[]){KEYS}, weights)},
+                     .out = norn_view_of(NORN_F32, 2, (int64_t[]){5, DIM}, NULL)};
+        f.columns[0] = column_of(0, NORN_KEYS_CSR, (norn_pool_mode)pool);
+        f.columns[0].offsets_input = 1, f.columns[0].negative_wraps = true;
+        f.columns[0].has_padding = true, f.columns[0].padding_key = 2;
+        if (weighted) f.columns[0].weights_input = 2;
+        assert_int_equal(run(&f, 1, 3, NULL), NORN_OK);
+        const float *y = f.out.data;
+        for (int64_t b = 0; b < 5; b++) {
+            for (int64_t c = 0; c < DIM; c++) {
+                double sum = 0, most = -1e30;
+                int64_t count = 0;
+                for (int64_t i = offsets[b]; i < offsets[b + 1]; i++) {
+                    int64_t key = values[i] < 0 ? values[i] + 50 : values[i];
+                    if (key == 2) continue;
+                    double x = (double)cell(key, c) * (weighted ? (double)weights[i] : 1);
+                    sum += x, count++;
+                    if (x > most) most = x;
+                }
+                double want = count == 0               ? 0
+                              : pool == NORN_POOL_MAX  ? most
+                              : pool == NORN_POOL_MEAN ? sum / (double)count
+                                                       : sum;
+                assert_true(fabs((double)y[b * DIM + c] - want) < 1e-2);
+            }
+        }
+        norn_solo_deinit(&f.solo);
+    }
+}
+
 static void missing_keys_of_a_hashed_table_are_zero_and_counted(void **state) {
     int64_t keys[] = {1000, 1001, 1098, -4};
     (void)state;
@@ -208,6 +251,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_of_any_table_type_lie_side_by_side),
         cmocka_unit_test(bags_are_pooled_with_weights_and_empty_ones_are_zero),
+        cmocka_unit_test(padding_is_as_if_it_were_not_in_the_bag),
         cmocka_unit_test(missing_keys_of_a_hashed_table_are_zero_and_counted),
         cmocka_unit_test(a_key_outside_a_dense_table_names_table_and_key),
         cmocka_unit_test(hostile_offsets_are_refused),

@@ -26,6 +26,7 @@ bool norn_cuda_lookup_supports(const norn_step_spec *spec) {
     for (uint32_t i = 0; i < region->column_count; i++) {
         const norn_lookup_column *column = &region->columns[i];
         if (!is_key(spec->in[column->keys_input].dtype) || column->dim > INT32_MAX) return false;
+        if (column->has_padding) return false; // the CPU's kernel leaves keys out
         if (column->form == NORN_KEYS_CSR &&
             (column->pool == NORN_POOL_NONE || !is_key(spec->in[column->offsets_input].dtype)))
             return false;
