@@ -491,6 +491,14 @@ norn_status norn_repository_get(norn_repository *repository, const char *name, i
     return status;
 }
 
+bool norn_repository_knows(norn_repository *repository, const char *name, bool *ready) {
+    pthread_mutex_lock(&repository->mutex);
+    const model_entry *entry = find_entry(repository, name);
+    *ready = entry && entry->served;
+    pthread_mutex_unlock(&repository->mutex);
+    return entry != NULL;
+}
+
 /// The live version, or the model itself while it has none; then those that failed.
 static void visit_entry(const model_entry *entry, norn_repository_visit_fn visit, void *context) {
     norn_repository_entry row = {.name = entry->name,

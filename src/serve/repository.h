@@ -38,6 +38,10 @@ norn_status norn_repository_version(const char *text, int64_t *version) NORN_NOD
 norn_status norn_repository_get(norn_repository *repository, const char *name, int64_t version,
                                 norn_served **out) NORN_NODISCARD;
 
+/// Is there such a model among those that a load was ever asked for, and does a version serve? Looks
+/// at memory only, for those who ask often.
+bool norn_repository_knows(norn_repository *repository, const char *name, bool *ready);
+
 /// What came of a load or unload that was asked for; called on the loader thread.
 typedef void (*norn_repository_done_fn)(void *context, norn_status status, const char *message);
 /// Load the newest version of `name` (again), looking at the folder as it is now. A name that the
