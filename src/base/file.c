@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -21,6 +22,8 @@ enum {
     THREADED_BYTES = 32 << 20,     ///< below, threads cost more than they bring
     THREADS_MAX = 8,
     MEMORY_CHECK_BYTES = 64 << 20,
+    PAGE_BYTES = 4096,
+    TRIM_BYTES = 64 << 10, ///< a smaller gap is not worth a mapping of its own
 };
 
 struct norn_file {
@@ -31,6 +34,7 @@ struct norn_file {
     size_t count;
     void *pages; ///< what munmap takes; NULL: `bytes` is the allocator's
     size_t page_bytes;
+    bool sealed; ///< the pages are the file's own, which nobody can write
 };
 
 norn_status norn_file_fail(const char *path, const char *what) {
@@ -125,6 +129,7 @@ static norn_status map_sealed(norn_file *file, int fd) {
     if (map == MAP_FAILED) return norn_file_fail(file->path, "map");
     file->bytes = file->pages = map;
     file->page_bytes = file->count;
+    file->sealed = true;
     return NORN_OK;
 }
 
@@ -157,23 +162,86 @@ static void seal_pages(const norn_file *file) {
     (void)mprotect(file->pages, file->page_bytes, PROT_READ);
 }
 
+/// Zeroed memory for the whole file, of which `wanted` bytes are going to be written.
+static norn_status take_memory(norn_file *file, size_t wanted) {
+    NORN_TRY(check_room(file, wanted));
+    if (file->count < LARGE_BYTES)
+        return norn_alloc_zeroed(file->alloc, file->count, 1, &file->bytes);
+    NORN_TRY(take_pages(file));
+    if (wanted == file->count)
+        (void)madvise(file->bytes, file->count, MADV_HUGEPAGE); // fewer TLB misses in lookups
+    return NORN_OK;
+}
+
 static norn_status fill(norn_file *file, int fd, const struct stat *facts, size_t head_bytes) {
     const size_t wanted = head_bytes < file->count ? head_bytes : file->count;
     if (file->count >= LARGE_BYTES && is_sealed(fd)) return map_sealed(file, fd);
-    NORN_TRY(check_room(file, wanted));
-    if (file->count >= LARGE_BYTES) {
-        NORN_TRY(take_pages(file));
-        if (wanted == file->count)
-            (void)madvise(file->bytes, file->count, MADV_HUGEPAGE); // fewer TLB misses in lookups
-    } else {
-        NORN_TRY(norn_alloc_zeroed(file->alloc, file->count, 1, &file->bytes));
-    }
+    NORN_TRY(take_memory(file, wanted));
     NORN_TRY(read_bytes(file, fd, wanted));
     if (file->pages) seal_pages(file);
     return check_unchanged(file, fd, facts);
 }
 
+// ---- trimming
+
+static int by_address(const void *a, const void *b) {
+    const norn_span *x = a, *y = b;
+    return x->bytes < y->bytes ? -1 : x->bytes > y->bytes;
+}
+
+static void give_back(uintptr_t begin, uintptr_t end) {
+    begin = norn_align_up(begin, PAGE_BYTES);
+    end -= end % PAGE_BYTES;
+    if (end <= begin || end - begin < TRIM_BYTES) return;
+    if (madvise((void *)begin, end - begin, MADV_DONTNEED) == 0)
+        (void)mprotect((void *)begin, end - begin, PROT_NONE); // zeros would be silent
+}
+
+void norn_file_trim(norn_file *file, norn_span *used, size_t count) {
+    if (!file->pages || file->sealed || atomic_load(&file->references) != 1) return;
+    uintptr_t at = (uintptr_t)file->bytes;
+    const uintptr_t end = at + file->count;
+    if (count) qsort(used, count, sizeof *used, by_address);
+    for (size_t i = 0; i < count; i++) {
+        const uintptr_t begin = (uintptr_t)used[i].bytes;
+        if (begin > at) give_back(at, begin);
+        if (begin + used[i].count > at) at = begin + used[i].count;
+    }
+    give_back(at, end);
+}
+
 // ---- life
+
+static norn_status create(const char *path, norn_alloc alloc, norn_file **out) {
+    norn_file *file;
+    *out = NULL;
+    NORN_TRY(NORN_NEW(alloc, &file));
+    file->alloc = alloc;
+    atomic_init(&file->references, 1);
+    const norn_status status = norn_alloc_string(alloc, path, &file->path);
+    if (status != NORN_OK)
+        norn_free(alloc, file);
+    else
+        *out = file;
+    return status;
+}
+
+norn_status norn_file_copy(norn_span bytes, const char *path, norn_alloc alloc, norn_file **out) {
+    norn_file *file;
+    norn_status status = NORN_OK;
+    *out = NULL;
+    NORN_TRY(create(path, alloc, &file));
+    file->count = bytes.count;
+    if (bytes.count > 0) status = take_memory(file, bytes.count);
+    if (status != NORN_OK) {
+        norn_file_release(file);
+        return status;
+    }
+    if (bytes.count) memcpy(file->bytes, bytes.bytes, bytes.count);
+    if (file->pages) seal_pages(file);
+    *out = file;
+    return NORN_OK;
+}
 
 norn_status norn_file_read_head(const char *path, size_t head_bytes, norn_alloc alloc,
                                 norn_file **out) {
@@ -182,10 +250,7 @@ norn_status norn_file_read_head(const char *path, size_t head_bytes, norn_alloc 
     struct stat facts;
     int fd = -1;
     *out = NULL;
-    NORN_TRY_DONE(NORN_NEW(alloc, &file));
-    file->alloc = alloc;
-    atomic_init(&file->references, 1);
-    NORN_TRY_DONE(norn_alloc_string(alloc, path, &file->path));
+    NORN_TRY_DONE(create(path, alloc, &file));
     // O_NONBLOCK: a FIFO in the place of a file must not hang the open.
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &facts) != 0) {

@@ -154,6 +154,16 @@ static void a_failed_commit_names_the_path_and_removes_its_temporary(void **stat
 
 // ---- files that change
 
+/// Bytes of the process's own memory, the pages of files apart.
+static size_t own_bytes(void) {
+    char line[256];
+    size_t kb = 0;
+    FILE *status = fopen("/proc/self/status", "re");
+    while (status && fgets(line, sizeof line, status)) (void)sscanf(line, "RssAnon: %zu", &kb);
+    if (status) fclose(status);
+    return kb * 1024;
+}
+
 enum { LARGE = 40 << 20 }; // read by several threads, into pages of its own
 
 static void write_pattern(size_t count, unsigned char seed) {
@@ -234,6 +244,52 @@ static void the_head_of_a_file_is_read_and_the_rest_is_zeros(void **state) {
     norn_file_release(file);
 }
 
+static void a_copy_is_as_its_bytes_were(void **state) {
+    (void)state;
+    const size_t sizes[] = {0, 1, 5000, LARGE + 1};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        norn_file *file;
+        unsigned char *bytes = malloc(sizes[s] + 1);
+        assert_non_null(bytes);
+        for (size_t i = 0; i < sizes[s]; i++) bytes[i] = (unsigned char)(i * 7 + (i >> 13));
+        assert_int_equal(
+            norn_file_copy(norn_span_of(bytes, sizes[s]), "name", norn_alloc_heap(), &file),
+            NORN_OK);
+        memset(bytes, 0, sizes[s]);
+        assert_pattern(norn_file_bytes(file), sizes[s], 0);
+        assert_string_equal(norn_file_path(file), "name");
+        norn_file_release(file);
+        free(bytes);
+    }
+}
+
+static void trimming_keeps_what_is_used_and_gives_back_the_rest(void **state) {
+    (void)state;
+    norn_file *file;
+    write_pattern(LARGE, 2);
+    assert_int_equal(norn_file_read(path, norn_alloc_heap(), &file), NORN_OK);
+    const unsigned char *bytes = norn_file_bytes(file).bytes;
+    // Overlapping, out of order, at odd bytes, and the last byte.
+    norn_span used[] = {norn_span_of(bytes + LARGE - 1, 1), norn_span_of(bytes + 5000001, 3000000),
+                        norn_span_of(bytes + 9, 10), norn_span_of(bytes + 6000000, 7777),
+                        norn_span_of(bytes + 30000000, 0)};
+    const size_t before = own_bytes();
+    norn_file *other = norn_file_retain(file);
+    norn_file_trim(file, used, sizeof used / sizeof *used); // another holds it: nothing happens
+    assert_true(own_bytes() > before - LARGE / 4);
+    norn_file_release(other);
+    norn_file_trim(file, used, sizeof used / sizeof *used);
+    assert_true(own_bytes() < before - LARGE / 2);
+    for (size_t i = 9; i < 19; i++) assert_int_equal(bytes[i], (unsigned char)(i * 7 + 2));
+    size_t wrong = 0;
+    for (size_t i = 5000001; i < 8000001; i++)
+        wrong += bytes[i] != (unsigned char)(i * 7 + (i >> 13) + 2);
+    assert_int_equal(wrong, 0);
+    const size_t last = LARGE - 1;
+    assert_int_equal(bytes[last], (unsigned char)(last * 7 + (last >> 13) + 2));
+    norn_file_release(file);
+}
+
 static atomic_bool stop_writing;
 
 /// Truncates and fills the file, over and over, as `cp` over a file does.
@@ -307,16 +363,6 @@ static bool set_immutable(bool on) {
     return done;
 }
 
-/// Bytes of the process's own memory, the pages of files apart.
-static size_t own_bytes(void) {
-    char line[256];
-    size_t kb = 0;
-    FILE *status = fopen("/proc/self/status", "re");
-    while (status && fgets(line, sizeof line, status)) (void)sscanf(line, "RssAnon: %zu", &kb);
-    if (status) fclose(status);
-    return kb * 1024;
-}
-
 static void a_file_that_nobody_can_write_takes_no_memory(void **state) {
     (void)state;
     norn_file *file;
@@ -339,6 +385,8 @@ static void running_out_of_memory_leaks_nothing(void **state) {
     assert_int_equal(write_text(norn_alloc_heap(), "x", &writer), NORN_OK);
     assert_int_equal(norn_file_writer_commit(writer), NORN_OK);
     NORN_MEMORY_SWEEP(norn_file_read(path, alloc, &file), file, norn_file_release(file));
+    NORN_MEMORY_SWEEP(norn_file_copy(norn_span_of("x", 1), "name", alloc, &file), file,
+                      norn_file_release(file));
     NORN_MEMORY_SWEEP(norn_file_writer_open(path, alloc, &writer), writer,
                       norn_file_writer_abort(writer));
 }
@@ -354,6 +402,8 @@ int main(void) {
         cmocka_unit_test(what_becomes_of_a_file_does_not_change_what_was_read),
         cmocka_unit_test(a_retained_file_lives_until_its_last_release),
         cmocka_unit_test(the_head_of_a_file_is_read_and_the_rest_is_zeros),
+        cmocka_unit_test(a_copy_is_as_its_bytes_were),
+        cmocka_unit_test(trimming_keeps_what_is_used_and_gives_back_the_rest),
         cmocka_unit_test(a_file_that_changes_while_it_is_read_is_an_error_with_its_sizes),
         cmocka_unit_test(the_memory_that_is_left_is_a_part_of_the_machine),
         cmocka_unit_test(a_file_larger_than_memory_is_refused_with_the_way_out),

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { OWN_BYTES = 256 << 10 };
+
 typedef struct adopter {
     norn_plan *plan;
     const norn_model *model;
@@ -32,6 +34,15 @@ static norn_status copy_strings(adopter *a, norn_view *view, int64_t elems) {
     return NORN_OK;
 }
 
+/// A large one can be given back alone, when the passes leave something else in its place.
+static norn_status copy_alone(adopter *a, norn_view *view, size_t bytes) {
+    norn_file *file;
+    NORN_TRY(norn_file_copy(norn_span_of(view->data, bytes), a->model->path ? a->model->path : "",
+                            a->plan->alloc, &file));
+    view->data = (void *)(uintptr_t)norn_file_bytes(file).bytes;
+    return norn_plan_keep_file(a->plan, file);
+}
+
 static norn_status adopt(adopter *a, const norn_view *old, const norn_view **out) {
     norn_view *view;
     size_t bytes;
@@ -48,6 +59,7 @@ static norn_status adopt(adopter *a, const norn_view *old, const norn_view **out
         if (at < begin || at - begin >= file.count) continue;
         return keep_file(a, i);
     }
+    if (bytes >= OWN_BYTES) return copy_alone(a, view, bytes);
     void *copy;
     NORN_TRY(norn_arena_take(&a->top->arena, bytes, 1, NORN_HOST_ALIGN, &copy));
     view->data = memcpy(copy, old->data, bytes);

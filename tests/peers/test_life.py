@@ -395,6 +395,44 @@ class LifeTest(unittest.TestCase):
         self.assertEqual(self.load("emb")[0], 200)
         np.testing.assert_array_equal(np.array(self.infer("emb", k=keys)[1], np.float32).reshape(3, 4), write_table_rows[keys])
 
+    # ---- memory -----------------------------------------------------------------------------------------------
+
+    def resident_kb(self):
+        status = pathlib.Path(f"/proc/{self.server.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1])
+
+    def settled_kb(self, freed):
+        deadline = time.monotonic() + 30
+        while self.metric("norn_versions_freed_total") < freed and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.assertEqual(self.metric("norn_versions_freed_total"), freed)
+        return self.resident_kb()
+
+    def test_reloads_give_memory_back_and_a_version_holds_its_weights_once(self):
+        rng, sizes, constants, nodes, x = np.random.default_rng(2), (256, 2048, 2048, 1024, 8), {}, [], "x"
+        for i, (a, b) in enumerate(zip(sizes, sizes[1:])):
+            constants[f"w{i}"] = rng.random((a, b), dtype=np.float32)
+            constants[f"b{i}"] = rng.random((b,), dtype=np.float32)
+            nodes += [Node("Gemm", [x, f"w{i}", f"b{i}"], [f"h{i}"]), Node("Relu", [f"h{i}"], [f"r{i}"])]
+            x = f"r{i}"
+        file = save(self.repository / "mlp" / "1" / "model.onnx", nodes, [Value("x", F32, ["B", 256])], [Value(x, F32, ["B", 8])], constants)
+        keys = np.arange(400_000, dtype=np.int64) * 7
+        save_lookup(self.repository / "emb" / "1", rng.random((400_000, 16), dtype=np.float32), keys)
+        table = self.repository / "emb" / "1" / "tables" / "t.safetensors"
+        self.serve("--threads", "1")
+        start = self.resident_kb()
+        # 27 MB of weights, once, and 29 MB of a table with 9 MB of its index.
+        self.assertLess(start, (file.stat().st_size + 1.5 * table.stat().st_size) / 1024 + 25_000)
+        after = []
+        for i in range(1, 13):
+            for name in ("mlp", "emb"):
+                self.assertEqual(self.load(name)[0], 200)
+            after.append(self.settled_kb(2 * i))
+        self.assertLess(max(after[6:]), 1.1 * after[1] + 6_000, after)
+        for name in ("mlp", "emb"):
+            self.assertEqual(self.server.post(f"/v2/repository/models/{name}/unload")[0], 200)
+        self.assertLess(self.settled_kb(26), 30_000)
+
 
 if __name__ == "__main__":
     unittest.main()
