@@ -35,6 +35,8 @@ typedef struct norn_json_reader {
     uint32_t depth;
     uint8_t stack[64]; ///< '{' or '['
     uint8_t state;
+    bool
+        specials; ///< set after init: NaN, Infinity and -Infinity are numbers, as Python writes them
 } norn_json_reader;
 
 /// `text` is UTF-8; a byte order mark before it is passed over.
@@ -46,8 +48,10 @@ norn_status norn_json_skip(norn_json_reader *reader, const norn_json_token *toke
 /// Into UTF-8; `out` has room for text.count bytes. Errors INVALID_ARGUMENT: bad escape or
 /// surrogate.
 norn_status norn_json_unescape(norn_span text, char *out, size_t *count) NORN_NODISCARD;
-bool norn_json_i64(norn_span number, int64_t *out); ///< false: not an integer, or out of range
-bool norn_json_f64(norn_span number, double *out);  ///< correctly rounded, locale-free
+bool norn_json_i64(norn_span number, int64_t *out);  ///< false: not an integer, or out of range
+bool norn_json_u64(norn_span number, uint64_t *out); ///< likewise
+/// Correctly rounded, locale-free; infinite for what no double holds. Takes the specials.
+bool norn_json_f64(norn_span number, double *out);
 
 /// Writing: text with quotes and escapes, bytes that are not UTF-8 as U+FFFD; the fewest digits
 /// that read back the same, with a point or an exponent ("1.0"). JSON has no NaN or infinity: null.

@@ -2,6 +2,7 @@
 #include "base/decimal.h"
 #include "base/json.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,6 +18,23 @@ bool norn_json_i64(norn_span number, int64_t *out) {
         value = value * 10 + digit;
     }
     *out = (int64_t)(negative ? 0 - value : value);
+    return true;
+}
+
+bool norn_json_u64(norn_span number, uint64_t *out) {
+    const uint8_t *at = number.bytes, *end = at + number.count;
+    const bool negative = number.count > 0 && *at == '-';
+    uint64_t value = 0;
+    if (negative) at++;
+    if (at == end) return false;
+    for (; at < end; at++) {
+        const uint64_t digit = (uint64_t)*at - '0';
+        if (digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, digit, &value))
+            return false;
+    }
+    if (negative && value) return false;
+    *out = value;
     return true;
 }
 
@@ -108,10 +126,24 @@ static double parse_slow(norn_span number, const decimal *parts) {
     return strtod(text, NULL);
 }
 
+/// The numbers that JSON has no digits for.
+static bool parse_special(norn_span number, double *out) {
+    if (norn_span_equal(number, "NaN")) {
+        *out = (double)NAN;
+    } else if (norn_span_equal(number, "Infinity")) {
+        *out = HUGE_VAL;
+    } else if (norn_span_equal(number, "-Infinity")) {
+        *out = -HUGE_VAL;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 bool norn_json_f64(norn_span number, double *out) {
     decimal parts;
     double value;
-    if (!parse_decimal(number, &parts)) return false;
+    if (!parse_decimal(number, &parts)) return parse_special(number, out);
     if (parts.mantissa == 0 && !parts.more) {
         value = 0;
     } else if (!parts.more && parts.mantissa <= UINT64_C(1) << 53 &&

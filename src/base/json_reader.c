@@ -157,6 +157,11 @@ static norn_status read_value(norn_json_reader *reader, norn_json_token *token) 
     case 'n':
         return scan_word(reader, token, "null", NORN_JSON_NULL);
     default:
+        if (reader->specials && c == 'N') return scan_word(reader, token, "NaN", NORN_JSON_NUMBER);
+        if (reader->specials && c == 'I')
+            return scan_word(reader, token, "Infinity", NORN_JSON_NUMBER);
+        if (reader->specials && c == '-' && peek(reader, reader->position + 1) == 'I')
+            return scan_word(reader, token, "-Infinity", NORN_JSON_NUMBER);
         if (c == '-' || is_digit(c)) return scan_number(reader, token);
         return fail_at(reader->position, reader->position < reader->text.count
                                              ? "not a value"

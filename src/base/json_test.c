@@ -410,6 +410,50 @@ static int end(void **state) {
     return 0;
 }
 
+static void specials_are_numbers_only_where_they_were_asked_for(void **state) {
+    static const char text[] = "[NaN,Infinity,-Infinity,-1]";
+    norn_json_reader reader;
+    norn_json_token token;
+    double value;
+    (void)state;
+    for (int specials = 0; specials < 2; specials++) {
+        norn_json_init(&reader, norn_span_text(text));
+        reader.specials = specials;
+        assert_int_equal(norn_json_next(&reader, &token), NORN_OK);
+        const norn_status status = norn_json_next(&reader, &token);
+        assert_int_equal(status, specials ? NORN_OK : NORN_INVALID_ARGUMENT);
+    }
+    assert_int_equal(token.kind, NORN_JSON_NUMBER);
+    assert_true(norn_json_f64(token.text, &value) && isnan(value));
+    assert_int_equal(norn_json_next(&reader, &token), NORN_OK);
+    assert_true(norn_json_f64(token.text, &value) && value == HUGE_VAL);
+    assert_int_equal(norn_json_next(&reader, &token), NORN_OK);
+    assert_true(norn_json_f64(token.text, &value) && value == -HUGE_VAL);
+    assert_int_equal(token.offset, 14 + 1 - 1);
+    assert_int_equal(norn_json_next(&reader, &token), NORN_OK);
+    assert_true(norn_json_f64(token.text, &value) && value == -1);
+    for (const char *const *bad = (const char *const[]){"Na", "Infinit", "-Inf", "-", "NaNs", NULL};
+         *bad; bad++) {
+        norn_json_init(&reader, norn_span_text(*bad));
+        reader.specials = true;
+        norn_status status = norn_json_next(&reader, &token);
+        if (status == NORN_OK) status = norn_json_next(&reader, &token);
+        assert_int_equal(status, NORN_INVALID_ARGUMENT);
+    }
+}
+
+static void unsigned_numbers_are_exact(void **state) {
+    uint64_t value = 7;
+    (void)state;
+    assert_true(norn_json_u64(norn_span_text("18446744073709551615"), &value) &&
+                value == UINT64_MAX);
+    assert_true(norn_json_u64(norn_span_text("-0"), &value) && value == 0);
+    assert_false(norn_json_u64(norn_span_text("18446744073709551616"), &value));
+    assert_false(norn_json_u64(norn_span_text("-1"), &value));
+    assert_false(norn_json_u64(norn_span_text("1.0"), &value));
+    assert_false(norn_json_u64(norn_span_text(""), &value));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(documents_become_tokens),
@@ -426,6 +470,8 @@ int main(void) {
         cmocka_unit_test(doubles_read_back),
         cmocka_unit_test(strings_are_written_as_valid_json),
         cmocka_unit_test(the_locale_does_not_matter),
+        cmocka_unit_test(specials_are_numbers_only_where_they_were_asked_for),
+        cmocka_unit_test(unsigned_numbers_are_exact),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -7,6 +7,7 @@
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { TENSORS_MAX = 4096 };
@@ -16,12 +17,14 @@ typedef struct infer_parser {
     norn_infer *infer;
     norn_span binary; ///< what is left of the bytes after the JSON
     uint32_t input_capacity, output_capacity;
+    uint32_t seen; ///< members of the request
 } infer_parser;
 
 /// An input as far as it was read.
 typedef struct input_draft {
     norn_infer_input input;
     int64_t binary_bytes; ///< -1: none
+    uint32_t seen;        ///< members of the input
     bool has_shape, has_data;
     norn_json_reader data; ///< stands before the value of "data"
 } input_draft;
@@ -44,6 +47,21 @@ static norn_status each_member(infer_parser *parser, const norn_json_token *begi
         NORN_TRY(norn_json_next(&parser->json, &value));
         NORN_TRY(member(parser, key.text, &value, context));
     }
+}
+
+/// A member that comes twice is refused: readers differ in which of the two they take.
+static norn_status once(const infer_parser *parser, const norn_json_token *value, int member,
+                        uint32_t *seen) {
+    if (*seen >> member & 1) return bad(parser, value, "this member of its object comes twice");
+    *seen |= 1u << member;
+    return NORN_OK;
+}
+
+/// Which of `names` is `key`; -1: none.
+static int member_of(norn_span key, const char *const *names, int count) {
+    for (int i = 0; i < count; i++)
+        if (norn_span_equal(key, names[i])) return i;
+    return -1;
 }
 
 static norn_status skip(infer_parser *parser, const norn_json_token *value) {
@@ -90,33 +108,54 @@ static norn_status take_bool(const infer_parser *parser, const norn_json_token *
 
 // ---- tensors in JSON
 
+static norn_status too_large(const infer_parser *parser, const norn_json_token *token) {
+    return bad(parser, token, "the number does not fit the tensor's datatype");
+}
+
+/// Infinity that a client wrote is taken; a number that only becomes infinite is refused.
+static norn_status put_real(const infer_parser *parser, const norn_json_token *token,
+                            norn_view *view, int64_t index) {
+    const bool says_infinity = token->text.bytes[token->text.count - 1] == 'y';
+    double number;
+    if (!norn_json_f64(token->text, &number)) return bad(parser, token, "a number belongs here");
+    if (view->dtype == NORN_F32) {
+        const float single = (float)number;
+        ((float *)view->data)[index] = single;
+        return isinf(single) && !says_infinity ? too_large(parser, token) : NORN_OK;
+    }
+    norn_element_set_f64(view->dtype, view->data, index, number);
+    if (isinf(norn_element_f64(view->dtype, view->data, index)) && !says_infinity)
+        return too_large(parser, token);
+    return NORN_OK;
+}
+
+static norn_status put_whole(const infer_parser *parser, const norn_json_token *token,
+                             norn_view *view, int64_t index) {
+    int64_t whole;
+    if (view->dtype == NORN_U64) {
+        if (norn_json_u64(token->text, (uint64_t *)view->data + index)) return NORN_OK;
+    } else if (norn_json_i64(token->text, &whole)) {
+        norn_element_set_i64(view->dtype, view->data, index, whole);
+        if (view->dtype == NORN_BOOL ? whole == 0 || whole == 1
+                                     : norn_element_i64(view->dtype, view->data, index) == whole)
+            return NORN_OK;
+    }
+    for (size_t i = token->text.bytes[0] == '-'; i < token->text.count; i++)
+        if (token->text.bytes[i] < '0' || token->text.bytes[i] > '9')
+            return bad(parser, token, "a whole number belongs here");
+    return too_large(parser, token);
+}
+
 static norn_status put_element(const infer_parser *parser, const norn_json_token *token,
                                norn_view *view, int64_t index) {
-    double number;
-    int64_t whole;
-    if (view->dtype == NORN_F32) {
-        if (token->kind != NORN_JSON_NUMBER || !norn_json_f64(token->text, &number))
-            return bad(parser, token, "a number belongs here");
-        ((float *)view->data)[index] = (float)number;
-        return NORN_OK;
-    }
-    if (token->kind == NORN_JSON_TRUE || token->kind == NORN_JSON_FALSE) {
-        norn_element_set_i64(view->dtype, view->data, index, token->kind == NORN_JSON_TRUE);
+    const bool is_word = token->kind == NORN_JSON_TRUE || token->kind == NORN_JSON_FALSE;
+    if (is_word && view->dtype == NORN_BOOL) {
+        norn_element_set_i64(NORN_BOOL, view->data, index, token->kind == NORN_JSON_TRUE);
         return NORN_OK;
     }
     if (token->kind != NORN_JSON_NUMBER) return bad(parser, token, "a number belongs here");
-    if (norn_dtype_is_float(view->dtype)) {
-        if (!norn_json_f64(token->text, &number))
-            return bad(parser, token, "a number belongs here");
-        norn_element_set_f64(view->dtype, view->data, index, number);
-        return NORN_OK;
-    }
-    if (!norn_json_i64(token->text, &whole))
-        return bad(parser, token, "a whole number belongs here");
-    norn_element_set_i64(view->dtype, view->data, index, whole);
-    if (norn_element_i64(view->dtype, view->data, index) != whole)
-        return bad(parser, token, "the number does not fit the tensor's datatype");
-    return NORN_OK;
+    return norn_dtype_is_float(view->dtype) ? put_real(parser, token, view, index)
+                                            : put_whole(parser, token, view, index);
 }
 
 /// `data`: numbers in any nesting, read in order.
@@ -127,8 +166,8 @@ static norn_status read_data(infer_parser *parser, input_draft *draft) {
     int64_t count = 0;
     uint32_t depth = 0;
     size_t bytes;
-    // An element takes at least one byte of JSON, so a small request cannot claim a large tensor.
-    if (elems < 0 || (uint64_t)elems > draft->data.text.count)
+    // An element takes at least two bytes of JSON, so a small request cannot claim a large tensor.
+    if (elems < 0 || (uint64_t)elems > (draft->data.text.count - draft->data.position) / 2)
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "input '%s': \"data\" has fewer elements than its shape",
                          draft->input.name);
@@ -184,6 +223,8 @@ static norn_status input_parameter(infer_parser *parser, norn_span key,
                                    const norn_json_token *value, void *context) {
     input_draft *draft = context;
     if (norn_span_equal(key, "binary_data_size")) {
+        if (draft->binary_bytes >= 0)
+            return bad(parser, value, "this member of its object comes twice");
         NORN_TRY(take_i64(parser, value, &draft->binary_bytes));
         if (draft->binary_bytes < 0)
             return bad(parser, value, "binary_data_size must not be negative");
@@ -192,32 +233,46 @@ static norn_status input_parameter(infer_parser *parser, norn_span key,
     return refuse_parameter(parser, NORN_PARAMETER_OF_INPUT, key, value);
 }
 
+static norn_status read_datatype(infer_parser *parser, const norn_json_token *value,
+                                 input_draft *draft) {
+    const char *text;
+    NORN_TRY(take_text(parser, value, &text));
+    draft->input.view.dtype = norn_dtype_from_kserve(text);
+    if (draft->input.view.dtype == NORN_DTYPE_NONE) return bad(parser, value, "no such datatype");
+    return NORN_OK;
+}
+
+/// Only where it begins: the shape and the datatype may still be to come.
+static norn_status note_data(infer_parser *parser, const norn_json_token *value,
+                             input_draft *draft) {
+    if (value->kind != NORN_JSON_ARRAY_BEGIN) return bad(parser, value, "\"data\" must be a list");
+    norn_json_init(&draft->data, parser->json.text);
+    draft->data.position = value->offset;
+    draft->data.specials = true;
+    draft->has_data = true;
+    return skip(parser, value);
+}
+
 static norn_status input_member(infer_parser *parser, norn_span key, const norn_json_token *value,
                                 void *context) {
+    enum { NAME, SHAPE, DATATYPE, DATA, PARAMETERS, COUNT };
+    static const char *const names[COUNT] = {"name", "shape", "datatype", "data", "parameters"};
     input_draft *draft = context;
-    const char *text;
-    if (norn_span_equal(key, "name")) return take_text(parser, value, &draft->input.name);
-    if (norn_span_equal(key, "shape")) return read_shape(parser, value, draft);
-    if (norn_span_equal(key, "parameters"))
+    const int member = member_of(key, names, COUNT);
+    if (member < 0) return skip(parser, value);
+    NORN_TRY(once(parser, value, member, &draft->seen));
+    switch (member) {
+    case NAME:
+        return take_text(parser, value, &draft->input.name);
+    case SHAPE:
+        return read_shape(parser, value, draft);
+    case DATATYPE:
+        return read_datatype(parser, value, draft);
+    case DATA:
+        return note_data(parser, value, draft);
+    default:
         return each_member(parser, value, input_parameter, draft);
-    if (norn_span_equal(key, "datatype")) {
-        NORN_TRY(take_text(parser, value, &text));
-        draft->input.view.dtype = norn_dtype_from_kserve(text);
-        if (draft->input.view.dtype == NORN_DTYPE_NONE)
-            return bad(parser, value, "no such datatype");
-        return NORN_OK;
     }
-    if (norn_span_equal(key, "data")) {
-        if (value->kind != NORN_JSON_ARRAY_BEGIN)
-            return bad(parser, value, "\"data\" must be a list");
-        draft->data = parser->json;
-        draft->data.position = value->offset;
-        draft->data.depth = 0;
-        norn_json_init(&draft->data, (norn_span){parser->json.text.bytes + value->offset,
-                                                 parser->json.text.count - value->offset});
-        draft->has_data = true;
-    }
-    return skip(parser, value);
 }
 
 static norn_status finish_input(infer_parser *parser, input_draft *draft) {
@@ -298,7 +353,10 @@ static norn_status output_parameter(infer_parser *parser, norn_span key,
 static norn_status output_member(infer_parser *parser, norn_span key, const norn_json_token *value,
                                  void *context) {
     norn_infer_output *output = context;
-    if (norn_span_equal(key, "name")) return take_text(parser, value, &output->name);
+    if (norn_span_equal(key, "name")) {
+        if (output->name) return bad(parser, value, "this member of its object comes twice");
+        return take_text(parser, value, &output->name);
+    }
     if (norn_span_equal(key, "parameters"))
         return each_member(parser, value, output_parameter, output);
     return skip(parser, value);
@@ -336,13 +394,22 @@ static norn_status request_parameter(infer_parser *parser, norn_span key,
 
 static norn_status request_member(infer_parser *parser, norn_span key, const norn_json_token *value,
                                   void *context) {
+    enum { ID, PARAMETERS, INPUTS, OUTPUTS, COUNT };
+    static const char *const names[COUNT] = {"id", "parameters", "inputs", "outputs"};
+    const int member = member_of(key, names, COUNT);
     (void)context;
-    if (norn_span_equal(key, "id")) return take_text(parser, value, &parser->infer->id);
-    if (norn_span_equal(key, "parameters"))
+    if (member < 0) return skip(parser, value);
+    NORN_TRY(once(parser, value, member, &parser->seen));
+    switch (member) {
+    case ID:
+        return take_text(parser, value, &parser->infer->id);
+    case PARAMETERS:
         return each_member(parser, value, request_parameter, NULL);
-    if (norn_span_equal(key, "inputs")) return read_inputs(parser, value);
-    if (norn_span_equal(key, "outputs")) return read_outputs(parser, value);
-    return skip(parser, value);
+    case INPUTS:
+        return read_inputs(parser, value);
+    default:
+        return read_outputs(parser, value);
+    }
 }
 
 norn_status norn_kserve_parse_infer(norn_span body, size_t json_bytes, norn_infer *infer) {
@@ -355,6 +422,7 @@ norn_status norn_kserve_parse_infer(norn_span body, size_t json_bytes, norn_infe
                          json_bytes, body.count);
     parser.binary = (norn_span){body.bytes + json_bytes, body.count - json_bytes};
     norn_json_init(&parser.json, json);
+    parser.json.specials = true;
     NORN_TRY(norn_json_next(&parser.json, &token));
     NORN_TRY(each_member(&parser, &token, request_member, NULL));
     NORN_TRY(norn_json_next(&parser.json, &token));

@@ -1,5 +1,8 @@
 #include "serve/kserve_json.h"
 
+#include "tensor/dtype.h"
+
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -136,6 +139,128 @@ static void a_text_with_a_nul_is_refused_not_cut(void **state) {
     refused("{\"outputs\":[{\"name\":\"\\u0000\"}]}", "NUL");
 }
 
+/// One input of one element.
+static const char *one(const char *datatype, const char *number) {
+    static char json[512];
+    (void)snprintf(
+        json, sizeof json,
+        "{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"%s\",\"data\":[%s]}]}", datatype,
+        number);
+    return json;
+}
+
+static const void *read_one(const char *datatype, const char *number, norn_infer **infer) {
+    *infer = parse(one(datatype, number), NULL, 0, NORN_OK);
+    return (*infer)->inputs[0].view.data;
+}
+
+static double read_real(const char *datatype, const char *number) {
+    norn_infer *infer;
+    const void *data = read_one(datatype, number, &infer);
+    const double value = norn_element_f64(infer->inputs[0].view.dtype, data, 0);
+    norn_infer_destroy(infer);
+    return value;
+}
+
+static uint64_t read_bits(const char *datatype, const char *number) {
+    norn_infer *infer;
+    const void *data = read_one(datatype, number, &infer);
+    uint64_t value = (uint64_t)norn_element_i64(infer->inputs[0].view.dtype, data, 0);
+    if (infer->inputs[0].view.dtype == NORN_U64) memcpy(&value, data, sizeof value);
+    norn_infer_destroy(infer);
+    return value;
+}
+
+static void numbers_that_python_writes_are_read(void **state) {
+    static const char *const reals[] = {"FP16", "BF16", "FP32", "FP64"};
+    (void)state;
+    for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++) {
+        assert_true(isnan(read_real(reals[i], "NaN")));
+        assert_true(read_real(reals[i], "Infinity") == HUGE_VAL);
+        assert_true(read_real(reals[i], "-Infinity") == -HUGE_VAL);
+        assert_true(read_real(reals[i], "-0.0") == 0 && signbit(read_real(reals[i], "-0.0")));
+        assert_true(read_real(reals[i], "1e-500") == 0);
+        refused(one(reals[i], "nan"), "byte 61: not a value");
+        refused(one(reals[i], "-NaN"), "byte 61");
+        refused(one(reals[i], "Inf"), "byte 61: not a value");
+        refused(one(reals[i], "+Infinity"), "byte 61");
+        refused(one(reals[i], "\"NaN\""), "byte 61: a number belongs here");
+        refused(one(reals[i], "null"), "byte 61: a number belongs here");
+        refused(one(reals[i], "true"), "byte 61: a number belongs here");
+        refused(one(reals[i], "1e400"), "byte 61: the number does not fit");
+    }
+    assert_true(read_real("FP32", "3.4028235e38") > 3.4e38);
+    refused(one("FP32", "1e39"), "does not fit");
+    refused(one("FP32", "-3.5e38"), "does not fit");
+    assert_true(read_real("FP64", "1e39") > 9e38);
+    assert_true(read_real("FP16", "65504") == 65504);
+    refused(one("FP16", "65520"), "does not fit"); // rounds to infinity
+    refused(one("BF16", "3.4028235e38"), "does not fit");
+}
+
+static void whole_numbers_are_exact_to_the_ends_of_their_types(void **state) {
+    (void)state;
+    assert_true(read_bits("UINT64", "18446744073709551615") == UINT64_MAX);
+    assert_true(read_bits("UINT64", "9223372036854775808") == UINT64_C(1) << 63);
+    assert_true(read_bits("UINT64", "-0") == 0);
+    refused(one("UINT64", "18446744073709551616"), "does not fit");
+    refused(one("UINT64", "-1"), "does not fit");
+    assert_true((int64_t)read_bits("INT64", "-9223372036854775808") == INT64_MIN);
+    refused(one("INT64", "9223372036854775808"), "byte 62: the number does not fit");
+    refused(one("INT64", "-9223372036854775809"), "does not fit");
+    assert_true((int64_t)read_bits("INT8", "-128") == -128);
+    refused(one("INT8", "-129"), "does not fit");
+    refused(one("UINT32", "4294967296"), "does not fit");
+    refused(one("INT32", "99999999999999999999999999999999999999"), "does not fit");
+    refused(one("INT64", "1e2"), "whole number");
+    refused(one("INT64", "1.0"), "whole number");
+    refused(one("INT64", "NaN"), "whole number");
+    refused(one("INT64", "true"), "a number belongs here");
+    assert_true(read_bits("BOOL", "true") == 1 && read_bits("BOOL", "false") == 0);
+    assert_true(read_bits("BOOL", "1") == 1 && read_bits("BOOL", "0") == 0);
+    refused(one("BOOL", "2"), "does not fit");
+    refused(one("BOOL", "-1"), "does not fit");
+}
+
+/// The message names the byte where `number` stands.
+static void refused_at(const char *json, const char *number) {
+    char words[32];
+    (void)snprintf(words, sizeof words, "byte %zu: ", (size_t)(strstr(json, number) - json));
+    refused(json, words);
+}
+
+static void a_message_names_the_byte_of_its_number(void **state) {
+    (void)state;
+    refused_at(
+        "{\"inputs\":[{\"data\":[1, 2, 1e99],\"name\":\"x\",\"shape\":[3],\"datatype\":\"FP32\"}]}",
+        "1e99");
+    refused_at("{\"inputs\":[{\"name\":\"a\",\"shape\":[1],\"datatype\":\"FP32\",\"data\":[1]},"
+               "{\"name\":\"b\",\"shape\":[1],\"datatype\":\"INT8\",\"data\":[  300]}]}",
+               "300");
+    refused_at(
+        "{\"inputs\":[{\"name\":\"x\",\"shape\":[1],\"datatype\":\"FP32\",\"data\":[[null]]}]}",
+        "null");
+}
+
+static void a_member_that_comes_twice_is_refused(void **state) {
+    static const char x[] = "{\"name\":\"x\",\"shape\":[1],\"datatype\":\"FP32\",\"data\":[1]";
+    static const char *const twice[] = {"\"name\":\"y\"", "\"shape\":[2]", "\"datatype\":\"FP64\"",
+                                        "\"data\":[2]"};
+    char json[512];
+    (void)state;
+    for (size_t i = 0; i < sizeof twice / sizeof twice[0]; i++) {
+        (void)snprintf(json, sizeof json, "{\"inputs\":[%s,%s}]}", x, twice[i]);
+        refused(json, "twice");
+    }
+    (void)snprintf(json, sizeof json, "{\"inputs\":[%s}],\"inputs\":[]}", x);
+    refused(json, "twice");
+    refused("{\"id\":\"a\",\"id\":\"b\"}", "twice");
+    refused("{\"outputs\":[{\"name\":\"a\",\"name\":\"b\"}]}", "twice");
+    refused("{\"inputs\":[{\"name\":\"a\",\"parameters\":{\"binary_data_size\":0,"
+            "\"binary_data_size\":1}}]}",
+            "twice");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_tensors_are_read_in_row_major_order_whatever_their_nesting),
@@ -144,6 +269,10 @@ int main(void) {
         cmocka_unit_test(extensions_that_norn_lacks_are_said_to_be_missing),
         cmocka_unit_test(parameters_of_a_request_are_honoured_or_refused),
         cmocka_unit_test(a_text_with_a_nul_is_refused_not_cut),
+        cmocka_unit_test(numbers_that_python_writes_are_read),
+        cmocka_unit_test(whole_numbers_are_exact_to_the_ends_of_their_types),
+        cmocka_unit_test(a_message_names_the_byte_of_its_number),
+        cmocka_unit_test(a_member_that_comes_twice_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

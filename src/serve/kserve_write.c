@@ -43,10 +43,13 @@ void norn_kserve_put_server(bool model_control, norn_buffer *json) {
 
 // ---- answers
 
-/// JSON has no NaN and no infinity: they are written as null.
+/// JSON has no NaN and no infinity; the words are those of Python's json and of tritonclient, which
+/// read null as NaN whatever it was.
 static void put_real(norn_buffer *json, norn_dtype dtype, double value) {
-    if (!isfinite(value)) {
-        norn_buffer_text(json, "null");
+    if (isnan(value)) {
+        norn_buffer_text(json, "NaN");
+    } else if (isinf(value)) {
+        norn_buffer_text(json, value < 0 ? "-Infinity" : "Infinity");
     } else if (dtype == NORN_F64) {
         norn_json_put_f64(json, value);
     } else {
