@@ -126,6 +126,8 @@ static void print_settings(const norn_package *package, const norn_serving *serv
                  said(config->batch_rows > 0, "profile.max_batch"));
     print_number("batching.max_queue", serving->queue_limit,
                  said(config->queue_limit > 0, "default"));
+    print_number("batching.max_wait_ms", serving->max_wait_ms,
+                 said(config->max_wait_ms >= 0, "default"));
     if (serving->max_memory_bytes)
         print_number("max_memory_mb", serving->max_memory_bytes >> 20, "norn.json");
     print_line("warmup", serving->warm_up ? "yes" : "no", said(!serving->warm_up, "default"));

@@ -54,7 +54,7 @@ static int choose_ports(served_port ports[3]) {
 static int run(int argc, char **argv) {
     const char *repository = NULL, *host = NULL, *device = NULL, *control = "none";
     int64_t http = -1, grpc = -1, metrics = -1, io = 0, instances = 0, threads = 0, batch = 0,
-            delay = 0, queue = 0, memory_mb = 0;
+            delay = 0, queue = 0, wait_ms = 0, memory_mb = 0;
     int64_t request_bytes = 0, lame_duck_ms = -1, drain_ms = -1, budget_bytes = 0, connections = 0;
     int64_t header_ms = 0, body_ms = 0, idle_ms = 0;
     bool no_http = false, no_grpc = false, no_metrics = false;
@@ -84,6 +84,8 @@ static int run(int argc, char **argv) {
          "how long a request waits for company (default 0)"},
         {"--queue-limit", 0, CLI_COUNT, &queue, "N",
          "requests that may wait a model (default 4096)"},
+        {"--max-wait-ms", 0, CLI_COUNT, &wait_ms, "MS",
+         "what would wait longer for a model is refused at once\n(default 10000); norn.json wins"},
         {"--io-threads", 0, CLI_THREADS, &io, "N", "default: one for every two cores"},
         {"--max-request-bytes", 0, CLI_BYTES, &request_bytes, "BYTES", "default 268435456"},
         {"--memory-budget", 0, CLI_BYTES, &budget_bytes, "BYTES",
@@ -146,7 +148,8 @@ static int run(int argc, char **argv) {
                    .max_batch = batch,
                    .max_memory_bytes = memory_mb << 20,
                    .batch_delay_us = delay,
-                   .queue_limit = queue},
+                   .queue_limit = queue,
+                   .max_wait_ms = wait_ms},
     };
     return norn_serve(&serve, norn_alloc_heap()) == NORN_OK ? CLI_DONE : cli_failed(&cli_serve);
 }

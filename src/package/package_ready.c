@@ -22,6 +22,9 @@ norn_serving norn_package_serving(const norn_package *package,
         .batch_delay_us =
             config->batch_delay_us >= 0 ? config->batch_delay_us : defaults->batch_delay_us,
         .queue_limit = first_of(config->queue_limit, defaults->queue_limit, 4096),
+        .max_wait_ms = config->max_wait_ms >= 0
+                           ? config->max_wait_ms
+                           : first_of(0, defaults->max_wait_ms, NORN_SERVING_WAIT_MS),
         .max_memory_bytes =
             config->max_memory_bytes ? config->max_memory_bytes : defaults->max_memory_bytes,
         .warm_up = config->warmup,

@@ -11,14 +11,21 @@ typedef struct norn_serving_defaults {
     const char *device; ///< NULL: cpu
     int32_t instances, threads;
     int64_t max_batch, batch_delay_us, queue_limit;
+    int64_t max_wait_ms;      ///< 0: NORN_SERVING_WAIT_MS
     int64_t max_memory_bytes; ///< of an instance
 } norn_serving_defaults;
+
+/// The longest wait in the queue where nobody says. Longer than people wait for an answer, shorter
+/// than programs do (tritonclient: 60 s): in between, whoever is told at once can still ask
+/// elsewhere.
+enum { NORN_SERVING_WAIT_MS = 10000 };
 
 /// Settled: what a version is served with.
 typedef struct norn_serving {
     int32_t instances, threads; ///< threads 0: the cores shared out among instances
     int64_t max_rows;           ///< of a batch
     int64_t batch_delay_us, queue_limit;
+    int64_t max_wait_ms;      ///< in the queue; 0: no bound
     int64_t max_memory_bytes; ///< of an instance; 0: the runtime decides
     bool warm_up;
 } norn_serving;

@@ -213,6 +213,8 @@ static norn_status batching_member(package_parser *parser, const char *key,
         return parse_integer(parser, key, value, 0, 10000000, &config->batch_delay_us);
     if (strcmp(key, "max_queue") == 0)
         return parse_integer(parser, key, value, 1, INT32_MAX, &config->queue_limit);
+    if (strcmp(key, "max_wait_ms") == 0)
+        return parse_integer(parser, key, value, 0, 24 * 3600 * 1000, &config->max_wait_ms);
     if (strcmp(key, "join") == 0) return parse_rows(parser, key, value, &config->join);
     if (strcmp(key, "split") == 0) return parse_rows(parser, key, value, &config->split);
     if (strcmp(key, "max_request_rows") == 0)
@@ -287,8 +289,11 @@ norn_status norn_package_parse(const char *name, norn_span text, norn_arena *are
     package_parser parser = {.arena = arena, .name = name, .config = out};
     norn_json_token token;
     norn_status status;
-    *out = (norn_package_config){
-        .batch_rows = -1, .batch_delay_us = -1, .queue_limit = -1, .warmup = true};
+    *out = (norn_package_config){.batch_rows = -1,
+                                 .batch_delay_us = -1,
+                                 .queue_limit = -1,
+                                 .max_wait_ms = -1,
+                                 .warmup = true};
     if (!text.bytes) return NORN_OK;
     if (is_utf16(text))
         return norn_fail(NORN_INVALID_ARGUMENT,

@@ -6,7 +6,8 @@
 ///   {"max_batch": 1024, "opt": {"ids": [64, 26]}, "max": {"ids": [1024, 26]}, "min": {}},
 ///   "device":   "cpu", "precision": "fp32", "instances": 1, "threads": 0,
 ///   "max_memory_mb": 4096,
-///   "batching": {"max_batch": 256, "max_delay_us": 0, "max_queue": 1024, "join": "never"},
+///   "batching": {"max_batch": 256, "max_delay_us": 0, "max_queue": 1024, "max_wait_ms": 10000,
+///   "join": "never"},
 ///   "warmup":   true
 /// }
 /// A key that Norn does not know is refused: a misspelt option must not be silently lost.
@@ -49,6 +50,7 @@ typedef struct norn_package_config {
     int32_t instances, threads;
     int64_t max_memory_bytes;                        ///< of an instance; 0: not said
     int64_t batch_rows, batch_delay_us, queue_limit; ///< -1: not said
+    int64_t max_wait_ms;                             ///< in the queue; -1: not said; 0: no bound
     norn_package_rows join, split;
     int64_t max_request_rows; ///< 0: not said
     bool warmup;

@@ -1,8 +1,18 @@
 /// The batcher: a bounded queue of requests and what decides which of them run together.
 ///
-/// This first form is first in, first out: a batch is the oldest request and those behind it that
-/// can join it, until `max_rows` rows or until the oldest has waited `max_delay_ns`. Threads  put:
-/// any. take: the compute threads of one model. stop: any.
+/// The queue is a list of groups, each of requests that will be one batch: equal shapes, at most
+/// `max_rows` rows. A request joins one of the last groups that has room for it or begins a new one;
+/// groups run first in, first out, a group at once when it is full or another waits behind it, else
+/// when its oldest request has waited `max_delay_ns`.
+///
+/// What bounds the queue is the time that a newcomer would wait, not a count: the groups before it
+/// times what batches have lately taken. It is refused at once when that is more than
+/// `max_wait_ns`, or than half the time after which clients have lately been seen to leave: work
+/// that nobody waits for any more would only make the next one late as well. What has waited longer
+/// than the bound although it was let in is refused when its turn comes. A few batches may always
+/// wait, so that slow models can be queued for at all.
+///
+/// Threads  put: any. take: the compute threads of one model. stop: any.
 #ifndef NORN_SERVE_BATCHER_H
 #define NORN_SERVE_BATCHER_H
 
@@ -16,20 +26,26 @@ enum { NORN_BATCH_REQUESTS_MAX = 1024 };
 typedef struct norn_batcher_options {
     int64_t max_rows;     ///< of a joined batch; a single larger request still runs
     int64_t max_delay_ns; ///< 0: never wait for company
-    int64_t queue_limit;  ///< requests
+    int64_t queue_limit;  ///< requests; what memory allows
+    int64_t max_wait_ns;  ///< 0: no bound
+    int32_t takers;       ///< compute threads; 0: 1
 } norn_batcher_options;
 
 norn_status norn_batcher_create(const norn_batcher_options *options, norn_alloc alloc,
                                 norn_batcher **out) NORN_NODISCARD;
 void norn_batcher_destroy(norn_batcher *batcher); ///< the queue must be empty
 
-/// Errors RESOURCE_EXHAUSTED: the queue is full; UNAVAILABLE: stopped. Then the request stays the
-/// caller's.
-norn_status norn_batcher_put(norn_batcher *batcher, norn_infer *infer) NORN_NODISCARD;
+/// Errors RESOURCE_EXHAUSTED: it would wait too long (infer->retry_ns says when to ask again), or
+/// the queue is full; UNAVAILABLE: stopped. Then the request stays the caller's.
+/// *over: a list of requests that were found to be over meanwhile, with their status set.
+norn_status norn_batcher_put(norn_batcher *batcher, norn_infer *infer,
+                             norn_infer **over) NORN_NODISCARD;
 /// Blocks for the next batch: a list through `next`. NULL when stopped and empty. Requests that are
-/// over (cancelled, or past their deadline) come out in `*over` instead, with their status set; the
-/// list may be empty while *over is not.
+/// over (cancelled, past their deadline, past the bound) come out in `*over` instead, with their
+/// status set; the list may be empty while *over is not.
 norn_infer *norn_batcher_take(norn_batcher *batcher, norn_infer **over);
+/// The batch that was taken last on this thread has run, in this time.
+void norn_batcher_ran(norn_batcher *batcher, int64_t duration_ns);
 /// Refuse new requests; takers drain what is queued, then get NULL.
 void norn_batcher_stop(norn_batcher *batcher);
 int64_t norn_batcher_pending(const norn_batcher *batcher);

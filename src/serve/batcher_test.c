@@ -1,6 +1,7 @@
 #include "serve/batcher.h"
 
 #include "base/clock.h"
+#include "tensor/view.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +15,7 @@ static norn_infer request(int64_t rows, uint64_t key) {
 }
 
 static norn_batcher *make(int64_t max_rows, int64_t delay_ns, int64_t limit) {
-    const norn_batcher_options options = {max_rows, delay_ns, limit};
+    const norn_batcher_options options = {max_rows, delay_ns, limit, 0, 1};
     norn_batcher *batcher;
     assert_int_equal(norn_batcher_create(&options, norn_alloc_heap(), &batcher), NORN_OK);
     return batcher;
@@ -24,9 +25,9 @@ static void batches_are_cut_in_order_of_arrival_up_to_the_largest(void **state) 
     norn_batcher *batcher = make(8, 0, 16);
     norn_infer a = request(3, 7), b = request(5, 7), c = request(1, 7), *over;
     (void)state;
-    assert_int_equal(norn_batcher_put(batcher, &a), NORN_OK);
-    assert_int_equal(norn_batcher_put(batcher, &b), NORN_OK);
-    assert_int_equal(norn_batcher_put(batcher, &c), NORN_OK);
+    assert_int_equal(norn_batcher_put(batcher, &a, &over), NORN_OK);
+    assert_int_equal(norn_batcher_put(batcher, &b, &over), NORN_OK);
+    assert_int_equal(norn_batcher_put(batcher, &c, &over), NORN_OK);
     assert_int_equal(norn_batcher_pending(batcher), 3);
     norn_infer *batch = norn_batcher_take(batcher, &over);
     assert_null(over);
@@ -42,7 +43,7 @@ static void requests_of_other_shapes_and_lone_ones_are_not_joined(void **state) 
     norn_infer a = request(1, 7), b = request(1, 8), c = request(1, 0), d = request(1, 0), *over;
     (void)state;
     norn_infer *all[] = {&a, &b, &c, &d};
-    for (int i = 0; i < 4; i++) assert_int_equal(norn_batcher_put(batcher, all[i]), NORN_OK);
+    for (int i = 0; i < 4; i++) assert_int_equal(norn_batcher_put(batcher, all[i], &over), NORN_OK);
     for (int i = 0; i < 4; i++) {
         norn_infer *batch = norn_batcher_take(batcher, &over);
         assert_ptr_equal(batch, all[i]);
@@ -55,9 +56,9 @@ static void a_full_queue_refuses_and_keeps_what_it_has(void **state) {
     norn_batcher *batcher = make(1, 0, 2);
     norn_infer a = request(1, 7), b = request(1, 7), c = request(1, 7), *over;
     (void)state;
-    assert_int_equal(norn_batcher_put(batcher, &a), NORN_OK);
-    assert_int_equal(norn_batcher_put(batcher, &b), NORN_OK);
-    assert_int_equal(norn_batcher_put(batcher, &c), NORN_RESOURCE_EXHAUSTED);
+    assert_int_equal(norn_batcher_put(batcher, &a, &over), NORN_OK);
+    assert_int_equal(norn_batcher_put(batcher, &b, &over), NORN_OK);
+    assert_int_equal(norn_batcher_put(batcher, &c, &over), NORN_RESOURCE_EXHAUSTED);
     assert_ptr_equal(norn_batcher_take(batcher, &over), &a);
     assert_ptr_equal(norn_batcher_take(batcher, &over), &b);
     norn_batcher_destroy(batcher);
@@ -68,8 +69,8 @@ static void a_request_past_its_deadline_comes_out_as_over(void **state) {
     norn_infer late = request(1, 7), good = request(1, 7), *over;
     (void)state;
     late.deadline_ns = norn_clock_now_ns() - 1;
-    assert_int_equal(norn_batcher_put(batcher, &late), NORN_OK);
-    assert_int_equal(norn_batcher_put(batcher, &good), NORN_OK);
+    assert_int_equal(norn_batcher_put(batcher, &late, &over), NORN_OK);
+    assert_int_equal(norn_batcher_put(batcher, &good, &over), NORN_OK);
     norn_infer *batch = norn_batcher_take(batcher, &over);
     assert_ptr_equal(over, &late);
     assert_int_equal(late.status, NORN_DEADLINE_EXCEEDED);
@@ -85,24 +86,176 @@ static void a_cancelled_request_is_not_run_and_ends_as_cancelled(void **state) {
     norn_batcher *batcher = make(8, 0, 16);
     norn_infer gone = request(1, 7), good = request(1, 7), *over;
     (void)state;
-    assert_int_equal(norn_batcher_put(batcher, &gone), NORN_OK);
-    assert_int_equal(norn_batcher_put(batcher, &good), NORN_OK);
+    assert_int_equal(norn_batcher_put(batcher, &gone, &over), NORN_OK);
+    assert_int_equal(norn_batcher_put(batcher, &good, &over), NORN_OK);
     norn_infer_cancel(&gone);
-    assert_null(norn_batcher_take(batcher, &over));
+    assert_ptr_equal(norn_batcher_take(batcher, &over), &good);
     assert_ptr_equal(over, &gone);
     assert_null(gone.next);
+    assert_null(good.next);
     assert_int_equal(gone.status, NORN_CANCELLED);
-    assert_ptr_equal(norn_batcher_take(batcher, &over), &good);
-    assert_null(over);
     assert_int_equal(norn_batcher_pending(batcher), 0);
     norn_batcher_destroy(batcher);
+}
+
+static void requests_whose_hashes_meet_are_joined_only_if_their_dims_are_equal(void **state) {
+    norn_batcher *batcher = make(100, 0, 16);
+    norn_infer a = request(1, 7), b = request(1, 7), c = request(1, 7), *over;
+    norn_infer_input narrow = {.view = norn_view_of(NORN_F32, 2, (int64_t[]){1, 4}, NULL)},
+                     wide = {.view = norn_view_of(NORN_F32, 2, (int64_t[]){1, 4000000}, NULL)},
+                     more = {.view = norn_view_of(NORN_F32, 2, (int64_t[]){9, 4}, NULL)};
+    (void)state;
+    a.inputs = &narrow, b.inputs = &wide, c.inputs = &more;
+    a.input_count = b.input_count = c.input_count = 1;
+    c.rows = 9;
+    assert_int_equal(norn_batcher_put(batcher, &a, &over), NORN_OK);
+    assert_int_equal(norn_batcher_put(batcher, &b, &over), NORN_OK);
+    assert_int_equal(norn_batcher_put(batcher, &c, &over), NORN_OK);
+    assert_ptr_equal(norn_batcher_take(batcher, &over), &a);
+    assert_ptr_equal(a.next, &c); // past the one that cannot join
+    assert_null(c.next);
+    assert_ptr_equal(norn_batcher_take(batcher, &over), &b);
+    assert_null(b.next);
+    norn_batcher_destroy(batcher);
+}
+
+static int64_t length_of(const norn_infer *batch) {
+    int64_t count = 0;
+    for (; batch; batch = batch->next) count++;
+    return count;
+}
+
+static void many_waiting_requests_are_few_batches(void **state) {
+    enum { REQUESTS = 1500 };
+    static norn_infer requests[REQUESTS];
+    norn_batcher *batcher = make(1 << 20, 0, REQUESTS);
+    norn_infer *over;
+    (void)state;
+    for (int i = 0; i < REQUESTS; i++) {
+        requests[i] = request(i % 3, 1); // some are empty
+        assert_int_equal(norn_batcher_put(batcher, &requests[i], &over), NORN_OK);
+    }
+    assert_int_equal(length_of(norn_batcher_take(batcher, &over)), NORN_BATCH_REQUESTS_MAX);
+    assert_int_equal(length_of(norn_batcher_take(batcher, &over)),
+                     REQUESTS - NORN_BATCH_REQUESTS_MAX);
+    assert_int_equal(norn_batcher_pending(batcher), 0);
+    norn_batcher_destroy(batcher);
+}
+
+/// Takes what is first in the queue and says that it ran for `ns`.
+static norn_infer *run_next(norn_batcher *batcher, int64_t ns) {
+    norn_infer *over, *batch = norn_batcher_take(batcher, &over);
+    norn_batcher_ran(batcher, ns);
+    return batch;
+}
+
+static void a_request_that_would_wait_too_long_is_refused_at_once(void **state) {
+    const norn_batcher_options options = {1, 0, 100, .max_wait_ns = 1000000000, .takers = 1};
+    norn_batcher *batcher;
+    norn_infer first = request(1, 0), at[12], *over;
+    (void)state;
+    assert_int_equal(norn_batcher_create(&options, norn_alloc_heap(), &batcher), NORN_OK);
+    assert_int_equal(norn_batcher_put(batcher, &first, &over), NORN_OK);
+    assert_ptr_equal(run_next(batcher, 100000000), &first); // 100 ms: ten fit into a second
+    for (int i = 0; i < 12; i++) {
+        at[i] = request(1, 0);
+        assert_int_equal(norn_batcher_put(batcher, &at[i], &over),
+                         i < 11 ? NORN_OK : NORN_RESOURCE_EXHAUSTED);
+    }
+    assert_in_range(at[11].retry_ns, 1, 200000000);
+    assert_ptr_equal(run_next(batcher, 100000000), &at[0]); // room again
+    assert_int_equal(norn_batcher_put(batcher, &at[11], &over), NORN_OK);
+    for (int i = 1; i < 12; i++) assert_ptr_equal(run_next(batcher, 100000000), &at[i]);
+    norn_batcher_destroy(batcher);
+}
+
+static void a_few_requests_may_wait_however_slow_the_model_is(void **state) {
+    const norn_batcher_options options = {1, 0, 100, .max_wait_ns = 1000000000, .takers = 1};
+    norn_batcher *batcher;
+    norn_infer first = request(1, 0), at[5], *over;
+    (void)state;
+    assert_int_equal(norn_batcher_create(&options, norn_alloc_heap(), &batcher), NORN_OK);
+    assert_int_equal(norn_batcher_put(batcher, &first, &over), NORN_OK);
+    assert_ptr_equal(run_next(batcher, 60000000000), &first); // a minute
+    for (int i = 0; i < 5; i++) {
+        at[i] = request(1, 0);
+        at[i].times.arrival_ns -= 100000000000; // they have waited longer than the bound
+        assert_int_equal(norn_batcher_put(batcher, &at[i], &over),
+                         i < 4 ? NORN_OK : NORN_RESOURCE_EXHAUSTED);
+    }
+    for (int i = 0; i < 4; i++) assert_ptr_equal(run_next(batcher, 60000000000), &at[i]);
+    norn_batcher_destroy(batcher);
+}
+
+static void what_waited_past_the_bound_is_not_run(void **state) {
+    const norn_batcher_options options = {8, 0, 100, .max_wait_ns = 1000000000, .takers = 1};
+    norn_batcher *batcher;
+    norn_infer stale = request(1, 7), fresh = request(1, 7), *over;
+    (void)state;
+    assert_int_equal(norn_batcher_create(&options, norn_alloc_heap(), &batcher), NORN_OK);
+    stale.times.arrival_ns -= 2000000000;
+    assert_int_equal(norn_batcher_put(batcher, &stale, &over), NORN_OK);
+    assert_int_equal(norn_batcher_put(batcher, &fresh, &over), NORN_OK);
+    assert_ptr_equal(norn_batcher_take(batcher, &over), &fresh);
+    assert_ptr_equal(over, &stale);
+    assert_int_equal(stale.status, NORN_RESOURCE_EXHAUSTED);
+    norn_batcher_destroy(batcher);
+}
+
+static void clients_that_leave_teach_how_long_a_wait_may_be(void **state) {
+    enum { GONE = 8 };
+    const norn_batcher_options options = {1, 0, 100, .max_wait_ns = 60000000000, .takers = 1};
+    norn_batcher *batcher;
+    norn_infer first = request(1, 0), gone[GONE], at[8], *over;
+    int let_in = 0;
+    (void)state;
+    assert_int_equal(norn_batcher_create(&options, norn_alloc_heap(), &batcher), NORN_OK);
+    assert_int_equal(norn_batcher_put(batcher, &first, &over), NORN_OK);
+    assert_ptr_equal(run_next(batcher, 100000000), &first);
+    for (int i = 0; i < GONE; i++) { // a second old, and nobody waits any more
+        gone[i] = request(1, 0);
+        gone[i].times.arrival_ns -= 1000000000;
+        assert_int_equal(norn_batcher_put(batcher, &gone[i], &over), NORN_OK);
+    }
+    for (int i = 0; i < GONE; i++) norn_infer_cancel(&gone[i]);
+    assert_null(norn_batcher_take(batcher, &over));
+    assert_int_equal(length_of(over), GONE);
+    for (int i = 0; i < 8; i++) { // half a second: five batches of 100 ms
+        at[i] = request(1, 0);
+        let_in += norn_batcher_put(batcher, &at[i], &over) == NORN_OK;
+    }
+    assert_int_equal(let_in, 6);
+    for (int i = 0; i < let_in; i++) assert_ptr_equal(run_next(batcher, 100000000), &at[i]);
+    norn_batcher_destroy(batcher);
+}
+
+static void a_group_outlives_any_of_its_requests(void **state) {
+    (void)state;
+    for (int lost = 0; lost < 8; lost++) { // each subset of three
+        norn_batcher *batcher = make(8, 0, 16);
+        norn_infer at[3], last = request(1, 7), *over;
+        for (int i = 0; i < 3; i++) {
+            at[i] = request(2, 7);
+            assert_int_equal(norn_batcher_put(batcher, &at[i], &over), NORN_OK);
+        }
+        for (int i = 0; i < 3; i++)
+            if (lost >> i & 1) norn_infer_cancel(&at[i]);
+        assert_int_equal(norn_batcher_put(batcher, &last, &over), NORN_OK);
+        norn_infer *batch = norn_batcher_take(batcher, &over);
+        int64_t rows = 0;
+        for (norn_infer *infer = batch; infer; infer = infer->next) rows += infer->rows;
+        assert_int_equal(rows + 2 * length_of(over), 7);
+        assert_int_equal(length_of(over), (lost & 1) + (lost >> 1 & 1) + (lost >> 2 & 1));
+        assert_int_equal(norn_batcher_pending(batcher), 0);
+        norn_batcher_destroy(batcher);
+    }
 }
 
 static void the_oldest_waits_for_company_no_longer_than_the_delay(void **state) {
     norn_batcher *batcher = make(8, 20000000, 16);
     norn_infer a = request(1, 7), *over;
     (void)state;
-    assert_int_equal(norn_batcher_put(batcher, &a), NORN_OK);
+    assert_int_equal(norn_batcher_put(batcher, &a, &over), NORN_OK);
     assert_ptr_equal(norn_batcher_take(batcher, &over), &a);
     assert_true(norn_clock_now_ns() - a.times.arrival_ns >= 20000000);
     norn_batcher_destroy(batcher);
@@ -123,14 +276,14 @@ static void stopping_drains_the_queue_and_lets_every_taker_go(void **state) {
     static norn_infer requests[REQUESTS];
     norn_batcher *batcher = make(4, 0, REQUESTS);
     pthread_t takers[TAKERS];
-    norn_infer extra = request(1, 1);
+    norn_infer extra = request(1, 1), *over;
     int64_t rows = 0;
     (void)state;
     for (int i = 0; i < TAKERS; i++)
         assert_int_equal(pthread_create(&takers[i], NULL, take_until_stopped, batcher), 0);
     for (int i = 0; i < REQUESTS; i++) {
         requests[i] = request(1, 1);
-        assert_int_equal(norn_batcher_put(batcher, &requests[i]), NORN_OK);
+        assert_int_equal(norn_batcher_put(batcher, &requests[i], &over), NORN_OK);
     }
     norn_batcher_stop(batcher);
     for (int i = 0; i < TAKERS; i++) {
@@ -139,7 +292,7 @@ static void stopping_drains_the_queue_and_lets_every_taker_go(void **state) {
         rows += (intptr_t)taken;
     }
     assert_int_equal(rows, REQUESTS);
-    assert_int_equal(norn_batcher_put(batcher, &extra), NORN_UNAVAILABLE);
+    assert_int_equal(norn_batcher_put(batcher, &extra, &over), NORN_UNAVAILABLE);
     norn_batcher_destroy(batcher);
 }
 
@@ -150,6 +303,13 @@ int main(void) {
         cmocka_unit_test(a_full_queue_refuses_and_keeps_what_it_has),
         cmocka_unit_test(a_request_past_its_deadline_comes_out_as_over),
         cmocka_unit_test(a_cancelled_request_is_not_run_and_ends_as_cancelled),
+        cmocka_unit_test(requests_whose_hashes_meet_are_joined_only_if_their_dims_are_equal),
+        cmocka_unit_test(many_waiting_requests_are_few_batches),
+        cmocka_unit_test(a_request_that_would_wait_too_long_is_refused_at_once),
+        cmocka_unit_test(a_few_requests_may_wait_however_slow_the_model_is),
+        cmocka_unit_test(what_waited_past_the_bound_is_not_run),
+        cmocka_unit_test(clients_that_leave_teach_how_long_a_wait_may_be),
+        cmocka_unit_test(a_group_outlives_any_of_its_requests),
         cmocka_unit_test(the_oldest_waits_for_company_no_longer_than_the_delay),
         cmocka_unit_test(stopping_drains_the_queue_and_lets_every_taker_go),
     };

@@ -59,7 +59,10 @@ struct norn_infer {
     char message[512];
     void (*done)(norn_infer *infer); ///< called once, on any thread, after norn_served_submit
     void *context;                   ///< the protocol's
-    norn_infer *next;                ///< in a queue
+    int64_t retry_ns;                ///< refused for want of room: when to ask again; 0: not said
+    norn_infer *next;                ///< in a batch
+    norn_infer *group_next, *group_prev, *group_last; ///< the queue's; of a group's first request
+    int64_t group_rows, group_count;
 };
 
 norn_status norn_infer_create(norn_alloc alloc, norn_infer **out) NORN_NODISCARD;

@@ -45,21 +45,25 @@ static void *compute_main(void *context) {
     for (;;) {
         norn_infer *over, *batch = norn_batcher_take(served->batcher, &over);
         if (!batch && !over) return NULL;
-        const int64_t now_ns = norn_clock_now_ns();
-        for (norn_infer *infer = batch; infer; infer = infer->next)
-            infer->times.dequeue_ns = now_ns;
-        if (batch) norn_run_batch(served, batch);
         finish_all(served, over);
+        if (!batch) continue;
+        const int64_t begin_ns = norn_clock_now_ns();
+        for (norn_infer *infer = batch; infer; infer = infer->next)
+            infer->times.dequeue_ns = begin_ns;
+        norn_run_batch(served, batch);
+        norn_batcher_ran(served->batcher, norn_clock_now_ns() - begin_ns);
         finish_all(served, batch);
     }
 }
 
 void norn_served_submit(norn_served *served, norn_infer *infer) {
+    norn_infer *over = NULL;
     norn_status status;
     if (norn_run_is_empty(served, infer)) {
         status = norn_run_empty(served, infer);
     } else {
-        status = norn_batcher_put(served->batcher, infer);
+        status = norn_batcher_put(served->batcher, infer, &over);
+        finish_all(served, over);
         if (status == NORN_OK) return;
     }
     if (status != NORN_OK) norn_infer_fail(infer, status);
@@ -131,6 +135,8 @@ static norn_status create_in(norn_served *served, const char *dir,
         .max_rows = serving.max_rows,
         .max_delay_ns = 1000 * serving.batch_delay_us,
         .queue_limit = serving.queue_limit,
+        .max_wait_ns = 1000000 * serving.max_wait_ms,
+        .takers = serving.instances,
     };
     NORN_TRY(norn_batcher_create(&batching, served->alloc, &served->batcher));
     return start_threads(served, serving.instances);

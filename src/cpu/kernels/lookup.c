@@ -379,6 +379,17 @@ static norn_status bind_keys(const norn_call *call, lookup_column *column, int64
     return NORN_OK;
 }
 
+/// A weight a key: a client may send fewer, or more.
+static norn_status check_weights(const norn_call *call, const lookup_column *column, int64_t batch,
+                                 const norn_view *weights) {
+    const bool strided = column->spec->form != NORN_KEYS_CSR && column->spec->keys_stride;
+    const int64_t keys = strided ? batch * column->per_row : norn_view_elems(column->keys),
+                  count = norn_view_elems(weights);
+    if (count == keys) return NORN_OK;
+    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': table '%s': %lld weights for %lld keys",
+                     call->name, column->table->name, (long long)count, (long long)keys);
+}
+
 static norn_status bind_column(norn_call *call, const norn_lookup_column *spec,
                                lookup_column *column, int64_t batch) {
     const norn_view *out = &call->out[spec->output];
@@ -404,6 +415,7 @@ static norn_status bind_column(norn_call *call, const norn_lookup_column *spec,
     if (spec->weights_input != NORN_NO_INPUT) {
         const norn_view *weights = &call->in[spec->weights_input];
         norn_view as_f32 = *weights;
+        NORN_TRY(check_weights(call, column, batch, weights));
         if (weights->dtype != NORN_F32) {
             int64_t count = norn_view_elems(weights);
             NORN_TRY(norn_cpu_scratch(call, count, sizeof(float), &as_f32.data));

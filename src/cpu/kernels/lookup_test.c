@@ -197,6 +197,22 @@ static void padding_is_as_if_it_were_not_in_the_bag(void **state) {
     }
 }
 
+static void other_weights_than_keys_are_refused_and_nothing_is_read_past_them(void **state) {
+    int64_t values[] = {1, 2, 3}, offsets[] = {0, 2, 3};
+    float weights[] = {1, 1, 1, 1};
+    (void)state;
+    for (int64_t count = 0; count <= 4; count++) {
+        fixture f = {.in = {norn_view_of(NORN_I64, 1, (int64_t[]){3}, values),
+                            norn_view_of(NORN_I64, 1, (int64_t[]){3}, offsets),
+                            norn_view_of(NORN_F32, 1, (int64_t[]){count}, weights)},
+                     .out = norn_view_of(NORN_F32, 2, (int64_t[]){2, DIM}, NULL)};
+        f.columns[0] = column_of(0, NORN_KEYS_CSR, NORN_POOL_SUM);
+        f.columns[0].offsets_input = 1, f.columns[0].weights_input = 2;
+        assert_int_equal(run(&f, 1, 3, NULL), count == 3 ? NORN_OK : NORN_INVALID_ARGUMENT);
+        norn_solo_deinit(&f.solo);
+    }
+}
+
 static void missing_keys_of_a_hashed_table_are_zero_and_counted(void **state) {
     int64_t keys[] = {1000, 1001, 1098, -4};
     (void)state;
@@ -252,6 +268,7 @@ int main(void) {
         cmocka_unit_test(columns_of_any_table_type_lie_side_by_side),
         cmocka_unit_test(bags_are_pooled_with_weights_and_empty_ones_are_zero),
         cmocka_unit_test(padding_is_as_if_it_were_not_in_the_bag),
+        cmocka_unit_test(other_weights_than_keys_are_refused_and_nothing_is_read_past_them),
         cmocka_unit_test(missing_keys_of_a_hashed_table_are_zero_and_counted),
         cmocka_unit_test(a_key_outside_a_dense_table_names_table_and_key),
         cmocka_unit_test(hostile_offsets_are_refused),

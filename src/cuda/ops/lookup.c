@@ -160,6 +160,19 @@ static void set_keys(norn_call *call, const norn_lookup_column *from, int64_t ba
     to->keys_first = dense ? 0 : from->keys_first;
 }
 
+/// A weight a key: a client may send fewer, or more.
+static norn_status check_weights(const norn_call *call, const norn_lookup_column *from,
+                                 int64_t batch) {
+    if (from->weights_input == NORN_NO_INPUT) return NORN_OK;
+    const bool strided = from->form != NORN_KEYS_CSR && from->keys_stride != 0;
+    const int64_t keys = strided ? batch * from->keys_count
+                                 : norn_view_elems(&call->in[from->keys_input]),
+                  count = norn_view_elems(&call->in[from->weights_input]);
+    if (count == keys) return NORN_OK;
+    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %lld weights for %lld keys", call->name,
+                     (long long)count, (long long)keys);
+}
+
 static norn_status set_column(norn_call *call, const norn_lookup_column *from, int64_t batch,
                               norn_cuda_lookup_column *to, const char **name) {
     const norn_view *out = &call->out[from->output];
@@ -169,6 +182,7 @@ static norn_status set_column(norn_call *call, const norn_lookup_column *from, i
     to->out_stride = norn_dims_product(out->dims, 1, out->rank - 1) * last;
     to->out = (float *)out->data + from->column;
     to->dim = (int32_t)from->dim;
+    NORN_TRY(check_weights(call, from, batch));
     set_keys(call, from, batch, to);
     return set_rows(call, from, to, name);
 }

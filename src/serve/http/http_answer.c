@@ -132,7 +132,8 @@ static void put_head(norn_http_connection *connection, int code, const char *typ
     if (json_bytes) put_number(connection, "Inference-Header-Content-Length", json_bytes);
     if (connection->encoding) put_field(connection, "Content-Encoding", connection->encoding);
     if (connection->allow) put_field(connection, "Allow", connection->allow);
-    if (code == 429 || code == 503) put(connection, "Retry-After: 1\r\n");
+    if (code == 429 || code == 503)
+        put_number(connection, "Retry-After", (size_t)connection->retry_s);
     if (connection->last) {
         put(connection, "Connection: close\r\n");
     } else if (connection->parser.request.minor == 0) {
@@ -147,6 +148,8 @@ void norn_http_answer(norn_http_connection *connection, int code, const char *ty
                       norn_buffer *body, size_t json_bytes) {
     static const char no_memory[] = "{\"error\":\"out of memory\"}";
     norn_server *server = norn_http_server(connection);
+    const norn_infer *infer = connection->exchange.infer;
+    connection->retry_s = infer ? infer->retry_ns / 1000000000 + 1 : 1; // whole seconds, RFC 9110
     norn_http_release_work(connection);
     if (norn_buffer_status(body) != NORN_OK) {
         norn_buffer_deinit(body);

@@ -67,6 +67,7 @@ struct norn_http_connection {
     norn_buffer body;
     const char *encoding; ///< Content-Encoding; NULL: none
     const char *allow;    ///< Allow; NULL: none
+    int64_t retry_s; ///< Retry-After of a refusal
     bool encoded;         ///< compression has been seen to
     bool last;            ///< the connection closes after it
     bool linger;          ///< bytes of the client may be left unread
