@@ -57,12 +57,25 @@ norn_status norn_scalar_emit_node(norn_scalar_builder *builder, const norn_op_in
                                   uint16_t *reg) NORN_NODISCARD;
 norn_status norn_scalar_finish(norn_scalar_builder *builder, const uint16_t *stores,
                                uint32_t store_count, norn_scalar_program *out) NORN_NODISCARD;
+/// A constant that a program holds instead of loading it: one element, of a type that a CONST can
+/// hold exactly. An operator may have a better form for a constant operand (Pow), so whoever builds
+/// a program must ask this, or folding and running would differ.
+bool norn_scalar_is_const(const norn_view *view);
+norn_status norn_scalar_const_of(norn_scalar_builder *builder, const norn_view *view,
+                                 uint16_t *reg) NORN_NODISCARD;
 /// One pointwise node as a region of its own; operand i is the node's input i, its broadcasts
 /// follow from the shapes of `in` and `out` (dims and dtype set). For the constant folder and for
 /// tests.
 norn_status norn_scalar_single(norn_arena *arena, const norn_op_info *op, norn_attrs attrs,
                                const norn_view *in, uint32_t in_count, const norn_view *out,
                                norn_pointwise_region *region) NORN_NODISCARD;
+/// What a Reduce* operator of float32 is as a RowReduce region: f(x) (MUL: x * x) before and after a
+/// reduction; LOAD: nothing. False: it has no such form (ReduceLogSumExp, which must not overflow).
+typedef struct norn_reduce_form {
+    norn_reduce_kind kind;
+    norn_scalar_op before, after;
+} norn_reduce_form;
+bool norn_reduce_form_of(uint16_t op, norn_reduce_form *out);
 /// Checks a program from a plan file: every index in range, dtypes consistent.
 norn_status norn_scalar_verify(const norn_scalar_program *program, uint32_t input_count,
                                uint32_t output_count) NORN_NODISCARD;

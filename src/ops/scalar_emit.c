@@ -40,7 +40,8 @@ static uint16_t choose(emitter *e, uint16_t condition, uint16_t yes, uint16_t no
 static uint16_t constant(emitter *e, double value) {
     uint16_t reg = 0;
     if (e->status == NORN_OK)
-        e->status = norn_scalar_const(e->builder, e->t, value, (int64_t)value, &reg);
+        e->status =
+            norn_scalar_const(e->builder, e->t, value, isfinite(value) ? (int64_t)value : 0, &reg);
     return reg;
 }
 static uint16_t add(emitter *e, uint16_t a, uint16_t b) {
@@ -126,6 +127,13 @@ static const norn_scalar_instr *constant_of(const emitter *e, uint16_t reg) {
     return &e->builder->instrs[reg];
 }
 
+/// x^0.5, which is not sqrt(x) where x is -0 or minus infinity.
+static uint16_t root(emitter *e, uint16_t x) {
+    uint16_t y = op1(e, NORN_SCALAR_SQRT, add(e, x, constant(e, 0)));
+    uint16_t at_end = test(e, NORN_SCALAR_EQ, x, constant(e, -(double)INFINITY));
+    return choose(e, at_end, constant(e, (double)INFINITY), y);
+}
+
 /// The result has the base's type; the exponent may be of another. Small constant powers are
 /// products.
 static uint16_t power(emitter *e) {
@@ -137,7 +145,7 @@ static uint16_t power(emitter *e) {
         if (value == 1) return x;
         if (value == 2) return mul(e, x, x);
         if (value == 3) return mul(e, mul(e, x, x), x);
-        if (value == 0.5) return op1(e, NORN_SCALAR_SQRT, x);
+        if (value == 0.5) return root(e, x);
     }
     if (!x_float && y_float) { // an integer to a fraction: through double, cut to the integer
         norn_dtype kept = e->t;

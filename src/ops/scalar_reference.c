@@ -220,9 +220,11 @@ static scalar cast(norn_dtype from, norn_dtype to, scalar a) {
     if (from_float && to_float) return a;
     if (to_float) return (scalar){.f = from == NORN_U64 ? (double)(uint64_t)a.i : (double)a.i};
     if (!from_float) return a;
-    if (to == NORN_U64 && a.f >= 0x1p63)
-        return (scalar){.i = a.f < 0x1p64 ? (int64_t)(uint64_t)a.f : -1};
-    return (scalar){.i = a.f >= -0x1p63 && a.f < 0x1p63 ? (int64_t)a.f : INT64_MIN};
+    // Towards zero, ending at the ends of the type; NaN gives 0.
+    uint64_t bits = 0;
+    norn_element_set_f64(to, &bits, 0, a.f);
+    if (to == NORN_U64) return (scalar){.i = (int64_t)bits};
+    return (scalar){.i = norn_element_i64(to, &bits, 0)};
 }
 
 void norn_scalar_reference(const norn_scalar_program *program, const double *load_f64,

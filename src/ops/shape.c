@@ -55,8 +55,11 @@ bool norn_shape_elements(const norn_shape_ctx *ctx, uint32_t index,
         (norn_dtype_is_integer(io->dtype) || io->dtype == NORN_BOOL)) {
         int64_t elems = norn_view_elems(io->data);
         if (elems < 0 || elems > NORN_CONTENTS_MAX) return false;
-        for (int64_t i = 0; i < elems; i++)
-            dims[i] = norn_dim_const(norn_element_i64(io->dtype, io->data->data, i));
+        for (int64_t i = 0; i < elems; i++) {
+            int64_t element = norn_element_i64(io->dtype, io->data->data, i);
+            if (io->dtype == NORN_U64 && element == INT64_MAX) return false; // that, or above it
+            dims[i] = norn_dim_const(element);
+        }
         *count = (uint32_t)elems;
         return true;
     }
@@ -239,12 +242,23 @@ void norn_shape_put_unknown(norn_shape_ctx *ctx, uint32_t index, norn_dtype dtyp
     norn_shape_put(ctx, index, dtype, &unknown);
 }
 
+/// Arithmetic on dims does not wrap as that of `dtype` does: what is outside it is not known here.
+static bool holds(norn_dtype dtype, norn_dim dim) {
+    uint64_t element = 0;
+    if (!norn_dim_is_const(dim)) return true; // it counts things
+    if (dtype == NORN_U64) return dim.constant >= 0;
+    norn_element_set_i64(dtype, &element, 0, dim.constant);
+    return norn_element_i64(dtype, &element, 0) == dim.constant;
+}
+
 norn_status norn_shape_put_contents(norn_shape_ctx *ctx, uint32_t index, const norn_dim *dims,
                                     uint32_t count) {
     if (!ctx->arena || index >= ctx->out_count || count > NORN_CONTENTS_MAX) return NORN_OK;
     norn_dtype dtype = ctx->out[index].dtype;
     if (ctx->out[index].shape.rank > 1 || (!norn_dtype_is_integer(dtype) && dtype != NORN_BOOL))
         return NORN_OK;
+    for (uint32_t i = 0; i < count; i++)
+        if (!holds(dtype, dims[i])) return NORN_OK;
     norn_dim *copy;
     NORN_TRY(NORN_TAKE_ARRAY(ctx->arena, count ? count : 1, &copy));
     for (uint32_t i = 0; i < count; i++) copy[i] = dims[i];

@@ -82,12 +82,6 @@ static bool has_scalar_form(norn_dtype dtype) {
 }
 
 /// Constants that a CONST can hold as they are.
-static bool is_const_scalar(const norn_value *value) {
-    if (!value->data || norn_view_elems(value->data) != 1) return false;
-    return value->dtype == NORN_F32 || value->dtype == NORN_F64 || value->dtype == NORN_I64 ||
-           value->dtype == NORN_I32 || value->dtype == NORN_BOOL;
-}
-
 /// The program is full, or an operator has no such form: no error for who fuses.
 static norn_status settle(norn_status status, bool *fits) {
     *fits = status == NORN_OK;
@@ -110,12 +104,9 @@ norn_status norn_fuse_acc(norn_fuse *fuse, uint16_t *reg) {
 norn_status norn_fuse_load(norn_fuse *fuse, norn_value *value, uint16_t *reg, bool *fits) {
     *fits = true;
     if (norn_fuse_find(fuse, value, reg)) return NORN_OK;
-    if (is_const_scalar(value) && value->shape.rank <= fuse->loops.shape.rank) {
-        double f64 = norn_element_f64(value->dtype, value->data->data, 0);
-        int64_t i64 = norn_dtype_is_float(value->dtype)
-                          ? 0
-                          : norn_element_i64(value->dtype, value->data->data, 0);
-        NORN_TRY(settle(norn_scalar_const(&fuse->builder, value->dtype, f64, i64, reg), fits));
+    if (value->data && norn_scalar_is_const(value->data) &&
+        value->shape.rank <= fuse->loops.shape.rank) {
+        NORN_TRY(settle(norn_scalar_const_of(&fuse->builder, value->data, reg), fits));
     } else {
         norn_scalar_load load = {.dtype = value->dtype};
         *fits = has_scalar_form(value->dtype) && (!fuse->f32_only || value->dtype == NORN_F32) &&

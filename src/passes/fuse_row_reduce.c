@@ -15,50 +15,17 @@ typedef struct reduction {
     norn_row_reduce_region region;
     bool kept; ///< reduced dims stay as 1
     int32_t first_axis;
-    norn_scalar_op before, after; ///< LOAD: nothing
+    norn_reduce_form form;
 } reduction;
-
-static bool kind_of(reduction *r) {
-    r->before = r->after = NORN_SCALAR_LOAD;
-    r->region.kind = NORN_REDUCE_SUM;
-    switch (r->node->op->id) {
-    case NORN_OP_ReduceSum:
-        return true;
-    case NORN_OP_ReduceMean:
-        r->region.kind = NORN_REDUCE_MEAN;
-        return true;
-    case NORN_OP_ReduceMax:
-        r->region.kind = NORN_REDUCE_MAX;
-        return true;
-    case NORN_OP_ReduceMin:
-        r->region.kind = NORN_REDUCE_MIN;
-        return true;
-    case NORN_OP_ReduceProd:
-        r->region.kind = NORN_REDUCE_PROD;
-        return true;
-    case NORN_OP_ReduceL1:
-        r->before = NORN_SCALAR_ABS;
-        return true;
-    case NORN_OP_ReduceL2:
-        r->before = NORN_SCALAR_MUL, r->after = NORN_SCALAR_SQRT;
-        return true;
-    case NORN_OP_ReduceSumSquare:
-        r->before = NORN_SCALAR_MUL;
-        return true;
-    case NORN_OP_ReduceLogSum:
-        r->after = NORN_SCALAR_LOG;
-        return true;
-    default:
-        return false;
-    }
-}
 
 static bool reduction_of(norn_node *node, reduction *r) {
     int32_t axes[NORN_MAX_RANK];
     bool reduced[NORN_MAX_RANK] = {false};
     uint32_t count;
     *r = (reduction){.node = node, .x = norn_node_in(node, 0)};
-    if (!kind_of(r) || !r->x || !node->out[0] || r->x->dtype != NORN_F32) return false;
+    if (!norn_reduce_form_of(node->op->id, &r->form) || !r->x || !node->out[0] ||
+        r->x->dtype != NORN_F32)
+        return false;
     int32_t rank = r->x->shape.rank, first = NORN_MAX_RANK, last = -1;
     if (rank < 1 || node->out[0]->shape.rank < 0) return false;
     if (!norn_node_axes(node, 1, "axes", rank, axes, &count)) return false;
@@ -71,6 +38,7 @@ static bool reduction_of(norn_node *node, reduction *r) {
         total++;
     }
     if ((uint32_t)(last - first + 1) != total) return false;
+    r->region.kind = r->form.kind;
     r->kept = norn_attr_i64(node->attrs, "keepdims", 1) != 0;
     r->first_axis = first;
     r->region.reduced_dims = total;
@@ -146,8 +114,8 @@ static norn_status assemble(norn_graph *graph, const reduction *r, prologue *p, 
         NORN_TRY(norn_fuse_node(&p->fuse, p->nodes[i], fits));
     if (!*fits) return NORN_OK;
     NORN_TRY(norn_fuse_load(&p->fuse, r->x, &reg, fits));
-    if (*fits && r->before != NORN_SCALAR_LOAD) {
-        NORN_TRY(norn_scalar_emit(&p->fuse.builder, r->before, NORN_F32, reg, reg, 0, &reg));
+    if (*fits && r->form.before != NORN_SCALAR_LOAD) {
+        NORN_TRY(norn_scalar_emit(&p->fuse.builder, r->form.before, NORN_F32, reg, reg, 0, &reg));
         norn_fuse_bind(&p->fuse, r->x, reg);
     }
     *fits = *fits && covers(&p->fuse);
@@ -193,8 +161,8 @@ static norn_fuse_loops result_loops(const reduction *r) {
 static norn_status begin_epilogue(const reduction *r, norn_fuse *fuse) {
     uint16_t acc;
     NORN_TRY(norn_fuse_acc(fuse, &acc));
-    if (r->after != NORN_SCALAR_LOAD) {
-        NORN_TRY(norn_scalar_emit(&fuse->builder, r->after, NORN_F32, acc, 0, 0, &acc));
+    if (r->form.after != NORN_SCALAR_LOAD) {
+        NORN_TRY(norn_scalar_emit(&fuse->builder, r->form.after, NORN_F32, acc, 0, 0, &acc));
     }
     norn_fuse_bind(fuse, r->node->out[0], acc);
     return NORN_OK;

@@ -1,5 +1,6 @@
 #include "plan/evaluate.h"
 #include "base/memory.h"
+#include "ops/op.h"
 #include "plan/program.h"
 #include "plan/step_shape.h"
 
@@ -39,32 +40,6 @@ static norn_status on_body(norn_call *call, uint32_t body, const norn_view *in, 
 }
 
 static const norn_call_host on_host = {on_output, on_scratch, on_body};
-
-/// Pointwise operators have no kernel of their own: a region of this one operator.
-static norn_status region_of(evaluation *e, const norn_node *node, const norn_view *in,
-                             const norn_view *out, norn_region *region) {
-    norn_scalar_builder *builder;
-    norn_dtype dtypes[NORN_SCALAR_LOAD_MAX];
-    uint16_t regs[NORN_SCALAR_LOAD_MAX], result;
-    if (node->in_count > NORN_SCALAR_LOAD_MAX || node->out_count != 1)
-        return norn_fail(NORN_UNIMPLEMENTED, "node '%s' is not folded: too many operands",
-                         node->name);
-    NORN_TRY(NORN_TAKE(&e->scratch, &builder));
-    builder->arena = &e->scratch;
-    for (uint32_t i = 0; i < node->in_count; i++) {
-        regs[i] = 0xffff;
-        dtypes[i] = in[i].dtype;
-        if (!norn_view_present(&in[i])) continue;
-        norn_scalar_load load = {.input = i, .dtype = in[i].dtype};
-        int32_t shift = out->rank - in[i].rank;
-        for (int32_t d = 0; d < out->rank; d++)
-            load.broadcast[d] = d < shift || (in[i].dims[d - shift] == 1 && out->dims[d] != 1);
-        NORN_TRY(norn_scalar_load_of(builder, &load, &regs[i]));
-    }
-    NORN_TRY(norn_scalar_emit_node(builder, node->op, node->attrs, dtypes, regs, node->in_count,
-                                   out->dtype, &result));
-    return norn_scalar_finish(builder, &result, 1, &region->pointwise.program);
-}
 
 static norn_status run(evaluation *e, norn_device *host, const norn_node *node,
                        const norn_op_info *op) {
@@ -125,7 +100,9 @@ static norn_status evaluate(void *context, norn_graph *graph, const norn_node *n
                          .out_count = node->out_count,
                          .host = &on_host};
     if ((op->flags & NORN_OP_POINTWISE) && out[0].rank >= 0) {
-        NORN_TRY_DONE(region_of(&e, node, in, &out[0], &region));
+        // They have no kernel of their own: a region of this one operator.
+        NORN_TRY_DONE(norn_scalar_single(&e.scratch, op, node->attrs, in, node->in_count, &out[0],
+                                         &region.pointwise));
         e.call.region = &region;
         op = norn_op_info_of(NORN_OP_Pointwise);
     }

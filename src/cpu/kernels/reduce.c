@@ -1,5 +1,6 @@
-// Reduce*, ArgMax, ArgMin, CumSum, CumProd over any axes. Reductions that fuse are RowReduce
-// regions; these take the rest, in double or in int64.
+// Reduce*, ArgMax, ArgMin, CumSum, CumProd over any axes. Reductions of float32 over neighbouring
+// axes go the way of RowReduce regions, which they are where they fuse, so that folding and running
+// give the same bits; these take the rest, in double or in int64.
 #include "cpu/kernels/operand.h"
 #include "cpu/kernels/strided.h"
 
@@ -70,7 +71,7 @@ static double reduce_f64(const reduce_job *job, int64_t base) {
     case NORN_OP_ReduceSumSquare:
         EACH(job, base, at, {
             double x = read_f64(in, at);
-            sum += x * x;
+            sum += in->dtype == NORN_F32 ? (double)((float)x * (float)x) : x * x;
         });
         return job->op == NORN_OP_ReduceL2 ? sqrt(sum) : sum;
     case NORN_OP_ReduceLogSumExp:
@@ -84,7 +85,8 @@ static double reduce_f64(const reduce_job *job, int64_t base) {
     default:
         EACH(job, base, at, sum += read_f64(in, at));
         if (job->op == NORN_OP_ReduceLogSum) return log(sum);
-        return job->op == NORN_OP_ReduceMean ? sum / (double)job->count : sum;
+        // The mean of nothing is 0, as EmbeddingBag and ONNX Runtime have it; ONNX leaves it open.
+        return job->op == NORN_OP_ReduceMean && job->count > 0 ? sum / (double)job->count : sum;
     }
 }
 
@@ -157,6 +159,43 @@ static void reduce_range(void *context, int64_t begin, int64_t end, int32_t work
     }
 }
 
+/// Float32 over neighbouring axes: *done, by the kernel of RowReduce.
+static norn_status as_row_reduce(norn_call *call, const bool reduced[NORN_MAX_RANK], bool *done) {
+    static const uint16_t last = 0, second = 1;
+    const norn_view *in = &call->in[0];
+    int32_t first = 0, end = in->rank;
+    norn_reduce_form form;
+    *done = false;
+    if (in->dtype != NORN_F32 || call->out[0].dtype != NORN_F32 || call->region ||
+        !norn_reduce_form_of(call->op, &form))
+        return NORN_OK;
+    while (first < end && !reduced[first]) first++;
+    while (end > first && !reduced[end - 1]) end--;
+    for (int32_t d = first; d < end; d++)
+        if (!reduced[d]) return NORN_OK;
+    if (first == end) return NORN_OK;
+    const norn_scalar_load load = {.input = 0, .dtype = NORN_F32},
+                           acc = {.input = NORN_SCALAR_ACC, .dtype = NORN_F32};
+    const norn_scalar_instr before[2] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32},
+                                         {.op = (uint16_t)form.before, .dtype = NORN_F32}},
+                            after[2] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32},
+                                        {.op = (uint16_t)form.after, .dtype = NORN_F32}};
+    norn_region region = {.row_reduce = {.kind = form.kind,
+                                         .reduced_dims = (uint32_t)(end - first),
+                                         .inner_dims = (uint32_t)(in->rank - end),
+                                         .keep_dims = call->out[0].rank == in->rank}};
+    bool plain = form.before == NORN_SCALAR_LOAD;
+    region.row_reduce.prologue =
+        (norn_scalar_program){1, plain ? 1 : 2, 1, &load, before, plain ? &last : &second};
+    if (form.after != NORN_SCALAR_LOAD)
+        region.row_reduce.epilogue = (norn_scalar_program){1, 2, 1, &acc, after, &second};
+    *done = true;
+    call->region = &region;
+    norn_status status = norn_cpu_row_reduce(call);
+    call->region = NULL;
+    return status;
+}
+
 norn_status norn_cpu_reduce(norn_call *call) {
     const norn_view *in = &call->in[0];
     const int64_t *axes, *attr_axes;
@@ -176,8 +215,10 @@ norn_status norn_cpu_reduce(norn_call *call) {
     reduce_job job = {.call = call, .op = (norn_op_id)call->op, .count = 1};
     norn_strided_dense(in->rank, in->dims, strides);
     int64_t rows = 1;
+    bool done;
+    for (int32_t d = 0; d < in->rank && count == 0; d++) reduced[d] = !noop;
     for (int32_t d = 0; d < in->rank; d++) {
-        if (count ? reduced[d] : !noop) {
+        if (reduced[d]) {
             job.dims[job.dropped] = in->dims[d];
             job.strides[job.dropped++] = strides[d];
             job.count *= in->dims[d];
@@ -188,6 +229,8 @@ norn_status norn_cpu_reduce(norn_call *call) {
         }
     }
     if (rows != norn_view_elems(&call->out[0])) return norn_call_misfit(call, 0);
+    NORN_TRY(as_row_reduce(call, reduced, &done));
+    if (done) return NORN_OK;
     norn_pool_loop(call->pool, rows, 1 + 8192 / (job.count + 1), reduce_range, &job);
     return NORN_OK;
 }

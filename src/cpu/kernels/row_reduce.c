@@ -155,7 +155,7 @@ static void fold_columns(const reduce_job *job, reduce_cell *cells, void *x, int
 static void put_sums(const reduce_job *job, int64_t index, const reduce_cell *cells,
                      int64_t count) {
     int64_t reduced = job->elems[REDUCED];
-    bool mean = job->kind == NORN_REDUCE_MEAN;
+    bool mean = job->kind == NORN_REDUCE_MEAN && reduced > 0; // of nothing: 0, as an empty bag
     if (job->dtype == NORN_F32) {
         float *to = (float *)(void *)job->sums + index;
         const double divisor = mean ? (double)reduced : 1;
@@ -169,7 +169,7 @@ static void put_sums(const reduce_job *job, int64_t index, const reduce_cell *ce
         int64_t *to = (int64_t *)(void *)job->sums + index;
         for (int64_t i = 0; i < count; i++) {
             to[i] = cells[i].i;
-            if (!mean || reduced == 0) continue;
+            if (!mean) continue;
             to[i] = is_signed ? cells[i].i / reduced : (int64_t)(cells[i].u / (uint64_t)reduced);
         }
     }

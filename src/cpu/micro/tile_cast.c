@@ -1,26 +1,22 @@
-// Conversions between dtypes over a tile. Floating to integer truncates; what does not fit
-// saturates at int64 and then wraps, as numpy does on x86, so that no value is undefined behaviour.
+// Conversions between dtypes over a tile. Floating to integer goes towards zero and ends at the ends
+// of the type, NaN gives 0: ONNX leaves it open, C makes it undefined, and of what processors do
+// this is what Arm and GPUs do, so every device and every loop here agrees. Integers keep the low
+// bits.
 #include "cpu/micro/tile_op.h"
 
 #include "tensor/dtype.h"
 
-static inline int64_t i64_of(double x) {
-    if (!(x > -0x1p63)) return INT64_MIN; // NaN as well
-    return x < 0x1p63 ? (int64_t)x : INT64_MAX;
-}
-static inline uint64_t u64_of(double x) {
-    if (x >= 0x1p63) return x < 0x1p64 ? (uint64_t)x : UINT64_MAX;
-    return (uint64_t)i64_of(x);
-}
-
-#define FROM_F_i8(a) ((int8_t)i64_of((double)(a)))
-#define FROM_F_i16(a) ((int16_t)i64_of((double)(a)))
-#define FROM_F_i32(a) ((int32_t)i64_of((double)(a)))
-#define FROM_F_i64(a) i64_of((double)(a))
-#define FROM_F_u8(a) ((uint8_t)i64_of((double)(a)))
-#define FROM_F_u16(a) ((uint16_t)i64_of((double)(a)))
-#define FROM_F_u32(a) ((uint32_t)i64_of((double)(a)))
-#define FROM_F_u64(a) u64_of((double)(a))
+/// `least` and `beyond` are powers of two or 0, so exact in every type S.
+#define SATURATE(S, T, least, beyond, lowest, highest, a) \
+    ((a) >= (S)(beyond) ? (highest) : (a) <= (S)(least) ? (lowest) : (a) != (a) ? 0 : (T)(a))
+#define FROM_F_i8(S, a) SATURATE(S, int8_t, -0x1p7, 0x1p7, INT8_MIN, INT8_MAX, a)
+#define FROM_F_i16(S, a) SATURATE(S, int16_t, -0x1p15, 0x1p15, INT16_MIN, INT16_MAX, a)
+#define FROM_F_i32(S, a) SATURATE(S, int32_t, -0x1p31, 0x1p31, INT32_MIN, INT32_MAX, a)
+#define FROM_F_i64(S, a) SATURATE(S, int64_t, -0x1p63, 0x1p63, INT64_MIN, INT64_MAX, a)
+#define FROM_F_u8(S, a) SATURATE(S, uint8_t, 0, 0x1p8, 0, UINT8_MAX, a)
+#define FROM_F_u16(S, a) SATURATE(S, uint16_t, 0, 0x1p16, 0, UINT16_MAX, a)
+#define FROM_F_u32(S, a) SATURATE(S, uint32_t, 0, 0x1p32, 0, UINT32_MAX, a)
+#define FROM_F_u64(S, a) SATURATE(S, uint64_t, 0, 0x1p64, 0, UINT64_MAX, a)
 
 #define CAST(from, S, to, D, expression)                                            \
     static void from##_to_##to(void *out, const norn_tile_operand *in, int64_t n) { \
@@ -46,17 +42,17 @@ static inline uint64_t u64_of(double x) {
     CAST(s, S, bool, uint8_t, a != 0)      \
     CAST(s, S, f32, float, (float)a)       \
     CAST(s, S, f64, double, (double)a)
-#define CAST_FLOATING(s, S)                  \
-    CAST(s, S, i8, int8_t, FROM_F_i8(a))     \
-    CAST(s, S, i16, int16_t, FROM_F_i16(a))  \
-    CAST(s, S, i32, int32_t, FROM_F_i32(a))  \
-    CAST(s, S, i64, int64_t, FROM_F_i64(a))  \
-    CAST(s, S, u8, uint8_t, FROM_F_u8(a))    \
-    CAST(s, S, u16, uint16_t, FROM_F_u16(a)) \
-    CAST(s, S, u32, uint32_t, FROM_F_u32(a)) \
-    CAST(s, S, u64, uint64_t, FROM_F_u64(a)) \
-    CAST(s, S, bool, uint8_t, a != 0)        \
-    CAST(s, S, f32, float, (float)a)         \
+#define CAST_FLOATING(s, S)                               \
+    CAST(s, S, i8, int8_t, (int8_t)FROM_F_i8(S, a))       \
+    CAST(s, S, i16, int16_t, (int16_t)FROM_F_i16(S, a))   \
+    CAST(s, S, i32, int32_t, (int32_t)FROM_F_i32(S, a))   \
+    CAST(s, S, i64, int64_t, (int64_t)FROM_F_i64(S, a))   \
+    CAST(s, S, u8, uint8_t, (uint8_t)FROM_F_u8(S, a))     \
+    CAST(s, S, u16, uint16_t, (uint16_t)FROM_F_u16(S, a)) \
+    CAST(s, S, u32, uint32_t, (uint32_t)FROM_F_u32(S, a)) \
+    CAST(s, S, u64, uint64_t, (uint64_t)FROM_F_u64(S, a)) \
+    CAST(s, S, bool, uint8_t, a != 0)                     \
+    CAST(s, S, f32, float, (float)a)                      \
     CAST(s, S, f64, double, (double)a)
 #define CAST_ROW(s)                                                                  \
     {                                                                                \

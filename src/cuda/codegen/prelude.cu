@@ -22,16 +22,21 @@ template <class T> static __device__ __forceinline__ T norn_nan();
 template <> __device__ __forceinline__ float norn_nan<float>() { return __uint_as_float(0x7fc00000u); }
 template <> __device__ __forceinline__ double norn_nan<double>() { return __longlong_as_double(0x7ff8000000000000ll); }
 
-// Float to integer truncates; narrowing integers wraps, also from float (through the widest type).
+// Float to integer goes towards zero and ends at the ends of the type, NaN gives 0; narrowing integers wraps.
 template <class T, class S> struct norn_caster { static __device__ __forceinline__ T go(S x) { return (T)x; } };
 template <class T> static __device__ __forceinline__ T norn_from_real(double x) {
-    return (T)(-1) < (T)0 || sizeof(T) < 8 ? (T)(long long)x : (T)(unsigned long long)x;
+    const bool is_signed = (T)(-1) < (T)0;
+    const unsigned long long top = 1ull << (sizeof(T) * 8 - 1);
+    const double beyond = is_signed ? (double)top : 2 * (double)top, least = is_signed ? -(double)top : 0;
+    if (x >= beyond) return (T)(is_signed ? top - 1 : top - 1 + top);
+    if (x <= least) return (T)(is_signed ? top : 0);
+    return x != x ? (T)0 : (T)x;
 }
 #define NORN_REAL_TO(T) \
     template <> struct norn_caster<T, float> { static __device__ __forceinline__ T go(float x) { return norn_from_real<T>((double)x); } }; \
     template <> struct norn_caster<T, double> { static __device__ __forceinline__ T go(double x) { return norn_from_real<T>(x); } };
 NORN_REAL_TO(signed char) NORN_REAL_TO(unsigned char) NORN_REAL_TO(short) NORN_REAL_TO(unsigned short)
-NORN_REAL_TO(unsigned int) NORN_REAL_TO(unsigned long long)
+NORN_REAL_TO(int) NORN_REAL_TO(unsigned int) NORN_REAL_TO(long long) NORN_REAL_TO(unsigned long long)
 template <class T, class S> static __device__ __forceinline__ T norn_cast(S x) { return norn_caster<T, S>::go(x); }
 
 template <class T> struct norn_putter { template <class S> static __device__ __forceinline__ T go(S x) { return norn_cast<T>(x); } };

@@ -197,7 +197,8 @@ static void print_finish(norn_buffer *out, const norn_row_reduce_region *region,
     norn_cuda_loop loop;
     norn_buffer_text(out, "static __device__ __forceinline__ void finish(const Args &a, Acc acc, "
                           "const long long e) {\n");
-    if (region->kind == NORN_REDUCE_MEAN) norn_buffer_text(out, "    acc /= (Acc)a.reduced;\n");
+    if (region->kind == NORN_REDUCE_MEAN) // of nothing: 0
+        norn_buffer_text(out, "    acc = a.reduced > 0 ? acc / (Acc)a.reduced : (Acc)0;\n");
     if (program->instr_count == 0) {
         norn_buffer_text(out, "    const Acc s0 = acc;\n");
     } else {

@@ -45,7 +45,7 @@ template <class T> static __device__ __forceinline__ T before(int kind, T x, T t
     return kind == NORN_CUDA_REDUCE_LOG_SUM_EXP ? (T)exp((double)(x - top)) : x;
 }
 template <class T> static __device__ __forceinline__ T after(int kind, T x, T top, int64_t count) {
-    if (kind == NORN_CUDA_REDUCE_MEAN) return x / (T)count;
+    if (kind == NORN_CUDA_REDUCE_MEAN) return count > 0 ? x / (T)count : (T)0;
     if (kind == NORN_CUDA_REDUCE_L2) return (T)sqrt((double)x);
     if (kind == NORN_CUDA_REDUCE_LOG_SUM) return (T)log((double)x);
     return kind == NORN_CUDA_REDUCE_LOG_SUM_EXP ? (T)log((double)x) + top : x;
