@@ -1,6 +1,7 @@
 #include "cli/inputs.h"
 #include "cli/load.h"
 #include "plan/plan.h"
+#include "runtime/instance.h"
 #include "runtime/random_input.h"
 #include "tensor/dtype.h"
 #include "tensor/npy.h"
@@ -183,6 +184,18 @@ static void print_outputs(const run_state *state) {
     }
 }
 
+/// A default row in the place of a missing one is an answer, but perhaps not the wanted one.
+static void tell_missing(const run_state *state) {
+    norn_table_set *tables = norn_session_pin_tables(state->session);
+    for (uint32_t t = 0; t < tables->host_count; t++) {
+        const uint64_t missing = norn_table_set_missing(tables, t);
+        if (missing)
+            fprintf(stderr, "table '%s': %llu keys have no row; the default row was taken\n",
+                    tables->plan->tables[t].name, (unsigned long long)missing);
+    }
+    norn_table_set_release(tables);
+}
+
 static int run_loaded(run_state *state) {
     int exit_status;
     state->output_count = norn_plan_output_count(state->loaded.plan);
@@ -194,6 +207,7 @@ static int run_loaded(run_state *state) {
     if (exit_status != CLI_DONE) return exit_status;
     if ((exit_status = fill_missing(state)) != CLI_DONE) return exit_status;
     if (place_and_run(state) != NORN_OK) return cli_failed(&cli_run);
+    tell_missing(state);
     if (state->options->output_dir && (exit_status = write_outputs(state)) != CLI_DONE)
         return exit_status;
     for (size_t i = 0; state->options->expect && i < state->output_count; i++) {

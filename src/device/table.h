@@ -42,7 +42,8 @@ typedef struct norn_table_binding {
     uint64_t bucket_mask;
 
     const void *default_row; ///< dim elements of dtype; NULL: zeros
-    _Atomic uint64_t *missing_count;
+    _Atomic uint64_t
+        *missing_count; ///< keys that had no row, whatever the policy; NULL: not counted
 } norn_table_binding;
 
 /// What a kernel on a device reads of one table while it runs: plain data, so that all tables of a

@@ -4,10 +4,16 @@
 
 #include <string.h>
 
+/// Keys that had no row.
+typedef struct own_count {
+    _Atomic uint64_t keys;
+} own_count;
+
 typedef struct own_tables {
     norn_snapshot base;
     norn_alloc alloc;
     norn_table_binding *tables;
+    own_count *missing; ///< by table
     uint32_t count;
 } own_tables;
 
@@ -21,24 +27,27 @@ static const norn_table_binding *find(const norn_snapshot *self, const char *nam
 static void destroy(norn_snapshot *self) {
     own_tables *own = (own_tables *)(void *)self;
     norn_free(own->alloc, own->tables);
+    norn_free(own->alloc, own->missing);
     norn_free(own->alloc, own);
 }
 
 static norn_status make(norn_plan *plan, norn_snapshot **out) {
     own_tables *own;
     NORN_TRY(NORN_NEW(plan->alloc, &own));
-    norn_status status = NORN_NEW_ARRAY(plan->alloc, plan->table_count, &own->tables);
-    if (status != NORN_OK) {
-        norn_free(plan->alloc, own);
-        return status;
-    }
     own->base.find = find;
     own->base.destroy = destroy;
     own->alloc = plan->alloc;
+    norn_status status = NORN_NEW_ARRAY(plan->alloc, plan->table_count, &own->tables);
+    if (status == NORN_OK) status = NORN_NEW_ARRAY(plan->alloc, plan->table_count, &own->missing);
+    if (status != NORN_OK) {
+        destroy(&own->base);
+        return status;
+    }
     atomic_init(&own->base.references, 1);
     for (uint32_t i = 0; i < plan->table_count; i++) {
         const norn_plan_table *table = &plan->tables[i];
         if (!table->data) continue;
+        _Atomic uint64_t *missing = &own->missing[own->count].keys;
         own->tables[own->count++] = (norn_table_binding){
             .name = table->name,
             .source = table->source,
@@ -47,6 +56,7 @@ static norn_status make(norn_plan *plan, norn_snapshot **out) {
             .row_bytes = table->dim * (int64_t)(norn_dtype_bits(table->data->dtype) / 8),
             .row_count = table->data->dims[0],
             .missing = NORN_MISSING_ERROR,
+            .missing_count = missing,
             .rows = table->data->data,
         };
     }

@@ -3,6 +3,12 @@
 
 #include <string.h>
 
+uint64_t norn_table_set_missing(const norn_table_set *set, uint32_t index) {
+    const norn_table_binding *table = &set->host[index];
+    return table->missing_count ? atomic_load_explicit(table->missing_count, memory_order_relaxed)
+                                : 0;
+}
+
 norn_table_set *norn_table_set_retain(norn_table_set *set) {
     atomic_fetch_add_explicit(&set->references, 1, memory_order_relaxed);
     return set;

@@ -1,6 +1,7 @@
 #include "serve/metrics.h"
 
 #include "base/clock.h"
+#include "runtime/instance.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -87,6 +88,20 @@ static void row_latency(metric_page *page, const norn_served *served) {
     put_row(page->out, "norn_request_seconds_count", served, histogram->count);
 }
 
+static void row_missing_keys(metric_page *page, const norn_served *served) {
+    norn_table_set *tables = norn_session_pin_tables(served->session);
+    for (uint32_t t = 0; t < tables->host_count; t++) {
+        const bool error = tables->host[t].missing == NORN_MISSING_ERROR;
+        norn_buffer_text(page->out, "norn_table_missing_keys_total{model=\"");
+        put_label(page->out, served->name);
+        norn_buffer_format(page->out, "\",version=\"%lld\",table=\"", (long long)served->version);
+        put_label(page->out, tables->plan->tables[t].name);
+        norn_buffer_format(page->out, "\",policy=\"%s\"} %llu\n", error ? "error" : "default",
+                           (unsigned long long)norn_table_set_missing(tables, t));
+    }
+    norn_table_set_release(tables);
+}
+
 static const struct metric {
     const char *name, *type, *help;
     void (*row)(metric_page *page, const norn_served *served);
@@ -106,6 +121,9 @@ static const struct metric {
      row_output_us},
     {"nv_inference_pending_request_count", "gauge", "Requests in the queue now", row_pending},
     {"nv_model_load_duration_secs", "gauge", "Time the version took to load", row_load},
+    {"norn_table_missing_keys_total", "counter",
+     "Keys that a table had no row for, by policy: default rows taken, or requests refused",
+     row_missing_keys},
     {"norn_request_seconds", "histogram", "Time from arrival to answer", row_latency},
 };
 

@@ -395,6 +395,36 @@ class LifeTest(unittest.TestCase):
         self.assertEqual(self.load("emb")[0], 200)
         np.testing.assert_array_equal(np.array(self.infer("emb", k=keys)[1], np.float32).reshape(3, 4), write_table_rows[keys])
 
+    # ---- keys that are not there ------------------------------------------------------------------------------
+
+    def test_missing_keys_are_counted_by_table_and_policy(self):
+        rows, keys = np.ones((3, 2), np.float32), np.array([70, 80, 90], np.int64)
+        for name, config in (("soft", "{}"), ("hard", '{"tables": {"t": {"missing": "error"}}}')):
+            save_lookup(self.repository / name / "1", rows, keys)
+            (self.repository / name / "1" / "norn.json").write_text(config)
+        save_lookup(self.repository / "dense" / "1", rows)
+        self.serve("--threads", "2")
+
+        def count(name, policy):
+            return self.metric(f'norn_table_missing_keys_total{{model="{name}",version="1",table="t",policy="{policy}"}}')
+        before = {name: count(name, policy) for name, policy in (("soft", "default"), ("hard", "error"), ("dense", "error"))}
+        self.assertNotIn(None, before.values())
+        asked = np.concatenate([keys, np.arange(1000, 1500)])  # more than one run of keys
+        code, got = self.infer("soft", k=asked)
+        self.assertEqual((code, got), (200, [1.0] * 6 + [0.0] * 1000))
+        self.assertEqual(count("soft", "default"), before["soft"] + 500)
+        self.assertEqual(self.infer("soft", k=keys)[0], 200)
+        self.assertEqual(count("soft", "default"), before["soft"] + 500)
+        self.assertEqual(self.infer("hard", k=np.array([70, 1], np.int64))[0], 400)
+        self.assertGreater(count("hard", "error"), before["hard"])
+        self.assertEqual(self.infer("dense", k=np.array([3], np.int64))[0], 400)
+        self.assertGreater(count("dense", "error"), before["dense"])
+        np.save(self.scratch / "k.npy", np.array([70, 1, 2], np.int64))
+        done = subprocess.run([NORN, "run", str(self.repository / "soft" / "1"), "--input", f"k={self.scratch / 'k.npy'}"],
+                              capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("table 't': 2 keys have no row", done.stderr)
+
     # ---- memory -----------------------------------------------------------------------------------------------
 
     def resident_kb(self):

@@ -183,10 +183,24 @@ static bool missing_row(lookup_job *job, const norn_table_binding *table, int64_
                       (long long)table->row_count - 1);
         return false;
     }
-    if (table->missing_count)
-        atomic_fetch_add_explicit(table->missing_count, 1, memory_order_relaxed);
     *row = table->default_row;
     return true;
+}
+
+/// By the table's policy for keys that have no row. One addition for a run of keys: instances share
+/// the counter.
+static bool fill_missing(lookup_job *job, const norn_table_binding *table, const int64_t *keys,
+                         int64_t count, const void **rows) {
+    uint64_t missing = 0;
+    bool filled = true;
+    for (int64_t i = 0; i < count; i++) {
+        if (rows[i]) continue;
+        missing++;
+        if (filled) filled = missing_row(job, table, keys[i], &rows[i]);
+    }
+    if (missing && table->missing_count)
+        atomic_fetch_add_explicit(table->missing_count, missing, memory_order_relaxed);
+    return filled;
 }
 
 /// Key `index` of a column, as its table knows it.
@@ -214,9 +228,7 @@ static bool resolve_keys(lookup_job *job, const lookup_column *column, const int
                           ? (const char *)table->rows + keys[i] * table->row_bytes
                           : NULL;
     }
-    for (int64_t i = 0; i < count; i++)
-        if (!rows[i] && !missing_row(job, table, keys[i], &rows[i])) return false;
-    return true;
+    return fill_missing(job, table, keys, count, rows);
 }
 
 static bool is_padding(const lookup_column *column, int64_t key) {
