@@ -14,7 +14,7 @@
 #include <cuda_runtime_api.h>
 #include <pthread.h>
 
-enum { NORN_CUDA_WORKSPACE_BYTES = 32 << 20 };
+enum { NORN_CUDA_WORKSPACE_BYTES = 32 << 20, NORN_CUDA_LANE_WORKSPACE_BYTES = 8 << 20 };
 
 typedef struct norn_cuda_uploader norn_cuda_uploader;
 
@@ -41,7 +41,9 @@ static inline norn_cuda_device *norn_cuda_device_of(norn_device *self) {
 struct norn_stream {
     norn_cuda_device *device;
     cudaStream_t handle;
+    bool is_lane; ///< fault and raised are the main stream's
     void *workspace;
+    size_t workspace_bytes;
     norn_cuda_fault *fault;    ///< device memory: kernels write it
     volatile uint32_t *raised; ///< mapped host memory
 };
@@ -100,7 +102,7 @@ norn_status norn_cuda_tuning_load(norn_device *self, norn_span record, bool *tak
 norn_status norn_cuda_memory_create(norn_device *self, norn_memory_kind kind, size_t bytes,
                                     void **out);
 void norn_cuda_memory_destroy(norn_device *self, norn_memory_kind kind, void *memory);
-norn_status norn_cuda_stream_create(norn_device *self, norn_stream **out);
+norn_status norn_cuda_stream_create(norn_device *self, norn_stream *main, norn_stream **out);
 void norn_cuda_stream_destroy(norn_device *self, norn_stream *stream);
 norn_status norn_cuda_stream_wait(norn_device *self, norn_stream *stream);
 norn_status norn_cuda_copy(norn_device *self, norn_stream *stream, void *to, const void *from,
@@ -108,6 +110,7 @@ norn_status norn_cuda_copy(norn_device *self, norn_stream *stream, void *to, con
 norn_status norn_cuda_event_create(norn_device *self, norn_event **out);
 void norn_cuda_event_destroy(norn_device *self, norn_event *event);
 norn_status norn_cuda_event_record(norn_device *self, norn_event *event, norn_stream *stream);
+norn_status norn_cuda_event_wait(norn_device *self, norn_stream *stream, norn_event *event);
 norn_status norn_cuda_event_elapsed_ns(norn_device *self, norn_event *from, norn_event *to,
                                        int64_t *ns);
 norn_status norn_cuda_capture_begin(norn_device *self, norn_stream *stream);

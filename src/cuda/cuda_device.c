@@ -110,6 +110,7 @@ static const norn_device_ops cuda_ops = {
     .event_create = norn_cuda_event_create,
     .event_destroy = norn_cuda_event_destroy,
     .event_record = norn_cuda_event_record,
+    .event_wait = norn_cuda_event_wait,
     .event_elapsed_ns = norn_cuda_event_elapsed_ns,
     .capture_begin = norn_cuda_capture_begin,
     .capture_end = norn_cuda_capture_end,

@@ -45,6 +45,7 @@ norn_status norn_cuda_upload(void *device, const void *host, size_t bytes) {
 static void stream_free(norn_stream *stream) {
     if (stream->handle) (void)cudaStreamDestroy(stream->handle);
     if (stream->workspace) (void)cudaFree(stream->workspace);
+    if (stream->is_lane) stream->fault = NULL, stream->raised = NULL;
     if (stream->fault) (void)cudaFree(stream->fault);
     if (stream->raised) (void)cudaFreeHost((void *)(uintptr_t)stream->raised);
     norn_free(stream->device->alloc, stream);
@@ -56,23 +57,30 @@ static norn_status clear_fault(norn_stream *stream) {
     return norn_cuda_upload(stream->fault, &blank, sizeof blank);
 }
 
-static norn_status stream_fill(norn_stream *stream) {
+static norn_status stream_fill(norn_stream *stream, const norn_stream *main) {
     void *raised = NULL;
+    stream->workspace_bytes = main ? NORN_CUDA_LANE_WORKSPACE_BYTES : NORN_CUDA_WORKSPACE_BYTES;
     NORN_CUDA_TRY(cudaStreamCreateWithFlags(&stream->handle, cudaStreamNonBlocking));
-    NORN_CUDA_TRY(cudaMalloc(&stream->workspace, NORN_CUDA_WORKSPACE_BYTES));
+    NORN_CUDA_TRY(cudaMalloc(&stream->workspace, stream->workspace_bytes));
+    if (main) {
+        stream->is_lane = true;
+        stream->fault = main->fault;
+        stream->raised = main->raised;
+        return NORN_OK;
+    }
     NORN_CUDA_TRY(cudaMalloc((void **)&stream->fault, sizeof *stream->fault));
     NORN_CUDA_TRY(cudaHostAlloc(&raised, 64, cudaHostAllocMapped | cudaHostAllocPortable));
     stream->raised = raised;
     return clear_fault(stream);
 }
 
-norn_status norn_cuda_stream_create(norn_device *self, norn_stream **out) {
+norn_status norn_cuda_stream_create(norn_device *self, norn_stream *main, norn_stream **out) {
     norn_stream *stream = NULL;
     *out = NULL;
     if (!self->can_run) return norn_fail(NORN_UNAVAILABLE, "device 'cuda': no GPU here");
     NORN_TRY(NORN_NEW(norn_cuda_device_of(self)->alloc, &stream));
     stream->device = norn_cuda_device_of(self);
-    norn_status status = stream_fill(stream);
+    norn_status status = stream_fill(stream, main);
     if (status != NORN_OK) {
         stream_free(stream);
         return status;
@@ -144,6 +152,12 @@ void norn_cuda_event_destroy(norn_device *self, norn_event *event) {
 norn_status norn_cuda_event_record(norn_device *self, norn_event *event, norn_stream *stream) {
     (void)self;
     return norn_cuda_status(cudaEventRecord(event->handle, stream->handle), "cudaEventRecord");
+}
+
+norn_status norn_cuda_event_wait(norn_device *self, norn_stream *stream, norn_event *event) {
+    (void)self;
+    return norn_cuda_status(cudaStreamWaitEvent(stream->handle, event->handle, 0),
+                            "cudaStreamWaitEvent");
 }
 
 norn_status norn_cuda_event_elapsed_ns(norn_device *self, norn_event *from, norn_event *to,

@@ -66,7 +66,9 @@ typedef struct norn_device_ops {
     void (*memory_destroy)(norn_device *self, norn_memory_kind kind, void *memory);
 
     // Running. NULL members on the CPU.
-    norn_status (*stream_create)(norn_device *self, norn_stream **out);
+    /// `main` NULL: a stream of its own. Else a lane of that stream, for work beside it: ordered by
+    /// events alone; what its kernels report shows when the main stream is waited for.
+    norn_status (*stream_create)(norn_device *self, norn_stream *main, norn_stream **out);
     void (*stream_destroy)(norn_device *self, norn_stream *stream);
     norn_status (*stream_wait)(norn_device *self,
                                norn_stream *stream); ///< until all its work is done
@@ -75,6 +77,8 @@ typedef struct norn_device_ops {
     norn_status (*event_create)(norn_device *self, norn_event **out);
     void (*event_destroy)(norn_device *self, norn_event *event);
     norn_status (*event_record)(norn_device *self, norn_event *event, norn_stream *stream);
+    /// What is given to `stream` from now on waits for what was given before the event was recorded.
+    norn_status (*event_wait)(norn_device *self, norn_stream *stream, norn_event *event);
     norn_status (*event_elapsed_ns)(norn_device *self, norn_event *from, norn_event *to,
                                     int64_t *ns);
     norn_status (*capture_begin)(norn_device *self, norn_stream *stream);

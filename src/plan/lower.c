@@ -1,6 +1,7 @@
 #include "ops/op.h"
 #include "plan/placement.h"
 #include "plan/program.h"
+#include "plan/step_order.h"
 
 #include <string.h>
 
@@ -332,6 +333,7 @@ norn_status norn_program_lower(norn_graph *graph, norn_device *host, norn_device
     l.program->device = device;
     NORN_TRY(norn_placement_make(graph, host, device, precision, arena, &l.place));
     NORN_TRY(lower_graph(&l));
+    NORN_TRY(norn_step_order_make(l.program, arena, &l.program->order));
     *out = l.program;
     return NORN_OK;
 }

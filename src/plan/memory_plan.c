@@ -1,6 +1,7 @@
 #include "plan/memory_plan.h"
 #include "base/checked.h"
 #include "base/memory.h"
+#include "plan/step_order.h"
 #include "tensor/dtype.h"
 
 #include <stdlib.h>
@@ -57,7 +58,45 @@ norn_status norn_layout_measure(const norn_program *program, const int64_t *symb
 typedef struct item {
     uint32_t slot, first, last;
     size_t bytes, offset;
+    uint64_t *users; ///< where steps may run beside each other: those that read or write it
+    uint64_t *prior; ///< likewise: those that are done before any of them writes it
 } item;
+
+static bool within(const uint64_t *part, const uint64_t *whole, uint32_t words) {
+    for (uint32_t w = 0; w < words; w++)
+        if (part[w] & ~whole[w]) return false;
+    return true;
+}
+
+/// Can both be needed at the same time?
+static bool live_together(const norn_step_order *order, const item *a, const item *b) {
+    if (!order) return a->last >= b->first && b->last >= a->first;
+    return !within(a->users, b->prior, order->words) && !within(b->users, a->prior, order->words);
+}
+
+/// Sets of every item's steps, from the steps; `sets` has room for two an item, zeroed.
+static void note_users(const norn_program *program, item *items, const uint32_t *item_of,
+                       size_t count, uint64_t *sets) {
+    const norn_step_order *order = program->order;
+    for (size_t i = 0; i < count; i++) {
+        items[i].users = sets + 2 * i * order->words;
+        items[i].prior = items[i].users + order->words;
+        for (uint32_t w = 0; w < order->words; w++) items[i].prior[w] = UINT64_MAX;
+    }
+    for (uint32_t s = 0; s < program->step_count; s++) {
+        const norn_step *step = &program->steps[s];
+        for (uint32_t k = 0; k < step->in_count + step->out_count; k++) {
+            const bool writes = k >= step->in_count;
+            const uint32_t slot = writes ? step->out[k - step->in_count] : step->in[k];
+            if (slot == NORN_NO_SLOT) continue;
+            const uint32_t at = item_of[program->slots[slot].root];
+            if (at == UINT32_MAX) continue;
+            items[at].users[s / 64] |= (uint64_t)1 << s % 64;
+            for (uint32_t w = 0; writes && w < order->words; w++)
+                items[at].prior[w] &= order->past[(size_t)s * order->words + w];
+        }
+    }
+}
 
 static int larger_first(const void *a, const void *b) {
     const item *x = a, *y = b;
@@ -66,11 +105,12 @@ static int larger_first(const void *a, const void *b) {
 }
 
 /// items[0, count) are placed and sorted by offset; put `it` in the lowest gap that it fits.
-static norn_status place(item *items, size_t count, item it, size_t base, size_t *end) {
+static norn_status place(const norn_step_order *order, item *items, size_t count, item it,
+                         size_t base, size_t *end) {
     size_t at = base;
     for (size_t i = 0; i < count; i++) {
         const item *other = &items[i];
-        if (other->last < it.first || it.last < other->first) continue;
+        if (!live_together(order, other, &it)) continue;
         if (other->offset >= at && other->offset - at >= it.bytes) break;
         size_t after = other->offset + other->bytes;
         if (after > at) at = after;
@@ -111,27 +151,38 @@ static norn_status plan_device_ends(const norn_program *program, norn_layout *la
 }
 
 norn_status norn_memory_plan(const norn_program *program, norn_alloc alloc, norn_layout *layout) {
+    const norn_step_order *order = program->order;
     item *waiting = NULL, *placed = NULL;
+    uint32_t *item_of = NULL;
+    uint64_t *sets = NULL;
     size_t count = 0, counts[2] = {0, 0}; // placed on host, on the device
     norn_status status;
     NORN_TRY(plan_device_ends(program, layout));
     layout->host_bytes = 0;
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, program->slot_count, &waiting));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, program->slot_count, &placed));
+    NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, program->slot_count, &item_of));
     for (uint32_t i = 0; i < program->slot_count; i++) {
         const norn_slot *slot = &program->slots[i];
+        item_of[i] = UINT32_MAX;
         if (slot->kind != NORN_SLOT_PLANNED || (slot->on_device && slot->is_output)) continue;
         layout->offsets[i] = 0;
         if (layout->bytes[i] == 0) continue; // empty: any address will do
-        waiting[count++] = (item){i, slot->first, slot->last, layout->bytes[i], 0};
+        waiting[count++] =
+            (item){.slot = i, .first = slot->first, .last = slot->last, .bytes = layout->bytes[i]};
     }
     if (count > 1) qsort(waiting, count, sizeof *waiting, larger_first);
+    if (order) {
+        NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, 2 * count * order->words, &sets));
+        for (size_t i = 0; i < count; i++) item_of[waiting[i].slot] = (uint32_t)i;
+        note_users(program, waiting, item_of, count, sets);
+    }
     size_t base = layout->device_bytes;
     for (int side = 0; side < 2; side++) {
         size_t *end = side ? &layout->device_bytes : &layout->host_bytes;
         for (size_t i = 0; i < count; i++) {
             if (program->slots[waiting[i].slot].on_device != (side == 1)) continue;
-            NORN_TRY_DONE(place(placed, counts[side]++, waiting[i], side ? base : 0, end));
+            NORN_TRY_DONE(place(order, placed, counts[side]++, waiting[i], side ? base : 0, end));
         }
         for (size_t i = 0; i < counts[side]; i++)
             layout->offsets[placed[i].slot] = placed[i].offset;
@@ -139,5 +190,7 @@ norn_status norn_memory_plan(const norn_program *program, norn_alloc alloc, norn
 done:
     norn_free(alloc, waiting);
     norn_free(alloc, placed);
+    norn_free(alloc, item_of);
+    norn_free(alloc, sets);
     return status;
 }

@@ -26,6 +26,7 @@ norn_status norn_layout_measure(const norn_program *program, const int64_t *symb
                                 size_t *bytes) NORN_NODISCARD;
 
 /// Give every slot its offset: largest first, each at the lowest place that is free while it lives.
+/// Where steps may run beside each other (step_order.h), whatever order they run in.
 norn_status norn_memory_plan(const norn_program *program, norn_alloc alloc,
                              norn_layout *layout) NORN_NODISCARD;
 

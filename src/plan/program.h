@@ -11,6 +11,7 @@
 #include "plan/row_safe.h"
 
 typedef struct norn_program norn_program;
+typedef struct norn_step_order norn_step_order; ///< step_order.h
 
 #define NORN_NO_SLOT UINT32_MAX
 
@@ -52,7 +53,7 @@ typedef struct norn_step {
     bool on_device; ///< KERNEL: on the plan's device, else on the CPU
     bool dynamic;   ///< an operand is POOLED (or has no known rank): views are made while running
     bool infer;     ///< an output is POOLED: its shape function runs first
-    bool fit; ///< its operands' sizes must go together: seen when the inputs' sizes are new
+    bool fit;       ///< its operands' sizes must go together: seen when the inputs' sizes are new
     bool
         check; ///< planned shapes are somebody's word: the shape function runs first and must agree
     const norn_node *node; ///< COPY: the node that wanted it, or NULL for an output
@@ -75,10 +76,11 @@ struct norn_program {
     uint32_t slot_count;
     norn_step *steps;
     uint32_t step_count;
-    uint32_t *inputs;           ///< host slot of each graph input
-    uint32_t *device_inputs;    ///< device slot of each graph input, or NORN_NO_SLOT
-    uint32_t *outputs;          ///< slot of each graph output
-    size_t device_weight_bytes; ///< of CONST slots on the device
+    uint32_t *inputs;             ///< host slot of each graph input
+    uint32_t *device_inputs;      ///< device slot of each graph input, or NORN_NO_SLOT
+    uint32_t *outputs;            ///< slot of each graph output
+    const norn_step_order *order; ///< of a program that is all on the device, else NULL
+    size_t device_weight_bytes;   ///< of CONST slots on the device
     uint32_t
         host_steps; ///< KERNEL steps on the CPU in a program for a device: they rule out capture
     bool has_pooled;
@@ -104,6 +106,13 @@ norn_step_spec norn_node_spec(const norn_node *node, const int64_t *symbols, int
 
 static inline const norn_slot *norn_slot_root(const norn_program *program, uint32_t slot) {
     return &program->slots[program->slots[slot].root];
+}
+
+/// Neither the host nor its memory is needed: a kernel on the device, or a copy within it.
+static inline bool norn_step_stays_on_device(const norn_program *program, const norn_step *step) {
+    if (step->kind == NORN_STEP_KERNEL) return step->on_device;
+    return step->kind == NORN_STEP_COPY && program->slots[step->in[0]].on_device &&
+           program->slots[step->out[0]].on_device;
 }
 
 /// One line a step: "  3 cpu  Gemm(%2, %w) -> %5  # top/Gemm_3"; for --explain and tests.

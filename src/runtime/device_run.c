@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "runtime/capture_cache.h"
+#include "runtime/step_graph.h"
 #include "runtime/trace.h"
 #include "tensor/dtype.h"
 
@@ -25,7 +26,7 @@ struct norn_device_run {
     char *in, *out;  ///< staging: all inputs side by side, all outputs
     size_t in_capacity, out_capacity;
     norn_capture_cache cache;
-    norn_event *events[4]; ///< begin, inputs in, steps done, outputs out
+    norn_event *events[6]; ///< begin, inputs in, steps done, outputs out; two to time graphs by
     uint64_t runs;
     norn_run_phases measured; ///< of the last run whose phases were measured
 };
@@ -61,7 +62,7 @@ norn_status norn_device_run_create(norn_frame *frame, norn_device_run **out) {
     for (int32_t i = 0; i < graph->symbols.count; i++)
         run->pads |= run->captures && run->safety->symbol[i];
     NORN_TRY_DONE(NORN_TAKE_ARRAY(&run->arena, (size_t)graph->symbols.count + 1, &run->actual));
-    for (int i = 0; i < 4 && run->device->ops->event_create; i++)
+    for (int i = 0; i < 6 && run->device->ops->event_create; i++)
         NORN_TRY_DONE(run->device->ops->event_create(run->device, &run->events[i]));
     *out = run;
     run = NULL;
@@ -74,7 +75,7 @@ void norn_device_run_destroy(norn_device_run *run) {
     if (!run) return;
     const norn_device_ops *ops = run->device->ops;
     norn_capture_cache_deinit(&run->cache);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 6; i++)
         if (run->events[i]) ops->event_destroy(run->device, run->events[i]);
     norn_room_give(run->frame->room, NORN_PLACE_STAGING, run->in, run->in_capacity);
     norn_room_give(run->frame->room, NORN_PLACE_STAGING, run->out, run->out_capacity);
@@ -209,16 +210,7 @@ static void describe_outputs(norn_device_run *run, norn_view *outputs) {
 
 /// Record the steps; false, and no more tries, when one of them cannot be.
 static bool capture(norn_device_run *run, norn_capture_entry *entry) {
-    const norn_device_ops *ops = run->device->ops;
-    norn_stream *stream = run->frame->room->stream;
-    norn_status status = ops->capture_begin(run->device, stream);
-    if (status == NORN_OK) {
-        status = norn_frame_run(run->frame);
-        norn_status ended = ops->capture_end(run->device, stream, &entry->capture);
-        if (status == NORN_OK && ended == NORN_OK) return true;
-        if (ended == NORN_OK) ops->capture_destroy(run->device, entry->capture);
-        entry->capture = NULL;
-    }
+    if (norn_step_graph_make(run->frame, &run->events[4], &entry->capture) == NORN_OK) return true;
     norn_log(NORN_LOG_WARN,
              "the steps cannot be captured in a graph and are launched one by one: %s",
              norn_message());

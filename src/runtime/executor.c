@@ -1,6 +1,7 @@
 #include "runtime/executor.h"
 #include "base/clock.h"
 #include "ops/op.h"
+#include "runtime/lanes.h"
 #include "runtime/trace.h"
 #include "tensor/dtype.h"
 
@@ -45,11 +46,22 @@ static norn_status on_output(norn_call *call, uint32_t index, norn_dtype dtype, 
                      norn_view_text(&view, made), norn_view_text(&own->out[index], planned));
 }
 
+static uint32_t index_of(const norn_frame_step *own) {
+    return (uint32_t)(own - own->frame->steps);
+}
+
+/// Scratch on the device is in use until the stream has come by, but later steps of the same lane come
+/// after that.
+static norn_scratch *scratch_of(const norn_frame_step *own) {
+    norn_run_room *room = own->frame->room;
+    if (!own->step->on_device) return &room->host_scratch;
+    return &room->device_scratch[norn_lane_of(own->frame, index_of(own))];
+}
+
 static norn_status on_scratch(norn_call *call, size_t bytes, void **out) {
     norn_frame_step *own = (norn_frame_step *)(void *)call;
-    norn_run_room *room = own->frame->room;
-    return norn_scratch_take(own->step->on_device ? &room->device_scratch : &room->host_scratch,
-                             bytes, out);
+    norn_scratch *scratch = scratch_of(own);
+    return norn_scratch_take(scratch, bytes, out);
 }
 
 static norn_status on_body(norn_call *call, uint32_t body, const norn_view *in, uint32_t in_count,
@@ -141,9 +153,8 @@ static norn_status run_kernel(norn_frame *frame, norn_frame_step *own) {
     own->call.tables = step->on_device ? room->device_tables : room->host_tables;
     own->call.views = step->on_device ? room->views : NULL;
     own->call.table_count = room->table_count;
-    // Scratch on the device is in use until the stream has come by, but later steps come after
-    // that.
-    norn_scratch *scratch = step->on_device ? &room->device_scratch : &room->host_scratch;
+    if (step->on_device) own->call.stream = room->lane[norn_lane_of(frame, index_of(own))];
+    norn_scratch *scratch = scratch_of(own);
     norn_scratch_mark mark = norn_scratch_save(scratch);
     norn_status status = step->kernel(&own->call);
     norn_scratch_restore(scratch, mark);
@@ -176,8 +187,8 @@ static norn_status run_step(norn_frame *frame, norn_frame_step *own) {
         NORN_TRY(norn_view_bytes(&own->in[0], &bytes));
         room->device_busy = true;
         if (bytes == 0) return NORN_OK;
-        return room->device->ops->copy(room->device, room->stream, own->out[0].data,
-                                       own->in[0].data, bytes);
+        return room->device->ops->copy(room->device, room->lane[norn_lane_of(frame, index_of(own))],
+                                       own->out[0].data, own->in[0].data, bytes);
     }
     if (step->on_device)
         room->device_busy = true;
@@ -205,12 +216,16 @@ static norn_status name_step(const norn_frame_step *own, norn_status status) {
 norn_status norn_frame_run(norn_frame *frame) {
     const norn_program *program = frame->program;
     norn_trace *trace = frame->room->trace;
+    const bool laned = frame->room->laned;
     if (trace && trace->frame != frame) trace = NULL; // bodies are part of their step
+    if (laned) NORN_TRY(norn_lanes_fork(frame));
     for (uint32_t i = 0; i < program->step_count; i++) {
         if (trace) NORN_TRY(norn_trace_begin(trace, i));
+        if (laned) NORN_TRY(norn_lanes_before(frame, i));
         norn_status status = run_step(frame, &frame->steps[i]);
         if (status != NORN_OK) return name_step(&frame->steps[i], status);
+        if (laned) NORN_TRY(norn_lanes_after(frame, i));
         if (trace) NORN_TRY(norn_trace_end(trace, i));
     }
-    return NORN_OK;
+    return laned ? norn_lanes_join(frame) : NORN_OK;
 }

@@ -31,6 +31,8 @@ typedef struct fake_device {
 static struct {
     int launches, captures, kernels, copies_in, copies_out, copies_within, waits, blocks, tables,
         timed;
+    int lanes;           ///< beside the main stream, over all captures
+    bool lanes_are_slow; ///< else a graph with lanes takes half the time of one without
     uint16_t refuse_op;
     bool refuse_capture;
 } fake_log;
@@ -62,7 +64,9 @@ static inline bool fake_is_device(const void *at) {
 }
 
 typedef struct fake_work {
-    enum { FAKE_COPY, FAKE_KERNEL, FAKE_EVENT } kind;
+    enum { FAKE_COPY, FAKE_KERNEL, FAKE_RECORD, FAKE_WAIT } kind;
+    norn_stream *of; ///< WAIT: the stream that records
+    uint64_t mark;   ///< RECORD, WAIT
     void *to;
     const void *from;
     size_t bytes;
@@ -77,16 +81,27 @@ typedef struct fake_list {
     size_t count, capacity;
 } fake_list;
 
+enum { FAKE_LANES = 16 };
+
 struct norn_stream {
     fake_list queue;
-    fake_list *capturing; ///< NULL: not
+    size_t done;                  ///< of the queue
+    fake_list *capturing;         ///< NULL: not
+    norn_stream *main;            ///< of a lane; else itself
+    norn_stream *all[FAKE_LANES]; ///< of a main stream: itself and its lanes
+    uint32_t count;
 };
 struct norn_capture {
-    fake_list list;
+    fake_list list[FAKE_LANES]; ///< by stream of main->all
 };
 struct norn_event {
     int64_t ns;
+    norn_stream *of;
+    uint64_t mark;
 };
+/// Marks are of one recording, and of one launch where that was captured.
+static uint64_t fake_next_mark = 1;
+static int fake_launched_lanes; ///< of the last launch
 
 static inline void fake_push(norn_stream *stream, fake_work work) {
     fake_list *list = stream->capturing ? stream->capturing : &stream->queue;
@@ -101,6 +116,12 @@ static inline void fake_clear(fake_list *list) {
     for (size_t i = 0; i < list->count; i++) free(list->at[i].views), free(list->at[i].tables);
     free(list->at);
     *list = (fake_list){0};
+}
+
+static inline void fake_push_mark(norn_stream *stream, int kind, norn_stream *of, uint64_t mark) {
+    fake_work work = {.of = of, .mark = mark};
+    work.kind = kind;
+    fake_push(stream, work);
 }
 
 // ---- kernels
@@ -217,14 +238,14 @@ static inline void fake_unprepare(norn_device *self, const norn_step_spec *spec,
 }
 
 /// A record is this text; one that begins alike is of another GPU.
-#define FAKE_RECORD "fake choices"
+#define FAKE_CHOICES "fake choices"
 
 static inline void fake_tuning_save(norn_device *self, norn_buffer *out) {
-    if (fake_of(self)->timed || fake_of(self)->knows_choices) norn_buffer_text(out, FAKE_RECORD);
+    if (fake_of(self)->timed || fake_of(self)->knows_choices) norn_buffer_text(out, FAKE_CHOICES);
 }
 
 static inline norn_status fake_tuning_load(norn_device *self, norn_span record, bool *taken) {
-    *taken = norn_span_equal(record, FAKE_RECORD);
+    *taken = norn_span_equal(record, FAKE_CHOICES);
     fake_of(self)->knows_choices |= *taken;
     if (record.count < 4 || memcmp(record.bytes, "fake", 4) != 0)
         return norn_fail(NORN_DATA_LOSS, "this is no tuning record");
@@ -260,24 +281,59 @@ static inline void fake_memory_destroy(norn_device *self, norn_memory_kind kind,
     norn_free(fake_of(self)->alloc, memory);
 }
 
-static inline norn_status fake_stream_create(norn_device *self, norn_stream **out) {
+static inline norn_status fake_stream_create(norn_device *self, norn_stream *main,
+                                             norn_stream **out) {
     fake_must_be_in(self);
-    return norn_alloc_zeroed(fake_of(self)->alloc, 1, sizeof **out, (void **)out);
+    NORN_TRY(norn_alloc_zeroed(fake_of(self)->alloc, 1, sizeof **out, (void **)out));
+    (*out)->main = main ? main : *out;
+    (*out)->main->all[(*out)->main->count++] = *out;
+    return NORN_OK;
 }
 static inline void fake_stream_destroy(norn_device *self, norn_stream *stream) {
     fake_must_be_in(self);
+    norn_stream *main = stream->main;
+    fake_must(stream != main || main->count == 1); // lanes go first
+    for (uint32_t i = 0; i < main->count; i++)
+        if (main->all[i] == stream) main->all[i] = main->all[--main->count];
     fake_clear(&stream->queue);
     norn_free(fake_of(self)->alloc, stream);
 }
+
+static inline bool fake_is_recorded(const norn_stream *stream, uint64_t mark) {
+    for (size_t i = 0; i < stream->done; i++)
+        if (stream->queue.at[i].kind == FAKE_RECORD && stream->queue.at[i].mark == mark)
+            return true;
+    return false;
+}
+
+/// Everything of `stream` up to and with the record of `mark` (0: all of it). What it waits for elsewhere is
+/// done first; what it does not wait for is not.
+static inline norn_status fake_run_until(norn_stream *stream, uint64_t mark) {
+    while (stream->done < stream->queue.count) {
+        fake_work *work = &stream->queue.at[stream->done++];
+        if (work->kind == FAKE_WAIT && !fake_is_recorded(work->of, work->mark))
+            NORN_TRY(fake_run_until(work->of, work->mark));
+        if (work->kind == FAKE_RECORD && work->mark == mark) return NORN_OK;
+        NORN_TRY(fake_do(work));
+    }
+    return NORN_OK;
+}
+
+/// Lanes by turns as early as they may, the last first, and as late as they may: a wait that is missing
+/// shows in one of them.
 static inline norn_status fake_stream_wait(norn_device *self, norn_stream *stream) {
-    fake_must_be_in(self);
     norn_status status = NORN_OK;
-    (void)self;
+    fake_must_be_in(self);
     fake_must(!stream->capturing);
     fake_log.waits++;
-    for (size_t i = 0; i < stream->queue.count && status == NORN_OK; i++)
-        status = fake_do(&stream->queue.at[i]);
-    fake_clear(&stream->queue);
+    if (fake_log.waits % 2 == 0)
+        for (uint32_t i = stream->count; i-- > 1 && status == NORN_OK;)
+            status = fake_run_until(stream->all[i], 0);
+    if (status == NORN_OK) status = fake_run_until(stream, 0);
+    for (uint32_t i = 0; i < stream->count; i++) {
+        fake_clear(&stream->all[i]->queue);
+        stream->all[i]->done = 0;
+    }
     return status;
 }
 static inline norn_status fake_copy(norn_device *self, norn_stream *stream, void *to,
@@ -310,15 +366,28 @@ static inline void fake_event_destroy(norn_device *self, norn_event *event) {
 static inline norn_status fake_event_record(norn_device *self, norn_event *event,
                                             norn_stream *stream) {
     fake_must_be_in(self);
-    (void)self, (void)stream;
     static int64_t clock;
     event->ns = clock += 1000;
+    event->of = stream;
+    event->mark = fake_next_mark++;
+    fake_push_mark(stream, FAKE_RECORD, stream, event->mark);
+    return NORN_OK;
+}
+/// A stream that waits for one that is being captured is captured too.
+static inline norn_status fake_event_wait(norn_device *self, norn_stream *stream,
+                                          norn_event *event) {
+    fake_must_be_in(self);
+    fake_must(event->of && event->of->main == stream->main);
+    if (event->of->capturing && !stream->capturing)
+        stream->capturing = calloc(1, sizeof *stream->capturing);
+    fake_push_mark(stream, FAKE_WAIT, event->of, event->mark);
     return NORN_OK;
 }
 static inline norn_status fake_event_elapsed(norn_device *self, norn_event *from, norn_event *to,
                                              int64_t *ns) {
     (void)self;
     *ns = to->ns - from->ns;
+    if (fake_launched_lanes > 0) *ns = fake_log.lanes_are_slow ? 2 * *ns : *ns / 2;
     return NORN_OK;
 }
 
@@ -335,31 +404,43 @@ static inline norn_status fake_capture_end(norn_device *self, norn_stream *strea
                                            norn_capture **out) {
     fake_must_be_in(self);
     NORN_TRY(norn_alloc_zeroed(fake_of(self)->alloc, 1, sizeof **out, (void **)out));
-    (*out)->list = *stream->capturing;
-    free(stream->capturing);
-    stream->capturing = NULL;
+    for (uint32_t i = 0; i < stream->count; i++) {
+        norn_stream *lane = stream->all[i];
+        if (!lane->capturing) continue;
+        fake_log.lanes += i > 0;
+        (*out)->list[i] = *lane->capturing;
+        free(lane->capturing);
+        lane->capturing = NULL;
+    }
     fake_log.captures++;
     return NORN_OK;
+}
+static inline void fake_push_again(norn_stream *stream, fake_work work, uint64_t launch) {
+    size_t views = work.kind == FAKE_KERNEL ? work.call.in_count + work.call.out_count + 1 : 0;
+    size_t tables = views ? (work.call.table_count + 1) * sizeof *work.tables : 0;
+    if (views)
+        work.views =
+            memcpy(malloc(views * sizeof *work.views), work.views, views * sizeof *work.views);
+    if (tables) work.tables = memcpy(malloc(tables), work.tables, tables);
+    work.mark |= launch << 32;
+    fake_push(stream, work);
 }
 static inline norn_status fake_capture_launch(norn_device *self, norn_capture *capture,
                                               norn_stream *stream) {
     fake_must_be_in(self);
     fake_log.launches++;
-    for (size_t i = 0; i < capture->list.count; i++) {
-        fake_work work = capture->list.at[i];
-        size_t views = work.kind == FAKE_KERNEL ? work.call.in_count + work.call.out_count + 1 : 0;
-        size_t tables = views ? (work.call.table_count + 1) * sizeof *work.tables : 0;
-        if (views)
-            work.views =
-                memcpy(malloc(views * sizeof *work.views), work.views, views * sizeof *work.views);
-        if (tables) work.tables = memcpy(malloc(tables), work.tables, tables);
-        fake_push(stream, work);
-    }
+    static uint64_t launch;
+    launch++;
+    fake_launched_lanes = 0;
+    for (uint32_t i = 1; i < stream->count; i++) fake_launched_lanes += capture->list[i].count > 0;
+    for (uint32_t i = 0; i < stream->count; i++)
+        for (size_t k = 0; k < capture->list[i].count; k++)
+            fake_push_again(stream->all[i], capture->list[i].at[k], launch);
     return NORN_OK;
 }
 static inline void fake_capture_destroy(norn_device *self, norn_capture *capture) {
     fake_must_be_in(self);
-    fake_clear(&capture->list);
+    for (int i = 0; i < FAKE_LANES; i++) fake_clear(&capture->list[i]);
     norn_free(fake_of(self)->alloc, capture);
 }
 
@@ -403,6 +484,7 @@ static const norn_device_ops fake_ops = {
     .event_create = fake_event_create,
     .event_destroy = fake_event_destroy,
     .event_record = fake_event_record,
+    .event_wait = fake_event_wait,
     .event_elapsed_ns = fake_event_elapsed,
     .capture_begin = fake_capture_begin,
     .capture_end = fake_capture_end,

@@ -1,6 +1,8 @@
 #include "runtime/frame.h"
 #include "base/memory.h"
 #include "runtime/executor.h"
+#include "runtime/lanes.h"
+
 // ---- making
 
 static uint32_t count_patches(const norn_program *program, norn_frame *frame) {
@@ -131,6 +133,7 @@ void norn_frame_destroy(norn_frame *frame) {
         for (uint32_t b = 0; frame->steps[i].bodies && b < frame->program->steps[i].body_count; b++)
             norn_frame_destroy(frame->steps[i].bodies[b]);
     norn_frame_give_arenas(frame);
+    norn_lanes_close(frame);
     norn_layout_destroy(&frame->layout, room->alloc);
     norn_layout_destroy(&frame->next_layout, room->alloc);
     norn_arena_deinit(&frame->arena);

@@ -47,6 +47,7 @@ struct norn_frame {
     norn_view *slots; ///< by slot: where its value is now
     norn_block **blocks; ///< by slot: what a POOLED one holds
     norn_frame_step *steps;
+    norn_event **done;      ///< by step, and of the fork: lanes.h; NULL: not opened
     size_t *input_offsets;  ///< by input, in the device's arena: side by side at this run's sizes
     size_t *output_offsets; ///< by output; SIZE_MAX for one that is on the host
     size_t input_bytes, output_begin, output_bytes; ///< of those blocks at this run's sizes
@@ -54,8 +55,8 @@ struct norn_frame {
     uint32_t patch_count;
     norn_shape_room shapes;
     uint32_t fit_inputs; ///< the most of a step with `fit`
-    norn_arena arena; ///< of all the arrays above
-    int32_t *binder;  ///< by symbol: the input that set its value in this run, or -1
+    norn_arena arena;    ///< of all the arrays above
+    int32_t *binder;     ///< by symbol: the input that set its value in this run, or -1
 };
 
 /// `room` is borrowed and must be in place. Takes no memory for values yet, but on a device: there

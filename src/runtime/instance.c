@@ -151,6 +151,7 @@ static norn_status use_tables(norn_run_room *room, const norn_table_set *tables)
     room->host_tables = tables->host;
     room->device_tables = tables->device;
     room->tables_layout = tables->layout;
+    room->host_views = tables->views;
     if (!room->views || room->views_of == tables->id) return NORN_OK;
     room->views_of = 0;
     NORN_TRY(room->device->ops->copy(room->device, room->stream, room->views, tables->views,

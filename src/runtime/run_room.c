@@ -35,11 +35,13 @@ norn_status norn_run_room_init(norn_run_room *room, const norn_session_options *
     room->device_bound.limit = limit ? limit : SIZE_MAX;
     norn_blocks_init(&room->blocks, host);
     norn_scratch_init(&room->host_scratch, host, NORN_HOST_ALIGN);
-    norn_scratch_init(&room->device_scratch, device, NORN_DEVICE_ALIGN);
+    for (int i = 0; i < NORN_LANES; i++)
+        norn_scratch_init(&room->device_scratch[i], device, NORN_DEVICE_ALIGN);
     NORN_TRY(norn_pool_create(options->threads, room->alloc, &room->threads));
     if (!room->device) return NORN_OK;
     if (room->device->ops->stream_create)
-        NORN_TRY(room->device->ops->stream_create(room->device, &room->stream));
+        NORN_TRY(room->device->ops->stream_create(room->device, NULL, &room->stream));
+    room->lane[0] = room->stream;
     if (room->table_count == 0) return NORN_OK;
     return norn_room_take(room, NORN_PLACE_DEVICE, views_bytes(room), 0, (void **)&room->views);
 }
@@ -47,10 +49,18 @@ norn_status norn_run_room_init(norn_run_room *room, const norn_session_options *
 void norn_run_room_deinit(norn_run_room *room) {
     norn_blocks_deinit(&room->blocks);
     norn_scratch_deinit(&room->host_scratch);
-    norn_scratch_deinit(&room->device_scratch);
+    for (int i = 0; i < NORN_LANES; i++) norn_scratch_deinit(&room->device_scratch[i]);
     norn_room_give(room, NORN_PLACE_DEVICE, room->views, views_bytes(room));
-    if (room->stream) room->device->ops->stream_destroy(room->device, room->stream);
+    for (int i = NORN_LANES; i-- > 0;)
+        if (room->lane[i]) room->device->ops->stream_destroy(room->device, room->lane[i]);
     norn_pool_destroy(room->threads);
+}
+
+norn_status norn_run_room_open_lanes(norn_run_room *room, uint32_t count) {
+    for (uint32_t i = 1; i < count && i < NORN_LANES; i++)
+        if (!room->lane[i])
+            NORN_TRY(room->device->ops->stream_create(room->device, room->stream, &room->lane[i]));
+    return NORN_OK;
 }
 
 // ---- memory

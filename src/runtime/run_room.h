@@ -7,6 +7,7 @@
 #include "base/thread.h"
 #include "device/device.h"
 #include "norn/session.h"
+#include "plan/step_order.h"
 #include "runtime/run_memory.h"
 
 typedef enum norn_place {
@@ -25,14 +26,18 @@ typedef struct norn_run_room {
     norn_pool *threads;
     norn_device *host, *device; ///< device NULL: a plan for the CPU
     norn_stream *stream;        ///< of the device
+    norn_stream
+        *lane[NORN_LANES]; ///< [0] is `stream`; the others are made when they are first needed
+    bool laned;            ///< steps are given to the lanes of program->order
     norn_memory_bound host_bound, device_bound;
     norn_blocks blocks;
-    norn_scratch host_scratch, device_scratch;
+    norn_scratch host_scratch, device_scratch[NORN_LANES];
     const norn_table_binding *host_tables,
         *device_tables;     ///< by the plan's table index; of this run
     norn_table_view *views; ///< device memory: those of `device_tables`, for kernels to read
-    uint64_t views_of;      ///< the set whose views lie there; 0: none
-    uint64_t tables_layout; ///< captured graphs are of one layout
+    const norn_table_view *host_views; ///< what lies there, in host memory
+    uint64_t views_of;                 ///< the set whose views lie there; 0: none
+    uint64_t tables_layout;            ///< captured graphs are of one layout
     uint32_t table_count;
     bool device_busy;         ///< work was given to the stream that the host has not waited for
     struct norn_trace *trace; ///< of the top frame; NULL: not recorded
@@ -43,6 +48,8 @@ typedef struct norn_run_room {
 norn_status norn_run_room_init(norn_run_room *room,
                                const norn_session_options *options) NORN_NODISCARD;
 void norn_run_room_deinit(norn_run_room *room);
+/// Streams for `count` lanes.
+norn_status norn_run_room_open_lanes(norn_run_room *room, uint32_t count) NORN_NODISCARD;
 
 /// Memory of `place`, not zeroed. `leaving`: bytes that the caller gives back as soon as it has
 /// these, which the bound therefore does not count.

@@ -93,7 +93,7 @@ static void a_cache_of_another_gpu_is_written_anew(void **state) {
     assert_int_equal(fake_log.timed, 2);
     norn_plan_release(plan);
     HAND_OK(norn_file_read(in_folder("cache"), norn_alloc_heap(), &file));
-    assert_true(norn_span_equal(norn_file_bytes(file), FAKE_RECORD));
+    assert_true(norn_span_equal(norn_file_bytes(file), FAKE_CHOICES));
     norn_file_release(file);
 }
 

@@ -277,7 +277,7 @@ static void without_a_gpu_the_device_compiles_and_refuses_to_run(void **state) {
     norn_stream *stream;
     assert_int_equal(device->ops->memory_create(device, NORN_MEMORY_DEVICE, 16, &memory),
                      NORN_UNAVAILABLE);
-    assert_int_equal(device->ops->stream_create(device, &stream), NORN_UNAVAILABLE);
+    assert_int_equal(device->ops->stream_create(device, NULL, &stream), NORN_UNAVAILABLE);
 }
 
 int main(void) {

@@ -62,11 +62,10 @@ static uint32_t alignment(const void *pointer) {
     return bytes;
 }
 
-static norn_status prefer(const norn_cuda_product *p,
+static norn_status prefer(const norn_cuda_product *p, size_t workspace,
                           cublasLtMatmulPreferenceOpaque_t *preference) {
     NORN_TRY(norn_cuda_blas_status(cublasLtMatmulPreferenceInit(preference),
                                    "cublasLtMatmulPreferenceInit"));
-    size_t workspace = NORN_CUDA_WORKSPACE_BYTES;
     const struct {
         cublasLtMatmulPreferenceAttributes_t name;
         uint32_t bytes;
@@ -88,11 +87,11 @@ static norn_status prefer(const norn_cuda_product *p,
 enum { ALGORITHM_MAX = 16 };
 
 static norn_status find(const norn_cuda_device *device, const norn_cuda_product *p,
-                        lt_problem *problem, int most, cublasLtMatmulHeuristicResult_t *results,
-                        int *found) {
+                        lt_problem *problem, size_t workspace, int most,
+                        cublasLtMatmulHeuristicResult_t *results, int *found) {
     cublasLtMatmulPreferenceOpaque_t preference;
     *found = 0;
-    NORN_TRY(prefer(p, &preference));
+    NORN_TRY(prefer(p, workspace, &preference));
     cublasStatus_t error =
         cublasLtMatmulAlgoGetHeuristic(device->lt, &problem->desc, &problem->b, &problem->a,
                                        &problem->d, &problem->d, &preference, most, results, found);
@@ -111,16 +110,15 @@ norn_status norn_cuda_lt_algorithms(const norn_cuda_device *device,
     int count = 0;
     *found = 0;
     NORN_TRY(describe(product, &problem));
-    NORN_TRY(find(device, product, &problem, most < ALGORITHM_MAX ? most : ALGORITHM_MAX, results,
-                  &count));
+    NORN_TRY(find(device, product, &problem, NORN_CUDA_WORKSPACE_BYTES,
+                  most < ALGORITHM_MAX ? most : ALGORITHM_MAX, results, &count));
     for (int i = 0; i < count; i++)
         if (results[i].state == CUBLAS_STATUS_SUCCESS) algorithms[(*found)++] = results[i].algo;
     return NORN_OK;
 }
 
 norn_status norn_cuda_lt_run(const norn_cuda_device *device, const norn_cuda_product *p,
-                             const cublasLtMatmulAlgo_t *algorithm, void *workspace,
-                             cudaStream_t stream) {
+                             const cublasLtMatmulAlgo_t *algorithm, const norn_stream *stream) {
     cublasLtMatmulHeuristicResult_t result;
     lt_problem problem;
     NORN_TRY(describe(p, &problem));
@@ -131,18 +129,18 @@ norn_status norn_cuda_lt_run(const norn_cuda_device *device, const norn_cuda_pro
                                     &problem.d, algorithm, &result);
         bool aligned = alignment(p->a) >= 16 && alignment(p->b) >= 16 && alignment(p->d) >= 16;
         if (fits != CUBLAS_STATUS_SUCCESS || !aligned ||
-            result.workspaceSize > NORN_CUDA_WORKSPACE_BYTES)
+            result.workspaceSize > stream->workspace_bytes)
             algorithm = NULL;
     }
     if (!algorithm) {
         int found = 0;
-        NORN_TRY(find(device, p, &problem, 1, &result, &found));
+        NORN_TRY(find(device, p, &problem, stream->workspace_bytes, 1, &result, &found));
         algorithm = &result.algo;
     }
     const float one = 1.0f, zero = 0.0f;
     return norn_cuda_blas_status(cublasLtMatmul(device->lt, &problem.desc, &one, p->b, &problem.b,
                                                 p->a, &problem.a, &zero, p->d, &problem.d, p->d,
-                                                &problem.d, algorithm, workspace,
-                                                NORN_CUDA_WORKSPACE_BYTES, stream),
+                                                &problem.d, algorithm, stream->workspace,
+                                                stream->workspace_bytes, stream->handle),
                                  "cublasLtMatmul");
 }

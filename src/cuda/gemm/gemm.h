@@ -27,10 +27,10 @@ typedef struct norn_cuda_product {
 norn_status norn_cuda_lt_algorithms(const norn_cuda_device *device,
                                     const norn_cuda_product *product, int most,
                                     cublasLtMatmulAlgo_t *algorithms, int *found) NORN_NODISCARD;
-/// `algorithm` NULL, or one that does not suit this shape: asks the heuristic.
+/// `algorithm` NULL, or one that does not suit this shape or the stream's workspace: asks the heuristic.
 norn_status norn_cuda_lt_run(const norn_cuda_device *device, const norn_cuda_product *product,
-                             const cublasLtMatmulAlgo_t *algorithm, void *workspace,
-                             cudaStream_t stream) NORN_NODISCARD;
+                             const cublasLtMatmulAlgo_t *algorithm,
+                             const norn_stream *stream) NORN_NODISCARD;
 
 /// Who computes an epilogue program.
 typedef enum norn_cuda_ending {

@@ -46,8 +46,7 @@ static norn_status run_padded(const norn_cuda_gemm_state *state, const norn_cuda
                                                         (int32_t)state->packed_k, scratch,
                                                         stream->handle),
                               "gemm pad"));
-    return norn_cuda_lt_run(state->device, &padded, &choice->algorithm, stream->workspace,
-                            stream->handle);
+    return norn_cuda_lt_run(state->device, &padded, &choice->algorithm, stream);
 }
 
 norn_status norn_cuda_gemm_run(const norn_cuda_gemm_state *state, const norn_cuda_product *p,
@@ -57,7 +56,7 @@ norn_status norn_cuda_gemm_run(const norn_cuda_gemm_state *state, const norn_cud
     if (way == NORN_CUDA_GEMM_LT) {
         const cublasLtMatmulAlgo_t *algorithm =
             choice && choice->algorithm_known ? &choice->algorithm : NULL;
-        return norn_cuda_lt_run(state->device, p, algorithm, stream->workspace, stream->handle);
+        return norn_cuda_lt_run(state->device, p, algorithm, stream);
     }
     if (way == NORN_CUDA_GEMM_PADDED) return run_padded(state, p, choice, scratch, stream);
     norn_cuda_gemm_args args = own_args(state, p);

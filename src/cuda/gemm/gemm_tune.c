@@ -41,7 +41,7 @@ static norn_status floats(int64_t count, float **out) {
 }
 
 static norn_status bench_init(gemm_bench *bench, int64_t m, int64_t n, int64_t k) {
-    NORN_TRY(norn_cuda_stream_create(&bench->state->device->base, &bench->stream));
+    NORN_TRY(norn_cuda_stream_create(&bench->state->device->base, NULL, &bench->stream));
     NORN_TRY(floats(m * k, &bench->a));
     NORN_TRY(floats(n * k, &bench->b));
     NORN_TRY(floats(m * n, &bench->d));

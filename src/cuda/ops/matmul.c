@@ -73,7 +73,7 @@ static norn_status run(norn_call *call, const norn_cuda_product *product) {
     const matmul_state *state = call->state;
     norn_stream *stream = norn_cuda_stream_of(call);
     norn_status status =
-        norn_cuda_lt_run(state->device, product, NULL, stream->workspace, stream->handle);
+        norn_cuda_lt_run(state->device, product, NULL, stream);
     if (status != NORN_OK) norn_note("node '%s'", call->name);
     return status;
 }

@@ -42,7 +42,7 @@ int main(int argc, char **argv) {
     if (norn_backend_open(0, norn_alloc_heap(), &k.device) != NORN_OK)
         return fprintf(stderr, "%s\n", norn_message()), 1;
     if (!k.device->can_run) return printf("skipped: no GPU here\n"), 77;
-    if (k.device->ops->stream_create(k.device, &k.stream) != NORN_OK)
+    if (k.device->ops->stream_create(k.device, NULL, &k.stream) != NORN_OK)
         return fprintf(stderr, "%s\n", norn_message()), 1;
     int code =
         dlrm ? check_dlrm(&k, strcmp(dlrm, "tf32") == 0 ? NORN_PRECISION_TF32 : NORN_PRECISION_FP32)
