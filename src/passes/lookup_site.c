@@ -29,8 +29,14 @@ static bool is_row_gather(const norn_node *node) {
            node->out[0]->shape.rank == ids->shape.rank + 1;
 }
 
+/// EmbeddingBag(keys, offsets, weights, table), as recognise_bag makes it.
+static bool is_bag_of(const norn_node *node, const norn_value *table) {
+    return norn_node_is(node, NORN_OP_EmbeddingBag) && norn_node_in(node, 3) == table;
+}
+
 static bool only_gathered(const norn_value *table) {
     for (const norn_use *use = table->uses; use; use = use->next) {
+        if (use->node && is_bag_of(use->node, table) && use->index == 3) continue;
         if (!use->node || !is_row_gather(use->node) || use->index != 0) return false;
     }
     return true;
@@ -265,7 +271,11 @@ static norn_status custom_site(norn_pass_context *context, norn_graph *graph, no
     const char *table = norn_attr_string(node->attrs, "table", "");
     const norn_shape *shape = &node->out[0]->shape;
     column->dim = norn_attr_i64(node->attrs, "dim", 0);
-    if (!table[0] || column->dim < 1) {
+    norn_value *rows = norn_node_is(node, NORN_OP_EmbeddingBag) ? norn_node_in(node, 3) : NULL;
+    if (rows && (!rows->data || rows->dtype != NORN_F32 || rows->data->rank != 2 ||
+                 rows->data->dims[1] != column->dim))
+        return NORN_OK;
+    if ((!rows && !table[0]) || column->dim < 1) {
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "node '%s' (%s): attributes 'table' and 'dim' must name a table and "
                          "the elements of its rows",
@@ -285,6 +295,8 @@ static norn_status custom_site(norn_pass_context *context, norn_graph *graph, no
         if (column->has_padding) column->padding_key = padding->i64;
         *found = shape->rank == 2 && is_keys(site->keys) && is_keys(site->offsets) &&
                  finish(graph, site);
+        column->negative_wraps = rows != NULL; // as the Gather that it was
+        if (*found && rows) return find_rows(context, graph, rows, site);
         return *found ? norn_lookup_table(context, graph, table, column->dim, NULL, &site->table)
                       : NORN_OK;
     }

@@ -21,7 +21,8 @@ norn_status norn_lookup_table(norn_pass_context *context, norn_graph *graph, con
     for (*table = 0; *table < context->table_count; (*table)++) {
         const norn_table_def *def = &context->tables[*table];
         if (strcmp(def->name, name) != 0) continue;
-        if (def->dim == dim && def->rows == rows) return NORN_OK;
+        bool same = def->rows == rows || (def->rows && rows && def->rows->data == rows->data);
+        if (def->dim == dim && same) return NORN_OK;
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "table '%s' is read as rows of %lld elements and of %lld; give one of "
                          "them another name",

@@ -4,7 +4,7 @@
 ///   Gather(table, Add(x [B, F], starts [F]))             F columns, each with an offset of its
 ///   keys ReduceSum | ReduceMean | ReduceMax(Gather(table, ids [B, n]), axis 1)   pooled
 ///   ReduceSum(Mul(Gather(table, ids), weights [B, n, 1]), axis 1)           pooled with weights
-///   ai.norn::Embedding(keys), ai.norn::EmbeddingBag(values, offsets, weights)
+///   ai.norn::Embedding(keys), ai.norn::EmbeddingBag(values, offsets, weights), that of recognise_bag too
 /// All of one batch and one dependency level are one Lookup. Those that stand side by side in a
 /// Concat along the last axis, or as parts of an Interaction, write side by side in one output.
 ///
