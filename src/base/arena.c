@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
+#include "base/poison.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +30,10 @@ static void release_blocks(norn_arena *arena, norn_arena_block *keep) {
     norn_arena_block *block = arena->head;
     while (block) {
         norn_arena_block *next = block->next;
-        if (block != keep) norn_free(arena->alloc, block);
+        if (block != keep) {
+            norn_unpoison(block, HEADER_BYTES + block->capacity);
+            norn_free(arena->alloc, block);
+        }
         block = next;
     }
 }
@@ -48,7 +52,9 @@ void norn_arena_reset(norn_arena *arena) {
     arena->head = largest;
     arena->used = 0;
     arena->capacity = largest ? largest->capacity : 0;
-    if (largest) largest->next = NULL;
+    if (!largest) return;
+    largest->next = NULL;
+    norn_poison(block_bytes(largest), largest->capacity);
 }
 
 size_t norn_arena_bytes(const norn_arena *arena) {
@@ -70,6 +76,7 @@ static norn_status add_block(norn_arena *arena, size_t bytes, norn_arena_block *
     NORN_TRY(norn_alloc_bytes(arena->alloc, total, &memory));
     norn_arena_block *block = memory;
     block->capacity = capacity;
+    norn_poison(block + 1, total - sizeof *block);
     if (arena->head && capacity - bytes < arena->capacity - arena->used) {
         block->next = arena->head->next;
         arena->head->next = block;
@@ -95,7 +102,7 @@ norn_status norn_arena_take(norn_arena *arena, size_t count, size_t size, size_t
         return norn_fail(NORN_INTERNAL, "arena: alignment %zu is not a power of two up to %d",
                          align, NORN_HOST_ALIGN);
 
-    size_t offset = norn_align_up(arena->used, align);
+    size_t offset = norn_align_up(arena->used + (arena->used ? (size_t)NORN_RED_BYTES : 0), align);
     unsigned char *memory;
     if (arena->head && offset <= arena->capacity && bytes <= arena->capacity - offset) {
         memory = block_bytes(arena->head) + offset;
@@ -106,6 +113,7 @@ norn_status norn_arena_take(norn_arena *arena, size_t count, size_t size, size_t
         memory = block_bytes(block);
         if (block == arena->head) arena->used = bytes;
     }
+    norn_unpoison(memory, bytes);
     *out = memset(memory, 0, bytes);
     return NORN_OK;
 }

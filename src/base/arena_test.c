@@ -1,5 +1,6 @@
 #include "base/arena.h"
 #include "base/memory_sweep.h"
+#include "base/poison.h"
 
 #include <string.h>
 
@@ -63,7 +64,7 @@ static void a_large_single_does_not_throw_away_the_room_left_in_the_block(void *
     assert_int_equal(norn_arena_take(&arena, 16, 1, 16, (void **)&first), NORN_OK);
     assert_int_equal(norn_arena_take(&arena, 4096, 1, 16, (void **)&large), NORN_OK);
     assert_int_equal(norn_arena_take(&arena, 16, 1, 16, (void **)&second), NORN_OK);
-    assert_ptr_equal(second, first + 16);
+    assert_ptr_equal(second, first + 16 + NORN_RED_BYTES);
     norn_arena_deinit(&arena);
 }
 
@@ -104,9 +105,10 @@ static void a_failed_allocation_leaves_the_arena_usable(void **state) {
     norn_alloc_faulty faulty = {.fail_at = 1};
     norn_arena arena;
     void *memory;
-    norn_arena_init(&arena, norn_alloc_failing(&faulty), 64);
+    norn_arena_init(&arena, norn_alloc_failing(&faulty), 64 + NORN_RED_BYTES);
     assert_int_equal(norn_arena_take(&arena, 60, 1, 1, &memory), NORN_OK);
-    assert_int_equal(norn_arena_take(&arena, 60, 1, 1, &memory), NORN_RESOURCE_EXHAUSTED);
+    assert_int_equal(norn_arena_take(&arena, 60 + NORN_RED_BYTES, 1, 1, &memory),
+                     NORN_RESOURCE_EXHAUSTED);
     assert_null(memory);
     assert_int_equal(norn_arena_take(&arena, 4, 1, 1, &memory), NORN_OK);
     norn_arena_deinit(&arena);
@@ -127,6 +129,25 @@ static void an_arena_says_what_it_took(void **state) {
     assert_int_equal(norn_arena_bytes(&arena), 0);
 }
 
+/// Says something under the address sanitizer only; elsewhere nothing is ever poisoned.
+static void only_what_was_handed_out_can_be_touched(void **state) {
+    (void)state;
+    norn_arena arena;
+    char *first, *second;
+    norn_arena_init(&arena, norn_alloc_heap(), 1024);
+    assert_int_equal(norn_arena_take(&arena, 13, 1, 16, (void **)&first), NORN_OK);
+    assert_int_equal(norn_arena_take(&arena, 7, 1, 16, (void **)&second), NORN_OK);
+    for (int i = 0; i < 13; i++) assert_false(norn_is_poisoned(first + i));
+    for (int i = 0; i < 7; i++) assert_false(norn_is_poisoned(second + i));
+    assert_int_equal(!!norn_is_poisoned(first - 1), NORN_POISONS);
+    assert_int_equal(!!norn_is_poisoned(first + 13), NORN_POISONS);
+    assert_int_equal(!!norn_is_poisoned(second - 1), NORN_POISONS);
+    assert_int_equal(!!norn_is_poisoned(second + 7), NORN_POISONS);
+    norn_arena_reset(&arena);
+    assert_int_equal(!!norn_is_poisoned(first), NORN_POISONS);
+    norn_arena_deinit(&arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_aligns_at_every_offset_of_a_block),
@@ -137,6 +158,7 @@ int main(void) {
         cmocka_unit_test(strings_are_copied_and_terminated),
         cmocka_unit_test(a_failed_allocation_leaves_the_arena_usable),
         cmocka_unit_test(an_arena_says_what_it_took),
+        cmocka_unit_test(only_what_was_handed_out_can_be_touched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

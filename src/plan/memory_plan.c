@@ -1,6 +1,7 @@
 #include "plan/memory_plan.h"
 #include "base/checked.h"
 #include "base/memory.h"
+#include "base/poison.h"
 #include "plan/step_order.h"
 #include "tensor/dtype.h"
 
@@ -48,6 +49,7 @@ norn_status norn_layout_measure(const norn_program *program, const int64_t *symb
             return norn_fail(
                 NORN_RESOURCE_EXHAUSTED, "node '%s': the size of '%s' does not fit in memory",
                 slot->value->producer ? slot->value->producer->name : "", slot->value->name);
+        if (bytes > 0 && !slot->on_device) bytes += NORN_RED_BYTES;
         out[i] = norn_align_up(bytes, align_of(slot));
     }
     return NORN_OK;

@@ -1,6 +1,7 @@
 #include "runtime/executor.h"
 #include "base/clock.h"
 #include "ops/op.h"
+#include "runtime/frame_guard.h"
 #include "runtime/lanes.h"
 #include "runtime/trace.h"
 #include "tensor/dtype.h"
@@ -21,6 +22,7 @@ static norn_status take_block(norn_frame *frame, uint32_t slot, norn_view *view)
         frame->blocks[slot] = NULL;
         NORN_TRY(norn_blocks_take(blocks, bytes, &frame->blocks[slot]));
     }
+    norn_block_use(frame->blocks[slot], bytes);
     view->data = norn_block_data(frame->blocks[slot]);
     frame->slots[slot] = *view;
     return NORN_OK;
@@ -219,10 +221,13 @@ norn_status norn_frame_run(norn_frame *frame) {
     const bool laned = frame->room->laned;
     if (trace && trace->frame != frame) trace = NULL; // bodies are part of their step
     if (laned) NORN_TRY(norn_lanes_fork(frame));
+    norn_guard_run(frame);
     for (uint32_t i = 0; i < program->step_count; i++) {
         if (trace) NORN_TRY(norn_trace_begin(trace, i));
         if (laned) NORN_TRY(norn_lanes_before(frame, i));
+        norn_guard_step(frame, i, true);
         norn_status status = run_step(frame, &frame->steps[i]);
+        norn_guard_step(frame, i, false);
         if (status != NORN_OK) return name_step(&frame->steps[i], status);
         if (laned) NORN_TRY(norn_lanes_after(frame, i));
         if (trace) NORN_TRY(norn_trace_end(trace, i));

@@ -2,6 +2,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/poison.h"
 #include "tensor/dtype.h"
 
 #include <string.h>
@@ -124,7 +125,10 @@ norn_status norn_instance_input(norn_instance *instance, size_t index, int32_t r
         return status;
     }
     NORN_TRY(grow_staging(instance, index, bytes));
-    view.data = instance->staging[index].memory;
+    const norn_staging *staging = &instance->staging[index];
+    norn_unpoison(staging->memory, bytes);
+    norn_poison((char *)staging->memory + bytes, staging->bytes - bytes);
+    view.data = staging->memory;
     instance->given[index] = view;
     instance->is_given[index] = true;
     *data = view.data;

@@ -1,5 +1,6 @@
 /// Memory follows the requests: it grows with them, is bounded, and goes back.
 #include "base/memory.h"
+#include "base/poison.h"
 #include "plan/hand_graph.h"
 #include "runtime/instance.h"
 
@@ -186,7 +187,7 @@ static void scratch_settles_to_what_was_in_use_at_once(void **state) {
     (void)state;
     size_t held = 0;
     norn_scratch scratch;
-    norn_scratch_init(&scratch, (norn_memory_source){take, give, &held}, 64);
+    norn_scratch_init(&scratch, (norn_memory_source){take, give, &held, true}, 64);
     for (int round = 0; round < 4; round++) {
         for (size_t i = 1; i <= 40; i++) {
             norn_scratch_mark mark = norn_scratch_save(&scratch);
@@ -199,7 +200,7 @@ static void scratch_settles_to_what_was_in_use_at_once(void **state) {
             norn_scratch_restore(&scratch, mark);
         }
         norn_scratch_settle(&scratch);
-        assert_in_range(held, 40 * MB + 40000, 40 * MB + 40000 + 64);
+        assert_in_range(held, 40 * MB + 40000, 40 * MB + 40000 + 64 + 2 * NORN_RED_BYTES);
     }
     norn_scratch_trim(&scratch);
     norn_scratch_trim(&scratch); // nothing was used in between
@@ -212,16 +213,20 @@ static void free_blocks_make_room_for_one_of_another_size(void **state) {
     size_t held = 0;
     norn_blocks blocks;
     norn_block *block[8], *large;
-    norn_blocks_init(&blocks, (norn_memory_source){take, give, &held});
-    for (int i = 0; i < 8; i++) HAND_OK(norn_blocks_take(&blocks, (size_t)(i + 1) * MB, &block[i]));
+    norn_blocks_init(&blocks, (norn_memory_source){take, give, &held, true});
+    for (int i = 0; i < 8; i++)
+        HAND_OK(norn_blocks_take(&blocks, (size_t)(i + 1) * MB - NORN_RED_BYTES, &block[i]));
     for (int i = 1; i < 8; i++) norn_blocks_give(&blocks, block[i]);
     norn_blocks_trim(&blocks); // all of it was taken since the last time
     assert_true(held >= 36 * (size_t)MB);
     norn_blocks_trim(&blocks);
     assert_in_range(held, MB, MB + 64);
     HAND_OK(norn_blocks_take(&blocks, 3 * MB, &large));
-    memset(norn_block_data(large), 1, norn_block_bytes(large));
-    memset(norn_block_data(block[0]), 2, norn_block_bytes(block[0]));
+    memset(norn_block_data(large), 1, 3 * MB);
+    memset(norn_block_data(block[0]), 2, MB - NORN_RED_BYTES);
+    norn_block_use(large, 100);
+    assert_int_equal(!!norn_is_poisoned((char *)norn_block_data(large) + 99), false);
+    assert_int_equal(!!norn_is_poisoned((char *)norn_block_data(large) + 100), NORN_POISONS);
     norn_blocks_deinit(&blocks); // taken ones too
     assert_int_equal(held, 0);
 }

@@ -1,5 +1,6 @@
 #include "runtime/run_memory.h"
 #include "base/checked.h"
+#include "base/poison.h"
 
 // ---- blocks
 
@@ -39,6 +40,7 @@ static void release_blocks(norn_blocks *blocks, bool taken_too) {
         }
         *link = block->next_all;
         blocks->held_bytes -= block->bytes;
+        norn_unpoison(block, block->bytes + HEADER_BYTES);
         blocks->source.give(blocks->source.context, block, block->bytes + HEADER_BYTES);
     }
     for (int i = 0; i < NORN_BLOCK_CLASSES; i++) blocks->free[i] = NULL;
@@ -71,7 +73,7 @@ norn_status norn_blocks_take(norn_blocks *blocks, size_t bytes, norn_block **out
     *out = NULL;
     if (bytes > (size_t)1 << 46)
         return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu bytes", bytes);
-    uint32_t size_class = class_of(bytes, &rounded);
+    uint32_t size_class = class_of(bytes + NORN_RED_BYTES, &rounded);
     norn_block *block = blocks->free[size_class];
     if (block)
         blocks->free[size_class] = block->next;
@@ -81,12 +83,20 @@ norn_status norn_blocks_take(norn_blocks *blocks, size_t bytes, norn_block **out
     block->taken = true;
     blocks->taken_bytes += block->bytes;
     if (blocks->taken_bytes > blocks->peak_bytes) blocks->peak_bytes = blocks->taken_bytes;
+    norn_block_use(block, bytes);
     *out = block;
     return NORN_OK;
 }
 
+void norn_block_use(norn_block *block, size_t bytes) {
+    char *data = norn_block_data(block);
+    norn_unpoison(data, bytes);
+    norn_poison(data + bytes, block->bytes - bytes);
+}
+
 void norn_blocks_give(norn_blocks *blocks, norn_block *block) {
     if (!block) return;
+    norn_block_use(block, 0);
     block->taken = false;
     blocks->taken_bytes -= block->bytes;
     block->next = blocks->free[block->size_class];
@@ -125,6 +135,11 @@ static size_t held_bytes(const norn_scratch *scratch) {
     return total;
 }
 
+/// A chunk's bytes [begin, end), which are free. Only memory of the host can be poisoned.
+static void poison(const norn_scratch *scratch, void *memory, size_t begin, size_t end) {
+    if (scratch->source.on_host) norn_poison((char *)memory + begin, end - begin);
+}
+
 /// At least `bytes`, and half of what there is: slowly rising sizes need few chunks.
 static norn_status add_chunk(norn_scratch *scratch, size_t bytes) {
     enum { SMALLEST = 1 << 16 };
@@ -135,6 +150,7 @@ static norn_status add_chunk(norn_scratch *scratch, size_t bytes) {
                          NORN_SCRATCH_CHUNKS);
     if (bytes > chunk.bytes) chunk.bytes = bytes;
     NORN_TRY(scratch->source.take(scratch->source.context, chunk.bytes, &chunk.memory));
+    poison(scratch, chunk.memory, 0, chunk.bytes);
     scratch->current = scratch->count;
     scratch->chunk[scratch->count++] = chunk;
     return NORN_OK;
@@ -147,9 +163,10 @@ static void note_peak(norn_scratch *scratch) {
 }
 
 norn_status norn_scratch_take(norn_scratch *scratch, size_t bytes, void **out) {
-    bytes = norn_align_up(bytes ? bytes : 1, scratch->align);
     if (bytes > (size_t)1 << 46)
         return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu bytes of scratch", bytes);
+    const size_t wanted = bytes ? bytes : 1;
+    bytes = norn_align_up(wanted + NORN_RED_BYTES, scratch->align);
     for (; scratch->current < scratch->count; scratch->current++) {
         norn_scratch_chunk *chunk = &scratch->chunk[scratch->current];
         if (chunk->bytes - chunk->used >= bytes) break;
@@ -162,6 +179,7 @@ norn_status norn_scratch_take(norn_scratch *scratch, size_t bytes, void **out) {
     if (scratch->count == 0) NORN_TRY(add_chunk(scratch, bytes));
     norn_scratch_chunk *chunk = &scratch->chunk[scratch->current];
     *out = (char *)chunk->memory + chunk->used;
+    if (scratch->source.on_host) norn_unpoison(*out, wanted);
     chunk->used += bytes;
     note_peak(scratch);
     return NORN_OK;
@@ -174,6 +192,10 @@ norn_scratch_mark norn_scratch_save(const norn_scratch *scratch) {
 
 void norn_scratch_restore(norn_scratch *scratch, norn_scratch_mark mark) {
     if (scratch->count == 0) return;
+    for (uint32_t i = mark.chunk; i <= scratch->current; i++) {
+        const norn_scratch_chunk *chunk = &scratch->chunk[i];
+        poison(scratch, chunk->memory, i == mark.chunk ? mark.used : 0, chunk->used);
+    }
     scratch->current = mark.chunk;
     scratch->chunk[mark.chunk].used = mark.used;
 }

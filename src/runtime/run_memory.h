@@ -17,6 +17,7 @@ typedef struct norn_memory_source {
     norn_status (*take)(void *context, size_t bytes, void **out);
     void (*give)(void *context, void *memory, size_t bytes);
     void *context;
+    bool on_host; ///< it is the process's own memory
 } norn_memory_source;
 
 /// Trimming: memory goes back when it is more than KEPT_TIMES what was needed lately, and enough to
@@ -44,7 +45,9 @@ void norn_blocks_deinit(norn_blocks *blocks); ///< frees every block, also those
 norn_status norn_blocks_take(norn_blocks *blocks, size_t bytes, norn_block **out) NORN_NODISCARD;
 void norn_blocks_give(norn_blocks *blocks, norn_block *block); ///< takes NULL
 void *norn_block_data(norn_block *block);
-size_t norn_block_bytes(const norn_block *block);
+size_t norn_block_bytes(const norn_block *block); ///< that it has room for
+/// A block is used for this many bytes now, of those that it has room for; others are poisoned.
+void norn_block_use(norn_block *block, size_t bytes);
 /// Between runs: give free blocks back when they are far more than what was taken since last time.
 void norn_blocks_trim(norn_blocks *blocks);
 

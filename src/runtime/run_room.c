@@ -1,6 +1,7 @@
 #include "runtime/run_room.h"
 #include "base/checked.h"
 #include "base/memory.h"
+#include "base/poison.h"
 #include "plan/memory_plan.h"
 
 /// Half of the memory that is left now, for all instances of a session: requests, other models and
@@ -29,8 +30,8 @@ static size_t views_bytes(const norn_run_room *room) {
 
 norn_status norn_run_room_init(norn_run_room *room, const norn_session_options *options) {
     const size_t limit = (size_t)options->max_memory_bytes;
-    const norn_memory_source host = {take_host, give_host, room},
-                             device = {take_device, give_device, room};
+    const norn_memory_source host = {take_host, give_host, room, true},
+                             device = {take_device, give_device, room, false};
     room->host_bound.limit = limit ? limit : share_of_machine(options->instances);
     room->device_bound.limit = limit ? limit : SIZE_MAX;
     norn_blocks_init(&room->blocks, host);
@@ -99,6 +100,7 @@ norn_status norn_room_take(norn_run_room *room, norn_place place, size_t bytes, 
 void norn_room_give(norn_run_room *room, norn_place place, void *memory, size_t bytes) {
     if (!memory) return;
     bound_of(room, place)->held -= bytes;
+    if (place != NORN_PLACE_DEVICE) norn_unpoison(memory, bytes);
     if (!is_of_device(room, place))
         norn_free(room->alloc, memory);
     else

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { VALUES_MAX = 64 };
+enum { VALUES_MAX = 64, FILES_MAX = 256 };
 
 typedef struct case_run {
     const node_case *test;
@@ -24,6 +24,8 @@ typedef struct case_run {
     const char *model; ///< path
     case_result *result;
     norn_arena arena;
+    norn_file *files[FILES_MAX]; ///< of the values
+    int file_count;
 } case_run;
 
 const char *case_status_name(case_status status) {
@@ -38,12 +40,14 @@ static norn_status read_values(case_run *run, int set, const char *stem, const n
                                port_fn port_of, norn_view *out, uint32_t *count) {
     for (*count = 0; *count < VALUES_MAX; ++*count) {
         char path[1024];
-        norn_file *file; // kept until the process ends: views alias it
+        norn_file *file;
         snprintf(path, sizeof path, "%s/%s/test_data_set_%d/%s_%u.pb", run->dir, run->test->name,
                  set, stem, *count);
         if (!norn_path_is_file(path)) return NORN_OK;
         const norn_port *port = port_of(plan, *count);
+        if (run->file_count == FILES_MAX) return norn_fail(NORN_INTERNAL, "too many files");
         NORN_TRY(norn_file_read(path, norn_alloc_heap(), &file));
+        run->files[run->file_count++] = file; // views alias it
         NORN_TRY(case_value_read(norn_file_bytes(file), port ? port->dtype : NORN_DTYPE_NONE,
                                  &run->arena, &out[*count]));
     }
@@ -127,17 +131,15 @@ static norn_status compare(case_run *run, uint32_t index, const norn_view *got,
     return NORN_OK;
 }
 
-static norn_status run_set(case_run *run, norn_plan *plan, norn_session *session, int set) {
+static norn_status run_set(case_run *run, norn_plan *plan, norn_instance *instance, int set) {
     norn_view in[VALUES_MAX], want[VALUES_MAX];
     uint32_t in_count, out_count;
-    norn_instance *instance;
     NORN_TRY(read_values(run, set, "input", plan, norn_plan_input, in, &in_count));
     NORN_TRY(read_values(run, set, "output", plan, norn_plan_output, want, &out_count));
     if (in_count != norn_plan_input_count(plan) || out_count != norn_plan_output_count(plan))
         return norn_fail(
             NORN_INTERNAL, "the plan has %zu inputs and %zu outputs, the case %u and %u",
             norn_plan_input_count(plan), norn_plan_output_count(plan), in_count, out_count);
-    NORN_TRY(norn_instance_acquire(session, 0, &instance));
     for (uint32_t i = 0; i < in_count; i++) {
         size_t bytes;
         void *to;
@@ -151,7 +153,6 @@ static norn_status run_set(case_run *run, norn_plan *plan, norn_session *session
     NORN_TRY(norn_instance_run(instance));
     for (uint32_t i = 0; i < out_count; i++)
         NORN_TRY(compare(run, i, norn_instance_output(instance, i), &want[i]));
-    norn_instance_release(instance);
     return NORN_OK;
 }
 
@@ -160,6 +161,7 @@ static norn_status run_case(case_run *run) {
     norn_model *model = NULL;
     norn_plan *plan = NULL;
     norn_session *session = NULL;
+    norn_instance *instance = NULL;
     norn_compile_options options = {.device = "cpu"};
     norn_session_options session_options = {.threads = 1};
     norn_status status;
@@ -169,15 +171,15 @@ static norn_status run_case(case_run *run) {
     for (int set = 0;; set++) {
         snprintf(path, sizeof path, "%s/%s/test_data_set_%d", run->dir, run->test->name, set);
         if (!norn_path_is_dir(path)) break;
-        NORN_TRY_DONE(run_set(run, plan, session, set));
+        if (!instance) NORN_TRY_DONE(norn_instance_acquire(session, 0, &instance));
+        NORN_TRY_DONE(run_set(run, plan, instance, set));
     }
 done:
-    // Only what went well is taken down: the process ends here anyway.
-    if (status == NORN_OK) {
-        norn_session_destroy(session);
-        norn_plan_release(plan);
-        norn_model_close(model);
-    }
+    if (instance) norn_instance_release(instance);
+    norn_session_destroy(session);
+    norn_plan_release(plan);
+    norn_model_close(model);
+    for (int i = 0; i < run->file_count; i++) norn_file_release(run->files[i]);
     return status;
 }
 
@@ -246,6 +248,9 @@ void node_case_run_mutant(const node_case *test, const char *dir, uint64_t seed,
     norn_arena_init(&run.arena, norn_alloc_heap(), 1 << 16);
     norn_status status = run_case(&run);
     unlink(to);
+    norn_arena_deinit(&run.arena);
+    norn_file_release(file);
+    free(bytes);
     *result = (case_result){.status = CASE_PASS};
     snprintf(result->note, sizeof result->note, "%s", status == NORN_OK ? "" : norn_message());
 }
