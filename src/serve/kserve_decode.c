@@ -53,6 +53,11 @@ static norn_status count_tensors(norn_span message, uint32_t *inputs, uint32_t *
     return NORN_OK;
 }
 
+bool norn_kserve_is_raw(norn_span message) {
+    uint32_t inputs, outputs, raws;
+    return count_tensors(message, &inputs, &outputs, &raws) == NORN_OK && raws > 0;
+}
+
 static norn_status add_dim(norn_view *view, uint64_t value, const char *name) {
     if (view->rank == NORN_MAX_RANK)
         return norn_fail(NORN_INVALID_ARGUMENT, "input '%s' has more than %d dimensions",

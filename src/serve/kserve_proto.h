@@ -13,6 +13,8 @@
 /// extension that Norn does not have.
 norn_status norn_kserve_decode_infer(norn_span message, norn_infer *infer, const char **model,
                                      const char **version) NORN_NODISCARD;
+/// Do the tensors come as raw_input_contents, which are aliased and cost nothing to read?
+bool norn_kserve_is_raw(norn_span message);
 /// A ModelInferResponse with raw_output_contents.
 norn_status norn_kserve_encode_infer(const norn_infer *infer, norn_buffer *out) NORN_NODISCARD;
 

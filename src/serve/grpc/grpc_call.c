@@ -2,6 +2,7 @@
 
 #include "serve/inflate.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -60,21 +61,27 @@ bool norn_grpc_timeout(norn_span text, int64_t *ns) {
 
 // ---- answers
 
-static norn_status check_answer(norn_grpc_call *call) {
+norn_status norn_grpc_call_hold(norn_grpc_call *call, int64_t bytes, int64_t *held) {
     norn_budget *budget = &call->exchange.io->server->budget;
+    if (bytes <= 0) return NORN_OK;
+    if (!norn_budget_take(budget, bytes))
+        return norn_fail(NORN_RESOURCE_EXHAUSTED,
+                         norn_budget_fits(budget, bytes)
+                             ? "no room for %lld bytes: --memory-budget is used up; try again later"
+                             : "no room for %lld bytes: --memory-budget is less than that",
+                         (long long)bytes);
+    *held += bytes;
+    return NORN_OK;
+}
+
+static norn_status check_answer(norn_grpc_call *call) {
     const int64_t count = (int64_t)call->response.count;
     NORN_TRY(norn_buffer_status(&call->response));
     if (count - NORN_GRPC_PREFIX_BYTES > INT32_MAX)
         return norn_fail(NORN_RESOURCE_EXHAUSTED,
                          "the answer has %lld bytes, more than a gRPC message may (2 GiB)",
                          (long long)count);
-    if (!norn_budget_take(budget, count))
-        return norn_fail(NORN_RESOURCE_EXHAUSTED,
-                         "no room for an answer of %lld bytes: --memory-budget is used up; try "
-                         "again later",
-                         (long long)count);
-    call->response_held = count;
-    return NORN_OK;
+    return norn_grpc_call_hold(call, count - call->response_held, &call->response_held);
 }
 
 void norn_grpc_call_answer(norn_grpc_call *call, norn_status status) {
@@ -111,16 +118,7 @@ static norn_status begin_message(norn_grpc_call *call) {
         return norn_fail(NORN_RESOURCE_EXHAUSTED,
                          "the request has %lld bytes, --max-request-bytes is %lld",
                          (long long)count, (long long)server->limits.request_bytes);
-    if (!norn_budget_fits(&server->budget, count))
-        return norn_fail(NORN_RESOURCE_EXHAUSTED,
-                         "the request has %lld bytes, more than --memory-budget has for one",
-                         (long long)count);
-    if (!norn_budget_take(&server->budget, count))
-        return norn_fail(NORN_RESOURCE_EXHAUSTED,
-                         "no room for a request of %lld bytes: --memory-budget is used up; try "
-                         "again later",
-                         (long long)count);
-    call->request_held = count;
+    NORN_TRY(norn_grpc_call_hold(call, count, &call->request_held));
     call->message_bytes = (size_t)count;
     return NORN_OK;
 }
@@ -137,32 +135,58 @@ norn_status norn_grpc_call_data(norn_grpc_call *call, norn_span bytes) {
     return norn_buffer_status(&call->request);
 }
 
+// ---- work that is too long for an I/O thread
+
+static void finish_work(norn_exchange *exchange) {
+    norn_grpc_call *call = (norn_grpc_call *)exchange;
+    call->then(call);
+}
+
+static void run_work(norn_job *job) {
+    norn_grpc_call *call = (norn_grpc_call *)((char *)job - offsetof(norn_grpc_call, job));
+    call->status = call->work(call);
+    if (call->status != NORN_OK)
+        (void)snprintf(call->message, sizeof call->message, "%s", norn_message());
+    call->exchange.finish = finish_work;
+    norn_io_finish(&call->exchange);
+}
+
+void norn_grpc_call_work(norn_grpc_call *call, norn_status (*work)(norn_grpc_call *call),
+                         void (*then)(norn_grpc_call *call)) {
+    call->work = work;
+    call->then = then;
+    call->job.run = run_work;
+    norn_workers_put(call->exchange.io->server->workers, &call->job);
+}
+
+norn_status norn_grpc_call_failed(const norn_grpc_call *call) {
+    char text[sizeof call->message];
+    if (call->status == NORN_OK) return NORN_OK;
+    memcpy(text, call->message, sizeof text);
+    return norn_fail(call->status, "%s", text);
+}
+
 /// A compressed message takes the place of the request. gRPC says the encoding in a header; gzip
 /// and deflate say themselves which they are.
 static norn_status inflate_message(norn_grpc_call *call) {
-    norn_server *server = call->exchange.io->server;
+    const norn_server *server = call->exchange.io->server;
     const norn_span packed = norn_span_of(call->request.bytes, call->request.count);
     norn_buffer plain;
     norn_buffer_init(&plain, call->request.alloc);
     norn_status status = norn_inflate(packed, (size_t)server->limits.request_bytes, &plain);
-    if (status == NORN_OK && !norn_budget_take(&server->budget, (int64_t)plain.count))
-        status = norn_fail(NORN_RESOURCE_EXHAUSTED,
-                           "no room for a request of %zu bytes: --memory-budget is used up; try "
-                           "again later",
-                           plain.count);
+    if (status == NORN_OK)
+        status = norn_grpc_call_hold(call, (int64_t)plain.count, &call->request_held);
     if (status != NORN_OK) {
         norn_buffer_deinit(&plain);
         return status;
     }
     norn_buffer_deinit(&call->request);
-    give(call, &call->request_held);
     call->request = plain;
-    call->request_held = (int64_t)plain.count;
     return NORN_OK;
 }
 
-/// The one message of a unary request.
-static norn_status message_of(norn_grpc_call *call, norn_span *message) {
+/// Did the one message of a unary request come?
+static norn_status check_message(const norn_grpc_call *call) {
     if (call->prefix_count == 0)
         return norn_fail(NORN_UNIMPLEMENTED, "a unary call has one message, none came");
     if (call->prefix_count < NORN_GRPC_PREFIX_BYTES)
@@ -170,23 +194,36 @@ static norn_status message_of(norn_grpc_call *call, norn_span *message) {
     if (call->request.count < call->message_bytes)
         return norn_fail(NORN_INVALID_ARGUMENT, "the message says it has %zu bytes, %zu came",
                          call->message_bytes, call->request.count);
-    if (call->prefix[0]) NORN_TRY(inflate_message(call));
-    *message = norn_span_of(call->request.bytes ? call->request.bytes : (const uint8_t *)"",
-                            call->request.count);
     return NORN_OK;
 }
 
-void norn_grpc_call_run(norn_grpc_call *call) {
-    norn_span message;
-    norn_status status = message_of(call, &message);
+static norn_status begin_response(norn_grpc_call *call) {
+    (void)norn_buffer_extend(&call->response, NORN_GRPC_PREFIX_BYTES);
+    NORN_TRY(norn_buffer_status(&call->response));
+    memset(call->response.bytes, 0, NORN_GRPC_PREFIX_BYTES);
+    return NORN_OK;
+}
+
+static void dispatch(norn_grpc_call *call) {
+    const norn_buffer *request = &call->request;
+    norn_status status = norn_grpc_call_failed(call);
+    if (status == NORN_OK) status = begin_response(call);
     if (status == NORN_OK) {
-        (void)norn_buffer_extend(&call->response, NORN_GRPC_PREFIX_BYTES);
-        status = norn_buffer_status(&call->response);
-    }
-    if (status == NORN_OK) {
-        memset(call->response.bytes, 0, NORN_GRPC_PREFIX_BYTES);
-        norn_grpc_call_dispatch(call, message);
+        norn_grpc_call_dispatch(
+            call,
+            norn_span_of(request->bytes ? request->bytes : (const uint8_t *)"", request->count));
     } else {
         norn_grpc_call_answer(call, status);
+    }
+}
+
+void norn_grpc_call_run(norn_grpc_call *call) {
+    const norn_status status = check_message(call);
+    if (status != NORN_OK) {
+        norn_grpc_call_answer(call, status);
+    } else if (call->prefix[0]) {
+        norn_grpc_call_work(call, inflate_message, dispatch);
+    } else {
+        dispatch(call);
     }
 }

@@ -5,6 +5,7 @@
 
 #include "base/wire.h"
 #include "serve/io.h"
+#include "serve/workers.h"
 
 enum { NORN_GRPC_PREFIX_BYTES = 5 }; ///< compressed flag, 32-bit big-endian length
 
@@ -20,10 +21,14 @@ struct norn_grpc_call {
     size_t message_bytes;  ///< what it says
     norn_buffer request;   ///< the message
     int64_t request_held;  ///< bytes taken from the budget for it
+    int64_t arena_held;    ///< of it, for the tensors that were read
     int64_t response_held; ///< likewise
     norn_buffer response;  ///< with its prefix; valid when status is OK
     norn_status status;    ///< grpc-status
     char message[512];     ///< grpc-message
+    norn_job job;          ///< while a worker has the call: norn_grpc_call_work
+    norn_status (*work)(norn_grpc_call *call);
+    void (*then)(norn_grpc_call *call);
     bool answered;
     bool open;         ///< Health/Watch: more answers follow the one that is sent
     int health;        ///< what Watch said last
@@ -42,6 +47,13 @@ norn_status norn_grpc_call_data(norn_grpc_call *call, norn_span bytes) NORN_NODI
 void norn_grpc_call_run(norn_grpc_call *call);
 /// Answer with what norn_grpc_call.response holds after its prefix, or with a failure.
 void norn_grpc_call_answer(norn_grpc_call *call, norn_status status);
+/// Room in the byte budget, given back when the call is answered. Errors RESOURCE_EXHAUSTED.
+norn_status norn_grpc_call_hold(norn_grpc_call *call, int64_t bytes, int64_t *held) NORN_NODISCARD;
+/// Let a worker do `work`, then go on with `then` on the I/O thread. What `work` returns is in
+/// call->status, with its message; norn_grpc_call_failed says it again there.
+void norn_grpc_call_work(norn_grpc_call *call, norn_status (*work)(norn_grpc_call *call),
+                         void (*then)(norn_grpc_call *call));
+norn_status norn_grpc_call_failed(const norn_grpc_call *call) NORN_NODISCARD;
 /// The client has gone: work that has not begun need not.
 void norn_grpc_call_cancel(norn_grpc_call *call);
 

@@ -3,33 +3,68 @@
 #include "serve/grpc/grpc_call.h"
 #include "serve/kserve_parameters.h"
 #include "serve/kserve_proto.h"
+#include "tensor/view.h"
 
 #include <stdio.h>
 #include <string.h>
 
+enum {
+    READ_INLINE_BYTES = 64 * 1024, ///< of a message with typed contents; raw ones are not looked at
+    COPY_INLINE_BYTES = 1 << 20,   ///< of tensors copied into an answer
+};
+
 // ---- inference
+
+static norn_status encode_infer(norn_grpc_call *call) {
+    return norn_kserve_encode_infer(call->exchange.infer, &call->response);
+}
+
+static void send_encoded(norn_grpc_call *call) {
+    norn_grpc_call_answer(call, norn_grpc_call_failed(call));
+}
+
+/// Bytes of the tensors that the answer copies.
+static int64_t output_bytes(const norn_infer *infer) {
+    int64_t total = 0;
+    for (uint32_t i = 0; i < infer->output_count; i++) {
+        size_t bytes;
+        if (norn_view_bytes(&infer->outputs[i].view, &bytes) == NORN_OK) total += (int64_t)bytes;
+    }
+    return total;
+}
 
 static void finish_infer(norn_exchange *exchange) {
     norn_grpc_call *call = (norn_grpc_call *)exchange;
     const norn_infer *infer = exchange->infer;
+    const int64_t bytes = output_bytes(infer);
     norn_status status = infer->status;
     if (status != NORN_OK) {
-        status = norn_fail(status, "%s", infer->message);
-    } else {
-        status = norn_kserve_encode_infer(infer, &call->response);
+        norn_grpc_call_answer(call, norn_fail(status, "%s", infer->message));
+        return;
     }
-    norn_grpc_call_answer(call, status);
+    // The tensors that were computed, and the answer that is made of them.
+    status = norn_grpc_call_hold(call, (int64_t)norn_arena_bytes(&infer->arena) - call->arena_held,
+                                 &call->request_held);
+    if (status == NORN_OK) status = norn_grpc_call_hold(call, bytes, &call->response_held);
+    if (status == NORN_OK && bytes > COPY_INLINE_BYTES) {
+        norn_grpc_call_work(call, encode_infer, send_encoded);
+        return;
+    }
+    norn_grpc_call_answer(call, status == NORN_OK ? encode_infer(call) : status);
 }
 
-static norn_status start_infer(norn_grpc_call *call, norn_span message) {
+static norn_status admit_infer(norn_grpc_call *call) {
     norn_server *server = call->exchange.io->server;
+    norn_infer *infer = call->exchange.infer;
+    const norn_span message = norn_span_of(call->request.bytes, call->request.count);
     const char *name, *version_text;
-    norn_infer *infer;
     int64_t version;
-    NORN_TRY(norn_infer_create(server->alloc, &call->exchange.infer));
-    infer = call->exchange.infer;
-    infer->times.arrival_ns = norn_clock_now_ns();
     NORN_TRY(norn_kserve_decode_infer(message, infer, &name, &version_text));
+    const int64_t arena = (int64_t)norn_arena_bytes(&infer->arena);
+    if (arena > NORN_BUDGET_SMALL_BYTES) { // typed contents, mostly
+        NORN_TRY(norn_grpc_call_hold(call, arena, &call->request_held));
+        call->arena_held = arena;
+    }
     if (call->deadline_ns && (!infer->deadline_ns || call->deadline_ns < infer->deadline_ns))
         infer->deadline_ns = call->deadline_ns;
     NORN_TRY(norn_repository_version(version_text, &version));
@@ -37,20 +72,38 @@ static norn_status start_infer(norn_grpc_call *call, norn_span message) {
     return norn_served_admit(infer->model, infer);
 }
 
-static void run_infer(norn_grpc_call *call, norn_span message) {
-    const norn_status status = start_infer(call, message);
+static void submit_infer(norn_grpc_call *call) {
+    const norn_status status = norn_grpc_call_failed(call);
     norn_infer *infer = call->exchange.infer;
     if (status == NORN_OK) {
         call->exchange.finish = finish_infer;
         norn_exchange_submit(&call->exchange);
         return;
     }
-    if (infer && infer->model) {
+    if (infer->model) {
         infer->status = status;
         infer->times.done_ns = norn_clock_now_ns();
         norn_stats_count(&infer->model->stats, infer);
     }
     norn_grpc_call_answer(call, status);
+}
+
+static void run_infer(norn_grpc_call *call, norn_span message) {
+    const norn_status status =
+        norn_infer_create(call->request.alloc, &call->exchange.infer); // here: it can be cancelled
+    if (status != NORN_OK) {
+        norn_grpc_call_answer(call, status);
+        return;
+    }
+    call->exchange.infer->times.arrival_ns = norn_clock_now_ns();
+    if (message.count > READ_INLINE_BYTES && !norn_kserve_is_raw(message)) {
+        norn_grpc_call_work(call, admit_infer, submit_infer);
+        return;
+    }
+    call->status = admit_infer(call);
+    if (call->status != NORN_OK)
+        (void)snprintf(call->message, sizeof call->message, "%s", norn_message());
+    submit_infer(call);
 }
 
 // ---- the other methods
@@ -165,13 +218,7 @@ static norn_status no_shared_memory(const method_call *method) {
 
 static void finish_load(norn_exchange *exchange) {
     norn_grpc_call *call = (norn_grpc_call *)exchange;
-    norn_status status = call->status;
-    if (status != NORN_OK) {
-        char text[sizeof call->message];
-        memcpy(text, call->message, sizeof text);
-        status = norn_fail(status, "%s", text);
-    }
-    norn_grpc_call_answer(call, status);
+    norn_grpc_call_answer(call, norn_grpc_call_failed(call));
 }
 
 static void on_loaded(void *context, norn_status status, const char *message) {

@@ -48,8 +48,10 @@ static void tick_connection(norn_grpc_connection *connection, int64_t now_ns) {
 
 static void on_tick(evutil_socket_t fd, short what, void *context) {
     norn_grpc_listener *listener = context;
+    norn_server *server = listener->io->server;
     const int64_t now_ns = norn_clock_now_ns();
     (void)fd, (void)what;
+    if (norn_budget_wants_trim(&server->budget)) norn_workers_trim(server->workers);
     for (norn_grpc_connection *connection = listener->connections, *next; connection;
          connection = next) {
         next = connection->next;
