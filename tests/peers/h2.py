@@ -89,7 +89,7 @@ class Inflater:
 class Client:
     """One connection. `streams` gathers what came: {stream: {"fields", "data", "reset", "ended"}}."""
 
-    def __init__(self, port, hello=PREFACE + frame(SETTINGS), receive_bytes=None):
+    def __init__(self, port, hello=PREFACE + frame(SETTINGS), receive_bytes=None, wait=True):
         self.socket = socket.socket()
         if receive_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
@@ -98,6 +98,8 @@ class Client:
         self.streams, self.goaway, self.settings, self.closed = {}, None, {}, False
         self.pings, self.rest, self.inflater = 0, b"", Inflater()
         self.send(hello)
+        if wait and len(hello) > len(PREFACE) and hello.startswith(PREFACE):
+            self.read(lambda: self.settings)  # before, only small windows and frames are ours
 
     def __enter__(self):
         return self
@@ -126,6 +128,9 @@ class Client:
             self.stream(number)["fields"].update(self.inflater.fields(payload))
         elif kind == DATA:
             self.stream(number)["data"] += payload
+            if payload:
+                more = struct.pack(">I", len(payload))
+                self.send(frame(WINDOW_UPDATE, 0, 0, more), frame(WINDOW_UPDATE, 0, number, more))
         elif kind == RST_STREAM:
             self.stream(number)["reset"] = struct.unpack(">I", payload)[0]
         elif kind == GOAWAY:

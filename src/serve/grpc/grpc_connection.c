@@ -56,6 +56,7 @@ void norn_grpc_connection_destroy(norn_grpc_connection *connection) {
     if (connection->next) connection->next->prev = connection->prev;
     if (connection->session) nghttp2_session_del(connection->session);
     if (connection->socket) bufferevent_free(connection->socket);
+    norn_grpc_frames_deinit(&connection->frames);
     norn_budget_give(&server->budget, connection->output_bytes);
     norn_free(server->alloc, connection);
     norn_server_hang_up(server);
@@ -73,35 +74,41 @@ void norn_grpc_part(norn_grpc_connection *connection, uint32_t code) {
 
 // ---- the socket
 
-/// Hand what came to nghttp2. False: the connection is done for; `*code` says why.
+/// Hand one piece of what came to nghttp2, frame by frame. False: the connection is done for;
+/// `*code` says why.
+static bool receive_piece(norn_grpc_connection *connection, norn_span bytes, uint32_t *code) {
+    const int64_t now_ns = norn_clock_now_ns();
+    while (bytes.count > 0) {
+        norn_span out;
+        const norn_grpc_verdict verdict =
+            norn_grpc_frames_next(&connection->frames, &bytes, now_ns, &out);
+        if (verdict == NORN_GRPC_FLOOD)
+            NORN_LOG_LIMITED(NORN_LOG_WARN, "gRPC: a client floods with frames, hanging up");
+        *code = verdict == NORN_GRPC_FLOOD ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR;
+        if (verdict != NORN_GRPC_FINE) return false;
+        if (out.count == 0) continue;
+        const ssize_t used = nghttp2_session_mem_recv(connection->session, out.bytes, out.count);
+        if (used == NGHTTP2_ERR_FLOODED) *code = NGHTTP2_ENHANCE_YOUR_CALM;
+        if (used < 0 || (size_t)used < out.count) return false;
+    }
+    return true;
+}
+
 static bool receive(norn_grpc_connection *connection, uint32_t *code) {
     struct evbuffer *input = bufferevent_get_input(connection->socket);
-    const int64_t now_ns = norn_clock_now_ns();
-    *code = NGHTTP2_NO_ERROR;
     while (evbuffer_get_length(input) > 0) {
         struct evbuffer_iovec piece;
         if (evbuffer_peek(input, -1, NULL, &piece, 1) < 1) break;
-        if (!norn_grpc_frames_see(&connection->frames, norn_span_of(piece.iov_base, piece.iov_len),
-                                  now_ns)) {
-            NORN_LOG_LIMITED(NORN_LOG_WARN, "gRPC: a client floods with frames, hanging up");
-            *code = NGHTTP2_ENHANCE_YOUR_CALM;
+        if (!receive_piece(connection, norn_span_of(piece.iov_base, piece.iov_len), code) ||
+            evbuffer_drain(input, piece.iov_len) != 0)
             return false;
-        }
-        const ssize_t used =
-            nghttp2_session_mem_recv(connection->session, piece.iov_base, piece.iov_len);
-        if (used < 0) {
-            *code =
-                used == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR;
-            return false;
-        }
-        if (evbuffer_drain(input, (size_t)used) != 0) return false;
     }
     return true;
 }
 
 static void on_readable(struct bufferevent *socket, void *context) {
     norn_grpc_connection *connection = context;
-    uint32_t code;
+    uint32_t code = NGHTTP2_INTERNAL_ERROR;
     (void)socket;
     connection->sending = true;
     if (!receive(connection, &code)) {
@@ -168,7 +175,7 @@ void norn_grpc_accept(norn_io *io, evutil_socket_t fd) {
         norn_server_hang_up(io->server);
         return;
     }
-    norn_grpc_frames_init(&connection->frames, now_ns);
+    norn_grpc_frames_init(&connection->frames, now_ns, io->server->alloc);
     connection->opened_ns = connection->idle_ns = connection->output_ns = now_ns;
     connection->listener = listener;
     connection->next = listener->connections;

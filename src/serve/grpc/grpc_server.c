@@ -22,7 +22,7 @@ static bool overdue(const norn_grpc_connection *connection, int64_t now_ns, uint
     const norn_grpc_frames *frames = &connection->frames;
     *code = NGHTTP2_NO_ERROR;
     if (frames->count == 0) return now_ns - connection->opened_ns > limits->header_ns;
-    if (frames->block_bytes > 0) return now_ns - frames->block_ns > limits->header_ns;
+    if (frames->in_block) return now_ns - frames->block_ns > limits->header_ns;
     if (connection->output_bytes > 0 && now_ns - connection->output_ns > limits->body_ns)
         return true; // it does not read
     return !connection->streams && now_ns - connection->idle_ns > limits->idle_ns;

@@ -317,7 +317,11 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) return 0;
     stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     if (!stream) return 0;
-    if (stream->stage == NORN_GRPC_HEAD) end_of_head(stream);
+    if (stream->stage == NORN_GRPC_HEAD) {
+        // Fields that were too long for the library did not come as far as on_header.
+        stream->header_bytes += stream->connection->frames.fields.dropped_bytes;
+        end_of_head(stream);
+    }
     if (stream->stage == NORN_GRPC_BODY && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         end_of_request(stream);
     return 0;
@@ -370,7 +374,8 @@ static void tick_watch(norn_grpc_stream *stream, int64_t now_ns) {
 
 void norn_grpc_stream_tick(norn_grpc_stream *stream, int64_t now_ns) {
     const int64_t body_ns = stream->call.exchange.io->server->limits.body_ns;
-    const bool still = now_ns - stream->moved_ns > body_ns;
+    const bool still = now_ns - stream->moved_ns > body_ns,
+               answered = stream->stage == NORN_GRPC_ANSWERED;
     if (stream->stage == NORN_GRPC_BODY && (still || now_ns > stream->body_until_ns)) {
         refuse(stream, norn_fail(NORN_DEADLINE_EXCEEDED,
                                  "the request came too slowly: %zu of %zu bytes after %lld ms",
@@ -380,8 +385,7 @@ void norn_grpc_stream_tick(norn_grpc_stream *stream, int64_t now_ns) {
         tick_watch(stream, now_ns);
     }
     // An answer that the client's window does not let out, or that waits for frames before it.
-    if (stream->stage == NORN_GRPC_ANSWERED && still &&
-        (!stream->call.open || stream->sent < stream->call.response.count))
+    if (answered && still && (!stream->call.open || stream->sent < stream->call.response.count))
         (void)nghttp2_submit_rst_stream(stream->connection->session, NGHTTP2_FLAG_NONE, stream->id,
                                         NGHTTP2_CANCEL);
 }
