@@ -59,6 +59,12 @@ static int run(int argc, char **argv) {
         exit_status = cli_error(&cli_compile, CLI_WRONG, "say where the plan goes: -o PLAN");
         goto done;
     }
+    if (compile.stop_after && (output || explained)) {
+        exit_status = cli_error(&cli_compile, CLI_WRONG,
+                                "%s has no effect with --stop-after, which leaves no plan",
+                                output ? "--output" : "--explain");
+        goto done;
+    }
     const int64_t begin_ns = norn_clock_now_ns();
     if (norn_model_open(operands.at[0], norn_alloc_heap(), &model) != NORN_OK) {
         exit_status = cli_failed(&cli_compile);

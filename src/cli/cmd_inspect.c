@@ -88,8 +88,21 @@ done:
     return status;
 }
 
+/// Refuse what would have no effect, then fill in defaults.
+static int settle(inspect_options *o) {
+    const char *form = o->html ? "--html" : o->graph ? "--graph" : o->json ? "--json" : NULL;
+    const char *lost = o->html && o->graph                ? "--graph"
+                       : (o->html || o->graph) && o->json ? "--json"
+                       : form && o->nodes                 ? "--nodes"
+                       : o->graph && o->batch             ? "--batch"
+                                                          : NULL;
+    if (lost) return cli_error(&cli_inspect, CLI_WRONG, "%s has no effect with %s", lost, form);
+    if (o->batch == 0) o->batch = 1;
+    return CLI_DONE;
+}
+
 static int run(int argc, char **argv) {
-    inspect_options inspected = {.batch = 1};
+    inspect_options inspected = {.batch = 0};
     const cli_option options[] = {
         {"--batch", 'b', CLI_COUNT, &inspected.batch, "N",
          "the batch that FLOPs and bytes are for (default 1)"},
@@ -103,9 +116,10 @@ static int run(int argc, char **argv) {
     cli_list operands;
     int exit_status;
     if (cli_parse(&cli_inspect, options, sizeof options / sizeof options[0], argc, argv, &operands,
-                  &exit_status) &&
-        inspect(&inspected, operands.at[0]) != NORN_OK) {
-        exit_status = cli_failed(&cli_inspect);
+                  &exit_status)) {
+        exit_status = settle(&inspected);
+        if (exit_status == CLI_DONE && inspect(&inspected, operands.at[0]) != NORN_OK)
+            exit_status = cli_failed(&cli_inspect);
     }
     cli_list_free(&operands);
     return exit_status;

@@ -1,3 +1,4 @@
+#include "base/file.h"
 #include "cli/inputs.h"
 #include "cli/load.h"
 #include "plan/plan.h"
@@ -227,8 +228,20 @@ static void forget(run_state *state) {
     cli_unload(&state->loaded);
 }
 
+/// Refuse what would have no effect, then fill in defaults.
+static int settle(run_options *o) {
+    if (!o->expect && (o->rtol >= 0 || o->atol >= 0))
+        return cli_error(&cli_run, CLI_WRONG, "%s has no effect without --expect",
+                         o->rtol >= 0 ? "--rtol" : "--atol");
+    if (o->input_dir && !norn_path_is_dir(o->input_dir))
+        return cli_error(&cli_run, CLI_FAILED, "--input-dir '%s' is not a folder", o->input_dir);
+    if (o->rtol < 0) o->rtol = 1e-5;
+    if (o->atol < 0) o->atol = 1e-6;
+    return CLI_DONE;
+}
+
 static int run(int argc, char **argv) {
-    run_options o = {.rtol = 1e-5, .atol = 1e-6, .seed = 1};
+    run_options o = {.rtol = -1, .atol = -1, .seed = 1};
     const cli_option options[] = {
         {"--input", 'i', CLI_LIST, &o.inputs, "NAME=FILE",
          "an input from a .npy file; may be repeated"},
@@ -253,7 +266,9 @@ static int run(int argc, char **argv) {
     if (cli_parse(&cli_run, options, sizeof options / sizeof options[0], argc, argv, &operands,
                   &exit_status)) {
         norn_arena_init(&state.arena, norn_alloc_heap(), 1 << 16);
-        exit_status = cli_load(&cli_run, &o.compile, operands.at[0], &state.loaded);
+        exit_status = settle(&o);
+        if (exit_status == CLI_DONE)
+            exit_status = cli_load(&cli_run, &o.compile, operands.at[0], &state.loaded);
         if (exit_status == CLI_DONE) exit_status = run_loaded(&state);
         forget(&state);
     }
