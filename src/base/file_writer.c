@@ -115,13 +115,18 @@ static void sync_folder_of(char *path) {
     close(fd);
 }
 
+norn_status norn_file_writer_finish(norn_file_writer *writer) {
+    if (writer->fd < 0) return NORN_OK;
+    NORN_TRY(flush(writer));
+    const int fd = writer->fd;
+    if (fsync(fd) != 0) return norn_file_fail(writer->path, "write");
+    writer->fd = -1;
+    return close(fd) == 0 ? NORN_OK : norn_file_fail(writer->path, "write"); // NFS tells only here
+}
+
 norn_status norn_file_writer_commit(norn_file_writer *writer) {
     norn_status status;
-    NORN_TRY_DONE(flush(writer));
-    if (fsync(writer->fd) != 0) {
-        status = norn_file_fail(writer->path, "write");
-        goto done;
-    }
+    NORN_TRY_DONE(norn_file_writer_finish(writer));
     if (rename(writer->temporary, writer->path) != 0) {
         status = norn_file_fail(writer->path, "replace");
         goto done;

@@ -18,6 +18,9 @@ norn_status norn_file_writer_append(norn_file_writer *writer, const void *bytes,
 norn_status norn_file_writer_align(norn_file_writer *writer,
                                    size_t align) NORN_NODISCARD; ///< pads with zeros
 uint64_t norn_file_writer_offset(const norn_file_writer *writer);
+/// All is on the disk and the file is closed; only the rename is left. For files that belong together:
+/// finish them all, then commit them all.
+norn_status norn_file_writer_finish(norn_file_writer *writer) NORN_NODISCARD;
 norn_status norn_file_writer_commit(norn_file_writer *writer)
     NORN_NODISCARD;                                    ///< closes and frees, also on failure
 void norn_file_writer_abort(norn_file_writer *writer); ///< takes NULL

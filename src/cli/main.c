@@ -1,5 +1,6 @@
 #include "cli/options.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ static void print_usage(FILE *to) {
 
 int main(int argc, char **argv) {
     const char *names[COMMAND_COUNT];
+    (void)signal(SIGXFSZ, SIG_IGN); // past `ulimit -f` a write fails and says so, as on a full disk
     if (argc < 2) {
         print_usage(stderr);
         return CLI_WRONG;

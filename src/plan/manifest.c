@@ -1,4 +1,5 @@
 #include "plan/manifest.h"
+#include "plan/plan_file.h"
 #include "tensor/dtype.h"
 
 #include <string.h>
@@ -10,7 +11,8 @@ enum {
     TABLE_DTYPE = 3,
     TABLE_ROWS = 4,
     TABLE_FILE = 5,
-    TABLE_MISSING_IS_ERROR = 6
+    TABLE_MISSING_IS_ERROR = 6,
+    TABLE_ROWS_HASH = 7
 };
 enum { TABLES_MAX = 1 << 16, TEXT_MAX = 1 << 12 };
 
@@ -44,6 +46,17 @@ norn_status norn_plan_table_file(const norn_plan *plan, uint32_t index, norn_are
 
 // ---- writing
 
+/// So that a plan never takes the tables of another compilation for its own.
+static norn_status put_rows_hash(const norn_plan *plan, const norn_plan_table *table,
+                                 norn_buffer *out) {
+    uint64_t hash;
+    size_t bytes;
+    NORN_TRY(norn_view_bytes(table->data, &bytes));
+    NORN_TRY(norn_tree_hash_whole(norn_span_of(table->data->data, bytes), plan->alloc, &hash));
+    norn_wire_put_varint(out, TABLE_ROWS_HASH, hash);
+    return NORN_OK;
+}
+
 norn_status norn_manifest_encode(const norn_plan *plan, norn_arena *scratch, norn_buffer *out) {
     norn_wire_put_text(out, FIELD_NAME, plan->name);
     norn_wire_put_text(out, FIELD_DEVICE, plan->device_name);
@@ -59,6 +72,7 @@ norn_status norn_manifest_encode(const norn_plan *plan, norn_arena *scratch, nor
         if (table->data) {
             NORN_TRY(norn_plan_table_file(plan, i, scratch, &file));
             norn_wire_put_text(out, TABLE_FILE, file);
+            NORN_TRY(put_rows_hash(plan, table, out));
         }
         norn_wire_put_varint(out, TABLE_MISSING_IS_ERROR, table->missing_is_error);
         norn_wire_end(out, mark);
@@ -110,6 +124,9 @@ static norn_status decode_table(norn_arena *arena, norn_span bytes, norn_plan_ta
         case TABLE_ROWS:
             NORN_TRY(take_number(&field, INT64_MAX, &number));
             table->rows = (int64_t)number;
+            break;
+        case TABLE_ROWS_HASH:
+            NORN_TRY(take_number(&field, UINT64_MAX, &table->rows_hash));
             break;
         case TABLE_MISSING_IS_ERROR:
             NORN_TRY(take_number(&field, 1, &number));

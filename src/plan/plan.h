@@ -18,6 +18,7 @@ typedef struct norn_plan_table {
     norn_dtype dtype;
     int64_t rows;          ///< of an initializer that became a table; 0: the package's table
     const norn_view *data; ///< its rows at hand, [rows, dim]; NULL: not (the package has it)
+    uint64_t rows_hash;    ///< of `data`, as the plan file says; 0: it does not
     const char *source;    ///< file or initializer, for messages
     bool missing_is_error; ///< said by the package
 } norn_plan_table;

@@ -75,6 +75,16 @@ norn_status norn_tree_hash_of(norn_span bytes, norn_pool *pool, norn_alloc alloc
     return NORN_OK;
 }
 
+enum { THREADED_BYTES = 16 << 20 }; // threads are worth their start only for large weights
+
+norn_status norn_tree_hash_whole(norn_span bytes, norn_alloc alloc, uint64_t *out) {
+    norn_pool *pool = NULL;
+    if (bytes.count > THREADED_BYTES) NORN_TRY(norn_pool_create(0, alloc, &pool));
+    const norn_status status = norn_tree_hash_of(bytes, pool, alloc, out);
+    norn_pool_destroy(pool);
+    return status;
+}
+
 // ---- checks
 
 static norn_status check_header(norn_span bytes, const char *name, norn_plan_header *header) {
@@ -165,8 +175,7 @@ norn_status norn_plan_file_check(norn_span bytes, const char *name, norn_alloc a
     *out = (norn_plan_parts){0};
     NORN_TRY(check_header(bytes, name, &header));
     memcpy(out->stamp, header.stamp, sizeof out->stamp - 1);
-    // Threads are worth their start only for large weights.
-    if (bytes.count > 16u << 20) NORN_TRY(norn_pool_create(0, alloc, &pool));
+    if (bytes.count > THREADED_BYTES) NORN_TRY(norn_pool_create(0, alloc, &pool));
     const norn_status status = check_sections(bytes, name, &header, pool, alloc, out);
     norn_pool_destroy(pool);
     return status;

@@ -79,6 +79,9 @@ uint64_t norn_tree_hash_end(norn_tree_hash *hash);
 norn_status norn_tree_hash_of(norn_span bytes, norn_pool *pool, norn_alloc alloc,
                               uint64_t *out) NORN_NODISCARD;
 
+/// The same, on threads of its own where that pays.
+norn_status norn_tree_hash_whole(norn_span bytes, norn_alloc alloc, uint64_t *out) NORN_NODISCARD;
+
 /// What a file holds: slices of its bytes, and what it was compiled for.
 typedef struct norn_plan_parts {
     norn_span section[NORN_SECTION_COUNT]; ///< bytes NULL: an optional one that is not there

@@ -84,6 +84,20 @@ norn_status norn_plan_check_tables(const norn_plan *plan) {
 
 // ---- tables in PLAN.tables/
 
+static norn_status check_rows(const norn_plan *plan, const char *path, const norn_plan_table *table,
+                              const norn_view *rows) {
+    uint64_t hash;
+    size_t bytes;
+    if (table->rows_hash == 0) return NORN_OK;
+    NORN_TRY(norn_view_bytes(rows, &bytes));
+    NORN_TRY(norn_tree_hash_whole(norn_span_of(rows->data, bytes), plan->alloc, &hash));
+    if (hash == table->rows_hash) return NORN_OK;
+    return norn_fail(NORN_DATA_LOSS,
+                     "%s: its rows are not those that the plan was compiled with: the file is "
+                     "corrupt, or of another compilation",
+                     path);
+}
+
 static norn_status open_table(norn_plan *plan, const char *path, norn_plan_table *table) {
     norn_file *file;
     norn_safetensors all;
@@ -100,6 +114,7 @@ static norn_status open_table(norn_plan *plan, const char *path, norn_plan_table
                          path, norn_view_text(rows, text), norn_dtype_name(table->dtype),
                          (long long)table->rows, (long long)table->dim);
     }
+    NORN_TRY(check_rows(plan, path, table, rows));
     NORN_TRY(NORN_TAKE(&plan->arena, &data));
     *data = *rows;
     table->data = data;

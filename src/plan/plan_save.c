@@ -1,3 +1,4 @@
+#include "base/file.h"
 #include "base/file_writer.h"
 #include "base/memory.h"
 #include "graph/graph_file.h"
@@ -27,6 +28,8 @@ typedef struct saver {
     uint64_t weight_bytes;
     uint8_t *chunk;
     norn_plan_header header;
+    norn_file_writer **writers; ///< tables, then the plan
+    uint32_t writer_count;
 } saver;
 
 // ---- sections
@@ -168,43 +171,57 @@ static norn_status write_sections(saver *s, norn_file_writer *writer) {
     return NORN_OK;
 }
 
-static norn_status write_file(saver *s, const char *path) {
+static norn_status stage_plan(saver *s, const char *path) {
     norn_file_writer *writer;
-    norn_status status;
     NORN_TRY(norn_file_writer_open(path, s->plan->alloc, &writer));
-    NORN_TRY_DONE(norn_file_writer_append(writer, &s->header, sizeof s->header));
-    NORN_TRY_DONE(write_sections(s, writer));
-    return norn_file_writer_commit(writer);
-done:
-    norn_file_writer_abort(writer);
-    return status;
+    s->writers[s->writer_count++] = writer;
+    NORN_TRY(norn_file_writer_append(writer, &s->header, sizeof s->header));
+    NORN_TRY(write_sections(s, writer));
+    return norn_file_writer_finish(writer);
 }
 
 // ---- tables
 
-static norn_status write_table(saver *s, const char *folder, uint32_t index) {
+static norn_status stage_table(saver *s, const char *folder, uint32_t index) {
     const norn_plan_table *table = &s->plan->tables[index];
     const char *file, *path;
     norn_safetensor rows = {"rows", *table->data};
     NORN_TRY(norn_plan_table_file(s->plan, index, &s->arena, &file));
     NORN_TRY(norn_arena_format(&s->arena, &path, "%s/%s", folder, file));
-    return norn_safetensors_write(path, &rows, 1, s->plan->alloc);
+    NORN_TRY(norn_safetensors_stage(path, &rows, 1, s->plan->alloc, &s->writers[s->writer_count]));
+    s->writer_count++;
+    return NORN_OK;
 }
 
-/// Before the plan, so that a plan never lacks its tables.
-static norn_status write_tables(saver *s, const char *path) {
+static norn_status stage_tables(saver *s, const char *path) {
     const char *folder = NULL;
     for (uint32_t i = 0; i < s->plan->table_count; i++) {
         if (!s->plan->tables[i].data) continue;
         if (!folder) {
             NORN_TRY(norn_arena_format(&s->arena, &folder, "%s.tables", path));
-            if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-                return norn_fail(NORN_PERMISSION_DENIED, "%s: cannot make the folder: %s", folder,
-                                 strerror(errno));
+            if (mkdir(folder, 0777) != 0 && errno != EEXIST) return norn_file_fail(folder, "make");
         }
-        NORN_TRY(write_table(s, folder, i));
+        NORN_TRY(stage_table(s, folder, i));
     }
     return NORN_OK;
+}
+
+/// All files are on the disk under other names before the first is renamed, so that a full disk leaves
+/// an older plan and its tables as they were. The tables come first: a plan never lacks its own, and
+/// knows their hashes.
+static norn_status write_files(saver *s, const char *path) {
+    norn_status status;
+    NORN_TRY(NORN_TAKE_ARRAY(&s->arena, (size_t)s->plan->table_count + 1, &s->writers));
+    NORN_TRY_DONE(stage_tables(s, path));
+    NORN_TRY_DONE(stage_plan(s, path));
+    for (uint32_t i = 0; i < s->writer_count; i++) {
+        norn_file_writer *writer = s->writers[i];
+        s->writers[i] = NULL; // commit frees it
+        NORN_TRY_DONE(norn_file_writer_commit(writer));
+    }
+done:
+    for (uint32_t i = 0; i < s->writer_count; i++) norn_file_writer_abort(s->writers[i]);
+    return status;
 }
 
 /// What the plan's device has timed, or was given by the file that the plan came from.
@@ -227,8 +244,7 @@ norn_status norn_plan_save(const norn_plan *plan, const char *path) {
     NORN_TRY_DONE(encode_code(&s));
     NORN_TRY_DONE(encode_tuning(&s));
     NORN_TRY_DONE(make_header(&s));
-    NORN_TRY_DONE(write_tables(&s, path));
-    NORN_TRY_DONE(write_file(&s, path));
+    NORN_TRY_DONE(write_files(&s, path));
 done:
     if (status != NORN_OK) norn_note("saving plan '%s'", path);
     norn_free(plan->alloc, s.chunk);

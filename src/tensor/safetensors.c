@@ -1,7 +1,6 @@
 #include "tensor/safetensors.h"
 
 #include "base/checked.h"
-#include "base/file_writer.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "tensor/dtype.h"
@@ -313,12 +312,13 @@ static norn_status put_header(norn_buffer *header, const norn_safetensor **sorte
     return NORN_OK;
 }
 
-norn_status norn_safetensors_write(const char *path, const norn_safetensor *tensors, size_t count,
-                                   norn_alloc alloc) {
+norn_status norn_safetensors_stage(const char *path, const norn_safetensor *tensors, size_t count,
+                                   norn_alloc alloc, norn_file_writer **out) {
     const norn_safetensor **sorted = NULL;
     norn_file_writer *writer = NULL;
     norn_buffer header;
     norn_status status;
+    *out = NULL;
     norn_buffer_init(&header, alloc);
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, count, &sorted));
     for (size_t i = 0; i < count; i++) sorted[i] = &tensors[i];
@@ -331,7 +331,8 @@ norn_status norn_safetensors_write(const char *path, const norn_safetensor *tens
         NORN_TRY_DONE(norn_view_bytes(&sorted[i]->view, &bytes));
         NORN_TRY_DONE(norn_file_writer_append(writer, sorted[i]->view.data, bytes));
     }
-    status = norn_file_writer_commit(writer);
+    NORN_TRY_DONE(norn_file_writer_finish(writer));
+    *out = writer;
     writer = NULL;
 done:
     if (status != NORN_OK) norn_note("writing '%s'", path);
@@ -339,4 +340,11 @@ done:
     norn_buffer_deinit(&header);
     norn_free(alloc, sorted);
     return status;
+}
+
+norn_status norn_safetensors_write(const char *path, const norn_safetensor *tensors, size_t count,
+                                   norn_alloc alloc) {
+    norn_file_writer *writer;
+    NORN_TRY(norn_safetensors_stage(path, tensors, count, alloc, &writer));
+    return norn_file_writer_commit(writer);
 }

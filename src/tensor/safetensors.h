@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/file.h"
+#include "base/file_writer.h"
 #include "norn/tensor.h"
 
 typedef struct norn_safetensor {
@@ -25,6 +26,9 @@ norn_status norn_safetensors_decode(norn_span bytes, const char *name, norn_aren
                                     norn_safetensors *out) NORN_NODISCARD;
 const norn_view *norn_safetensors_find(const norn_safetensors *all,
                                        const char *name); ///< NULL if absent
+/// The file under another name, finished: committing the writer gives it its own.
+norn_status norn_safetensors_stage(const char *path, const norn_safetensor *tensors, size_t count,
+                                   norn_alloc alloc, norn_file_writer **out) NORN_NODISCARD;
 /// Atomic write; the data starts 64-byte aligned.
 norn_status norn_safetensors_write(const char *path, const norn_safetensor *tensors, size_t count,
                                    norn_alloc alloc) NORN_NODISCARD;

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -294,10 +295,12 @@ class LifeTest(unittest.TestCase):
         code, text = check(folder)
         self.assertEqual(code, 0, text)
         settings = dict(re.findall(r"^  (\S+) +(.*\S)", text.split("settings\n")[1], re.M))
-        self.assertEqual({key: re.split("  +", value) for key, value in settings.items()}, {
-            "device": ["cpu", "of the plan"], "precision": ["fp32", "of the plan"], "profile.max_batch": ["16", "of the plan"],
-            "instances": ["2", "norn.json"], "threads": ["1", "norn.json"], "batching.max_delay_us": ["300", "norn.json"],
-            "batching.max_batch": ["8", "norn.json"], "batching.max_queue": ["7", "norn.json"], "warmup": ["yes", "default"]})
+        for key, value, why in (("device", "cpu", "of the plan"), ("precision", "fp32", "of the plan"),
+                                ("profile.max_batch", "16", "of the plan"), ("instances", "2", "norn.json"),
+                                ("threads", "1", "norn.json"), ("batching.max_delay_us", "300", "norn.json"),
+                                ("batching.max_batch", "8", "norn.json"), ("batching.max_queue", "7", "norn.json"),
+                                ("warmup", "yes", "default")):
+            self.assertEqual(re.split("  +", settings[key]), [value, why], key)
         notes = re.findall("warning: (.*)$", text, re.M)
         self.assertEqual(len(notes), 4, text)
         for note, words in zip(notes, (("cuda", "for cpu"), ("tf32", "for fp32"), ("64", "up to 16"), ("profile", "shapes"))):
@@ -424,6 +427,62 @@ class LifeTest(unittest.TestCase):
                               capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("table 't': 2 keys have no row", done.stderr)
+
+    # ---- plans on their way to the disk -----------------------------------------------------------------------
+
+    def compile(self, model, plan, limit=None):
+        """(exit status, stderr); no file may grow beyond `limit` bytes, which fails as a full disk does."""
+        def limited():
+            if limit is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        done = subprocess.run([NORN, "compile", str(model), "-o", str(plan)], capture_output=True, text=True, timeout=60,
+                              preexec_fn=limited, check=False)
+        return done.returncode, done.stderr
+
+    def gather_model(self, seed):
+        """A table of 2 MB that was an initializer, and weights of 1 MB."""
+        rng = np.random.default_rng(seed)
+        return save(self.scratch / f"g{seed}.onnx", [Node("Gather", ["t", "k"], ["e"]), Node("MatMul", ["e", "w"], ["y"])],
+                    [Value("k", I64, ["B"])], [Value("y", F32, ["B", 4096])],
+                    {"t": rng.random((8192, 64), dtype=np.float32), "w": rng.random((64, 4096), dtype=np.float32)})
+
+    def files(self, folder):
+        return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+    def test_a_full_disk_leaves_the_older_plan_and_its_tables(self):
+        old, new, folder = self.gather_model(1), self.gather_model(2), self.scratch / "out"
+        folder.mkdir()
+        for limit in (0, 100_000, 1_500_000):
+            code, error = self.compile(old, folder / "m.norn", limit)
+            self.assertEqual(code, 1, error)
+            self.assertRegex(error, "^norn compile: .*m.norn.*cannot write: File too large")
+            self.assertEqual(len(error.splitlines()), 1)
+            self.assertEqual(self.files(folder), {})
+        self.assertEqual(self.compile(old, folder / "m.norn")[0], 0)
+        whole = self.files(folder)
+        self.assertEqual(len(whole), 2)
+        for limit in (50_000, 2_000_000):
+            self.assertEqual(self.compile(new, folder / "m.norn", limit)[0], 1)
+            self.assertEqual(self.files(folder), whole)
+        # A plan beside the tables of another compilation is refused: the same shapes, other rows.
+        self.assertEqual(self.compile(new, folder / "m.norn")[0], 0)
+        table, = (name for name in whole if ".tables/" in name)
+        self.assertEqual(subprocess.run([NORN, "run", str(folder / "m.norn")], capture_output=True, check=False).returncode, 0)
+        (folder / table).write_bytes(whole[table])
+        done = subprocess.run([NORN, "run", str(folder / "m.norn")], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("of another compilation", done.stderr)
+
+    def test_where_no_plan_can_be_written_it_says_so(self):
+        model = self.gather_model(3)
+        (self.scratch / "file").write_text("x")
+        (self.scratch / "taken.norn").mkdir()
+        for path, words in (("none/m.norn", "none/m.norn.tables"), ("file/m.norn", "file/m.norn.tables"), ("taken.norn", "taken.norn")):
+            code, error = self.compile(model, self.scratch / path)
+            self.assertEqual(code, 1, error)
+            self.assertIn(words, error)
+            self.assertEqual(len(error.splitlines()), 1, error)
+        self.assertEqual([path for path in self.scratch.rglob("*.tmp")], [])
 
     # ---- memory -----------------------------------------------------------------------------------------------
 
