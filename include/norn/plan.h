@@ -68,6 +68,7 @@ typedef struct norn_port {
     int64_t dims[NORN_MAX_RANK];
     int64_t max_dims[NORN_MAX_RANK];
     const char *dim_names[NORN_MAX_RANK]; ///< NULL for a constant
+    int squeezed; ///< an output whose dims that are 1 in a run are left out of what it is: [] for [1]
 } norn_port;
 
 NORN_API const char *norn_plan_name(const norn_plan *plan);

@@ -141,6 +141,8 @@ norn_status norn_graph_add_output(norn_graph *graph, norn_value *value) {
         size_t room = count ? (size_t)count * 2 : 1;
         norn_use *grown;
         const char **names;
+        bool *squeezed;
+        NORN_TRY(NORN_TAKE_ARRAY(&graph->arena, room, &squeezed));
         NORN_TRY(NORN_TAKE_ARRAY(&graph->arena, room, &grown));
         NORN_TRY(NORN_TAKE_ARRAY(&graph->arena, room, &names));
         for (uint32_t i = 0; i < count; i++) { // uses are linked by address
@@ -149,14 +151,17 @@ norn_status norn_graph_add_output(norn_graph *graph, norn_value *value) {
             grown[i].index = i;
             link_use(&grown[i], read);
             names[i] = graph->output_names[i];
+            squeezed[i] = graph->output_squeezed[i];
         }
         graph->outputs = grown;
         graph->output_names = names;
+        graph->output_squeezed = squeezed;
     }
     norn_use *use = &graph->outputs[count];
     *use = (norn_use){.index = count};
     link_use(use, value);
     graph->output_names[count] = value->name;
+    graph->output_squeezed[count] = false;
     graph->output_count++;
     return NORN_OK;
 }

@@ -78,6 +78,7 @@ struct norn_graph {
     uint32_t input_count;
     norn_use *outputs;         ///< outputs[i].value
     const char **output_names; ///< as the caller knows them; a value's own name may differ
+    bool *output_squeezed;     ///< dims that are 1 in a run are not in what the caller sees
     uint32_t output_count;
     uint32_t value_count;      ///< next value id
     struct norn_graph *parent; ///< owner of a body; NULL at the top. A body has symbols of its own

@@ -164,6 +164,7 @@ static norn_status clone_graph(const norn_graph *from, int depth, norn_graph *to
         NORN_TRY_DONE(clone_value(&c, from->outputs[i].value, &value));
         NORN_TRY_DONE(norn_graph_add_output(to, value));
         NORN_TRY_DONE(copy_text(&to->arena, from->output_names[i], &to->output_names[i]));
+        to->output_squeezed[i] = from->output_squeezed[i];
     }
 done:
     norn_free(to->alloc, (void *)c.value);

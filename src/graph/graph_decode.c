@@ -514,6 +514,7 @@ typedef struct output_message {
     decoder *d;
     norn_value *value;
     const char *name;
+    bool squeezed;
 } output_message;
 
 static norn_status output_field(void *context, const norn_wire_field *field) {
@@ -521,6 +522,7 @@ static norn_status output_field(void *context, const norn_wire_field *field) {
     if (field->number == OUTPUT_NAME) {
         return take_text(&m->d->graph->arena, field->bytes, &m->name);
     }
+    if (field->number == OUTPUT_SQUEEZED) m->squeezed = field->value != 0;
     if (field->number != OUTPUT_VALUE) return NORN_OK;
     if (field->value >= m->d->value_count) return malformed("an output of no value");
     m->value = m->d->values[field->value];
@@ -533,6 +535,7 @@ static norn_status decode_output(decoder *d, norn_span message) {
     if (!m.value || !m.name) return malformed("an output without value or name");
     NORN_TRY(norn_graph_add_output(d->graph, m.value));
     d->graph->output_names[d->graph->output_count - 1] = m.name;
+    d->graph->output_squeezed[d->graph->output_count - 1] = m.squeezed;
     return NORN_OK;
 }
 

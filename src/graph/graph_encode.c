@@ -177,6 +177,7 @@ static norn_status encode_graph(const encoder *e, const norn_graph *graph) {
         size_t mark = norn_wire_begin(out, GRAPH_OUTPUT);
         norn_wire_put_varint(out, OUTPUT_VALUE, graph->outputs[i].value->id);
         norn_wire_put_text(out, OUTPUT_NAME, graph->output_names[i]);
+        if (graph->output_squeezed[i]) norn_wire_put_varint(out, OUTPUT_SQUEEZED, 1);
         norn_wire_end(out, mark);
     }
     return NORN_OK;

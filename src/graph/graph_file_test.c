@@ -280,7 +280,7 @@ static void another_version_says_compile_again(void **state) {
                                        norn_alloc_heap(), &back),
                      NORN_FAILED_PRECONDITION);
     assert_null(back);
-    assert_string_equal(norn_message(), "graph version 99, this build reads 1; compile again");
+    assert_string_equal(norn_message(), "graph version 99, this build reads 2; compile again");
     norn_buffer_deinit(&bytes);
 }
 

@@ -143,6 +143,11 @@ norn_status norn_unify_choose_batch(norn_importer *importer,
                                     const norn_onnx_graph *proto) NORN_NODISCARD;
 const char *norn_unify_alias(const norn_importer *importer, const char *name);
 
+// ---- squeeze.c
+/// Squeezes without axes whose results only elementwise nodes and outputs read: keep the dims, and
+/// mark the outputs.
+norn_status norn_import_squeezes(norn_importer *importer, norn_graph *graph) NORN_NODISCARD;
+
 // ---- dim_names.c
 /// Nobody chose it: an exporter numbered it, or norn_unify_dim_name made it.
 bool norn_dim_name_is_made_up(const char *name);

@@ -107,6 +107,7 @@ static norn_status import_once(norn_importer *importer, const norn_onnx_graph *p
     norn_status status =
         norn_arena_string(&graph->arena, model->path, strlen(model->path), &graph->path);
     if (status == NORN_OK) status = norn_import_graph(&scope, proto);
+    if (status == NORN_OK) status = norn_import_squeezes(importer, graph);
     if (status != NORN_OK) {
         norn_graph_destroy(graph);
         return status;

@@ -175,6 +175,11 @@ norn_status norn_shape_squeeze(norn_shape_ctx *ctx) {
         drop[axis] = true;
     }
     norn_shape out = {0};
+    for (int32_t i = 0; i < in->rank && !present; i++) {
+        if (norn_dim_is_const(in->dims[i])) continue;
+        norn_shape_put_unknown(ctx, 0, ctx->in[0].dtype); // 1 or not shows when running
+        return NORN_OK;
+    }
     for (int32_t i = 0; i < in->rank; i++) {
         bool one = norn_dim_is_const(in->dims[i]) && in->dims[i].constant == 1;
         if (present ? !drop[i] : !one) out.dims[out.rank++] = in->dims[i];

@@ -24,6 +24,7 @@ norn_status norn_instance_create(norn_session *session, norn_plan *plan,
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->input_count, &instance->is_given));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->input_count, &instance->staging));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->output_count, &instance->outputs));
+    NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->output_count, &instance->answers));
     instance->room.alloc = alloc;
     instance->room.host = plan->host;
     instance->room.device = plan->device;
@@ -53,6 +54,7 @@ void norn_instance_destroy(norn_instance *instance) {
     norn_free(instance->alloc, instance->is_given);
     norn_free(instance->alloc, instance->staging);
     norn_free(instance->alloc, instance->outputs);
+    norn_free(instance->alloc, instance->answers);
     norn_free(instance->alloc, instance);
 }
 
@@ -174,9 +176,16 @@ norn_status norn_instance_execute(norn_instance *instance, const norn_view *inpu
     room->trace = instance->trace_on ? instance->trace : NULL;
     norn_scratch_settle(&room->host_scratch);
     instance->runs++;
-    if (!instance->device_run) return run_on_host(instance, inputs);
-    return norn_device_run_execute(instance->device_run, inputs, instance->outputs,
-                                   &instance->phases);
+    if (instance->device_run)
+        NORN_TRY(norn_device_run_execute(instance->device_run, inputs, instance->outputs,
+                                         &instance->phases));
+    else
+        NORN_TRY(run_on_host(instance, inputs));
+    for (uint32_t i = 0; i < instance->plan->graph->output_count; i++) {
+        instance->answers[i] = instance->outputs[i];
+        if (instance->plan->outputs[i].squeezed) norn_view_squeeze(&instance->answers[i]);
+    }
+    return NORN_OK;
 }
 
 norn_status norn_instance_run(norn_instance *instance) {
@@ -191,7 +200,7 @@ norn_status norn_instance_run(norn_instance *instance) {
 }
 
 const norn_view *norn_instance_output(const norn_instance *instance, size_t index) {
-    return index < instance->plan->graph->output_count ? &instance->outputs[index] : NULL;
+    return index < instance->plan->graph->output_count ? &instance->answers[index] : NULL;
 }
 
 void norn_instance_trace_enable(norn_instance *instance, int enable) {

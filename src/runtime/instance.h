@@ -27,7 +27,8 @@ struct norn_instance {
     norn_frame *frame;
     norn_view *given; ///< inputs as the caller placed them
     bool *is_given;
-    norn_view *outputs; ///< of the last run
+    norn_view *outputs; ///< of the last run, dims as the plan has them
+    norn_view *answers; ///< the same as the caller sees them: squeezed where the model says so
     norn_staging *staging;
     norn_device_run *device_run; ///< NULL: a plan for the CPU
     norn_trace *trace;
@@ -50,6 +51,11 @@ void norn_instance_settle(norn_instance *instance);
 /// instance->outputs.
 norn_status norn_instance_execute(norn_instance *instance, const norn_view *inputs,
                                   const norn_table_set *tables) NORN_NODISCARD;
+
+/// Output `index` with the batch as dim 0 even where the caller would see it squeezed.
+static inline const norn_view *norn_instance_rows(const norn_instance *instance, size_t index) {
+    return &instance->outputs[index];
+}
 
 /// The session's tables now, retained.
 norn_table_set *norn_session_pin_tables(norn_session *session);

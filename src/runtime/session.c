@@ -177,7 +177,7 @@ static norn_status write_outputs(const norn_instance *instance, const norn_run_a
     size_t count = instance->plan->graph->output_count;
     for (size_t i = 0; i < count; i++) { // look before writing: outputs are all written or none
         size_t bytes;
-        NORN_TRY(norn_view_bytes(&instance->outputs[i], &bytes));
+        NORN_TRY(norn_view_bytes(&instance->answers[i], &bytes));
         if (bytes > args->output_bytes[i] || (bytes && !args->outputs[i].data))
             return norn_fail(NORN_INVALID_ARGUMENT,
                              "output '%s': it needs %zu bytes, there is room for %zu",
@@ -187,9 +187,9 @@ static norn_status write_outputs(const norn_instance *instance, const norn_run_a
     for (size_t i = 0; i < count; i++) {
         void *to = args->outputs[i].data;
         size_t bytes;
-        NORN_TRY(norn_view_bytes(&instance->outputs[i], &bytes));
-        if (bytes) memcpy(to, instance->outputs[i].data, bytes);
-        args->outputs[i] = instance->outputs[i];
+        NORN_TRY(norn_view_bytes(&instance->answers[i], &bytes));
+        if (bytes) memcpy(to, instance->answers[i].data, bytes);
+        args->outputs[i] = instance->answers[i];
         args->outputs[i].data = to;
     }
     return NORN_OK;

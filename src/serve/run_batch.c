@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "runtime/instance.h"
 #include "tensor/view.h"
 
 #include <string.h>
@@ -118,7 +119,7 @@ static norn_status copy_whole(norn_infer *infer, norn_infer_output *output,
 /// Rows [first_row, + slice->count) of the batch are rows of this request's output.
 static norn_status copy_output(const batch_run *run, const batch_slice *slice, int64_t first_row,
                                norn_infer_output *output) {
-    const norn_view *produced = norn_instance_output(run->instance, output->port);
+    const norn_view *produced = norn_instance_rows(run->instance, output->port);
     const int64_t each = run->served->rows.output_rows[output->port];
     norn_infer *infer = slice->infer;
     int64_t expected, rows;
@@ -150,6 +151,13 @@ static norn_status copy_outputs(const batch_run *run) {
         first_row += run->slices[s].count;
     }
     return NORN_OK;
+}
+
+/// All pieces are there: now the dims that this request's own rows leave at 1 go.
+static void squeeze_outputs(const norn_served *served, norn_infer *infer) {
+    for (uint32_t o = 0; o < infer->output_count; o++)
+        if (served->plan->outputs[infer->outputs[o].port].squeezed)
+            norn_view_squeeze(&infer->outputs[o].view);
 }
 
 // ---- running
@@ -236,6 +244,7 @@ void norn_run_batch(norn_served *served, norn_infer *batch) {
         for (; batch && count < NORN_BATCH_REQUESTS_MAX; batch = batch->next)
             slices[count++] = (batch_slice){batch, 0, batch->rows};
         run_joined(served, instance, slices, count);
+        for (int64_t s = 0; s < count; s++) squeeze_outputs(served, slices[s].infer);
     }
     norn_instance_release(instance);
 }
@@ -259,5 +268,6 @@ norn_status norn_run_empty(const norn_served *served, norn_infer *infer) {
             if (view.dims[d] < 0) view.dims[d] = 0; // known only from rows that there are not
         NORN_TRY(size_output(infer, output, &view, 0));
     }
+    squeeze_outputs(served, infer);
     return NORN_OK;
 }

@@ -16,6 +16,13 @@ static int64_t count_elems(int32_t rank, const int64_t *dims) {
     return elems;
 }
 
+void norn_view_squeeze(norn_view *view) {
+    int32_t kept = 0;
+    for (int32_t d = 0; d < view->rank; d++)
+        if (view->dims[d] != 1) view->dims[kept++] = view->dims[d];
+    view->rank = kept;
+}
+
 int64_t norn_view_elems(const norn_view *view) {
     return count_elems(view->rank, view->dims);
 }

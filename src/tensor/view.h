@@ -12,6 +12,9 @@ int64_t norn_view_elems(const norn_view *view);
 /// Bytes of dense data. INVALID_ARGUMENT on overflow.
 norn_status norn_view_bytes(const norn_view *view, size_t *bytes) NORN_NODISCARD;
 bool norn_view_same_shape(const norn_view *a, const norn_view *b);
+/// Leave out dims that are 1.
+void norn_view_squeeze(norn_view *view);
+
 static inline bool norn_view_present(const norn_view *view) {
     return view->dtype != NORN_DTYPE_NONE;
 }

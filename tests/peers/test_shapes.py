@@ -15,6 +15,10 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "tests" / "peers"))
+
+import served  # noqa: E402
+
 NORN = pathlib.Path(os.environ.get("NORN", REPOSITORY / "build" / "release" / "bin" / "norn"))
 F32, I64 = np.float32, np.int64
 node = helper.make_node
@@ -304,6 +308,49 @@ class SizesThatDoNotGoTogether(Scratch):
                          [port("x", F32, ["B", "C", 2, 2])], [port("y", F32, None)])
         self.expect(model, {"x": np.arange(32, dtype=F32).reshape(1, 8, 2, 2)})
         self.refuse(model, {"x": np.ones((1, 6, 2, 2), F32)}, "unfold", "multiple of 4")
+
+
+class SqueezesWithoutAxes(Scratch):
+    """What is 1 shows when running: the rank too."""
+
+    def at_batches(self, nodes, inputs, outputs, constants=None, sizes=(1, 2, 3)):
+        model = model_of(nodes, inputs, outputs, constants)
+        for rows in sizes:
+            with self.subTest(rows=rows):
+                self.expect(model, {i.name: np.arange(rows * 3, dtype=F32).reshape(rows, 3) / 7 for i in inputs})
+        return model
+
+    def test_scores_squeezed_at_the_end(self):
+        model = self.at_batches(
+            [node("MatMul", ["x", "w"], ["m"]), node("Squeeze", ["m"], ["s"]), node("Sigmoid", ["s"], ["y"])],
+            [port("x", F32, ["B", 3])], [port("y", F32, ["B"]), port("s", F32, None)], {"w": np.ones((3, 1), F32)})
+        self.assertIn("float32[B]", self.norn("inspect", self.save(model)).stdout)
+
+    def test_two_squeezed_parts_that_are_added(self):
+        self.at_batches(
+            [node("MatMul", ["x", "w"], ["m"]), node("Squeeze", ["m"], ["a"]), node("ReduceSum", ["x", "one"], ["n"]),
+             node("Squeeze", ["n"], ["b"]), node("Add", ["a", "b"], ["c"]), node("Mul", ["c", "half"], ["y"])],
+            [port("x", F32, ["B", 3])], [port("y", F32, ["B"])],
+            {"w": np.ones((3, 1), F32), "one": np.array([1], I64), "half": np.array(0.5, F32)})
+
+    def test_a_squeeze_in_the_middle_changes_what_follows(self):
+        self.at_batches(
+            [node("Squeeze", ["x"], ["s"]), node("Shape", ["s"], ["shape"]), node("Add", ["s", "s"], ["y"])],
+            [port("x", F32, ["B", 3])], [port("y", F32, None), port("shape", I64, None)])
+        self.at_batches([node("Squeeze", ["x"], ["s"]), node("Add", ["s", "x"], ["y"])], [port("x", F32, ["B", 3])],
+                        [port("y", F32, None), port("s", F32, None)])
+
+    def test_a_squeezed_answer_has_the_shape_of_its_own_rows(self):
+        model = model_of([node("ReduceSum", ["x", "one"], ["n"]), node("Squeeze", ["n"], ["y"])],
+                         [port("x", F32, ["B", 3])], [port("y", F32, ["B"])], {"one": np.array([1], I64)})
+        repository = self.folder / "repository"
+        served.add_model(repository, "scores", self.save(model))
+        server = served.Server(repository)
+        self.addCleanup(server.kill)
+        for rows, shape, data in ((1, [], [3.0]), (2, [2], [3.0, 3.0])):
+            body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [rows, 3], "data": [1.0] * 3 * rows}]}
+            answer = json.loads(server.post("/v2/models/scores/infer", json.dumps(body).encode())[1])
+            self.assertEqual((answer["outputs"][0]["shape"], answer["outputs"][0]["data"]), (shape, data))
 
 
 class Tables(Scratch):
