@@ -14,7 +14,50 @@ typedef struct finder {
     const char *first_node, *first_op, *first_domain;
     int64_t first_opset;
     uint32_t count, depth;
+    uint32_t ways; // bit i: some missing operator is of ways_out[i]
 } finder;
+
+/// What to do about operators that come in families, found by their domain or a part of their name.
+static const struct {
+    const char *domain, *part, *advice;
+} ways_out[] = {
+    {NULL, "embeddingbag", "nn.EmbeddingBag is exported by norn.export.from_torch"},
+    {"fbgemm", "", "embedding bags are exported by norn.export.from_torch, as nn.EmbeddingBag"},
+    {"org.pytorch.aten", "",
+     "PyTorch's own, left by its exporter: export with dynamo=True; nn.EmbeddingBag is exported by "
+     "norn.export.from_torch"},
+    {"ai.onnx.ml", "",
+     "Norn has no classical models: export trees and encoders as tensor operators (Hummingbird "
+     "does), or apply them before the request"},
+    {"com.microsoft", "",
+     "these are ONNX Runtime's own: save the model with its graph optimisations off, and quantise "
+     "to QDQ form"},
+    {"ai.onnx.preview.training", "", "training operators have no place in a model that is served"},
+};
+enum { WAYS = sizeof ways_out / sizeof *ways_out };
+
+/// Whether `text` has `part`, which is in lower case; case and underscores do not count.
+static bool has_part(const char *text, const char *part) {
+    for (; *text; text++) {
+        const char *a = text, *b = part;
+        for (; *b && *a; a++) {
+            char c = *a >= 'A' && *a <= 'Z' ? (char)(*a - 'A' + 'a') : *a;
+            if (c == '_' && a != text) continue;
+            if (c != *b) break;
+            b++;
+        }
+        if (!*b) return true;
+    }
+    return !*part;
+}
+
+static uint32_t ways_of(const norn_onnx_node *node) {
+    for (uint32_t i = 0; i < WAYS; i++) {
+        if (ways_out[i].domain && strcmp(ways_out[i].domain, node->domain) != 0) continue;
+        if (has_part(node->op_type, ways_out[i].part)) return 1u << i;
+    }
+    return 0;
+}
 
 bool norn_import_is_special(const char *domain, const char *op_type) {
     static const char *const names[] = {"Constant", "Scatter", "Upsample"};
@@ -42,6 +85,7 @@ static norn_status add_missing(finder *f, const norn_onnx_node *node,
                                *node->domain ? "." : "", node->op_type));
     if (norn_name_map_find(&f->seen, key)) return NORN_OK;
     NORN_TRY(norn_name_map_put(&f->seen, key, f));
+    f->ways |= ways_of(node);
     if (f->count++ == 0) {
         f->first_op = key;
         f->first_node = *node->name ? node->name : node->outputs.count ? node->outputs.at[0] : "";
@@ -109,15 +153,18 @@ norn_status norn_import_check_operators(norn_importer *importer) {
     NORN_TRY(norn_onnx_read_graph(importer->proto.graph, &importer->scratch, &graph));
     norn_buffer_init(&f.list, importer->model->alloc);
     norn_status status = scan_nodes(&f, &graph.nodes, &importer->proto.opsets);
+    if (f.count > NAMED_MAX) norn_buffer_text(&f.list, ", …");
+    for (uint32_t i = 0; i < WAYS; i++)
+        if (f.ways >> i & 1) norn_buffer_format(&f.list, "; %s", ways_out[i].advice);
     norn_buffer_append(&f.list, "", 1);
     if (status == NORN_OK) status = norn_buffer_status(&f.list);
     if (status == NORN_OK && f.count > 0) {
         const char *others = (const char *)f.list.bytes;
-        status = norn_fail(
-            NORN_UNIMPLEMENTED,
-            "node '%s': operator '%s' (domain %s, opset %lld) is not implemented%s%s%s",
-            f.first_node, f.first_op, f.first_domain, (long long)f.first_opset,
-            f.count > 1 ? "; also missing: " : "", others, f.count > NAMED_MAX ? ", …" : "");
+        status =
+            norn_fail(NORN_UNIMPLEMENTED,
+                      "node '%s': operator '%s' (domain %s, opset %lld) is not implemented%s%s",
+                      f.first_node, f.first_op, f.first_domain, (long long)f.first_opset,
+                      f.count > 1 ? "; also missing: " : "", others);
     }
     norn_buffer_deinit(&f.list);
     return status;

@@ -322,6 +322,35 @@ static void every_missing_operator_is_named_at_once(void **state) {
             "StringSplit");
 }
 
+static void missing_operators_of_a_family_come_with_the_way_out(void **state) {
+    static const struct {
+        const char *op, *domain, *says;
+    } cases[] = {
+        {"TreeEnsembleRegressor", "ai.onnx.ml",
+         "operator 'ai.onnx.ml.TreeEnsembleRegressor' (domain ai.onnx.ml, opset 1) is not "
+         "implemented; Norn has no classical models: export trees and encoders as tensor "
+         "operators"},
+        {"DynamicQuantizeLSTM", "com.microsoft", "save the model with its graph optimisations off"},
+        {"ATen", "org.pytorch.aten", "norn.export.from_torch"},
+        {"aten_embedding_bag", "pkg.onnxscript.torch_lib", "norn.export.from_torch"},
+        {"_EmbeddingBagForwardOnly", "my", "norn.export.from_torch"},
+        {"embedding_bag_codegen", "fbgemm", "norn.export.from_torch"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        void *one;
+        assert_int_equal(setup(&one), 0);
+        fixture *f = one;
+        build_value(&f->graph, 11, "x", 1, "N");
+        norn_wire_end(&f->graph, build_node(&f->graph, 1, cases[i].op, cases[i].domain, "n1",
+                                            NAMES("x"), NAMES("y")));
+        build_value(&f->graph, 12, "y", 1, "N");
+        assert_int_equal(decode(f, 20), NORN_UNIMPLEMENTED);
+        assert_non_null(strstr(norn_message(), cases[i].says));
+        assert_int_equal(teardown(&one), 0);
+    }
+}
+
 static void an_old_opset_is_refused(void **state) {
     fixture *f = *state;
     refused(f, 6, NORN_UNIMPLEMENTED, "opset 6; Norn reads 7 to 28: export with one of these");
@@ -532,6 +561,7 @@ int main(void) {
         CASE(clip_slice_pad_top_k_and_dropout_take_inputs),
         CASE(upsample_becomes_resize),
         CASE(every_missing_operator_is_named_at_once),
+        cmocka_unit_test(missing_operators_of_a_family_come_with_the_way_out),
         CASE(an_old_opset_is_refused),
         CASE(a_name_that_nothing_makes_is_named),
         CASE(a_name_made_twice_is_named),

@@ -13,7 +13,11 @@ norn_status norn_shape_embedding(norn_shape_ctx *ctx) {
                          ctx->node);
     norn_shape out;
     if (norn_shape_has(ctx, 1)) { // EmbeddingBag: CSR offsets [B + 1]
-        NORN_TRY(norn_shape_rank_in(ctx, 1, 1, 1));
+        if (ctx->in[1].shape.rank >= 0 && ctx->in[1].shape.rank != 1)
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "node '%s' (EmbeddingBag): its offsets have rank %d, not 1; "
+                             "norn.export.from_torch writes bags as Norn reads them",
+                             ctx->node, ctx->in[1].shape.rank);
         NORN_TRY(norn_shape_fresh_rank(ctx, 2, &out));
         if (ctx->in[1].shape.rank == 1) {
             NORN_TRY(

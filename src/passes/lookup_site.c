@@ -278,7 +278,7 @@ static norn_status custom_site(norn_pass_context *context, norn_graph *graph, no
     if ((!rows && !table[0]) || column->dim < 1) {
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "node '%s' (%s): attributes 'table' and 'dim' must name a table and "
-                         "the elements of its rows",
+                         "the elements of its rows; norn.export.from_torch writes them",
                          node->name, node->op->name);
     }
     if (shape->rank < 2) return NORN_OK;
@@ -324,5 +324,9 @@ norn_status norn_lookup_site_of(norn_pass_context *context, norn_graph *graph, n
         NORN_TRY(custom_site(context, graph, node, made, &found));
     }
     if (found) *site = made;
-    return NORN_OK;
+    if (found || !norn_node_is(node, NORN_OP_EmbeddingBag)) return NORN_OK;
+    return norn_fail(NORN_INVALID_ARGUMENT,
+                     "node '%s' (EmbeddingBag): it takes values and offsets of int32 or int64 and "
+                     "rank 1, and a constant table; norn.export.from_torch writes such bags",
+                     node->name);
 }

@@ -187,9 +187,13 @@ static norn_status place_node(placer *p, norn_node *node) {
     place->kernel = p->host->ops->kernel(p->host, &spec);
     if (!place->kernel)
         return norn_fail(NORN_UNIMPLEMENTED,
-                         "node '%s': operator %s%s%s has no kernel for these types on %s%s",
+                         "node '%s': operator %s%s%s has no kernel for these types on %s%s%s",
                          node->name, node->op->domain, *node->op->domain ? "." : "", node->op->name,
-                         p->device ? p->device->ops->kind : "cpu", p->device ? " or cpu" : "");
+                         p->device ? p->device->ops->kind : "cpu", p->device ? " or cpu" : "",
+                         strcmp(node->op->domain, "ai.norn") == 0
+                             ? "; tables are looked up in the main graph, not in bodies: "
+                               "norn.export.from_torch writes such models"
+                             : "");
     return NORN_OK;
 }
 
