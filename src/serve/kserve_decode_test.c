@@ -152,13 +152,21 @@ static void raw_and_typed_contents_together_are_refused(void **state) {
     refused(&d, NORN_INVALID_ARGUMENT, "2 raw_input_contents");
 }
 
-static void texts_with_a_nul_are_refused_not_cut(void **state) {
+static void texts_are_utf8_without_a_nul_or_refused(void **state) {
     (void)state;
     for (uint32_t field = 1; field <= 3; field++) {
         draft d = begin("INT64", 0);
         norn_wire_end(&d.out, d.input);
         norn_wire_put_bytes(&d.out, field, "a\0b", 3);
         refused(&d, NORN_INVALID_ARGUMENT, "NUL");
+        d = begin("INT64", 0);
+        norn_wire_end(&d.out, d.input);
+        norn_wire_put_bytes(&d.out, field, "a\xc3", 2);
+        refused(&d, NORN_INVALID_ARGUMENT, "UTF-8");
+        d = begin("INT64", 0);
+        norn_wire_end(&d.out, d.input);
+        norn_wire_put_bytes(&d.out, field, "\xc3\xa9\xe6\xbc\xa2", 5);
+        norn_infer_destroy(end(&d, NORN_OK));
     }
 }
 
@@ -215,7 +223,7 @@ int main(void) {
         cmocka_unit_test(an_element_of_another_wire_type_is_refused),
         cmocka_unit_test(wrong_counts_are_refused_with_the_name_of_the_tensor),
         cmocka_unit_test(raw_and_typed_contents_together_are_refused),
-        cmocka_unit_test(texts_with_a_nul_are_refused_not_cut),
+        cmocka_unit_test(texts_are_utf8_without_a_nul_or_refused),
         cmocka_unit_test(parameters_are_honoured_or_refused_by_the_name_of_their_extension),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,7 @@
 #include "serve/kserve_parameters.h"
 
+#include "base/utf8.h"
+
 #include <string.h>
 
 enum { SHOWN_MAX = 64 }; ///< of a client's name, in a message
@@ -138,6 +140,10 @@ norn_status norn_request_text(norn_arena *arena, const char *what, norn_span tex
                               const char **out) {
     if (text.count && memchr(text.bytes, 0, text.count))
         return norn_fail(NORN_INVALID_ARGUMENT, "%s must not hold a NUL character", what);
+    for (size_t at = 0, length; at < text.count; at += length) {
+        length = norn_utf8_length(text.bytes + at, text.count - at);
+        if (length == 0) return norn_fail(NORN_INVALID_ARGUMENT, "%s is not UTF-8", what);
+    }
     return norn_arena_string(arena, (const char *)text.bytes, text.count, out);
 }
 

@@ -44,8 +44,9 @@ norn_status norn_parameter_apply(const norn_parameter *parameter, norn_infer *in
 norn_status norn_parameter_refuse(norn_parameter_place place,
                                   const norn_parameter *parameter) NORN_NODISCARD;
 
-/// A name or an id of a request into `arena`. Errors INVALID_ARGUMENT: it holds a NUL, after which
-/// it would be cut; `what` is for the message.
+/// A name or an id of a protobuf request into `arena`. Errors INVALID_ARGUMENT: it holds a NUL, after
+/// which it would be cut, or is not UTF-8, which an answer that repeats it must be; `what` is for the
+/// message.
 norn_status norn_request_text(norn_arena *arena, const char *what, norn_span text,
                               const char **out) NORN_NODISCARD;
 
