@@ -10,6 +10,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tests" / "peers"))
 
 import random_graphs  # noqa: E402
+from seeds import seeds  # noqa: E402
 
 NORN = pathlib.Path(os.environ.get("NORN", REPOSITORY / "build" / "release" / "bin" / "norn"))
 
@@ -18,7 +19,7 @@ class RandomGraphs(unittest.TestCase):
     def test_passes_keep_what_a_graph_means(self):
         self.assertTrue(NORN.exists(), f"{NORN} is not built")
         with tempfile.TemporaryDirectory() as scratch:
-            for seed in range(1, 201):
+            for seed in seeds("random graphs", 200, 20):
                 with self.subTest(seed=seed):
                     self.assertIsNone(random_graphs.check(NORN, seed, pathlib.Path(scratch)))
 
