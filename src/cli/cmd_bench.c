@@ -16,7 +16,8 @@ const cli_command cli_bench = {
     .details = "A closed loop: each of --concurrency callers runs the next batch as soon as it has "
                "the last. Inputs are\n"
                "random where they are not given, several sets take turns, and ids spread over "
-               "their tables as in traffic.\n\n"
+               "their tables as in traffic.\n"
+               "At least three runs are measured, however long they take.\n\n"
                "  norn bench model.norn --batch 64\n"
                "  norn bench model.norn --batch 256 --concurrency 2 --threads 1 --duration 10\n"
                "  norn bench model.norn --batch 64 --json | jq .run.p99_us\n"
@@ -36,14 +37,23 @@ static double us(double ns) {
     return ns / 1e3;
 }
 
+/// Too few runs for the slowest of them to say what this quantile is.
+static bool is_of_few(const norn_bench_result *result, int q) {
+    return (double)result->runs * (1 - quantiles[q].quantile) < 1;
+}
+
+static double per_second(const norn_bench_result *result, int64_t count) {
+    return result->elapsed_s > 0 ? (double)count / result->elapsed_s : 0;
+}
+
 static void print_text(const norn_bench_result *result, const norn_bench_options *options,
                        int32_t threads) {
     printf("batch %lld, %d caller%s, %d thread%s each, %.2f s, %lld runs\n",
            (long long)result->rows, options->concurrency, options->concurrency == 1 ? "" : "s",
            threads, threads == 1 ? "" : "s", result->elapsed_s, (long long)result->runs);
     printf("throughput %.1f runs/s, %.0f rows/s\n\n%-10s %10s %10s",
-           (double)result->runs / result->elapsed_s,
-           (double)(result->runs * result->rows) / result->elapsed_s, "us", "min", "mean");
+           per_second(result, result->runs), per_second(result, result->runs * result->rows), "us",
+           "min", "mean");
     for (int q = 0; q < QUANTILE_COUNT; q++) printf(" %10s", quantiles[q].name);
     printf(" %10s\n", "max");
     for (int p = 0; p < NORN_BENCH_PHASES; p++) {
@@ -51,9 +61,12 @@ static void print_text(const norn_bench_result *result, const norn_bench_options
         printf("%-10s %10.2f %10.2f", norn_bench_phase_name((norn_bench_phase)p),
                us((double)phase->min_ns), us(norn_histogram_mean(phase)));
         for (int q = 0; q < QUANTILE_COUNT; q++)
-            printf(" %10.2f", us(norn_histogram_quantile(phase, quantiles[q].quantile)));
+            printf(" %*.2f%s", is_of_few(result, q) ? 9 : 10,
+                   us(norn_histogram_quantile(phase, quantiles[q].quantile)),
+                   is_of_few(result, q) ? "*" : "");
         printf(" %10.2f\n", us((double)phase->max_ns));
     }
+    if (is_of_few(result, QUANTILE_COUNT - 1)) printf("\n* of too few runs: the slowest of all\n");
 }
 
 static void print_json(const norn_bench_result *result, const norn_bench_options *options,
@@ -61,8 +74,16 @@ static void print_json(const norn_bench_result *result, const norn_bench_options
     printf("{\"batch\":%lld,\"concurrency\":%d,\"threads\":%d,\"duration_s\":%.3f,\"runs\":%lld,"
            "\"throughput_per_s\":%.3f,\"rows_per_s\":%.1f",
            (long long)result->rows, options->concurrency, threads, result->elapsed_s,
-           (long long)result->runs, (double)result->runs / result->elapsed_s,
-           (double)(result->runs * result->rows) / result->elapsed_s);
+           (long long)result->runs, per_second(result, result->runs),
+           per_second(result, result->runs * result->rows));
+    const char *comma = "";
+    printf(",\"of_few_runs\":[");
+    for (int q = 0; q < QUANTILE_COUNT; q++) {
+        if (!is_of_few(result, q)) continue;
+        printf("%s\"%s\"", comma, quantiles[q].name);
+        comma = ",";
+    }
+    printf("]");
     for (int p = 0; p < NORN_BENCH_PHASES; p++) {
         const norn_histogram *phase = &result->phase[p];
         printf(",\"%s\":{\"min_us\":%.3f,\"mean_us\":%.3f",
@@ -81,7 +102,7 @@ static int run(int argc, char **argv) {
     const char *shapes = NULL;
     cli_list named = {0};
     norn_input_shape *given = NULL;
-    int64_t batch = 1, concurrency = 1, threads = 0, sets = 8, seed = 1, memory_mb = 0;
+    int64_t batch = 0, concurrency = 1, threads = 0, sets = 0, seed = -1, memory_mb = 0;
     double duration = 3, warmup = 0.5;
     bool json = false;
     const cli_option options[] = {
@@ -125,18 +146,23 @@ static int run(int argc, char **argv) {
     if (exit_status != CLI_DONE) goto done;
     exit_status = cli_take_inputs(&cli_bench, loaded.plan, &named, NULL, &arena, &inputs);
     if (exit_status != CLI_DONE) goto done;
+    const cli_made_up said = {
+        .batch = batch, .seed = seed, .sets = sets, .shapes = given, .shape_count = shape_count};
+    exit_status = cli_check_made_up(&cli_bench, loaded.plan, &inputs, &said);
+    if (exit_status != CLI_DONE) goto done;
     const norn_bench_options bench = {
         .given = inputs.views,
         .inputs = {.batch = batch,
                    .shapes = given,
                    .shape_count = shape_count,
-                   .seed = (uint64_t)seed},
+                   .seed = seed < 0 ? 1 : (uint64_t)seed},
         .concurrency = (int32_t)concurrency,
         .threads = (int32_t)threads,
         .max_memory_bytes = memory_mb << 20,
         .duration_s = duration,
         .warmup_s = warmup,
-        .input_sets = (int32_t)sets,
+        .input_sets = sets ? (int32_t)sets : 8,
+        .progress = cli_progress,
     };
     result = aligned_alloc(64, (sizeof *result + 63) / 64 * 64);
     if (!result) {
@@ -145,6 +171,7 @@ static int run(int argc, char **argv) {
                NORN_OK) {
         exit_status = cli_failed(&cli_bench);
     } else {
+        cli_progress_end();
         const int32_t share = norn_core_count() / (int32_t)concurrency;
         (json ? print_json : print_text)(result, &bench,
                                          threads     ? (int32_t)threads

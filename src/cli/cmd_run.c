@@ -23,8 +23,9 @@ const cli_command cli_run = {
     .operand_count = 1,
     .summary = "run a model once on given or random inputs",
     .details =
-        "Inputs are .npy files; what is not given is random, of the declared shape, and said to be "
-        "so. Outputs are\n"
+        "Inputs are .npy files; what is not given is made up, of shapes that fit each other, and "
+        "said "
+        "to be so. Outputs are\n"
         "written as DIR/NAME.npy ('/' in a name becomes '_').\n\n"
         "  norn run model.onnx --output-dir out\n"
         "  norn run model.norn --input dense=dense.npy --input sparse=sparse.npy --output-dir out\n"
@@ -55,15 +56,20 @@ typedef struct run_state {
     norn_instance *instance;
 } run_state;
 
-static int fill_missing(run_state *state) {
+static int64_t seed_of(const run_options *options) {
+    return options->seed < 0 ? 1 : options->seed;
+}
+
+/// Inputs that are not given: made up and, to see that they fit, run.
+static int run_made_up(run_state *state) {
     const norn_random_inputs random = {.batch = state->options->batch,
                                        .shapes = state->shapes,
                                        .shape_count = state->shape_count,
-                                       .seed = (uint64_t)state->options->seed};
+                                       .seed = (uint64_t)seed_of(state->options)};
     int64_t *symbols;
     char text[NORN_VIEW_TEXT];
-    if (norn_random_bind(state->loaded.plan, &random, state->inputs.views, &state->arena,
-                         &symbols) != NORN_OK)
+    if (norn_random_find(state->instance, state->loaded.snapshot, &random, state->inputs.views,
+                         &state->arena, &symbols) != NORN_OK)
         return cli_failed(&cli_run);
     for (size_t i = 0; i < state->inputs.count; i++) {
         if (state->inputs.files[i]) continue;
@@ -72,18 +78,21 @@ static int fill_missing(run_state *state) {
             return cli_failed(&cli_run);
         fprintf(stderr, "input '%s' is random: %s, seed %lld\n",
                 norn_plan_input(state->loaded.plan, i)->name,
-                norn_view_text(&state->inputs.views[i], text), (long long)state->options->seed);
+                norn_view_text(&state->inputs.views[i], text), (long long)random.seed);
     }
     return CLI_DONE;
 }
 
-static norn_status place_and_run(run_state *state) {
+static norn_status open_instance(run_state *state) {
     const norn_session_options session = {.instances = 1,
                                           .threads = (int32_t)state->options->threads,
                                           .max_memory_bytes = state->options->memory_mb << 20,
                                           .snapshot = state->loaded.snapshot};
     NORN_TRY(norn_session_create(state->loaded.plan, &session, norn_alloc_heap(), &state->session));
-    NORN_TRY(norn_instance_acquire(state->session, 0, &state->instance));
+    return norn_instance_acquire(state->session, 0, &state->instance);
+}
+
+static norn_status place_and_run(run_state *state) {
     for (size_t i = 0; i < state->inputs.count; i++) {
         const norn_view *view = &state->inputs.views[i];
         void *to;
@@ -200,14 +209,31 @@ static void tell_missing(const run_state *state) {
 static int run_loaded(run_state *state) {
     int exit_status;
     state->output_count = norn_plan_output_count(state->loaded.plan);
+    if (state->options->output_dir &&
+        (exit_status = cli_check_names(&cli_run, state->loaded.plan, "--output-dir",
+                                       state->options->output_dir)) != CLI_DONE)
+        return exit_status;
+    if (state->options->expect &&
+        (exit_status = cli_check_names(&cli_run, state->loaded.plan, "--expect",
+                                       state->options->expect)) != CLI_DONE)
+        return exit_status;
     if (!cli_shapes(&cli_run, "--shapes", state->options->shapes, &state->shapes,
                     &state->shape_count))
         return CLI_WRONG;
     exit_status = cli_take_inputs(&cli_run, state->loaded.plan, &state->options->inputs,
                                   state->options->input_dir, &state->arena, &state->inputs);
     if (exit_status != CLI_DONE) return exit_status;
-    if ((exit_status = fill_missing(state)) != CLI_DONE) return exit_status;
-    if (place_and_run(state) != NORN_OK) return cli_failed(&cli_run);
+    const cli_made_up said = {.batch = state->options->batch,
+                              .seed = state->options->seed,
+                              .shapes = state->shapes,
+                              .shape_count = state->shape_count};
+    exit_status = cli_check_made_up(&cli_run, state->loaded.plan, &state->inputs, &said);
+    if (exit_status != CLI_DONE) return exit_status;
+    if (open_instance(state) != NORN_OK) return cli_failed(&cli_run);
+    bool all_given = true;
+    for (size_t i = 0; i < state->inputs.count; i++) all_given &= state->inputs.files[i] != NULL;
+    if (!all_given && (exit_status = run_made_up(state)) != CLI_DONE) return exit_status;
+    if (all_given && place_and_run(state) != NORN_OK) return cli_failed(&cli_run);
     tell_missing(state);
     if (state->options->output_dir && (exit_status = write_outputs(state)) != CLI_DONE)
         return exit_status;
@@ -241,7 +267,7 @@ static int settle(run_options *o) {
 }
 
 static int run(int argc, char **argv) {
-    run_options o = {.rtol = -1, .atol = -1, .seed = 1};
+    run_options o = {.rtol = -1, .atol = -1, .seed = -1}; // below 0: not said
     const cli_option options[] = {
         {"--input", 'i', CLI_LIST, &o.inputs, "NAME=FILE",
          "an input from a .npy file; may be repeated"},

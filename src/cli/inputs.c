@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 void cli_npy_path(const char *dir, const char *name, char out[CLI_PATH_BYTES]) {
     const int at = snprintf(out, CLI_PATH_BYTES, "%s/", dir);
@@ -90,11 +91,95 @@ int cli_take_inputs(const cli_command *command, const norn_plan *plan, const cli
         const int exit_status = take_named(command, plan, named->at[i], out);
         if (exit_status != CLI_DONE) return exit_status;
     }
+    bool found = count == 0;
     for (size_t i = 0; dir && i < count; i++) {
         if (out->files[i]) continue;
         cli_npy_path(dir, norn_plan_input(plan, i)->name, path);
-        if (norn_path_is_file(path) && load_input(plan, i, path, out) != NORN_OK)
-            return cli_failed(command);
+        if (!norn_path_is_file(path)) continue;
+        if (load_input(plan, i, path, out) != NORN_OK) return cli_failed(command);
+        found = true;
+    }
+    if (dir && !found)
+        return cli_error(
+            command, CLI_FAILED,
+            "--input-dir '%s': no file there is an input that is not given by --input; "
+            "the first would be %s",
+            dir, path);
+    return CLI_DONE;
+}
+
+// ---- options without effect
+
+/// Does a shape of --shapes, or a file, say what the batch is?
+static bool says_batch(const norn_plan *plan, size_t input, int32_t rank, const int64_t *dims,
+                       int64_t *batch) {
+    const norn_port *port = norn_plan_input(plan, input);
+    const char *symbol = norn_plan_batch_symbol(plan);
+    for (int32_t d = 0; symbol && d < rank && d < port->rank; d++) {
+        if (port->dims[d] >= 0 || !port->dim_names[d] || strcmp(port->dim_names[d], symbol) != 0)
+            continue;
+        *batch = dims[d];
+        return true;
+    }
+    return false;
+}
+
+static int check_batch(const cli_command *command, const norn_plan *plan, const cli_inputs *inputs,
+                       const cli_made_up *said) {
+    int64_t batch = said->batch;
+    if (said->batch == 0) return CLI_DONE;
+    if (!norn_plan_batch_symbol(plan))
+        return said->batch == 1 ? CLI_DONE
+                                : cli_error(command, CLI_WRONG,
+                                            "--batch %lld has no effect: no dimension of the model "
+                                            "is a batch",
+                                            (long long)said->batch);
+    for (size_t i = 0; i < said->shape_count; i++) {
+        const char *name = said->shapes[i].name;
+        const size_t input = find_input(plan, name, strlen(name));
+        if (input < inputs->count)
+            (void)says_batch(plan, input, said->shapes[i].rank, said->shapes[i].dims, &batch);
+    }
+    for (size_t i = 0; i < inputs->count; i++)
+        if (inputs->files[i])
+            (void)says_batch(plan, i, inputs->views[i].rank, inputs->views[i].dims, &batch);
+    if (batch == said->batch) return CLI_DONE;
+    return cli_error(command, CLI_WRONG,
+                     "--batch %lld has no effect: the inputs' shapes make the batch %lld",
+                     (long long)said->batch, (long long)batch);
+}
+
+int cli_check_made_up(const cli_command *command, const norn_plan *plan, const cli_inputs *inputs,
+                      const cli_made_up *said) {
+    bool all = true;
+    for (size_t i = 0; i < inputs->count; i++) all = all && inputs->files[i];
+    for (size_t i = 0; i < said->shape_count; i++) {
+        const char *name = said->shapes[i].name;
+        const size_t input = find_input(plan, name, strlen(name));
+        if (input < inputs->count && inputs->files[input])
+            return cli_error(command, CLI_WRONG,
+                             "--shapes %s:… has no effect: that input comes from a file", name);
+    }
+    if (all && (said->seed >= 0 || said->sets > 0))
+        return cli_error(command, CLI_WRONG, "%s has no effect: every input comes from a file",
+                         said->seed >= 0 ? "--seed" : "--input-sets");
+    return check_batch(command, plan, inputs, said);
+}
+
+int cli_check_names(const cli_command *command, const norn_plan *plan, const char *option,
+                    const char *dir) {
+    char one[CLI_PATH_BYTES], other[CLI_PATH_BYTES];
+    for (size_t i = 0; i < norn_plan_output_count(plan); i++) {
+        cli_npy_path(dir, norn_plan_output(plan, i)->name, one);
+        for (size_t k = 0; k < i; k++) {
+            cli_npy_path(dir, norn_plan_output(plan, k)->name, other);
+            if (strcasecmp(one, other) == 0)
+                return cli_error(command, CLI_WRONG,
+                                 "%s: outputs '%s' and '%s' would be one file, %s; rename one in "
+                                 "the model",
+                                 option, norn_plan_output(plan, k)->name,
+                                 norn_plan_output(plan, i)->name, one);
+        }
     }
     return CLI_DONE;
 }

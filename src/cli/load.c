@@ -36,7 +36,13 @@ int cli_compile_parse(const cli_command *command, const cli_compiling *said,
     options->min_shapes = out->min;
     options->opt_shapes = out->opt;
     options->max_shapes = out->max;
-    return parse_precision(command, said->precision, &options->precision);
+    const int exit_status = parse_precision(command, said->precision, &options->precision);
+    if (exit_status != CLI_DONE || !said->precision) return exit_status;
+    if (options->precision == NORN_PRECISION_TF32 && said->device &&
+        strcmp(said->device, "cpu") == 0)
+        return cli_error(command, CLI_WRONG,
+                         "--precision tf32 has no effect on the cpu, which computes in fp32");
+    return CLI_DONE;
 }
 
 void cli_compile_free(cli_compile_options *options) {
@@ -75,10 +81,10 @@ static int no_effect(const cli_command *command, const char *option, const char 
                      const char *path, const norn_plan *plan) {
     return cli_error(
         command, CLI_WRONG,
-        "%s %s has no effect: '%s' is a plan, compiled for %s in %s; compile the model "
-        "again",
+        "%s %s has no effect: '%s' is a plan, compiled for %s in %s; compile the model again: "
+        "norn compile MODEL -o PLAN %s %s",
         option, value, path, plan->device_name,
-        plan->precision == NORN_PRECISION_TF32 ? "tf32" : "fp32");
+        plan->precision == NORN_PRECISION_TF32 ? "tf32" : "fp32", option, value);
 }
 
 static int check_settled(const cli_command *command, const cli_compiling *said, const char *path,

@@ -23,12 +23,18 @@ typedef struct norn_bench_options {
     int64_t max_memory_bytes; ///< of an instance; 0: the session's default
     double duration_s, warmup_s;
     int32_t input_sets; ///< different inputs that take turns
+    /// May be NULL: what is being done, and how much of it is (0 to 1).
+    void (*progress)(void *context, const char *what, double fraction);
+    void *progress_context;
 } norn_bench_options;
+
+/// Runs that are measured at least, however long they take.
+enum { NORN_BENCH_RUNS_MIN = 3 };
 
 typedef struct norn_bench_result {
     norn_histogram phase[NORN_BENCH_PHASES];
-    int64_t runs, rows; ///< rows: of one run, the batch
-    double elapsed_s;
+    int64_t runs, rows; ///< runs that began in the time to measure; rows: of one run, the batch
+    double elapsed_s;   ///< from the first one's begin to the last one's end
 } norn_bench_result;
 
 /// `result` is large: keep it off small stacks.

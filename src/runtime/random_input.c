@@ -9,74 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-// ---- shapes
-
-/// `binder`: by symbol, the input of this kind that set it; NULL: none yet.
-static norn_status bind_dims(const norn_graph *graph, uint32_t input, int32_t rank,
-                             const int64_t *dims, int64_t *symbols, const norn_value **binder) {
-    const norn_value *value = graph->inputs[input];
-    char text[NORN_DIM_TEXT];
-    if (value->shape.rank >= 0 && value->shape.rank != rank)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "input '%s': %d dimensions were given, the model takes %d", value->name,
-                         (int)rank, (int)value->shape.rank);
-    for (int32_t d = 0; d < rank && value->shape.rank >= 0; d++) {
-        const norn_dim dim = value->shape.dims[d];
-        if (norn_dim_is_const(dim)) {
-            if (dim.constant != dims[d])
-                return norn_fail(NORN_INVALID_ARGUMENT,
-                                 "input '%s': dim %d is %lld, the model expects %lld", value->name,
-                                 (int)d, (long long)dims[d], (long long)dim.constant);
-        } else if (graph->symbols.at[dim.symbol].kind == NORN_SYMBOL_INPUT && dim.coef != 0) {
-            const int64_t size = (dims[d] - dim.constant) / dim.coef;
-            if (binder[dim.symbol] && symbols[dim.symbol] != size)
-                return norn_fail(NORN_INVALID_ARGUMENT,
-                                 "input '%s': dim %d is %lld, but input '%s' makes %s %lld",
-                                 value->name, (int)d, (long long)dims[d], binder[dim.symbol]->name,
-                                 norn_dim_text(&graph->symbols, dim, text),
-                                 (long long)norn_dim_eval(dim, symbols));
-            symbols[dim.symbol] = size;
-            binder[dim.symbol] = value;
-        }
-    }
-    return NORN_OK;
-}
-
-norn_status norn_random_bind(const norn_plan *plan, const norn_random_inputs *options,
-                             const norn_view *given, norn_arena *arena, int64_t **out) {
-    const norn_graph *graph = plan->graph;
-    const size_t count = (size_t)graph->symbols.count;
-    const norn_value **binder;
-    int64_t *symbols;
-    *out = NULL;
-    NORN_TRY(NORN_TAKE_ARRAY(arena, count, &symbols));
-    NORN_TRY(NORN_TAKE_ARRAY(arena, count, &binder));
-    const int64_t batch = options->batch > 0 ? options->batch : 1;
-    for (int32_t s = 0; s < graph->symbols.count; s++) {
-        const norn_symbol *symbol = &graph->symbols.at[s];
-        // A ragged length: a few elements a row.
-        symbols[s] = s == graph->batch ? batch : symbol->opt > 0 ? symbol->opt : 4 * batch;
-    }
-    for (size_t i = 0; i < options->shape_count; i++) {
-        uint32_t input = 0;
-        while (input < graph->input_count &&
-               strcmp(graph->inputs[input]->name, options->shapes[i].name) != 0)
-            ++input;
-        if (input == graph->input_count)
-            return norn_fail(NORN_INVALID_ARGUMENT, "--shapes: the model has no input '%s'",
-                             options->shapes[i].name);
-        NORN_TRY(bind_dims(graph, input, options->shapes[i].rank, options->shapes[i].dims, symbols,
-                           binder));
-    }
-    for (size_t s = 0; s < count; s++) binder[s] = NULL; // a file wins over --shapes
-    for (uint32_t i = 0; given && i < graph->input_count; i++)
-        if (given[i].dtype != NORN_DTYPE_NONE)
-            NORN_TRY(bind_dims(graph, i, given[i].rank, given[i].dims, symbols, binder));
-    norn_symbols_eval(&graph->symbols, symbols);
-    *out = symbols;
-    return NORN_OK;
-}
-
 // ---- what an input is read as
 
 /// What the readers of an integer input make of it.
@@ -85,6 +17,10 @@ typedef struct key_use {
     const int64_t *keys; ///< of those rows, when the table is hashed; NULL: 0 .. rows - 1
     int64_t offset;      ///< taken from a key
     bool offsets;        ///< CSR offsets
+    bool is_length;      ///< of sequences of at most `most`
+    norn_dim most;
+    bool is_compared; ///< with the constant `equal`: a rate or a mode that chooses what is run
+    int64_t equal;
 } key_use;
 
 static key_use use_of_table(const norn_plan *plan, norn_snapshot *snapshot, uint32_t table) {
@@ -151,6 +87,40 @@ static int64_t largest_constant(const norn_node *node) {
     return largest;
 }
 
+/// Sequence lengths of a recurrent layer.
+static void see_lengths(const norn_use *use, key_use *found) {
+    const norn_value *x = norn_node_in(use->node, 0);
+    const int32_t axis = norn_attr_i64(use->node->attrs, "layout", 0) ? 1 : 0;
+    if (use->index != 4 || !x || x->shape.rank != 3) return;
+    found->is_length = true;
+    found->most = x->shape.dims[axis];
+}
+
+/// An equality with a constant in a pointwise program: load (== perhaps converted) against it.
+static void see_equality(const norn_use *use, key_use *found) {
+    const norn_scalar_program *program = &use->node->region->pointwise.program;
+    for (uint32_t i = 0; i < program->instr_count && !found->is_compared; i++) {
+        if (program->instrs[i].op != NORN_SCALAR_EQ) continue;
+        const norn_scalar_instr *a = &program->instrs[program->instrs[i].a],
+                                *b = &program->instrs[program->instrs[i].b];
+        if (a->op == NORN_SCALAR_CONST) {
+            const norn_scalar_instr *swap = a;
+            a = b, b = swap;
+        }
+        while (a->op == NORN_SCALAR_CAST) a = &program->instrs[a->a];
+        if (a->op != NORN_SCALAR_LOAD || b->op != NORN_SCALAR_CONST ||
+            program->loads[a->load].input != use->index)
+            continue;
+        found->is_compared = true;
+        found->equal = norn_dtype_is_float(b->dtype) ? (int64_t)b->f64 : b->i64;
+    }
+}
+
+static bool is_recurrent(const norn_node *node) {
+    return norn_node_is(node, NORN_OP_LSTM) || norn_node_is(node, NORN_OP_GRU) ||
+           norn_node_is(node, NORN_OP_RNN);
+}
+
 static void see_uses(const norn_plan *plan, norn_snapshot *snapshot, const norn_value *value,
                      int depth, key_use *found);
 
@@ -161,6 +131,9 @@ static void see_through(const norn_plan *plan, norn_snapshot *snapshot, const no
     for (uint32_t o = 0; o < node->out_count; o++)
         if (node->out[o] && norn_dtype_is_integer(node->out[o]->dtype))
             see_uses(plan, snapshot, node->out[o], depth - 1, &behind);
+    if (behind.is_length) found->is_length = true, found->most = behind.most;
+    if (behind.is_compared && !found->is_compared)
+        found->is_compared = true, found->equal = behind.equal;
     if (behind.rows == INT64_MAX) return;
     if (norn_node_is(node, NORN_OP_Pointwise)) behind.rows -= largest_constant(node);
     if (behind.rows < found->rows)
@@ -171,8 +144,11 @@ static void see_uses(const norn_plan *plan, norn_snapshot *snapshot, const norn_
                      int depth, key_use *found) {
     for (const norn_use *use = value->uses; use; use = use->next) {
         if (!use->node) continue;
+        if (norn_node_is(use->node, NORN_OP_Pointwise)) see_equality(use, found);
         if (norn_node_is(use->node, NORN_OP_Lookup)) {
             see_lookup(plan, snapshot, use, found);
+        } else if (is_recurrent(use->node)) {
+            see_lengths(use, found);
         } else if (norn_node_is(use->node, NORN_OP_Gather)) {
             see_gather(use, found);
             if (use->index == 0 && depth > 0 && use->node->out[0])
@@ -189,6 +165,35 @@ static void see_uses(const norn_plan *plan, norn_snapshot *snapshot, const norn_
 static int64_t random_key(norn_random *random, int64_t rows) {
     const double rank = exp(norn_random_unit(random) * log((double)rows + 1)) - 1;
     return (int64_t)(norn_hash_u64((uint64_t)rank + 1) % (uint64_t)rows);
+}
+
+// What is said by no operator, a name may say.
+
+/// Does `name` have `word` in it, whatever its case?
+static bool is_named(const norn_value *value, const char *word) {
+    return value->name && strcasestr(value->name, word) != NULL;
+}
+
+static void see_name(const norn_value *value, key_use *found) {
+    if (found->rows != INT64_MAX || found->is_length || found->is_compared) return;
+    if (is_named(value, "length") || is_named(value, "_len")) {
+        found->is_length = true;
+        found->most = norn_dim_const(1);
+    } else if (strcmp(value->name, "sr") == 0 || is_named(value, "sample_rate") ||
+               is_named(value, "sampling_rate")) {
+        found->is_compared = true;
+        found->equal = 16000;
+    }
+}
+
+/// Ones, then in some rows a few zeros: what padding leaves of a sequence.
+static void fill_mask(norn_random *random, norn_view *view, int64_t elems) {
+    const int64_t width = view->rank > 0 ? view->dims[view->rank - 1] : 1;
+    int64_t ones = 0;
+    for (int64_t i = 0; i < elems; i++) {
+        if (i % width == 0) ones = width - (int64_t)(norn_random_unit(random) * (double)width / 4);
+        norn_element_set_f64(view->dtype, view->data, i, i % width < ones ? 1 : 0);
+    }
 }
 
 static int64_t draw(norn_random *random, const key_use *use) {
@@ -235,6 +240,7 @@ static void fill_integers(const norn_plan *plan, norn_snapshot *snapshot, size_t
     key_use columns[COLUMNS_MAX];
     key_use use = {.rows = INT64_MAX};
     see_uses(plan, snapshot, plan->graph->inputs[index], 6, &use);
+    see_name(plan->graph->inputs[index], &use);
     if (use.offsets) {
         // Offsets over the values of the lookup that reads both: rise evenly from 0 to their count.
         int64_t values = 0;
@@ -252,6 +258,14 @@ static void fill_integers(const norn_plan *plan, norn_snapshot *snapshot, size_t
                                  elems > 1 ? values * i / (elems - 1) : 0);
         return;
     }
+    for (int64_t i = 0; i < elems && use.is_length; i++) {
+        const int64_t most = norn_dim_eval(use.most, symbols);
+        norn_element_set_i64(view->dtype, view->data, i,
+                             most < 1 ? most : 1 + random_key(random, most));
+    }
+    for (int64_t i = 0; i < elems && use.is_compared; i++)
+        norn_element_set_i64(view->dtype, view->data, i, use.equal);
+    if (use.is_length || use.is_compared) return;
     const int64_t width =
         uses_of_columns(plan, snapshot, plan->graph->inputs[index], &use, columns);
     for (int64_t i = 0; i < elems; i++)
@@ -278,14 +292,19 @@ norn_status norn_random_fill(const norn_plan *plan, norn_snapshot *snapshot, con
     NORN_TRY(norn_arena_take(arena, bytes + 1, 1, 64, &out->data));
     norn_random_init(&random, seed * 1000003 + index);
     const int64_t elems = norn_view_elems(out);
-    if (out->dtype == NORN_BOOL) {
+    const bool is_mask = is_named(value, "mask"), is_probability = is_named(value, "prob");
+    if (is_mask) {
+        fill_mask(&random, out, elems);
+    } else if (out->dtype == NORN_BOOL) {
         for (int64_t i = 0; i < elems; i++)
             norn_element_set_i64(NORN_BOOL, out->data, i, norn_random_unit(&random) < 0.5);
     } else if (norn_dtype_is_integer(out->dtype)) {
         fill_integers(plan, snapshot, index, &random, out, elems, symbols);
     } else {
         for (int64_t i = 0; i < elems; i++)
-            norn_element_set_f64(out->dtype, out->data, i, 2 * norn_random_unit(&random) - 1);
+            norn_element_set_f64(out->dtype, out->data, i,
+                                 is_probability ? norn_random_unit(&random)
+                                                : 2 * norn_random_unit(&random) - 1);
     }
     return NORN_OK;
 }

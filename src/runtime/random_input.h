@@ -1,5 +1,7 @@
-/// Random inputs of the declared shapes for `run` and `bench`: ids that lie in the tables they
-/// index, offsets that rise, floats in [-1, 1). The same seed gives the same inputs.
+/// Random inputs for `run`, `bench` and warming up, of shapes that fit each other: ids that lie in the
+/// tables they index, offsets that rise, masks of ones and some zeros, lengths of at most the
+/// sequence, the constant that a mode is compared with, floats in [-1, 1). The same seed gives the
+/// same inputs.
 #ifndef NORN_RUNTIME_RANDOM_INPUT_H
 #define NORN_RUNTIME_RANDOM_INPUT_H
 
@@ -19,6 +21,14 @@ typedef struct norn_random_inputs {
 norn_status norn_random_bind(const norn_plan *plan, const norn_random_inputs *options,
                              const norn_view *given, norn_arena *arena,
                              int64_t **symbols) NORN_NODISCARD;
+
+/// Symbol values that `instance` runs at: those of norn_random_bind, or where these do not fit each
+/// other, ones near them, which is tried: runs that fail are short; after 5 s it gives up. When it
+/// ends well, the instance has run on these inputs, and its outputs are there.
+/// Errors   those of the first try, with the inputs that somebody must give
+norn_status norn_random_find(norn_instance *instance, norn_snapshot *snapshot,
+                             const norn_random_inputs *options, const norn_view *given,
+                             norn_arena *arena, int64_t **symbols) NORN_NODISCARD;
 
 /// Input `index` at these symbol values, in `arena`. `snapshot` (may be NULL) says how many rows
 /// tables have.
