@@ -20,8 +20,25 @@ void norn_infer_destroy(norn_infer *infer) {
     if (!infer) return;
     const norn_alloc alloc = infer->arena.alloc;
     if (infer->model) norn_served_release(infer->model);
+    if (infer->budget) norn_budget_give(infer->budget, infer->held_bytes);
     norn_arena_deinit(&infer->arena);
     norn_free(alloc, infer);
+}
+
+norn_status norn_infer_hold(norn_infer *infer, size_t bytes) {
+    const int64_t wanted = bytes < INT64_MAX ? (int64_t)bytes : INT64_MAX;
+    if (!infer->budget) return NORN_OK;
+    if (norn_budget_take(infer->budget, wanted)) {
+        infer->held_bytes += wanted;
+        return NORN_OK;
+    }
+    if (!norn_budget_fits(infer->budget, wanted))
+        return norn_fail(NORN_RESOURCE_EXHAUSTED,
+                         "a tensor of %zu bytes is more than --memory-budget has for one request",
+                         bytes);
+    return norn_fail(NORN_UNAVAILABLE,
+                     "no room for a tensor of %zu bytes: --memory-budget is used up; try again",
+                     bytes);
 }
 
 void norn_infer_cancel(norn_infer *infer) {

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "norn/plan.h"
 #include "norn/session.h"
+#include "serve/budget.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -54,6 +55,8 @@ struct norn_infer {
     uint64_t join_key;      ///< only requests of one key may be one batch; 0: runs alone
     int64_t deadline_ns;    ///< CLOCK_MONOTONIC; 0: none
     _Atomic bool cancelled; ///< nobody waits for the answer any more: norn_infer_cancel
+    norn_budget *budget;    ///< what its tensors are taken from: norn_infer_hold; NULL: nothing
+    int64_t held_bytes;
     norn_infer_times times;
     norn_status status;
     char message[512];
@@ -66,7 +69,11 @@ struct norn_infer {
 };
 
 norn_status norn_infer_create(norn_alloc alloc, norn_infer **out) NORN_NODISCARD;
-void norn_infer_destroy(norn_infer *infer); ///< releases the model; takes NULL
+void norn_infer_destroy(norn_infer *infer); ///< releases the model and what it holds; takes NULL
+/// Ask for room in the budget, before `bytes` of tensors are taken from the arena. Given back by
+/// norn_infer_destroy. The thread that owns the request.
+/// Errors UNAVAILABLE: others hold it; RESOURCE_EXHAUSTED: it is more than there ever is
+norn_status norn_infer_hold(norn_infer *infer, size_t bytes) NORN_NODISCARD;
 /// Nobody waits for the answer any more. A request that has not begun to run, or has pieces left to
 /// run, ends with CANCELLED; one whose answer is already made ends as it would have. `done` is
 /// called once either way. Any thread, as long as the request lives.

@@ -19,7 +19,30 @@ static void set_input(z_stream *stream, norn_span span) {
     stream->avail_in = (uInt)span.count;
 }
 
-norn_status norn_inflate(norn_span packed, size_t max_bytes, norn_buffer *out) {
+/// Append to a buffer whose memory is taken from `budget`; while it grows there are two of it.
+static norn_status append_within(norn_buffer *out, const void *bytes, size_t count,
+                                 norn_budget *budget, int64_t *held_bytes) {
+    const size_t before = out->capacity;
+    size_t after = before ? before : 256; // as norn_buffer grows
+    while (after - out->count < count) after *= 2;
+    if (budget && after > before) {
+        if (!norn_budget_take(budget, (int64_t)after))
+            return norn_fail(NORN_UNAVAILABLE,
+                             "no room for a body of more than %zu bytes: --memory-budget is used "
+                             "up; try again",
+                             out->count);
+        *held_bytes += (int64_t)after;
+    }
+    norn_buffer_append(out, bytes, count);
+    if (budget && after > before) {
+        norn_budget_give(budget, (int64_t)before);
+        *held_bytes -= (int64_t)before;
+    }
+    return norn_buffer_status(out);
+}
+
+norn_status norn_inflate_within(norn_span packed, size_t max_bytes, norn_budget *budget,
+                                int64_t *held_bytes, norn_buffer *out) {
     unsigned char piece[PIECE];
     z_stream stream = {0};
     norn_status status = NORN_OK;
@@ -43,8 +66,7 @@ norn_status norn_inflate(norn_span packed, size_t max_bytes, norn_buffer *out) {
                                "--max-request-bytes",
                                max_bytes);
         } else {
-            norn_buffer_append(out, piece, count);
-            status = norn_buffer_status(out);
+            status = append_within(out, piece, count, budget, held_bytes);
         }
         if (status != NORN_OK) break;
     }
@@ -87,8 +109,9 @@ static norn_status none(void) {
     return norn_fail(NORN_UNIMPLEMENTED, "this build has no zlib; send the body as it is");
 }
 
-norn_status norn_inflate(norn_span packed, size_t max_bytes, norn_buffer *out) {
-    (void)packed, (void)max_bytes, (void)out;
+norn_status norn_inflate_within(norn_span packed, size_t max_bytes, norn_budget *budget,
+                                int64_t *held_bytes, norn_buffer *out) {
+    (void)packed, (void)max_bytes, (void)budget, (void)held_bytes, (void)out;
     return none();
 }
 
@@ -98,3 +121,8 @@ norn_status norn_deflate(norn_span plain, bool gzip, norn_buffer *out) {
 }
 
 #endif
+
+norn_status norn_inflate(norn_span packed, size_t max_bytes, norn_buffer *out) {
+    int64_t held_bytes = 0;
+    return norn_inflate_within(packed, max_bytes, NULL, &held_bytes, out);
+}

@@ -172,6 +172,7 @@ static norn_status read_data(infer_parser *parser, input_draft *draft) {
                          "input '%s': \"data\" has fewer elements than its shape",
                          draft->input.name);
     NORN_TRY(norn_view_bytes(view, &bytes));
+    NORN_TRY(norn_infer_hold(parser->infer, bytes));
     NORN_TRY(norn_arena_take(&parser->infer->arena, bytes + 1, 1, 64, &view->data));
     do {
         NORN_TRY(norn_json_next(&draft->data, &token));

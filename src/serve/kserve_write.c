@@ -57,6 +57,17 @@ static void put_real(norn_buffer *json, norn_dtype dtype, double value) {
     }
 }
 
+static void put_whole(norn_buffer *json, uint64_t magnitude, bool negative) {
+    char text[24];
+    size_t at = sizeof text;
+    do {
+        text[--at] = (char)('0' + magnitude % 10);
+        magnitude /= 10;
+    } while (magnitude);
+    if (negative) text[--at] = '-';
+    norn_buffer_append(json, text + at, sizeof text - at);
+}
+
 static void put_elements(norn_buffer *json, const norn_view *view) {
     const int64_t elems = norn_view_elems(view);
     const bool real = norn_dtype_is_float(view->dtype);
@@ -69,10 +80,10 @@ static void put_elements(norn_buffer *json, const norn_view *view) {
         } else if (view->dtype == NORN_BOOL) {
             norn_buffer_text(json, norn_element_i64(view->dtype, view->data, i) ? "true" : "false");
         } else if (view->dtype == NORN_U64) {
-            norn_buffer_format(json, "%llu", (unsigned long long)((const uint64_t *)view->data)[i]);
+            put_whole(json, ((const uint64_t *)view->data)[i], false);
         } else {
-            norn_buffer_format(json, "%lld",
-                               (long long)norn_element_i64(view->dtype, view->data, i));
+            const int64_t value = norn_element_i64(view->dtype, view->data, i);
+            put_whole(json, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, value < 0);
         }
     }
 }

@@ -165,6 +165,19 @@ static void put_reaper(norn_server *server, norn_buffer *out) {
     norn_buffer_format(out, "norn_versions_freed_total %llu\n", (unsigned long long)stat.done);
 }
 
+static void put_clients(const norn_server *server, norn_buffer *out) {
+    put_head(out, "norn_requests_in_flight", "gauge", "Requests being answered");
+    norn_buffer_format(out, "norn_requests_in_flight %lld\n", (long long)server->in_flight);
+    put_head(out, "norn_connections", "gauge", "Connections that are open");
+    norn_buffer_format(out, "norn_connections %lld\n", (long long)server->connections);
+    put_head(out, "norn_memory_held_bytes", "gauge", "Held for clients, of --memory-budget");
+    norn_buffer_format(out, "norn_memory_held_bytes %lld\n", (long long)server->budget.held_bytes);
+    put_head(out, "norn_memory_refused_total", "counter",
+             "Times that --memory-budget had no room for what a client asked");
+    norn_buffer_format(out, "norn_memory_refused_total %llu\n",
+                       (unsigned long long)server->budget.refused);
+}
+
 void norn_metrics_put(norn_server *server, norn_buffer *out) {
     metric_page page = {.out = out};
     for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++) {
@@ -178,8 +191,7 @@ void norn_metrics_put(norn_server *server, norn_buffer *out) {
              "1 for every version that the last load of its model tried in vain");
     norn_repository_visit(server->repository, put_failed_versions, out);
     put_reaper(server, out);
-    put_head(out, "norn_requests_in_flight", "gauge", "Requests being answered");
-    norn_buffer_format(out, "norn_requests_in_flight %lld\n", (long long)server->in_flight);
+    put_clients(server, out);
     put_head(out, "norn_uptime_seconds", "gauge", "Time since the server started");
     norn_buffer_format(out, "norn_uptime_seconds %.3f\n",
                        (double)(norn_clock_now_ns() - server->start_ns) / 1e9);

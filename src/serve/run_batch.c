@@ -104,6 +104,7 @@ static norn_status size_output(norn_infer *infer, norn_infer_output *output,
     output->view.data = NULL;
     if (rows >= 0) output->view.dims[0] = rows;
     NORN_TRY(norn_view_bytes(&output->view, &bytes));
+    NORN_TRY(norn_infer_hold(infer, bytes));
     return norn_arena_take(&infer->arena, bytes ? bytes : 1, 1, 64, &output->view.data);
 }
 

@@ -178,6 +178,7 @@ static void drain(server_run *run) {
 
 static void close_all(server_run *run) {
     for (int32_t i = 0; i < run->io_count; i++) norn_io_stop(&run->io[i]);
+    for (int32_t i = 0; i < run->io_count; i++) norn_http_drop_idle(&run->io[i]);
     if (run->server.in_flight > 0)
         return; // compute threads still hold these: the process is about to exit
     norn_workers_destroy(run->server.workers);

@@ -1,9 +1,9 @@
 #include "serve/workers.h"
 
 #include "base/cmocka_all.h"
-#include "base/memory_sweep.h"
 
 #include <stdatomic.h>
+#include <unistd.h>
 
 typedef struct counted_job {
     norn_job job; ///< first
@@ -55,10 +55,45 @@ static void without_workers_a_job_runs_at_once(void **state) {
     norn_workers_destroy(NULL);
 }
 
+typedef struct gated_job {
+    norn_job job; ///< first
+    _Atomic bool *open;
+    _Atomic int *ran;
+} gated_job;
+
+static void wait_at_gate(norn_job *job) {
+    gated_job *gated = (gated_job *)job;
+    while (!atomic_load(gated->open)) usleep(100);
+    atomic_fetch_add(gated->ran, 1);
+}
+
+static void heavy_jobs_leave_a_worker_to_the_others(void **state) {
+    norn_workers *workers;
+    _Atomic bool open = false;
+    _Atomic int heavy_ran = 0, light_ran = 0;
+    gated_job heavy[8];
+    counted_job light = {.job.run = count_run, .ran = &light_ran};
+    (void)state;
+    assert_int_equal(norn_workers_create(2, norn_alloc_heap(), &workers), NORN_OK);
+    for (int i = 0; i < 8; i++) {
+        heavy[i] = (gated_job){
+            .job = {.run = wait_at_gate, .heavy = true}, .open = &open, .ran = &heavy_ran};
+        norn_workers_put(workers, &heavy[i].job);
+    }
+    norn_workers_put(workers, &light.job);
+    for (int i = 0; i < 100000 && light_ran == 0; i++) usleep(100);
+    assert_int_equal(light_ran, 1);
+    assert_int_equal(heavy_ran, 0);
+    atomic_store(&open, true);
+    norn_workers_destroy(workers);
+    assert_int_equal(heavy_ran, 8);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_job_is_run_before_the_workers_end),
         cmocka_unit_test(one_worker_keeps_the_order),
+        cmocka_unit_test(heavy_jobs_leave_a_worker_to_the_others),
         cmocka_unit_test(without_workers_a_job_runs_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -174,6 +174,18 @@ class AttacksTest(unittest.TestCase):
         self.assertIsNone(self.server.process.poll(), self.server.log.read_text()[-3000:])
         self.assertEqual(self.client().ask(SMALL)[0], 200)
 
+    @staticmethod
+    def held(server):
+        """Bytes of the budget that are held, once what was given up has been cleared away."""
+        deadline = time.monotonic() + 5 * SLOW
+        while True:
+            page = server.get("/metrics", "metrics")[1].decode()
+            held, connections = (int(re.search(rf"^{name} (\d+)$", page, re.M)[1])
+                                 for name in ("norn_memory_held_bytes", "norn_connections"))
+            if held <= 65536 * connections or time.monotonic() > deadline:
+                return held, connections
+            time.sleep(0.05)
+
     @contextlib.contextmanager
     def bounded(self, server=None, memory=64 * MB, seconds=0.5, log=4096):
         """What happens inside may cost so much, and hold a bystander up for so long."""
@@ -341,6 +353,8 @@ class AttacksTest(unittest.TestCase):
         while resident(server.process) > before + 40 * MB * LARGE and time.monotonic() < deadline:
             time.sleep(0.1)
         self.assertLess(resident(server.process), before + 40 * MB * LARGE)
+        held, connections = self.held(server)
+        self.assertLessEqual(held, 65536 * connections)
         # Room is there again for a large one.
         self.assertEqual(self.client(server).ask(post(infer_json(rows=400000), extra=""))[0], 200)
 
@@ -435,6 +449,33 @@ class AttacksTest(unittest.TestCase):
         cancelled = re.search(r'nv_inference_request_failure{model="f32",version="1",reason="CANCELED"} (\d+)', page)
         self.assertEqual(int(cancelled[1]), 30)
         self.assertIn("norn_requests_in_flight 0\n", page)
+
+    def test_clients_that_close_at_any_moment_leave_nothing_held(self):
+        server = self.own("--io-threads", "1")
+        large = post(infer_json(rows=60000), "Accept-Encoding: gzip\r\n")
+        packed = post(gzip.compress(infer_json(rows=60000), 1), "Content-Encoding: gzip\r\n")
+        rng = np.random.default_rng(9)
+        for i in range(60):
+            request = packed if i % 2 else large
+            with Client(server.ports["HTTP"]) as client:
+                client.send(request[:rng.integers(1, len(request))] if i % 3 == 0 else request)
+                if i % 3:
+                    time.sleep(rng.uniform(0, 0.04))  # while it is read, run, written or sent
+        held, connections = self.held(server)
+        self.assertLessEqual(held, 65536 * connections)
+        self.assertGreaterEqual(held, 0)
+        self.assertEqual(server.stop(), 0)
+
+    def test_a_stop_does_not_wait_for_a_client_that_reads_nothing(self):
+        server = self.own("--drain-ms", "500", "--lame-duck-ms", "0")
+        stuck = self.client(server, timeout=0.5)
+        stuck.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        with contextlib.suppress(TimeoutError):
+            stuck.send(post(infer_json(rows=400000)))
+        time.sleep(0.5)
+        begin = time.monotonic()
+        self.assertEqual(server.stop(), 0, server.log.read_text()[-2000:])
+        self.assertLess(time.monotonic() - begin, 6 * SLOW)
 
     # ---- connections and the log
 

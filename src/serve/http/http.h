@@ -14,6 +14,8 @@ norn_status norn_http_open_metrics(norn_io *io, evutil_socket_t fd) NORN_NODISCA
 /// Serve one connected socket. Takes `fd`.
 void norn_http_accept(norn_io *io, evutil_socket_t fd);
 void norn_http_stop_accepting(norn_io *io); ///< on the I/O thread
-void norn_http_close(norn_io *io);          ///< after the loop has ended
+/// After the loop has ended: drop the connections that only wait for their clients.
+void norn_http_drop_idle(norn_io *io);
+void norn_http_close(norn_io *io); ///< then, when nothing is in flight
 
 #endif

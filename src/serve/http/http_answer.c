@@ -161,7 +161,8 @@ void norn_http_answer(norn_http_connection *connection, int code, const char *ty
         norn_http_compress(connection, body);
     }
     connection->body = *body;
-    norn_budget_force(&server->budget, (int64_t)connection->body.capacity);
+    connection->charged_bytes = (int64_t)connection->body.capacity;
+    norn_budget_force(&server->budget, connection->charged_bytes);
     if (server->draining) connection->last = true;
     put_head(connection, code, type, json_bytes);
     connection->sent = 0;

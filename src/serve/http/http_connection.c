@@ -63,7 +63,6 @@ void norn_http_release_work(norn_http_connection *connection) {
 /// After the answer has left, or was given up.
 static void end_request(norn_http_connection *connection) {
     norn_http_release_work(connection);
-    norn_budget_give(budget_of(connection), (int64_t)connection->body.capacity);
     norn_buffer_deinit(&connection->body);
     if (connection->counted) norn_server_leave(norn_http_server(connection));
     connection->counted = false;
@@ -87,12 +86,14 @@ static void refuse_for_memory(norn_http_connection *connection, size_t bytes) {
 
 // ---- reading
 
-/// Time for a body: it may not stand still, nor trickle.
-static int64_t body_due_ns(const norn_http_connection *connection, int64_t now_ns) {
+/// Time for a body, either way, of which `moved` bytes have moved: it may not stand still, nor
+/// trickle.
+static int64_t body_due_ns(const norn_http_connection *connection, size_t moved) {
     const int64_t body_ns = norn_http_server(connection)->limits.body_ns;
-    const int64_t trickle_ns = connection->begin_ns + body_ns +
-                               (int64_t)(connection->count / SLOWEST_BYTES_PER_S) * 1000000000;
-    return now_ns + body_ns < trickle_ns ? now_ns + body_ns : trickle_ns;
+    const int64_t still_ns = norn_clock_now_ns() + body_ns;
+    const int64_t trickle_ns =
+        connection->begin_ns + body_ns + (int64_t)(moved / SLOWEST_BYTES_PER_S) * 1000000000;
+    return still_ns < trickle_ns ? still_ns : trickle_ns;
 }
 
 static void begin_body(norn_http_connection *connection) {
@@ -110,7 +111,7 @@ static void begin_body(norn_http_connection *connection) {
     if (request->expect_continue && !whole)
         (void)send(connection->fd, go_on, sizeof go_on - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
     connection->begin_ns = norn_clock_now_ns();
-    connection->due_ns = body_due_ns(connection, connection->begin_ns);
+    connection->due_ns = body_due_ns(connection, connection->count);
 }
 
 /// False: more bytes are needed.
@@ -181,7 +182,7 @@ static void receive(norn_http_connection *connection) {
         if ((size_t)n < room) break; // the socket is empty; if not, we are called again
     }
     if (got && connection->stage == NORN_HTTP_READ_BODY)
-        connection->due_ns = body_due_ns(connection, norn_clock_now_ns());
+        connection->due_ns = body_due_ns(connection, connection->count);
 }
 
 // ---- from one request to the next
@@ -249,9 +250,22 @@ static void serve(norn_http_connection *connection) {
     connection->in_work = connection->stage == NORN_HTTP_WAIT;
 }
 
+static bool send_answer(norn_http_connection *connection) {
+    const size_t before = connection->sent;
+    bool done = false;
+    if (before == 0) connection->begin_ns = norn_clock_now_ns();
+    if (!norn_http_write(connection, &done)) {
+        connection->stage = NORN_HTTP_CLOSED;
+    } else if (done) {
+        finish_request(connection);
+    } else if (before == 0 || connection->sent > before) {
+        connection->due_ns = body_due_ns(connection, connection->sent);
+    }
+    return done;
+}
+
 /// False: wait for the socket, or for whoever works on the answer.
 static bool step(norn_http_connection *connection) {
-    bool done = false;
     switch (connection->stage) {
     case NORN_HTTP_READ_HEAD:
         return read_head(connection);
@@ -261,14 +275,7 @@ static bool step(norn_http_connection *connection) {
         serve(connection);
         return true;
     case NORN_HTTP_SEND:
-        if (!norn_http_write(connection, &done)) {
-            connection->stage = NORN_HTTP_CLOSED;
-        } else if (done) {
-            finish_request(connection);
-        } else {
-            connection->due_ns = norn_clock_now_ns() + norn_http_server(connection)->limits.body_ns;
-        }
-        return done;
+        return send_answer(connection);
     case NORN_HTTP_WAIT:
     case NORN_HTTP_LINGER:
     case NORN_HTTP_CLOSED:

@@ -58,7 +58,8 @@ struct norn_http_connection {
     size_t count, capacity;
     norn_http_parser parser;
     norn_buffer plain; ///< a body that came compressed, inflated; views of the inference alias it
-    int64_t charged_bytes; ///< what the request holds of the budget besides `bytes`
+    int64_t charged_bytes; ///< what request and answer hold of the budget besides `bytes` and what
+                           ///< the inference holds itself
     // work
     norn_status status;
     char message[512];
@@ -67,7 +68,7 @@ struct norn_http_connection {
     norn_buffer body;
     const char *encoding; ///< Content-Encoding; NULL: none
     const char *allow;    ///< Allow; NULL: none
-    int64_t retry_s; ///< Retry-After of a refusal
+    int64_t retry_s;      ///< Retry-After of a refusal
     bool encoded;         ///< compression has been seen to
     bool last;            ///< the connection closes after it
     bool linger;          ///< bytes of the client may be left unread

@@ -18,13 +18,6 @@ bool norn_http_is_compressed(const norn_http_connection *connection) {
     return encoding.count > 0 && !norn_http_same(encoding, "identity");
 }
 
-/// What the inflated body holds of the budget: at least what is known before, the rest after.
-static norn_status charge_inflated(norn_http_connection *connection, int64_t before_bytes) {
-    const int64_t more = (int64_t)connection->plain.capacity - before_bytes;
-    if (more <= 0 || norn_http_take(connection, more)) return NORN_OK;
-    return norn_fail(NORN_UNAVAILABLE, "other requests hold the server's memory; try again");
-}
-
 norn_status norn_http_body(norn_http_connection *connection, norn_span *body) {
     const norn_span encoding = encoding_of(connection);
     const int64_t limit = norn_http_server(connection)->limits.request_bytes;
@@ -39,11 +32,8 @@ norn_status norn_http_body(norn_http_connection *connection, norn_span *body) {
                          name,
                          norn_inflate_knows("gzip") ? "gzip, deflate or the body as it is"
                                                     : "the body as it is");
-    const int64_t expected = 2 * (int64_t)body->count;
-    if (!norn_http_take(connection, expected))
-        return norn_fail(NORN_UNAVAILABLE, "other requests hold the server's memory; try again");
-    NORN_TRY(norn_inflate(*body, (size_t)limit, &connection->plain));
-    NORN_TRY(charge_inflated(connection, expected));
+    NORN_TRY(norn_inflate_within(*body, (size_t)limit, &norn_http_server(connection)->budget,
+                                 &connection->charged_bytes, &connection->plain));
     *body = norn_span_of(connection->plain.bytes ? connection->plain.bytes : (const uint8_t *)"",
                          connection->plain.count);
     return NORN_OK;

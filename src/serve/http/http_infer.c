@@ -14,6 +14,8 @@ enum {
     READ_INLINE_BYTES = 64 * 1024,  ///< of JSON: about half a millisecond
     WRITE_INLINE_BYTES = 64 * 1024, ///< of tensors written as JSON, or compressed
     COPY_INLINE_BYTES = 1 << 20,    ///< of tensors copied as they are
+    HEAVY_BYTES = 4 << 20,          ///< of either: tens of milliseconds
+    INFLATES_TO = 8,                ///< times its bytes, an ordinary compressed body
     JSON_PER_ELEMENT = 16,          ///< bytes; more for some, an estimate is enough
 };
 
@@ -85,9 +87,7 @@ static void finish_infer(norn_http_connection *connection) {
         return;
     }
     const size_t bytes = output_bytes(infer, &any_json);
-    // The tensors that were computed, and the answer that is made of them.
-    if (!norn_http_take(connection, (int64_t)norn_arena_bytes(&infer->arena)) ||
-        !norn_http_take(connection, (int64_t)bytes)) {
+    if (!norn_http_take(connection, (int64_t)bytes)) {
         norn_http_answer_error(
             connection, 503,
             "the server has no memory for this answer; ask for fewer rows, or try again");
@@ -95,7 +95,7 @@ static void finish_infer(norn_http_connection *connection) {
     }
     const bool costly = any_json || norn_http_wants_compression(connection);
     if (bytes > (costly ? WRITE_INLINE_BYTES : COPY_INLINE_BYTES)) {
-        connection->job.run = encode_on_worker;
+        connection->job = (norn_job){.run = encode_on_worker, .heavy = bytes > HEAVY_BYTES};
         norn_workers_put(norn_http_server(connection)->workers, &connection->job);
         return;
     }
@@ -114,6 +114,7 @@ static norn_status begin_infer(norn_http_connection *connection, const char *nam
     int64_t version, json_bytes;
     NORN_TRY(norn_infer_create(server->alloc, &connection->exchange.infer));
     infer = connection->exchange.infer;
+    infer->budget = &server->budget;
     infer->times.arrival_ns = norn_clock_now_ns();
     NORN_TRY(norn_repository_version(version_text, &version));
     NORN_TRY(norn_repository_get(server->repository, name, version, &infer->model));
@@ -146,13 +147,7 @@ static norn_status read_infer(norn_http_connection *connection) {
     size_t json_bytes;
     NORN_TRY(norn_http_body(connection, &body));
     NORN_TRY(json_part(connection, body, &json_bytes));
-    // Tensors in JSON mostly take as much room as their text; what they take more is counted after.
-    if (!norn_http_take(connection, (int64_t)json_bytes))
-        return norn_fail(NORN_UNAVAILABLE, "other requests hold the server's memory; try again");
     NORN_TRY(norn_kserve_parse_infer(body, json_bytes, infer));
-    const int64_t more = (int64_t)norn_arena_bytes(&infer->arena) - (int64_t)json_bytes;
-    if (more > NORN_BUDGET_SMALL_BYTES && !norn_http_take(connection, more))
-        return norn_fail(NORN_UNAVAILABLE, "other requests hold the server's memory; try again");
     NORN_TRY(norn_served_admit(infer->model, infer));
     connection->finish = finish_infer;
     norn_exchange_submit(&connection->exchange);
@@ -186,8 +181,10 @@ void norn_http_infer(const norn_http_route *route, const char *name, const char 
     if (status == NORN_OK) {
         const size_t body = norn_http_raw_body(connection).count;
         const size_t json = connection->json_bytes < body ? connection->json_bytes : body;
-        if (json > READ_INLINE_BYTES || norn_http_is_compressed(connection)) {
-            connection->job.run = read_on_worker;
+        const bool packed = norn_http_is_compressed(connection);
+        if (json > READ_INLINE_BYTES || packed) {
+            connection->job = (norn_job){
+                .run = read_on_worker, .heavy = (packed ? INFLATES_TO * body : json) > HEAVY_BYTES};
             norn_workers_put(route->server->workers, &connection->job);
             return;
         }

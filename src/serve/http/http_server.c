@@ -95,6 +95,19 @@ void norn_http_stop_accepting(norn_io *io) {
     listener->acceptor = NULL;
 }
 
+static void drop_idle(norn_http_listener *listener) {
+    if (!listener) return;
+    for (norn_http_connection *c = listener->first, *next; c; c = next) {
+        next = c->next;
+        if (!c->in_work) norn_http_destroy(c);
+    }
+}
+
+void norn_http_drop_idle(norn_io *io) {
+    drop_idle(io->http);
+    drop_idle(io->metrics);
+}
+
 void norn_http_close(norn_io *io) {
     destroy_listener(io->http);
     destroy_listener(io->metrics);
