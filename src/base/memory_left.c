@@ -25,13 +25,15 @@ static bool number_in(const char *path, const char *key, uint64_t *out) {
 /// What a control group's memory.max (cgroup v2) leaves; the pages of files can be taken back.
 static uint64_t left_of_group(const char *folder, uint64_t most) {
     char path[4200];
-    uint64_t limit, used, files = 0;
+    uint64_t limit, used, files = 0, shared = 0;
     snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.max", folder);
     if (!number_in(path, "", &limit)) return most;
     snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.current", folder);
     if (!number_in(path, "", &used)) return most;
     snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.stat", folder);
     (void)number_in(path, "file ", &files);
+    (void)number_in(path, "shmem ", &shared); // tmpfs: counted among the files, never taken back
+    files -= shared < files ? shared : files;
     used -= files < used ? files : used;
     const uint64_t left = limit > used ? limit - used : 0;
     return left < most ? left : most;

@@ -120,10 +120,13 @@ static void print_settings(const norn_package *package, const norn_serving *serv
         print_number("threads", serving->threads, "norn.json");
     else
         print_line("threads", "the cores shared out", "default");
-    print_number("batching.max_delay_us", serving->batch_delay_us,
-                 said(config->batch_delay_us >= 0, "default: requests do not wait for company"));
-    print_number("batching.max_batch", serving->max_rows,
-                 said(config->batch_rows > 0, "profile.max_batch"));
+    if (serving->rows.joins)
+        print_number(
+            "batching.max_delay_us", serving->batch_delay_us,
+            said(config->batch_delay_us >= 0, "default: requests do not wait for company"));
+    if (serving->rows.joins || serving->rows.splits)
+        print_number("batching.max_batch", serving->max_rows,
+                     said(config->batch_rows > 0, "profile.max_batch"));
     print_number("batching.max_queue", serving->queue_limit,
                  said(config->queue_limit > 0, "default"));
     print_number("batching.max_wait_ms", serving->max_wait_ms,
@@ -133,27 +136,13 @@ static void print_settings(const norn_package *package, const norn_serving *serv
     print_line("warmup", serving->warm_up ? "yes" : "no", said(!serving->warm_up, "default"));
 }
 
-/// CLI_FAILED when norn.json promises of rows what the shapes rule out.
-static int print_rows(const norn_plan *plan, const norn_package_config *config) {
-    norn_row_policy policy;
-    norn_arena arena;
-    int exit_status = CLI_DONE;
-    norn_arena_init(&arena, norn_alloc_heap(), 4096);
-    if (norn_row_policy_find(plan, config, &arena, &policy) == NORN_OK) {
-        printf("rows\n  %s\n", policy.text);
-    } else {
-        exit_status = cli_failed(&cli_check);
-    }
-    norn_arena_deinit(&arena);
-    return exit_status;
-}
-
 /// As `norn serve` with no options of its own would: the same code decides.
 static int check(const char *dir) {
     const norn_serving_defaults defaults = {0};
     const norn_package_options options = {0};
     norn_package *package = NULL;
     norn_session *session = NULL;
+    norn_serving serving;
     char warning[512];
     int exit_status = CLI_DONE;
     if (!norn_path_is_dir(dir))
@@ -167,9 +156,12 @@ static int check(const char *dir) {
     if (package->compiled) printf("  compiled in %.2f s\n", (double)package->compile_ns / 1e9);
     print_inputs(package->plan, &package->config);
     print_tables(package);
-    const norn_serving serving = norn_package_serving(package, &defaults);
+    if (norn_package_serving(package, &defaults, &serving) != NORN_OK) {
+        exit_status = cli_failed(&cli_check);
+        goto done;
+    }
     print_settings(package, &serving);
-    if (print_rows(package->plan, &package->config) != CLI_DONE) exit_status = CLI_FAILED;
+    printf("rows\n  %s\n", serving.rows.text);
     fflush(stdout);
     for (uint32_t i = 0; i < package->note_count; i++)
         (void)cli_error(&cli_check, CLI_DONE, "warning: %s", package->notes[i]);
@@ -177,6 +169,7 @@ static int check(const char *dir) {
         exit_status = cli_failed(&cli_check);
     else if (*warning)
         (void)cli_error(&cli_check, CLI_DONE, "warning: %s", warning);
+done:
     norn_session_destroy(session);
     norn_package_close(package);
     return exit_status;

@@ -3,6 +3,7 @@
 #if NORN_HAVE_SERVE
 #include "serve/serve.h"
 
+#include <malloc.h>
 #include <string.h>
 #endif
 
@@ -49,6 +50,14 @@ static int choose_ports(served_port ports[3]) {
     if (ports[0].off && ports[1].off)
         return cli_error(&cli_serve, CLI_WRONG, "--no-http and --no-grpc leave nothing to serve");
     return CLI_DONE;
+}
+
+/// The C library raises both bounds to what it has seen, up to 32 and 64 MB for every thread that
+/// ever loaded a model. Blocks above the first go back to the system when they are freed; smaller
+/// ones, as bodies of requests, are worth keeping.
+static void bound_what_the_heap_keeps(void) {
+    (void)mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    (void)mallopt(M_TRIM_THRESHOLD, 8 << 20);
 }
 
 static int run(int argc, char **argv) {
@@ -151,6 +160,7 @@ static int run(int argc, char **argv) {
                    .queue_limit = queue,
                    .max_wait_ms = wait_ms},
     };
+    bound_what_the_heap_keeps();
     return norn_serve(&serve, norn_alloc_heap()) == NORN_OK ? CLI_DONE : cli_failed(&cli_serve);
 }
 #else

@@ -84,7 +84,8 @@ static void what_a_plan_has_settled_is_noted_and_what_it_has_not_holds(void **st
     assert_int_equal(package->note_count, 2); // 1024 is what the plan has
     assert_non_null(strstr(package->notes[0], "\"precision\" \"tf32\""));
     assert_non_null(strstr(package->notes[1], "\"profile\""));
-    const norn_serving serving = norn_package_serving(package, &defaults);
+    norn_serving serving;
+    assert_int_equal(norn_package_serving(package, &defaults, &serving), NORN_OK);
     assert_int_equal(serving.instances, 2);
     assert_int_equal(serving.batch_delay_us, 50);
     assert_int_equal(serving.queue_limit, 11);

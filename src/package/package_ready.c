@@ -12,10 +12,10 @@ static int64_t first_of(int64_t said, int64_t otherwise, int64_t last) {
     return said > 0 ? said : otherwise > 0 ? otherwise : last;
 }
 
-norn_serving norn_package_serving(const norn_package *package,
-                                  const norn_serving_defaults *defaults) {
+norn_status norn_package_serving(norn_package *package, const norn_serving_defaults *defaults,
+                                 norn_serving *out) {
     const norn_package_config *config = &package->config;
-    return (norn_serving){
+    *out = (norn_serving){
         .instances = (int32_t)first_of(config->instances, defaults->instances, 1),
         .threads = config->threads ? config->threads : defaults->threads,
         .max_rows = first_of(config->batch_rows, norn_plan_max_batch(package->plan), 1),
@@ -29,6 +29,7 @@ norn_serving norn_package_serving(const norn_package *package,
             config->max_memory_bytes ? config->max_memory_bytes : defaults->max_memory_bytes,
         .warm_up = config->warmup,
     };
+    return norn_row_policy_find(package->plan, config, &package->arena, &out->rows);
 }
 
 // ---- types
@@ -42,6 +43,9 @@ static norn_status check_port(const norn_port *port, const char *what) {
     if (port->dtype == NORN_DTYPE_NONE)
         return norn_fail(NORN_UNIMPLEMENTED, "%s '%s' has no known type, so no request can name it",
                          what, port->name);
+    if (norn_dtype_holds_tensors(port->dtype))
+        return norn_fail(NORN_UNIMPLEMENTED, "%s '%s' is a %s, which the protocol has no form for",
+                         what, port->name, norn_dtype_name(port->dtype));
     if (strcmp(norn_dtype_kserve_name(port->dtype), "NONE") == 0)
         return norn_fail(NORN_UNIMPLEMENTED, "%s '%s' is %s, for which the protocol has no name",
                          what, port->name, norn_dtype_name(port->dtype));

@@ -5,6 +5,7 @@
 
 #include "norn/session.h"
 #include "package/package_open.h"
+#include "package/row_policy.h"
 
 /// What `norn serve` says for every model; norn.json wins where both speak.
 typedef struct norn_serving_defaults {
@@ -28,10 +29,12 @@ typedef struct norn_serving {
     int64_t max_wait_ms;      ///< in the queue; 0: no bound
     int64_t max_memory_bytes; ///< of an instance; 0: the runtime decides
     bool warm_up;
+    norn_row_policy rows; ///< which requests share a run; in the package's arena
 } norn_serving;
 
-norn_serving norn_package_serving(const norn_package *package,
-                                  const norn_serving_defaults *defaults);
+/// Errors INVALID_ARGUMENT: norn.json promises of rows what the shapes rule out.
+norn_status norn_package_serving(norn_package *package, const norn_serving_defaults *defaults,
+                                 norn_serving *out) NORN_NODISCARD;
 
 /// Make the session that requests will run in, and prove that it answers: inputs and outputs are of
 /// types that a request can carry, tables and device are there, and every instance runs once on

@@ -16,9 +16,10 @@ static norn_package *open_model(const char *op, uint64_t dtype, const float *k,
     return package;
 }
 
-static norn_status start(const norn_package *package, norn_session **session, char warning[512]) {
+static norn_status start(norn_package *package, norn_session **session, char warning[512]) {
     const norn_serving_defaults defaults = {.instances = 2, .threads = 1};
-    const norn_serving serving = norn_package_serving(package, &defaults);
+    norn_serving serving;
+    NORN_TRY(norn_package_serving(package, &defaults, &serving));
     return norn_package_start(package, &serving, session, warning);
 }
 
@@ -51,7 +52,8 @@ static void more_instances_than_can_be_are_refused(void **state) {
     norn_session *session;
     char warning[512];
     norn_package *package = open_model("Mul", BUILD_F32, &two, "{\"max_memory_mb\": 1}");
-    norn_serving serving = norn_package_serving(package, &(norn_serving_defaults){0});
+    norn_serving serving;
+    assert_int_equal(norn_package_serving(package, &(norn_serving_defaults){0}, &serving), NORN_OK);
     assert_int_equal(serving.max_memory_bytes, 1 << 20);
     serving.instances = 5000;
     assert_int_equal(norn_package_start(package, &serving, &session, warning),

@@ -73,31 +73,20 @@ void norn_served_submit(norn_served *served, norn_infer *infer) {
 
 // ---- life
 
-static norn_status need_tensor(const norn_port *port, const char *what) {
-    if (!norn_dtype_holds_tensors(port->dtype)) return NORN_OK;
-    return norn_fail(NORN_UNIMPLEMENTED, "%s '%s' is a %s, which the protocol has no form for",
-                     what, port->name, norn_dtype_name(port->dtype));
-}
-
 static norn_status learn_ports(norn_served *served) {
     const size_t inputs = norn_plan_input_count(served->plan),
                  outputs = norn_plan_output_count(served->plan);
-    NORN_TRY(norn_row_policy_find(served->plan, &served->package->config, &served->arena,
-                                  &served->rows));
     NORN_TRY(NORN_TAKE_ARRAY(&served->arena, inputs + 1, &served->input_is_user));
     served->batches = served->rows.rows_apart;
     for (size_t i = 0; i < inputs; i++) {
         const norn_port *port = norn_plan_input(served->plan, i);
         const norn_package_input *config =
             norn_package_input_find(&served->package->config, port->name);
-        NORN_TRY(need_tensor(port, "input"));
         served->input_is_user[i] = config && config->user && served->rows.input_has_rows[i];
         if (!served->rows.input_has_rows[i]) served->batches = false;
     }
-    for (size_t i = 0; i < outputs; i++) {
-        NORN_TRY(need_tensor(norn_plan_output(served->plan, i), "output"));
+    for (size_t i = 0; i < outputs; i++)
         if (served->rows.output_rows[i] != 1) served->batches = false;
-    }
     norn_log(served->rows.promised ? NORN_LOG_WARN : NORN_LOG_INFO, "model '%s' version %lld: %s",
              served->name, (long long)served->version, served->rows.text);
     return NORN_OK;
@@ -121,7 +110,9 @@ static norn_status create_in(norn_served *served, const char *dir,
     for (uint32_t i = 0; i < package->note_count; i++)
         norn_log(NORN_LOG_WARN, "model '%s' version %lld: %s", served->name,
                  (long long)served->version, package->notes[i]);
-    const norn_serving serving = norn_package_serving(package, defaults);
+    norn_serving serving;
+    NORN_TRY(norn_package_serving(package, defaults, &serving));
+    served->rows = serving.rows;
     NORN_TRY(norn_package_start(package, &serving, &served->session, served->warning));
     if (served->warning[0])
         norn_log(NORN_LOG_WARN, "model '%s' version %lld: %s", served->name,

@@ -307,6 +307,15 @@ class LifeTest(unittest.TestCase):
             for word in words:
                 self.assertIn(word, note)
 
+    def test_check_does_not_print_how_requests_are_joined_where_they_are_not(self):
+        folder = self.scratch / "p" / "1"
+        save(folder / "model.onnx", [Node("Softmax", ["x"], ["y"], axis=0)], [Value("x", F32, ["B", 2])], [Value("y", F32, ["B", 2])])
+        code, text = check(folder)
+        self.assertEqual(code, 0, text)
+        self.assertNotIn("batching.max_delay_us", text)
+        self.assertNotIn("batching.max_batch", text)
+        self.assertIn("batching.max_queue", text)
+
     def test_a_plan_takes_no_option_that_it_has_settled(self):
         source, plan = save_scale(self.scratch / "model.onnx", 1), str(self.scratch / "m.norn")
         subprocess.run([NORN, "compile", str(source), "-o", plan], check=True, capture_output=True)
@@ -427,6 +436,22 @@ class LifeTest(unittest.TestCase):
                               capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("table 't': 2 keys have no row", done.stderr)
+
+    def test_a_command_at_work_does_not_mind_what_becomes_of_its_files(self):
+        source = save_scale(self.scratch / "model.onnx", 1)
+        plan = self.scratch / "m.norn"
+        subprocess.run([NORN, "compile", str(source), "-o", str(plan)], check=True, capture_output=True)
+        for file in (source, plan):
+            with subprocess.Popen([NORN, "bench", str(file), "--duration", "0.6", "--warmup", "0.4"], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True) as bench:
+                time.sleep(0.5)
+                os.truncate(file, 0)
+                out, error = bench.communicate(timeout=60)
+            self.assertEqual(bench.returncode, 0, error)
+        for command in (["inspect", str(source)], ["run", str(plan)], ["compile", str(source), "-o", str(self.scratch / "n.norn")]):
+            done = subprocess.run([NORN, *command], capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn(command[1], done.stderr)
 
     # ---- plans on their way to the disk -----------------------------------------------------------------------
 
