@@ -30,6 +30,7 @@ typedef struct norn_compile_options {
     int64_t table_threshold; ///< bytes from which a gathered initializer becomes a table; 0: 1 MiB
     const char *print_after; ///< pass name, "all", or NULL; the graph goes to stderr
     const char *stop_after;  ///< pass name or NULL
+    int freeze_initializers; ///< initializers that callers may override become constants
     const char *batch_dim;   ///< "INPUT:0": this dimension is the batch; NULL: inferred
     void (*progress)(void *context, const char *what, double fraction);
     void *progress_context;
@@ -68,6 +69,7 @@ typedef struct norn_port {
     int64_t dims[NORN_MAX_RANK];
     int64_t max_dims[NORN_MAX_RANK];
     const char *dim_names[NORN_MAX_RANK]; ///< NULL for a constant
+    int optional; ///< an input that has a default: an initializer of the model that callers may override
     int squeezed; ///< an output whose dims that are 1 in a run are left out of what it is: [] for [1]
 } norn_port;
 

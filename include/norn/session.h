@@ -30,6 +30,7 @@ NORN_API norn_status norn_session_set_snapshot(norn_session *session,
                                                norn_snapshot *snapshot) NORN_NODISCARD;
 
 /// Arguments of norn_session_run. inputs[i], outputs[i] are in the plan's order.
+/// An optional input may be a view of dtype NONE: it is then the model's default.
 /// outputs[i].data: room for outputs[i].capacity in bytes is in output_bytes[i]; shapes are written
 /// back.
 typedef struct norn_run_args {

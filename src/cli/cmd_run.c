@@ -76,8 +76,9 @@ static int run_made_up(run_state *state) {
         if (norn_random_fill(state->loaded.plan, state->loaded.snapshot, symbols, i, random.seed,
                              &state->arena, &state->inputs.views[i]) != NORN_OK)
             return cli_failed(&cli_run);
-        fprintf(stderr, "input '%s' is random: %s, seed %lld\n",
-                norn_plan_input(state->loaded.plan, i)->name,
+        const norn_port *port = norn_plan_input(state->loaded.plan, i);
+        if (port->optional) continue; // the model's own
+        fprintf(stderr, "input '%s' is random: %s, seed %lld\n", port->name,
                 norn_view_text(&state->inputs.views[i], text), (long long)random.seed);
     }
     return CLI_DONE;

@@ -11,6 +11,7 @@ typedef struct cli_compiling {
     const char *device, *precision, *min_shapes, *opt_shapes, *max_shapes, *print_after,
         *stop_after, *batch_dim;
     int64_t max_batch, table_threshold;
+    bool freeze_initializers;
 } cli_compiling;
 
 #define CLI_COMPILE_OPTIONS(c)                                                                  \
@@ -32,6 +33,12 @@ typedef struct cli_compiling {
          &(c)->table_threshold,                                                                 \
          "BYTES",                                                                               \
          "gathered initializers from this size become tables (default 1048576)"},               \
+        {"--freeze-initializers",                                                               \
+         0,                                                                                     \
+         CLI_FLAG,                                                                              \
+         &(c)->freeze_initializers,                                                             \
+         NULL,                                                                                  \
+         "initializers that callers may override become constants"},                            \
         {"--print-after",   0,      CLI_TEXT,                                                   \
          &(c)->print_after, "PASS", "print the graph after this pass, or after all"},           \
     {                                                                                           \

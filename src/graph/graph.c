@@ -135,6 +135,27 @@ norn_status norn_graph_add_input(norn_graph *graph, norn_value *value) {
     return NORN_OK;
 }
 
+norn_status norn_graph_freeze(norn_graph *graph) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        norn_value *input = graph->inputs[i];
+        if (!input->fallback) {
+            graph->inputs[kept++] = input;
+            continue;
+        }
+        input->data = input->fallback;
+        input->fallback = NULL;
+        input->shape = (norn_shape){.rank = input->data->rank};
+        for (int32_t d = 0; d < input->shape.rank; d++)
+            input->shape.dims[d] = norn_dim_const(input->data->dims[d]);
+    }
+    if (kept == graph->input_count) return NORN_OK;
+    graph->input_count = kept;
+    for (norn_node *node = graph->nodes; node; node = node->next)
+        NORN_TRY(norn_node_infer(graph, node));
+    return NORN_OK;
+}
+
 norn_status norn_graph_add_output(norn_graph *graph, norn_value *value) {
     uint32_t count = graph->output_count;
     if (is_full(count)) {

@@ -42,8 +42,9 @@ struct norn_value {
     norn_shape shape;
     norn_node *producer; ///< NULL: graph input or constant
     uint32_t producer_index;
-    const norn_view *data;    ///< constant: initializer or folded; NULL otherwise
-    const norn_dim *contents; ///< known symbolic elements of a small integer tensor, or NULL
+    const norn_view *data;     ///< constant: initializer or folded; NULL otherwise
+    const norn_view *fallback; ///< graph input: what it is when the caller gives none, or NULL
+    const norn_dim *contents;  ///< known symbolic elements of a small integer tensor, or NULL
     uint32_t contents_count;
     norn_use *uses;
     uint32_t readers; ///< length of `uses`; graph outputs are readers
@@ -109,6 +110,9 @@ norn_status norn_node_add_origin(norn_graph *graph, norn_node *node,
                                  const norn_node *from) NORN_NODISCARD;
 norn_status norn_node_set_attr(norn_graph *graph, norn_node *node,
                                const norn_attr *attr) NORN_NODISCARD;
+
+/// Inputs with a fallback become constants, and every shape is inferred again.
+norn_status norn_graph_freeze(norn_graph *graph) NORN_NODISCARD;
 
 void norn_node_set_input(norn_node *node, uint32_t index, norn_value *value); ///< value may be NULL
 /// Every reader of `from`, graph outputs included, reads `to` instead. A graph output keeps its

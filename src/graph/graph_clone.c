@@ -40,6 +40,7 @@ static norn_status clone_value(cloner *c, const norn_value *from, norn_value **o
         NORN_TRY(norn_graph_value(c->to, from->name, from->dtype, &from->shape, slot));
     }
     norn_value *copy = *slot;
+    copy->fallback = from->fallback;
     if (from->contents && !copy->contents) {
         norn_dim *contents;
         NORN_TRY(NORN_TAKE_ARRAY(&c->to->arena, from->contents_count, &contents));

@@ -224,11 +224,12 @@ static norn_status value_field(void *context, const norn_wire_field *field) {
         value->contents = m->contents;
         return decode_dim(field->bytes, graph->symbols.count,
                           &m->contents[value->contents_count++]);
-    case VALUE_DATA: {
+    case VALUE_DATA:
+    case VALUE_FALLBACK: {
         norn_view *view;
         NORN_TRY(NORN_TAKE(&graph->arena, &view));
         NORN_TRY(decode_tensor(m->d, field->bytes, view));
-        value->data = view;
+        *(field->number == VALUE_DATA ? &value->data : &value->fallback) = view;
         break;
     }
     default:

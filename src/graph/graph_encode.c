@@ -74,6 +74,7 @@ static norn_status encode_value(const encoder *e, const norn_value *value) {
             encode_dim(out, VALUE_CONTENTS, value->contents[i]);
         }
         if (value->data) NORN_TRY(encode_tensor(e, VALUE_DATA, value->data));
+        if (value->fallback) NORN_TRY(encode_tensor(e, VALUE_FALLBACK, value->fallback));
     }
     norn_wire_end(out, mark);
     return NORN_OK;

@@ -99,6 +99,21 @@ static norn_status input_shape(norn_scope *scope, const norn_onnx_value_info *in
     return NORN_OK;
 }
 
+enum { FALLBACK_IR_VERSION = 4 };
+
+/// A default must be what the input is declared to be.
+static norn_status check_fallback(const norn_value *input, const norn_view *fallback) {
+    bool same = fallback->dtype == input->dtype && fallback->rank == input->shape.rank;
+    for (int32_t d = 0; d < fallback->rank && same; d++) {
+        norn_dim dim = input->shape.dims[d];
+        same = !norn_dim_is_const(dim) || dim.constant == fallback->dims[d];
+    }
+    if (same) return NORN_OK;
+    return norn_fail(NORN_INVALID_ARGUMENT,
+                     "input '%s' is declared another type or shape than its initializer has",
+                     input->name);
+}
+
 norn_status norn_import_top_inputs(norn_scope *scope, const norn_onnx_graph *proto) {
     for (uint32_t i = 0; i < proto->inputs.count; i++) {
         norn_onnx_value_info info;
@@ -107,11 +122,16 @@ norn_status norn_import_top_inputs(norn_scope *scope, const norn_onnx_graph *pro
         norn_value *value;
         NORN_TRY(norn_onnx_read_value_info(proto->inputs.at[i], &scope->importer->scratch, &info));
         const norn_value *old = norn_name_map_find(&scope->names, info.name);
-        if (old && old->data) continue; // IR before 4 lists initializers as inputs too
-        if (old) return norn_fail(NORN_INVALID_ARGUMENT, "input '%s' is there twice", info.name);
+        const norn_view *fallback = old ? old->data : NULL;
+        // Before IR 4 every initializer had to be listed; since then it is a default.
+        if (fallback && scope->importer->proto.ir_version < FALLBACK_IR_VERSION) continue;
+        if (old && !fallback)
+            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s' is there twice", info.name);
         NORN_TRY(norn_import_dtype(&info, &dtype));
         NORN_TRY(input_shape(scope, &info, &shape));
         NORN_TRY(norn_graph_value(scope->graph, info.name, dtype, &shape, &value));
+        if (fallback) NORN_TRY(check_fallback(value, fallback));
+        value->fallback = fallback;
         NORN_TRY(norn_graph_add_input(scope->graph, value));
         NORN_TRY(norn_name_map_put(&scope->names, info.name, value));
     }

@@ -103,7 +103,7 @@ static void a_small_model_is_read_with_its_batch_symbol(void **state) {
     assert_string_equal(f->opened->producer, "test");
 }
 
-static void an_initializer_that_is_also_an_input_is_a_constant(void **state) {
+static void an_initializer_that_is_also_an_input_is_its_default(void **state) {
     fixture *f = *state;
     static const float w[2] = {1, 2};
     build_value(&f->graph, 11, "x", 1, "N,2");
@@ -112,8 +112,13 @@ static void an_initializer_that_is_also_an_input_is_a_constant(void **state) {
     node(f, "Add", "a", NAMES("x", "w"), NAMES("y"));
     build_value(&f->graph, 12, "y", 1, NULL);
     assert_int_equal(decode(f, 9), NORN_OK);
-    assert_int_equal(f->opened->graph->input_count, 1);
-    assert_non_null(f->opened->graph->nodes->in[1].value->data);
+    norn_graph *graph = f->opened->graph;
+    assert_int_equal(graph->input_count, 2);
+    assert_null(graph->nodes->in[1].value->data);
+    assert_float_equal(((const float *)graph->inputs[1]->fallback->data)[1], 2, 0);
+    assert_int_equal(norn_graph_freeze(graph), NORN_OK);
+    assert_int_equal(graph->input_count, 1);
+    assert_non_null(graph->nodes->in[1].value->data);
 }
 
 static void names_of_dimensions_that_meet_become_one(void **state) {
@@ -551,7 +556,7 @@ int main(void) {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(a_small_model_is_read_with_its_batch_symbol),
-        CASE(an_initializer_that_is_also_an_input_is_a_constant),
+        CASE(an_initializer_that_is_also_an_input_is_its_default),
         CASE(names_of_dimensions_that_meet_become_one),
         CASE(another_dimension_called_b_keeps_its_name),
         CASE(a_function_is_inlined_with_its_attributes),

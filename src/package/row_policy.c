@@ -17,7 +17,7 @@ static bool may(norn_package_rows said, const norn_row_verdict *proof) {
 static norn_status check_promise(const norn_plan *plan, const char *key, bool joins,
                                  const norn_row_policy *policy) {
     for (size_t i = 0; joins && i < norn_plan_input_count(plan); i++)
-        if (!policy->input_has_rows[i])
+        if (!policy->input_has_rows[i] && !norn_plan_input(plan, i)->optional)
             return norn_fail(NORN_INVALID_ARGUMENT,
                              "norn.json: batching.%s cannot be \"always\": dim 0 of input '%s' is "
                              "not the batch",

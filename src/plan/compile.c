@@ -18,6 +18,7 @@ static norn_status merge_options(norn_plan *plan, const norn_model *model,
     if (!out->device) out->device = config->device;
     if (out->precision == NORN_PRECISION_FP32) out->precision = config->precision;
     if (out->max_batch == 0) out->max_batch = config->max_batch;
+    if (config->freeze_initializers) out->freeze_initializers = 1;
     if (out->min_count == 0)
         out->min_shapes = config->min_shapes, out->min_count = config->min_count;
     if (out->opt_count == 0)
@@ -25,6 +26,21 @@ static norn_status merge_options(norn_plan *plan, const norn_model *model,
     if (out->max_count == 0)
         out->max_shapes = config->max_shapes, out->max_count = config->max_count;
     return NORN_OK;
+}
+
+/// Weights that callers may override are not packed, folded or made tables.
+static void report_fallbacks(const norn_plan *plan) {
+    enum { WORTH_SAYING = 64 << 10 };
+    for (uint32_t i = 0; i < plan->graph->input_count; i++) {
+        const norn_value *input = plan->graph->inputs[i];
+        size_t bytes = 0;
+        if (!input->fallback || norn_view_bytes(input->fallback, &bytes) != NORN_OK) continue;
+        if (bytes < WORTH_SAYING) continue;
+        norn_log(NORN_LOG_WARN,
+                 "%s: callers may override initializer '%s' (%zu bytes), so it is computed with as "
+                 "it comes; --freeze-initializers makes it a constant",
+                 plan->name, input->name, bytes);
+    }
 }
 
 static void progress(const norn_compile_options *options, const char *what, double fraction) {
@@ -148,6 +164,8 @@ norn_status norn_plan_compile(const norn_model *model, const norn_compile_option
     NORN_TRY_DONE(norn_plan_open_devices(plan, options.device));
     NORN_TRY_DONE(norn_graph_clone(model->graph, alloc, &plan->graph));
     NORN_TRY_DONE(norn_plan_adopt_constants(plan, model, plan->graph));
+    if (options.freeze_initializers) NORN_TRY_DONE(norn_graph_freeze(plan->graph));
+    report_fallbacks(plan);
     NORN_TRY_DONE(norn_profile_apply(plan->graph, &options, given));
     progress(&options, "optimising", 0.1);
     NORN_TRY_DONE(optimise(plan, model, &options, &config));

@@ -83,6 +83,9 @@ static norn_status adopt_graph(adopter *a, norn_graph *graph) {
     NORN_TRY(norn_graph_values(graph, &graph->arena, &values));
     for (uint32_t i = 0; i < graph->value_count; i++)
         if (values[i] && values[i]->data) NORN_TRY(adopt(a, values[i]->data, &values[i]->data));
+    for (uint32_t i = 0; i < graph->input_count; i++)
+        if (graph->inputs[i]->fallback)
+            NORN_TRY(adopt(a, graph->inputs[i]->fallback, &graph->inputs[i]->fallback));
     for (const norn_node *node = graph->nodes; node; node = node->next)
         NORN_TRY(adopt_attrs(a, node->attrs));
     return NORN_OK;

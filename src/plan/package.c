@@ -230,6 +230,14 @@ static norn_status parse_small(package_parser *parser, const char *key,
     return NORN_OK;
 }
 
+static norn_status parse_flag(package_parser *parser, const char *key, const norn_json_token *value,
+                              bool *out) {
+    if (value->kind != NORN_JSON_TRUE && value->kind != NORN_JSON_FALSE)
+        return wrong_kind(parser, key, "true or false");
+    *out = value->kind == NORN_JSON_TRUE;
+    return NORN_OK;
+}
+
 static norn_status top_member(package_parser *parser, const char *key, const norn_json_token *value,
                               void *context) {
     norn_package_config *config = context;
@@ -270,12 +278,9 @@ static norn_status top_member(package_parser *parser, const char *key, const nor
         config->max_memory_bytes <<= 20;
         return NORN_OK;
     }
-    if (strcmp(key, "warmup") == 0) {
-        if (value->kind != NORN_JSON_TRUE && value->kind != NORN_JSON_FALSE)
-            return wrong_kind(parser, key, "true or false");
-        config->warmup = value->kind == NORN_JSON_TRUE;
-        return NORN_OK;
-    }
+    if (strcmp(key, "warmup") == 0) return parse_flag(parser, key, value, &config->warmup);
+    if (strcmp(key, "freeze_initializers") == 0)
+        return parse_flag(parser, key, value, &config->freeze_initializers);
     return unknown_key(parser, "the package's configuration", key);
 }
 

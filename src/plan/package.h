@@ -8,7 +8,7 @@
 ///   "max_memory_mb": 4096,
 ///   "batching": {"max_batch": 256, "max_delay_us": 0, "max_queue": 1024, "max_wait_ms": 10000,
 ///   "join": "never"},
-///   "warmup":   true
+///   "warmup":   true, "freeze_initializers": false
 /// }
 /// A key that Norn does not know is refused: a misspelt option must not be silently lost.
 #ifndef NORN_PLAN_PACKAGE_H
@@ -54,6 +54,7 @@ typedef struct norn_package_config {
     norn_package_rows join, split;
     int64_t max_request_rows; ///< 0: not said
     bool warmup;
+    bool freeze_initializers; ///< those that callers may override become constants
 } norn_package_config;
 
 /// Parse `text` (NULL: an empty object). `name` is for messages. Strings live in `arena`.

@@ -126,6 +126,8 @@ norn_status norn_plan_finish(norn_plan *plan) {
     for (uint32_t i = 0; i < graph->output_count; i++)
         NORN_TRY(describe(plan, graph->output_names[i], graph->outputs[i].value, max,
                           &plan->outputs[i]));
+    for (uint32_t i = 0; i < graph->input_count; i++)
+        plan->inputs[i].optional = graph->inputs[i]->fallback != NULL;
     for (uint32_t i = 0; i < graph->output_count; i++)
         plan->outputs[i].squeezed = graph->output_squeezed[i];
     if (graph->batch >= 0 && graph->batch < graph->symbols.count) {

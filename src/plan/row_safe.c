@@ -245,7 +245,7 @@ static norn_status judge_inputs(const norn_rows_walk *walk, norn_arena *arena,
         const norn_value *input = walk->graph->inputs[i];
         const norn_rows rows = walk->all[input->id];
         norn_row_verdict *all[] = {&out->join, &out->split, &out->pad};
-        if (rows.kind == NORN_ROWS_NONE)
+        if (rows.kind == NORN_ROWS_NONE && !input->fallback) // else: who overrides it runs alone
             NORN_TRY(forbid(arena, &out->join, "input", input->name,
                             "has no rows: each request brings its own"));
         for (int v = 0; v < 3; v++) {

@@ -188,9 +188,15 @@ norn_status norn_instance_execute(norn_instance *instance, const norn_view *inpu
     return NORN_OK;
 }
 
+bool norn_instance_fall_back(norn_instance *instance, uint32_t index) {
+    const norn_view *fallback = instance->plan->graph->inputs[index]->fallback;
+    if (fallback) instance->given[index] = *fallback;
+    return fallback != NULL;
+}
+
 norn_status norn_instance_run(norn_instance *instance) {
     for (uint32_t i = 0; i < instance->plan->graph->input_count; i++)
-        if (!instance->is_given[i])
+        if (!instance->is_given[i] && !norn_instance_fall_back(instance, i))
             return norn_fail(NORN_INVALID_ARGUMENT, "input '%s' is missing",
                              instance->plan->inputs[i].name);
     norn_table_set *tables = norn_session_pin_tables(instance->session);

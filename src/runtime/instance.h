@@ -52,6 +52,8 @@ void norn_instance_settle(norn_instance *instance);
 norn_status norn_instance_execute(norn_instance *instance, const norn_view *inputs,
                                   const norn_table_set *tables) NORN_NODISCARD;
 
+/// Input `index` is what the model says when nobody gives it; false when it says nothing.
+bool norn_instance_fall_back(norn_instance *instance, uint32_t index);
 /// Output `index` with the batch as dim 0 even where the caller would see it squeezed.
 static inline const norn_view *norn_instance_rows(const norn_instance *instance, size_t index) {
     return &instance->outputs[index];

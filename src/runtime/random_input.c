@@ -278,6 +278,10 @@ norn_status norn_random_fill(const norn_plan *plan, norn_snapshot *snapshot, con
     const norn_value *value = plan->graph->inputs[index];
     norn_random random;
     size_t bytes;
+    if (value->fallback) { // nothing to make up
+        *out = *value->fallback;
+        return NORN_OK;
+    }
     if (value->shape.rank < 0)
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "input '%s' has no declared shape: give it with --input or --shapes",

@@ -82,9 +82,11 @@ static norn_status bind(const norn_plan *plan, const norn_random_inputs *options
         (*fixed)[s] |= b.binder[s] != NULL;
         b.binder[s] = NULL; // a file wins over --shapes
     }
-    for (uint32_t i = 0; given && i < graph->input_count; i++)
-        if (given[i].dtype != NORN_DTYPE_NONE)
-            NORN_TRY(bind_dims(&b, i, given[i].rank, given[i].dims));
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        const norn_view *view =
+            given && given[i].dtype != NORN_DTYPE_NONE ? &given[i] : graph->inputs[i]->fallback;
+        if (view) NORN_TRY(bind_dims(&b, i, view->rank, view->dims));
+    }
     for (size_t s = 0; s < count; s++) (*fixed)[s] |= b.binder[s] != NULL;
     norn_symbols_eval(&graph->symbols, b.symbols);
     *out = b.symbols;

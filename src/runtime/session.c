@@ -148,6 +148,7 @@ static norn_status take_inputs(norn_instance *instance, const norn_view *inputs)
         const norn_port *port = &instance->plan->inputs[i];
         norn_view view = inputs[i];
         size_t bytes;
+        if (!norn_view_present(&view) && norn_instance_fall_back(instance, i)) continue;
         if (view.row_stride != 0)
             return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': it must be dense", port->name);
         if (view.rank < 0 || view.rank > NORN_MAX_RANK)

@@ -64,11 +64,18 @@ static norn_status order_inputs(const norn_served *served, norn_infer *infer) {
         ordered[port] = *input;
         drop_reshaped_dim(served, norn_plan_input(served->plan, (size_t)port), &ordered[port].view);
     }
-    for (uint32_t i = 0; i < wanted; i++)
+    infer->overrides = false;
+    for (uint32_t i = 0; i < wanted; i++) {
+        const norn_view *fallback = served->plan->graph->inputs[i]->fallback;
+        if (ordered[i].name) infer->overrides |= fallback != NULL;
+        if (!ordered[i].name && fallback)
+            ordered[i] = (norn_infer_input){
+                .name = norn_plan_input(served->plan, i)->name, .view = *fallback, .bytes = -1};
         if (!ordered[i].name)
             return norn_fail(NORN_INVALID_ARGUMENT,
                              "input '%s' is missing; model '%s' takes %u inputs",
                              norn_plan_input(served->plan, i)->name, served->name, wanted);
+    }
     infer->inputs = ordered;
     infer->input_count = wanted;
     return NORN_OK;
@@ -170,6 +177,6 @@ norn_status norn_served_admit(norn_served *served, norn_infer *infer) {
     infer->rows = rows_of(served, infer);
     NORN_TRY(check_rows(served, infer));
     NORN_TRY(bind_shapes(served, infer));
-    infer->join_key = served->rows.joins ? join_key(infer) : 0;
+    infer->join_key = served->rows.joins && !infer->overrides ? join_key(infer) : 0;
     return NORN_OK;
 }

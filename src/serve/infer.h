@@ -52,6 +52,7 @@ struct norn_infer {
     uint32_t output_count;
     int64_t rows;           ///< batch rows; 1 when the model has no batch dimension
     int64_t *symbols;       ///< of the plan, by what the inputs' shapes bind; in the arena
+    bool overrides;         ///< gives an optional input
     uint64_t join_key;      ///< only requests of one key may be one batch; 0: runs alone
     int64_t deadline_ns;    ///< CLOCK_MONOTONIC; 0: none
     _Atomic bool cancelled; ///< nobody waits for the answer any more: norn_infer_cancel

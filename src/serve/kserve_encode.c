@@ -99,6 +99,7 @@ static void put_config_port(norn_buffer *out, uint32_t field, uint32_t dims_fiel
         put_one(out, dims_field);
         norn_wire_end(out, norn_wire_begin(out, 5));
     }
+    if (port->optional) norn_wire_put_varint(out, 8, 1);
     norn_wire_end(out, mark);
 }
 

@@ -176,8 +176,9 @@ static void put_config_port(norn_buffer *json, const norn_served *served, const 
                        strcmp(type, "BYTES") == 0 ? "STRING" : type);
     for (int32_t d = first; d < port->rank; d++)
         norn_buffer_format(json, "%s%lld", d > first ? "," : "", (long long)port->dims[d]);
-    norn_buffer_text(json, norn_kserve_is_reshaped(served, port) ? "1],\"reshape\":{\"shape\":[]}}"
-                                                                 : "]}");
+    norn_buffer_text(json,
+                     norn_kserve_is_reshaped(served, port) ? "1],\"reshape\":{\"shape\":[]}" : "]");
+    norn_buffer_text(json, port->optional ? ",\"optional\":true}" : "}");
 }
 
 void norn_kserve_put_config(const norn_served *served, norn_buffer *json) {

@@ -79,7 +79,7 @@ static norn_status copy_input(const batch_run *run, uint32_t input) {
     if (run->served->rows.input_has_rows[input]) dims[0] = run->rows;
     NORN_TRY(norn_instance_input(run->instance, input, first->rank, dims, &to));
     if (run->served->rows.input_has_rows[input]) return copy_rows(run, input, to);
-    if (run->slice_count != 1)
+    if (run->slice_count != 1 && !norn_plan_input(run->served->plan, input)->optional)
         return norn_fail(NORN_INTERNAL, "input '%s' has no rows, yet requests were joined",
                          run->slices[0].infer->inputs[input].name);
     NORN_TRY(norn_view_bytes(first, &bytes));

@@ -83,7 +83,7 @@ static norn_status learn_ports(norn_served *served) {
         const norn_package_input *config =
             norn_package_input_find(&served->package->config, port->name);
         served->input_is_user[i] = config && config->user && served->rows.input_has_rows[i];
-        if (!served->rows.input_has_rows[i]) served->batches = false;
+        if (!served->rows.input_has_rows[i] && !port->optional) served->batches = false;
     }
     for (size_t i = 0; i < outputs; i++)
         if (served->rows.output_rows[i] != 1) served->batches = false;

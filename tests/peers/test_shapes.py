@@ -1,6 +1,7 @@
 """Models that exporters write and that must run: values of no known size or rank, many operands, nodes in any order,
 declared shapes. Against onnxruntime, through `norn run`."""
 
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -351,6 +352,65 @@ class SqueezesWithoutAxes(Scratch):
             body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [rows, 3], "data": [1.0] * 3 * rows}]}
             answer = json.loads(server.post("/v2/models/scores/infer", json.dumps(body).encode())[1])
             self.assertEqual((answer["outputs"][0]["shape"], answer["outputs"][0]["data"]), (shape, data))
+
+
+class InitializersThatCallersMayOverride(Scratch):
+    """IR 4 and later: an initializer that is an input too is a default."""
+
+    x, w = np.array([[1, 2]], F32), np.array([[10], [100]], F32)
+
+    def model(self, ir_version=8, dims=(2, 1)):
+        return model_of([node("MatMul", ["x", "w"], ["m"]), node("Add", ["m", "b"], ["y"])],
+                        [port("x", F32, ["B", 2]), port("w", F32, dims)], [port("y", F32, ["B", 1])],
+                        {"w": np.array([[1], [1]], F32), "b": np.array([0.5], F32)}, ir_version=ir_version)
+
+    def test_the_default_and_what_overrides_it(self):
+        self.assertEqual(self.expect(self.model(), {"x": self.x})["y"].tolist(), [[3.5]])
+        self.assertEqual(self.expect(self.model(), {"x": self.x, "w": self.w})["y"].tolist(), [[210.5]])
+        self.expect(self.model(dims=("K", 1)), {"x": self.x})
+        self.refuse(self.model(), {"x": self.x, "w": np.ones((3, 1), F32)}, "input 'w'")
+
+    def test_a_list_of_sizes_that_is_a_default(self):
+        model = model_of([node("Reshape", ["x", "shape"], ["y"])], [port("x", F32, ["B", 6]), port("shape", I64, [2])],
+                         [port("y", F32, None)], {"shape": np.array([-1, 3], I64)})
+        x = np.arange(12, dtype=F32).reshape(2, 6)
+        self.expect(model, {"x": x})
+        self.expect(model, {"x": x, "shape": np.array([4, 3], I64)})
+        self.expect(model, {"x": x, "shape": np.array([2, -1], I64)})
+
+    def test_before_ir_4_and_when_frozen_it_is_a_constant(self):
+        for path, options in ((self.save(self.model(ir_version=3)), []),
+                              (self.save(self.model()), ["--freeze-initializers"])):
+            got = self.run_norn(path, {"x": self.x}, *options)
+            self.assertEqual(got["y"].tolist(), [[3.5]])
+            self.assertIn("has no input 'w'", self.run_norn(path, {"x": self.x, "w": self.w}, *options))
+
+    def test_a_plan_file_keeps_the_default(self):
+        plan = self.folder / "m.norn"
+        self.assertEqual(self.norn("compile", self.save(self.model()), "-o", plan).returncode, 0)
+        self.assertEqual(self.run_norn(plan, {"x": self.x})["y"].tolist(), [[3.5]])
+        self.assertEqual(self.run_norn(plan, {"x": self.x, "w": self.w})["y"].tolist(), [[210.5]])
+
+    def test_a_request_may_leave_it_out_or_bring_its_own(self):
+        repository = self.folder / "repository"
+        served.add_model(repository, "m", self.save(self.model()))
+        server = served.Server(repository)
+        self.addCleanup(server.kill)
+
+        def tensor(name, array):
+            return {"name": name, "datatype": "FP32", "shape": list(array.shape), "data": array.ravel().tolist()}
+
+        def score(_, **tensors):
+            inputs = [tensor(name, array) for name, array in tensors.items()]
+            answer = json.loads(server.post("/v2/models/m/infer", json.dumps({"inputs": inputs}).encode())[1])
+            return answer["outputs"][0]["data"][0]
+
+        config = json.loads(server.get("/v2/models/m/config")[1])
+        self.assertEqual([entry.get("optional", False) for entry in config["input"]], [False, True])
+        self.assertGreater(config["max_batch_size"], 0)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:  # joined or not, each gets its own
+            jobs = [pool.submit(score, i, x=self.x, **({"w": self.w * i} if i % 2 else {})) for i in range(40)]
+            self.assertEqual([job.result() for job in jobs], [210.0 * i + 0.5 if i % 2 else 3.5 for i in range(40)])
 
 
 class Tables(Scratch):
