@@ -143,7 +143,7 @@ static void put_load_failures(void *context, const norn_repository_entry *entry)
 
 static void put_failed_versions(void *context, const norn_repository_entry *entry) {
     norn_buffer *out = context;
-    if (entry->state != NORN_MODEL_UNAVAILABLE || !*entry->reason || entry->version < 0) return;
+    if (!entry->failed || entry->version < 0) return;
     norn_buffer_text(out, "norn_model_version_failed{model=\"");
     put_label(out, entry->name);
     norn_buffer_format(out, "\",version=\"%lld\"} 1\n", (long long)entry->version);

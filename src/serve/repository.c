@@ -507,6 +507,7 @@ static void visit_entry(const model_entry *entry, norn_repository_visit_fn visit
                                  .reason = entry->reason,
                                  .served = entry->served,
                                  .load_failures = entry->load_failures,
+                                 .failed = !entry->served && entry->failed_count > 0,
                                  .first = true};
     visit(context, &row);
     for (uint32_t i = 0; i < entry->failed_count; i++) {
@@ -514,7 +515,8 @@ static void visit_entry(const model_entry *entry, norn_repository_visit_fn visit
         visit(context, &(norn_repository_entry){.name = entry->name,
                                                 .version = entry->failed[i].version,
                                                 .state = NORN_MODEL_UNAVAILABLE,
-                                                .reason = entry->failed[i].reason});
+                                                .reason = entry->failed[i].reason,
+                                                .failed = true});
     }
 }
 

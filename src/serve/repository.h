@@ -58,6 +58,7 @@ typedef struct norn_repository_entry {
     const char *reason;     ///< "" when all is well; also why the last load failed
     norn_served *served;    ///< borrowed for the call; NULL unless one is live
     uint64_t load_failures; ///< of the model since the start; in its first entry
+    bool failed;            ///< the last load tried this version in vain
     bool first;             ///< of its model: the live version, or what there is instead of one
 } norn_repository_entry;
 typedef void (*norn_repository_visit_fn)(void *context, const norn_repository_entry *entry);
