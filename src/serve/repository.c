@@ -1,5 +1,6 @@
 #include "serve/repository.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -9,8 +10,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-enum { REASON_BYTES = 512, FAILED_MAX = 8, REAPER_PATIENCE_MS = 10000 };
+enum { REASON_BYTES = 512, FAILED_MAX = 8, REAPER_PATIENCE_MS = 10000, LOADER_PATIENCE_MS = 5000 };
 
 /// A version that the last load tried in vain.
 typedef struct failed_version {
@@ -61,7 +63,8 @@ struct norn_repository {
     model_entry *models; ///< sorted by name; entries are never removed
     loader_job *jobs, *jobs_last;
     int64_t initial_left;
-    bool closing, started;
+    pthread_cond_t stopping; ///< `stopped`
+    bool closing, started, stopped;
     pthread_t loader;
 };
 
@@ -319,6 +322,8 @@ static void *loader_main(void *context) {
         if (job->initial) --repository->initial_left;
         free_job(repository, job);
     }
+    repository->stopped = true;
+    pthread_cond_signal(&repository->stopping);
     pthread_mutex_unlock(&repository->mutex);
     return NULL;
 }
@@ -390,6 +395,7 @@ static norn_status scan(norn_repository *repository) {
 norn_status norn_repository_open(const char *dir, const norn_serving_defaults *defaults,
                                  norn_alloc alloc, norn_repository **out) {
     norn_repository *repository;
+    pthread_condattr_t monotonic;
     norn_status status;
     *out = NULL;
     NORN_TRY(NORN_NEW(alloc, &repository));
@@ -397,6 +403,10 @@ norn_status norn_repository_open(const char *dir, const norn_serving_defaults *d
     repository->defaults = *defaults;
     pthread_mutex_init(&repository->mutex, NULL);
     pthread_cond_init(&repository->wake, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&repository->stopping, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     NORN_TRY_DONE(norn_alloc_string(alloc, dir, &repository->dir));
     if (defaults->device)
         NORN_TRY_DONE(norn_alloc_string(alloc, defaults->device, &repository->device));
@@ -415,13 +425,35 @@ done:
     return status;
 }
 
+/// False: it is still at a load that takes too long (a large model, a loop that never ends), and the
+/// repository has to be left to it.
+static bool join_loader(norn_repository *repository) {
+    const int64_t until_ns = norn_clock_now_ns() + 1000000 * (int64_t)LOADER_PATIENCE_MS;
+    const struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
+    int timed_out = 0;
+    if (!repository->started) return true;
+    pthread_mutex_lock(&repository->mutex);
+    while (!repository->stopped && timed_out == 0)
+        timed_out = pthread_cond_timedwait(&repository->stopping, &repository->mutex, &until);
+    const bool stopped = repository->stopped;
+    pthread_mutex_unlock(&repository->mutex);
+    if (stopped) {
+        pthread_join(repository->loader, NULL);
+    } else {
+        norn_log(NORN_LOG_WARN, "a load was still running after %d ms; it ends with the process",
+                 (int)LOADER_PATIENCE_MS);
+        pthread_detach(repository->loader);
+    }
+    return stopped;
+}
+
 void norn_repository_close(norn_repository *repository) {
     if (!repository) return;
     pthread_mutex_lock(&repository->mutex);
     repository->closing = true;
     pthread_cond_signal(&repository->wake);
     pthread_mutex_unlock(&repository->mutex);
-    if (repository->started) pthread_join(repository->loader, NULL);
+    if (!join_loader(repository)) return;
     while (repository->jobs) {
         loader_job *job = repository->jobs;
         repository->jobs = job->next;
@@ -435,6 +467,7 @@ void norn_repository_close(norn_repository *repository) {
         norn_free(repository->alloc, entry);
     }
     norn_reaper_destroy(repository->reaper, REAPER_PATIENCE_MS);
+    pthread_cond_destroy(&repository->stopping);
     pthread_cond_destroy(&repository->wake);
     pthread_mutex_destroy(&repository->mutex);
     norn_free(repository->alloc, repository->dir);

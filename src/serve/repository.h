@@ -23,7 +23,8 @@ const char *norn_model_state_name(norn_model_state state);
 /// Scans `dir` and starts loading everything in it. Errors NOT_FOUND: no such folder.
 norn_status norn_repository_open(const char *dir, const norn_serving_defaults *defaults,
                                  norn_alloc alloc, norn_repository **out) NORN_NODISCARD;
-/// Waits for the load in progress; releases every model.
+/// Waits for the load in progress, a few seconds; releases every model. A load that goes on is left
+/// alone, with all that it uses: the process is about to end.
 void norn_repository_close(norn_repository *repository);
 
 /// True once every model found at the start was loaded or has failed to.

@@ -193,6 +193,27 @@ class LifeTest(unittest.TestCase):
         self.assertIn("still serves; the last load failed", reason)
         self.assertEqual(self.metric('norn_model_load_failures_total{model="m"}'), 2)
 
+    def test_a_load_that_never_ends_holds_up_no_stop(self):
+        body = helper.make_graph([Node("Identity", ["c"], ["c_out"]), Node("Add", ["v", "v"], ["v_out"])], "body",
+                                 [Value("i", I64, []), Value("c", TensorProto.BOOL, []), Value("v", F32, ["B", 2])],
+                                 [Value("c_out", TensorProto.BOOL, []), Value("v_out", F32, ["B", 2])])
+        save(self.repository / "forever" / "1" / "model.onnx", [Node("Loop", ["", "on", "x"], ["y"], body=body)],
+             [Value("x", F32, ["B", 2])], [Value("y", F32, ["B", 2])], {"on": np.array(True)})
+        log = self.scratch / "log"
+        with open(log, "w") as file:
+            process = subprocess.Popen([NORN, "serve", "--repository", str(self.repository), "--host", "127.0.0.1",
+                                        "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--drain-ms", "100",
+                                        "--lame-duck-ms", "0"], stderr=file)
+        self.addCleanup(process.kill)
+        deadline = time.monotonic() + 30
+        while "loading version 1" not in log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        begin = time.monotonic()
+        process.terminate()
+        self.assertEqual(process.wait(timeout=60), 0, log.read_text())
+        self.assertLess(time.monotonic() - begin, 20)
+        self.assertIn("a load was still running", log.read_text())
+
     def test_replaced_versions_are_freed_and_counted(self):
         save_scale(self.repository / "m" / "1" / "model.onnx", 1)
         self.serve()
