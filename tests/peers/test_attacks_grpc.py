@@ -23,7 +23,7 @@ from onnx import TensorProto, helper
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from h2 import (ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PING, PREFACE, PRIORITY,
-                RST_STREAM, SETTINGS, WINDOW_UPDATE, Client, frame, head, headers, message)
+                RST_STREAM, SETTINGS, WINDOW_UPDATE, Client, frame, head, headers, literal, message)
 from served import Server
 
 SANITIZED = os.environ.get("NORN_SANITIZED") == "1"
@@ -262,6 +262,23 @@ class RefusalTest(GrpcTest):
                 stub.ServerLive(service_pb2.ServerLiveRequest(), metadata=[("x", "y" * size)], timeout=20 * SLOW)
             self.assertEqual(caught.exception.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
             self.assertTrue(stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=20 * SLOW).live)
+
+    def test_a_field_that_is_left_out_leaves_the_table_as_it_would_have(self):
+        """HPACK's table is the connection's: an indexed field that is larger than it empties it, on both sides."""
+        client, number = self.client(), iter(range(1, 100, 2))
+        keep = b"\x40" + literal("te", "trailers")[1:]  # indexed: it becomes entry 62
+        huge = b"\x40" + literal("x", "y" * 40000)[1:]
+
+        def code(more):
+            stream = next(number)
+            client.call(stream, block=head(te=None) + more)
+            return client.answer(stream)["fields"].get("grpc-status")
+        self.assertEqual([code(keep), code(b"\xbe"), code(keep), code(b"\xbf")], [OK] * 4)
+        self.assertEqual(code(literal("te", "trailers") + huge), EXHAUSTED)
+        self.assertEqual([code(keep), code(b"\xbe")], [OK] * 2)
+        client.call(next(number), block=head(te=None) + b"\xbf")  # there is one entry now
+        client.read(lambda: client.goaway is not None)
+        self.assertEqual(client.goaway, 9)  # COMPRESSION_ERROR
 
     def test_trailers_of_the_client_end_a_request(self):
         client = self.client()

@@ -26,5 +26,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     (void)close(pair[1]);
     fuzz_server_turn();
+    if (fuzz_server.budget.held_bytes != 0) abort(); // somebody did not give back what it took
     return 0;
 }
