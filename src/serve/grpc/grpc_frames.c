@@ -180,5 +180,11 @@ norn_grpc_verdict norn_grpc_frames_next(norn_grpc_frames *frames, norn_span *byt
     frames->head_count += (uint32_t)head.count;
     if (frames->head_count < HEAD_BYTES) return NORN_GRPC_FINE;
     frames->head_count = 0;
-    return begin_frame(frames, now_ns, out);
+    const norn_grpc_verdict verdict = begin_frame(frames, now_ns, out);
+    if (out->bytes == frames->head && head.count == HEAD_BYTES) { // mostly: one call for a frame
+        const norn_span payload = take(bytes, frames->left);
+        frames->left -= (uint32_t)payload.count;
+        *out = norn_span_of(head.bytes, HEAD_BYTES + payload.count);
+    }
+    return verdict;
 }

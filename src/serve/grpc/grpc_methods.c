@@ -90,7 +90,8 @@ static void submit_infer(norn_grpc_call *call) {
 
 static void run_infer(norn_grpc_call *call, norn_span message) {
     const norn_status status =
-        norn_infer_create(call->request.alloc, &call->exchange.infer); // here: it can be cancelled
+        norn_infer_create(call->exchange.io->server->alloc,
+                          &call->exchange.infer); // here: it can be cancelled
     if (status != NORN_OK) {
         norn_grpc_call_answer(call, status);
         return;

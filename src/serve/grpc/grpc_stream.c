@@ -140,7 +140,7 @@ static void refuse_http(norn_grpc_stream *stream, const char *code, const char *
 
 void norn_grpc_stream_close(norn_grpc_stream *stream) {
     norn_grpc_connection *connection = stream->connection;
-    const norn_alloc alloc = stream->call.request.alloc;
+    const norn_alloc alloc = stream->call.exchange.io->server->alloc;
     stream->connection = NULL;
     if (connection) {
         if (stream->call.open) --connection->listener->watches;
