@@ -383,6 +383,53 @@ static void several_entries_a_row_and_none_at_all_are_counted(void **state) {
     end(&r);
 }
 
+/// One pooled column of bags: keys [T] by offsets [B + 1], or [B, 3].
+static norn_value *lookup(rows *r, norn_value *keys, norn_value *offsets) {
+    norn_lookup_column *column;
+    norn_region *region;
+    HAND_OK(NORN_TAKE(&r->h.graph->arena, &column));
+    HAND_OK(NORN_TAKE(&r->h.graph->arena, &region));
+    *column = (norn_lookup_column){.dim = 4,
+                                   .form = offsets ? NORN_KEYS_CSR : NORN_KEYS_FIXED,
+                                   .pool = NORN_POOL_SUM,
+                                   .rows_input = NORN_NO_INPUT,
+                                   .offsets_input = offsets ? 1 : NORN_NO_INPUT,
+                                   .weights_input = NORN_NO_INPUT};
+    region->lookup = (norn_lookup_region){1, column};
+    norn_value *y = hand_value(&r->h, "bags", NORN_F32, hand_rows(&r->h, 4));
+    hand_node(&r->h, NORN_OP_Lookup, "bag", (norn_value *[]){keys, offsets}, offsets ? 2 : 1, &y, 1,
+              (norn_attrs){0}, region);
+    return y;
+}
+
+static void ragged_rows_are_padded_but_not_joined_yet(void **state) {
+    (void)state;
+    rows r = begin();
+    norn_value *keys = KEYS(&r, "keys", TIME), *offsets = KEYS(&r, "offsets", BATCH);
+    offsets->shape.dims[0].constant = 1;
+    hand_output(&r.h, lookup(&r, keys, offsets));
+    HAND_OK(norn_row_safety_find(r.h.graph, &r.arena, &r.safety));
+    assert_false(r.safety.join.allowed);
+    assert_false(r.safety.split.allowed);
+    assert_non_null(strstr(r.safety.split.why, "'offsets' holds offsets of ragged rows"));
+    assert_true(r.safety.pad.allowed);
+    assert_true(r.safety.symbol[r.h.batch] && r.safety.symbol[r.time]);
+    assert_int_equal(r.safety.pads[0], NORN_PAD_LAST_ROW);
+    assert_int_equal(r.safety.pads[1], NORN_PAD_LAST_ELEM);
+    end(&r);
+    r = begin();
+    judge(&r, lookup(&r, KEYS(&r, "keys", BATCH, 3), NULL), NULL);
+    r = begin(); // half a row of keys each, by what a plan file declares
+    norn_value *y = lookup(&r, KEYS(&r, "keys", BATCH, 3), NULL);
+    y->shape.dims[0].coef = 2;
+    judge(&r, y, "'bag' (Lookup)");
+    r = begin(); // offsets that are computed with are numbers of the batch
+    keys = KEYS(&r, "keys", TIME), offsets = KEYS(&r, "offsets", BATCH);
+    offsets->shape.dims[0].constant = 1;
+    hand_output(&r.h, OP(&r, Neg, NULL, NULL, offsets));
+    judge(&r, lookup(&r, keys, offsets), "input 'offsets'");
+}
+
 static void a_declared_shape_that_hides_the_batch_is_not_believed(void **state) {
     (void)state;
     rows r = begin(); // a plan file may say that a transpose leaves rows where they are
@@ -419,6 +466,7 @@ int main(void) {
         cmocka_unit_test(images_have_their_rows_first),
         cmocka_unit_test(what_is_the_same_for_all_may_be_split_over_and_not_joined),
         cmocka_unit_test(several_entries_a_row_and_none_at_all_are_counted),
+        cmocka_unit_test(ragged_rows_are_padded_but_not_joined_yet),
         cmocka_unit_test(a_declared_shape_that_hides_the_batch_is_not_believed),
         cmocka_unit_test(a_model_without_an_open_batch_is_never_joined),
     };
