@@ -44,6 +44,12 @@ bool norn_budget_take(norn_budget *budget, int64_t bytes) {
     return true;
 }
 
+bool norn_budget_could_take(const norn_budget *budget, int64_t bytes) {
+    const int64_t room = room_for(budget, bytes);
+    return bytes <= room &&
+           atomic_load_explicit(&budget->held_bytes, memory_order_relaxed) <= room - bytes;
+}
+
 void norn_budget_force(norn_budget *budget, int64_t bytes) {
     const int64_t before =
         atomic_fetch_add_explicit(&budget->held_bytes, bytes, memory_order_relaxed);

@@ -2,8 +2,8 @@
 /// them, answers that have not left. Readers take before they allocate and are refused when it does
 /// not fit; so a thousand clients together cannot take more than one number that an operator chose.
 ///
-/// Deadlock is avoided by asking once for all of it: who was given room for a body of known length
-/// can always finish reading it, and who was not is refused at once instead of waiting for others.
+/// Nobody waits for room, so there is no deadlock: who does not get it is refused at once. Who is
+/// about to read much asks norn_budget_could_take first, so as to be refused before it was sent.
 /// The last eighth is kept for small takes, so that large bodies never shut small requests out.
 ///
 /// Threads  any; nothing here blocks.
@@ -27,6 +27,8 @@ typedef struct norn_budget {
 void norn_budget_init(norn_budget *budget, int64_t limit_bytes);
 /// False: it does not fit, nothing was taken.
 bool norn_budget_take(norn_budget *budget, int64_t bytes);
+/// Would a take of `bytes` succeed now? Takes nothing, so it promises nothing.
+bool norn_budget_could_take(const norn_budget *budget, int64_t bytes);
 /// Take in any case: for what is there already. Until it is given back others are refused.
 void norn_budget_force(norn_budget *budget, int64_t bytes);
 void norn_budget_give(norn_budget *budget, int64_t bytes);

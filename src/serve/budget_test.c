@@ -10,7 +10,10 @@ static void what_does_not_fit_is_refused_and_leaves_nothing_taken(void **state) 
     norn_budget budget;
     (void)state;
     norn_budget_init(&budget, 8 * MIB);
+    assert_true(norn_budget_could_take(&budget, 4 * MIB));
     assert_true(norn_budget_take(&budget, 4 * MIB));
+    assert_false(norn_budget_could_take(&budget, 4 * MIB));
+    assert_true(norn_budget_could_take(&budget, 3 * MIB));
     assert_false(norn_budget_take(&budget, 4 * MIB));
     assert_int_equal(budget.held_bytes, 4 * MIB);
     assert_int_equal(budget.refused, 1);

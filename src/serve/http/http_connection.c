@@ -13,6 +13,8 @@ enum {
     KEEP_BYTES = 64 * 1024,          ///< a larger buffer is not kept for the next request
     SLACK_BYTES = 2 * 1024,          ///< behind a body: room to see the client hang up
     CHUNKED_FIRST = 64 * 1024,       ///< of a body of unknown length
+    SIZED_FIRST = 256 * 1024,        ///< of one of known length; see sized_capacity
+    TRUSTED_BYTES = 16 << 20,        ///< that came: then the rest is believed in
     READ_AT_ONCE = 512 * 1024,       ///< then others on this thread have their turn
     SLOWEST_BYTES_PER_S = 16 * 1024, ///< of a body, after its time-out
 };
@@ -96,15 +98,30 @@ static int64_t body_due_ns(const norn_http_connection *connection, size_t moved)
     return still_ns < trickle_ns ? still_ns : trickle_ns;
 }
 
+/// Room for a body of known length. A client has the more room the more it has sent, because a
+/// promise costs nothing: four silent connections could else hold the whole budget. Steps of eight
+/// and the trust after 16 MiB keep the copying short.
+static size_t sized_capacity(const norn_http_connection *connection) {
+    const norn_http_request *request = &connection->parser.request;
+    const size_t whole = request->head_bytes + request->body_bytes + SLACK_BYTES;
+    const size_t capacity = connection->capacity;
+    size_t next = request->head_bytes + SIZED_FIRST;
+    if (capacity >= next) next = capacity >= TRUSTED_BYTES ? whole : 8 * capacity;
+    return next < whole ? next : whole;
+}
+
 static void begin_body(norn_http_connection *connection) {
     const norn_http_request *request = &connection->parser.request;
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     const bool whole =
         !request->chunked && connection->count - request->head_bytes >= request->body_bytes;
-    size_t wanted = request->head_bytes + SLACK_BYTES;
-    wanted += request->chunked ? CHUNKED_FIRST : request->body_bytes;
+    const size_t body = request->chunked ? CHUNKED_FIRST : request->body_bytes;
+    const size_t wanted = request->head_bytes + body + SLACK_BYTES;
+    const size_t first = request->chunked ? wanted : sized_capacity(connection);
     connection->stage = NORN_HTTP_READ_BODY;
-    if (!whole && wanted > connection->capacity && !resize(connection, wanted)) {
+    if (!whole && wanted > connection->capacity &&
+        (!norn_budget_could_take(budget_of(connection), (int64_t)wanted) ||
+         (first > connection->capacity && !resize(connection, first)))) {
         refuse_for_memory(connection, wanted);
         return;
     }
@@ -155,8 +172,14 @@ static bool read_chunks(norn_http_connection *connection) {
 static bool read_body(norn_http_connection *connection) {
     const norn_http_request *request = &connection->parser.request;
     if (request->chunked) return read_chunks(connection);
-    if (connection->count - request->head_bytes < request->body_bytes) return false;
-    connection->stage = NORN_HTTP_SERVE;
+    if (connection->count - request->head_bytes >= request->body_bytes) {
+        connection->stage = NORN_HTTP_SERVE;
+        return true;
+    }
+    if (connection->count < connection->capacity) return false;
+    const size_t wanted = sized_capacity(connection);
+    if (resize(connection, wanted)) return false;
+    refuse_for_memory(connection, wanted);
     return true;
 }
 
