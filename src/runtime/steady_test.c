@@ -1,6 +1,7 @@
 /// The steady state of a run touches the heap not once: every allocation of the process is counted.
 #include "plan/hand_graph.h"
 #include "runtime/instance.h"
+#include "tensor/dtype.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -71,6 +72,24 @@ static norn_plan *pooled_plan(void) {
     norn_attr attr = {.name = "perm", .kind = NORN_ATTR_INTS, .count = 2, .ints = perm};
     hand_node(&h, NORN_OP_Transpose, "turn", &where, 1, &rows, 1, (norn_attrs){&attr, 1}, NULL);
     hand_output(&h, rows);
+    return hand_plan(&h, "cpu");
+}
+
+/// x[B, 4] -> SplitToSequence -> SequenceInsert(x) -> ConcatFromSequence: [B, 8], x twice.
+static norn_plan *sequence_plan(void) {
+    hand h = hand_begin(norn_alloc_heap(), 64);
+    norn_value *x = hand_input(&h, "x", NORN_F32, hand_rows(&h, 4));
+    norn_dtype type = norn_dtype_with(NORN_F32, NORN_SEQUENCE);
+    norn_value *parts = hand_value(&h, "parts", type, norn_shape_unknown());
+    norn_value *more = hand_value(&h, "more", type, norn_shape_unknown());
+    norn_value *whole = hand_value(&h, "whole", NORN_F32, norn_shape_unknown());
+    norn_attr axis = {.name = "axis", .kind = NORN_ATTR_INT, .i64 = 1};
+    norn_attrs attrs = {&axis, 1};
+    hand_node(&h, NORN_OP_SplitToSequence, "split", &x, 1, &parts, 1, attrs, NULL);
+    norn_value *both[2] = {parts, x};
+    hand_node(&h, NORN_OP_SequenceInsert, "insert", both, 2, &more, 1, (norn_attrs){0}, NULL);
+    hand_node(&h, NORN_OP_ConcatFromSequence, "join", &more, 1, &whole, 1, attrs, NULL);
+    hand_output(&h, whole);
     return hand_plan(&h, "cpu");
 }
 
@@ -146,6 +165,18 @@ static void a_run_with_values_sized_while_running_allocates_nothing(void **state
     norn_session_destroy(session);
 }
 
+static void a_run_with_sequences_allocates_nothing_and_keeps_their_tensors(void **state) {
+    (void)state;
+    static float y[64 * 8];
+    norn_session *session = session_of(sequence_plan(), 1);
+    assert_int_equal(allocations_of(session, y, sizeof y, true), 0);
+    for (int i = 0; i < 64 * 8; i++) {
+        int at = i / 8 * 4 + i % 4; // of x, whose elements go -1, 0, 1
+        if (y[i] != (float)(at % 3 - 1)) fail_msg("element %d is %g", i, (double)y[i]);
+    }
+    norn_session_destroy(session);
+}
+
 static void a_value_sized_while_running_has_the_right_size_and_elements(void **state) {
     (void)state;
     norn_session *session = session_of(pooled_plan(), 1);
@@ -181,6 +212,7 @@ int main(void) {
         cmocka_unit_test(the_counter_counts),
         cmocka_unit_test(a_run_of_planned_values_allocates_nothing),
         cmocka_unit_test(a_run_with_values_sized_while_running_allocates_nothing),
+        cmocka_unit_test(a_run_with_sequences_allocates_nothing_and_keeps_their_tensors),
         cmocka_unit_test(a_value_sized_while_running_has_the_right_size_and_elements),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,7 +129,7 @@ class Sequences(Scratch):
                      "'pick': position 2 is outside a sequence of 2", {"i": I64(2)})
         self.refused([*pair, node("SequenceErase", ["s", "i"], ["t"]), node("ConcatFromSequence", ["t"], ["y"], axis=0)],
                      x, "position -3 is outside", {"i": I64(-3)})
-        self.refused([*pair, node("ConcatFromSequence", ["s"], ["y"], axis=2, name="join")], x, "'join': its axis")
+        self.refused([*pair, node("ConcatFromSequence", ["s"], ["y"], axis=2, name="join")], x, "'join': (its axis|axis 2) is outside rank 2")
         self.refused([*pair, node("Relu", ["s"], ["y"], name="act")], x,
                      r"'act' \(Relu\): input 0 is a sequence of float32; it takes tensors only")
         self.refused([node("SequenceEmpty", [], ["s"]), node("ConcatFromSequence", ["s"], ["y"], axis=0)], x,
@@ -138,6 +138,33 @@ class Sequences(Scratch):
                       node("ConcatFromSequence", ["s"], ["y"], axis=0)], x, "'cut'", {"k": I64([1, 2])})
         self.refused([node("SequenceConstruct", ["x", "k"], ["s"], name="mix"),
                       node("ConcatFromSequence", ["s"], ["y"], axis=0)], x, "'mix': input 1 is int64", {"k": I64([1])})
+
+    def test_sequences_of_known_tensors_are_taken_apart(self):
+        """chunk, stack and lists as exporters write them leave Split, Concat and nothing of sequences."""
+        x = np.arange(3 * 7 * 2, dtype=F32).reshape(3, 7, 2)
+        constants = {"k": I64(3), "sizes": I64([1, 0, 6]), "first": I64(0), "last": I64(-1), "middle": I64(1)}
+        forms = {
+            "chunk": [node("SplitToSequence", ["x", "k"], ["s"], axis=1), node("SequenceAt", ["s", "last"], ["a"]),
+                      node("SequenceAt", ["s", "middle"], ["b"]), node("Concat", ["a", "b"], ["y"], axis=1)],
+            "sizes": [node("SplitToSequence", ["x", "sizes"], ["s"], axis=-2), node("SequenceAt", ["s", "first"], ["a"]),
+                      node("SequenceAt", ["s", "last"], ["b"]), node("Concat", ["b", "a"], ["y"], axis=1)],
+            "unbind": [node("SplitToSequence", ["x"], ["s"], axis=1, keepdims=0), node("SequenceErase", ["s"], ["t"]),
+                       node("ConcatFromSequence", ["t"], ["y"], axis=-1, new_axis=1)],
+            "list": [node("SequenceEmpty", [], ["s0"]), node("Neg", ["x"], ["n"]),
+                     node("SequenceInsert", ["s0", "x"], ["s1"]), node("SequenceInsert", ["s1", "n", "first"], ["s2"]),
+                     node("SequenceLength", ["s2"], ["l"]), node("ConcatFromSequence", ["s2"], ["c"], axis=0),
+                     node("Cast", ["l"], ["f"], to=TensorProto.FLOAT), node("Add", ["c", "f"], ["y"])],
+        }
+        for name, nodes in forms.items():
+            with self.subTest(form=name):
+                model = model_of(nodes, [port("x", F32, ["B", 7, 2])], [port("y", F32, None)], constants)
+                path = self.save(model)
+                done = self.norn("compile", path, "-o", self.folder / "p.norn", "--print-after", "pack_weights")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertNotRegex(done.stderr, r" = (Sequence|SplitToSequence|ConcatFromSequence)")
+                got = self.run_norn(path, {"x": x})
+                self.assertIsInstance(got, dict, got)
+                np.testing.assert_array_equal(got["y"], reference(model, {"x": x})["y"])
 
     def test_a_sequence_at_the_door_is_refused_by_the_command_line_and_the_server(self):
         model = model_of([node("SequenceConstruct", ["x", "x"], ["s"])], [port("x", F32, ["n"])],
