@@ -289,6 +289,9 @@ class LifeTest(unittest.TestCase):
         (self.repository / "hashed" / "1" / "norn.json").write_text('{"tables": {"t": {"missing": "error"}}}')
         # Two inputs that have to fit each other, and do not say so.
         save(at("fit"), [Node("Add", ["a", "b"], ["y"])], [Value("a", F32, ["n"]), Value("b", F32, ["m"])], [Value("y", F32, ["k"])])
+        # Exported for one row, whatever it declares.
+        save(at("one_row"), [Node("Reshape", ["x", "one"], ["r"]), Node("Add", ["r", "x"], ["y"])],
+             [Value("x", F32, ["B", 3])], [Value("y", F32, ["B", 3])], {"one": np.array([1, 3], np.int64)})
         self.serve()
         reason, text = self.assert_ready("ids")
         self.assertIn("made-up inputs", reason)
@@ -297,6 +300,10 @@ class LifeTest(unittest.TestCase):
         self.assert_ready("hashed")
         self.assertEqual(self.infer("hashed", k=np.array([80], np.int64)), (200, [1, 1]))
         self.assert_ready("fit")
+        reason, text = self.assert_ready("one_row")
+        for said in (reason, text):
+            self.assertIn("one row and not with two", said)
+        self.assertEqual(self.infer("one_row", x=np.ones((1, 3), np.float32)), (200, [2, 2, 2]))
 
     def test_no_warm_up_where_norn_json_forbids_it(self):
         folder = self.repository / "m" / "1"
