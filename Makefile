@@ -1,6 +1,6 @@
 # The way in for people: everything here also works by hand with cmake --preset and ctest.
 .DEFAULT_GOAL := help
-.PHONY: help deps venv build test demo bench format tidy clean conformance-docs
+.PHONY: help deps venv build test test-all demo bench format tidy clean conformance-docs
 
 PYTHON3 ?= python3
 VENV := build/venv
@@ -25,6 +25,9 @@ build: deps ## libnorn, norn and the tests, optimised, in build/release
 
 test: deps venv build ## every test: release, sanitizers, fuzzers, conformance, peers; ends with a count
 	@tools/run_tests
+
+test-all: deps venv build ## what `make test` takes a share of each day, whole: all peers under the sanitizers
+	@tools/run_tests --all
 
 demo: deps venv build ## serve a trained MovieLens model and ask it for films
 	@examples/movielens/run_demo.sh

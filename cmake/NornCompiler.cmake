@@ -17,6 +17,7 @@ set(CMAKE_INSTALL_RPATH "$ORIGIN;$ORIGIN/../lib")
 
 option(NORN_WERROR "Warnings are errors" ON)
 option(NORN_TESTS "Build the tests" ON)
+option(NORN_TESTS_SHARED "Test programs link libnorn.so, as tools/mutate needs it" OFF)
 option(NORN_FUZZ "Build the libFuzzer targets (clang)" OFF)
 set(NORN_SANITIZE "" CACHE STRING "Value of -fsanitize=, empty for none")
 

@@ -1,0 +1,1 @@
+"""What tools/mutate is made of: sites (what to change), tree (builds), coverage, suites, known."""

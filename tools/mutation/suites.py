@@ -1,0 +1,88 @@
+"""The tests that a mutant meets, as commands that one build's library and program can be put under."""
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+from mutation.tree import checked
+
+# Peers that run under every mutant; what they import and serve lies in the copy of the tree.
+SLOW_PEERS = {"test_examples.py", "test_python_package.py", "test_reference.py", "test_mutate.py"}
+ASAN = "allocator_may_return_null=1:detect_leaks=1:abort_on_error=0"
+START_SECONDS, TIMES = 20, 6  # a test that takes TIMES as long, and this much more, hangs
+
+
+@dataclasses.dataclass
+class Suite:
+    name: str
+    command: list
+    environment: dict
+    folder: pathlib.Path
+    seconds: float = 1.0  # when nothing is wrong
+
+
+def ctest_suites(tree, kind):
+    where = tree.work / kind
+    for test in json.loads(checked(["ctest", "--test-dir", where, "--show-only=json-v1"]))["tests"]:
+        if test["name"].startswith("edges/") or "command" not in test:
+            continue
+        properties = {p["name"]: p["value"] for p in test.get("properties", [])}
+        environment = dict(item.split("=", 1) for item in properties.get("ENVIRONMENT", []))
+        folder = pathlib.Path(properties.get("WORKING_DIRECTORY", where))
+        yield Suite(test["name"], test["command"], environment, folder)
+
+
+def peer_suites(tree, kind, python):
+    folder = tree.copy / "tests" / "peers"
+    for path in sorted(folder.glob("test_*.py")):
+        if path.name not in SLOW_PEERS:
+            command = [python, "-m", "unittest", "discover", "-f", "-s", str(folder), "-p", path.name]
+            yield Suite(f"peers/{path.stem}", command, {}, tree.copy)
+
+
+def all_suites(tree, kind, python):
+    suites = list(ctest_suites(tree, kind))
+    if python:
+        suites += peer_suites(tree, kind, python)
+    return suites
+
+
+def run_suite(suite, kind, program, library, environment=None, limit=None):
+    """(passed, why) of a suite whose processes take libnorn.so from `library`."""
+    command = [str(program) if word.endswith("/bin/norn") else word for word in suite.command]
+    env = dict(os.environ, **suite.environment, **(environment or {}), NORN=str(program),
+               LD_LIBRARY_PATH=str(library), NORN_SEED="1", NORN_QUICK="1", NORN_MUTATION="1")
+    if kind == "asan":
+        env.update(ASAN_OPTIONS=ASAN, UBSAN_OPTIONS="print_stacktrace=1", NORN_SANITIZED="1")
+    limit = limit or START_SECONDS + TIMES * suite.seconds
+    process = subprocess.Popen(command, cwd=suite.folder, env=env, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        output, _ = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        return False, f"no end in {limit:.0f} s"
+    finally:
+        try:  # whatever the test has started goes with it
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.communicate()
+    text = output.decode(errors="replace")
+    if process.returncode == 77 and suite.name.startswith("conformance/"):
+        return True, "skipped"
+    return process.returncode == 0, text
+
+
+def measure(suites, kind, program, library):
+    """Drop what fails without a mutant, and learn how long the rest takes."""
+    broken = []
+    for suite in suites:
+        begin = time.monotonic()
+        passed, why = run_suite(suite, kind, program, library, limit=600)
+        suite.seconds = time.monotonic() - begin
+        if not passed:
+            broken.append((suite, why))
+    return broken
