@@ -82,6 +82,10 @@ static void encode_on_worker(norn_job *job) {
 static void finish_infer(norn_http_connection *connection) {
     const norn_infer *infer = connection->exchange.infer;
     bool any_json = false;
+    if (infer->status == NORN_CANCELLED && (connection->eof || connection->hung_up)) {
+        connection->stage = NORN_HTTP_CLOSED; // there is nobody to tell
+        return;
+    }
     if (infer->status != NORN_OK) {
         answer_failure(connection, infer->status, infer->message);
         return;
