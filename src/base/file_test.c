@@ -347,8 +347,9 @@ static void a_file_larger_than_memory_is_refused_with_the_way_out(void **state) 
     assert_int_equal(norn_file_read(path, norn_alloc_heap(), &file), NORN_RESOURCE_EXHAUSTED);
     assert_null(file);
     assert_non_null(strstr(norn_message(), "chattr +i"));
+    assert_int_equal(truncate(path, (off_t)1 << 34), 0);
     assert_int_equal(norn_file_read_head(path, 10, norn_alloc_heap(), &file), NORN_OK);
-    assert_int_equal(norn_file_bytes(file).count, (size_t)1 << 43);
+    assert_int_equal(norn_file_bytes(file).count, (size_t)1 << 34);
     norn_file_release(file);
 }
 
