@@ -213,6 +213,116 @@ static bool is_sliced_weights(const loop *l, norn_scoped at) {
     return is_bag_slice(l, at, &whole) && take_weights(l, whole) && ends_slice(l, at);
 }
 
+// ---- bags without padding
+
+/// The loop within the loop: j goes from the start of the bag to its end, and the places whose key
+/// is no padding are kept.
+typedef struct keeper {
+    const loop *l;
+    norn_body_scope scope;
+} keeper;
+
+static bool is_own(const keeper *k, norn_scoped at, uint32_t input) {
+    at = norn_scoped_elements(at);
+    return at.scope == &k->scope && at.value == k->scope.graph->inputs[input];
+}
+
+static bool is_next_place(const keeper *k, norn_scoped at) {
+    at = norn_scoped_elements(at);
+    const norn_node *add = norn_scoped_made_by(at, NORN_OP_Add);
+    return norn_node_is_binary(add) && is_own(k, norn_scoped_in(at, add, 0), 3) &&
+           norn_scoped_is_int(norn_scoped_in(at, add, 1), 1);
+}
+
+/// keys[j]
+static bool is_key(const keeper *k, norn_scoped at) {
+    at = norn_scoped_elements(at);
+    const norn_node *gather = norn_scoped_made_by(at, NORN_OP_Gather);
+    return gather && norn_attr_i64(gather->attrs, "axis", 0) == 0 &&
+           take_keys(k->l, norn_scoped_in(at, gather, 0)) &&
+           is_own(k, norn_scoped_in(at, gather, 1), 3);
+}
+
+/// keys[j], counted from the end if it is negative: If(key < 0) key + rows, else key.
+static bool is_wrapped_key(const keeper *k, norn_scoped at) {
+    norn_body_scope yes, no;
+    at = norn_scoped_elements(at);
+    const norn_node *branch = norn_scoped_made_by(at, NORN_OP_If);
+    if (!branch) return is_key(k, at);
+    norn_scoped condition = norn_scoped_elements(norn_scoped_in(at, branch, 0));
+    const norn_node *less = norn_scoped_made_by(condition, NORN_OP_Less);
+    norn_scoped wrapped = norn_scoped_branch(at, "then_branch", &yes);
+    const norn_node *add = norn_scoped_made_by(wrapped, NORN_OP_Add);
+    return norn_node_is_binary(less) && norn_node_is_binary(add) &&
+           is_key(k, norn_scoped_in(condition, less, 0)) &&
+           norn_scoped_is_int(norn_scoped_in(condition, less, 1), 0) &&
+           is_key(k, norn_scoped_in(wrapped, add, 0)) &&
+           norn_scoped_is_int(norn_scoped_in(wrapped, add, 1), k->l->bag->table->data->dims[0]) &&
+           is_key(k, norn_scoped_branch(at, "else_branch", &no));
+}
+
+/// If(Not(Equal(key, padding))) Concat(kept, j), else kept
+static bool keeps_place(const keeper *k, norn_scoped at) {
+    norn_body_scope yes, no;
+    norn_bag *bag = k->l->bag;
+    at = norn_scoped_root(at);
+    const norn_node *branch = norn_scoped_made_by(at, NORN_OP_If);
+    if (!branch) return false;
+    norn_scoped condition = norn_scoped_elements(norn_scoped_in(at, branch, 0));
+    const norn_node *not = norn_scoped_made_by(condition, NORN_OP_Not);
+    if (!not ) return false;
+    condition = norn_scoped_elements(norn_scoped_in(condition, not, 0));
+    const norn_node *equal = norn_scoped_made_by(condition, NORN_OP_Equal);
+    norn_scoped more = norn_scoped_branch(at, "then_branch", &yes);
+    const norn_node *concat = norn_scoped_made_by(more, NORN_OP_Concat);
+    bag->has_padding = true;
+    return norn_node_is_binary(equal) && norn_node_is_binary(concat) &&
+           is_wrapped_key(k, norn_scoped_in(condition, equal, 0)) &&
+           norn_scoped_int(norn_scoped_in(condition, equal, 1), &bag->padding) &&
+           is_own(k, norn_scoped_in(more, concat, 0), 2) &&
+           is_own(k, norn_scoped_in(more, concat, 1), 3) &&
+           is_own(k, norn_scoped_branch(at, "else_branch", &no), 2);
+}
+
+static bool is_place_in_bag(const loop *l, norn_scoped at, const keeper *k) {
+    at = norn_scoped_elements(at);
+    const norn_node *less = norn_scoped_made_by(at, NORN_OP_Less);
+    if (!norn_node_is_binary(less)) return false;
+    norn_scoped place = norn_scoped_in(at, less, 0);
+    return (k ? is_next_place(k, place) : starts_bag(l, place)) &&
+           ends_bag(l, norn_scoped_in(at, less, 1));
+}
+
+static bool is_kept_places(const loop *l, norn_scoped at) {
+    at = norn_scoped_root(at);
+    norn_node *node = norn_scoped_made_by(at, NORN_OP_Loop);
+    const norn_attr *body = node ? norn_attr_find(node->attrs, "body") : NULL;
+    if (!body || body->kind != NORN_ATTR_GRAPH || at.value->producer_index != 0) return false;
+    if (norn_attr_i64(node->attrs, "norn_own_inputs", 0) != 4 || body->graph->output_count != 3 ||
+        body->graph->input_count < 4 || node->in[0].value)
+        return false;
+    keeper k = {l, {at.scope, body->graph, node}};
+    const norn_value *none = node->in[2].value;
+    norn_scoped out[3];
+    for (int i = 0; i < 3; i++) out[i] = (norn_scoped){body->graph->outputs[i].value, &k.scope};
+    l->bag->kept = at.value;
+    return none && none->data && norn_view_elems(none->data) == 0 &&
+           starts_bag(l, norn_scoped_in(at, node, 3)) &&
+           is_place_in_bag(l, norn_scoped_in(at, node, 1), NULL) &&
+           is_place_in_bag(l, out[0], &k) && keeps_place(&k, out[1]) && is_next_place(&k, out[2]);
+}
+
+/// Equal(Size(kept places), 0): nothing but padding.
+static bool is_nothing_kept(const loop *l, norn_scoped condition) {
+    condition = norn_scoped_elements(condition);
+    const norn_node *equal = norn_scoped_made_by(condition, NORN_OP_Equal);
+    if (!norn_node_is_binary(equal) || !l->bag->kept) return false;
+    norn_scoped size = norn_scoped_elements(norn_scoped_in(condition, equal, 0));
+    const norn_node *node = norn_scoped_made_by(size, NORN_OP_Size);
+    return node && norn_scoped_root(norn_scoped_in(size, node, 0)).value == l->bag->kept &&
+           norn_scoped_is_int(norn_scoped_in(condition, equal, 1), 0);
+}
+
 static bool is_bag_rows(const loop *l, norn_scoped at, int depth) {
     norn_body_scope yes, no;
     norn_scoped whole;
@@ -223,6 +333,10 @@ static bool is_bag_rows(const loop *l, norn_scoped at, int depth) {
                is_bag_rows(l, norn_scoped_branch(at, "else_branch", &no), depth - 1) &&
                is_bag_rows(l, norn_scoped_branch(at, "then_branch", &yes), depth - 1);
     if (is_bag_slice(l, at, &whole)) return is_all_rows(l, whole) && ends_slice(l, at);
+    const norn_node *gather = norn_scoped_made_by(at, NORN_OP_Gather);
+    if (gather && norn_attr_i64(gather->attrs, "axis", 0) == 0 &&
+        is_all_rows(l, norn_scoped_in(at, gather, 0)))
+        return is_kept_places(l, norn_scoped_in(at, gather, 1));
     const norn_node *mul = norn_scoped_made_by(at, NORN_OP_Mul);
     for (uint32_t i = 0; norn_node_is_binary(mul) && i < 2; i++)
         if (is_sliced_keys(l, norn_scoped_root(norn_scoped_in(at, mul, i))))
@@ -310,7 +424,9 @@ static bool is_bag(const loop *l, norn_scoped at, int depth) {
     norn_scoped condition = norn_scoped_in(at, branch, 0);
     norn_scoped other = norn_scoped_branch(at, "else_branch", &no);
     norn_scoped taken = norn_scoped_branch(at, "then_branch", &yes);
-    if (is_zeros(taken)) return is_bag(l, other, depth - 1) && is_empty_bag(l, condition);
+    if (is_zeros(taken))
+        return is_bag(l, other, depth - 1) &&
+               (l->bag->has_padding ? is_nothing_kept(l, condition) : is_empty_bag(l, condition));
     if (!is_last_bag(l, condition) || !is_bag(l, other, depth - 1)) return false;
     return is_pooled(l, taken, NORN_POOL_NONE) || is_mean_by_hand(l, taken);
 }

@@ -16,6 +16,7 @@ typedef struct norn_bag {
     bool keeps_dims; ///< a bag comes as [1, dim], else as [dim]
     bool has_padding;
     int64_t padding;
+    const norn_value *kept; ///< places of the bag's keys that are no padding; for the matcher
 } norn_bag;
 
 /// Whether iteration i of `loop` gives bag i as its body's output `output`, for every bag once.

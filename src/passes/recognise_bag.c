@@ -2,8 +2,9 @@
 ///   ConcatFromSequence(Loop(.., SequenceEmpty): SequenceInsert(s, pool(rows[o[i]:o[i+1]])), axis 0)
 ///   Loop(..): scan output pool(Gather(table, keys[o[i]:o[i+1]]))
 /// in sum, mean and max, with weights, with offsets that end with the number of keys or without
-/// (then a Concat adds it). The node has the table as its fourth input. An empty bag is zeros, as in
-/// PyTorch, where the pooling of nothing would be infinite.
+/// (then a Concat adds it), and with padding, which a loop in the loop leaves out. The node has the
+/// table as its fourth input. An empty bag is zeros, as in PyTorch, where the pooling of nothing would
+/// be infinite.
 #include "passes/bag_loop.h"
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
@@ -41,15 +42,16 @@ static norn_status replace(norn_graph *graph, norn_node *made_by, norn_value *ba
     norn_node *node;
     int64_t dim = bag->table->data->dims[1];
     const char *mode = modes[bag->mode];
-    norn_attr attrs[] = {
-        norn_attr_int_of("dim", dim),
-        {.name = "mode", .kind = NORN_ATTR_STRING, .string = {mode, strlen(mode)}}};
+    norn_attr attrs[] = {norn_attr_int_of("dim", dim),
+                         {.name = "mode", .kind = NORN_ATTR_STRING, .string = {mode, strlen(mode)}},
+                         norn_attr_int_of("padding_idx", bag->padding)};
+    norn_attrs given = {attrs, bag->has_padding ? 3 : 2};
     norn_shape shape = {.rank = 2, .dims = {norn_dim_const(0), norn_dim_const(dim)}};
     NORN_TRY(norn_dim_apply(&graph->symbols, NORN_DIM_ADD, bag->offsets->shape.dims[0],
                             norn_dim_const(-1), &shape.dims[0]));
     NORN_TRY(norn_graph_constant(graph, bag->table->name, bag->table->data, &in[3]));
-    NORN_TRY(norn_rewrite_node(graph, made_by, NORN_OP_EmbeddingBag, in, 4, (norn_attrs){attrs, 2},
-                               NORN_F32, &shape, made_by, &node));
+    NORN_TRY(norn_rewrite_node(graph, made_by, NORN_OP_EmbeddingBag, in, 4, given, NORN_F32, &shape,
+                               made_by, &node));
     norn_graph_forward(graph, bags, node->out[0]);
     return NORN_OK;
 }

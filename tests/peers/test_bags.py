@@ -12,10 +12,11 @@ from test_shapes import F32, I64, NORN, Scratch, body_of, model_of, node, port, 
 
 sequence = helper.make_tensor_sequence_value_info
 TABLE = np.random.default_rng(7).standard_normal((40, 6)).astype(F32)
+PADDING = 7
 POOLS = {"sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax"}
 LENGTHS = ([2, 0, 5, 1], [0, 3, 0, 0, 90, 0], [4], [0, 0])
 CONSTANTS = {"table": TABLE, "zero": I64(0), "zero1": I64([0]), "one": I64(1), "one1": I64([1]), "two": I64(2),
-             "minus": I64([-1]), "far": I64([2**63 - 1]), "zeros": np.zeros((1, 6), F32), "true": np.bool_(True)}
+             "minus": I64([-1]), "far": I64([2**63 - 1]), "zeros": np.zeros((1, 6), F32), "true": np.bool_(True), "pad": I64(PADDING), "height": I64(40), "empty": I64([])}
 
 
 def scalar(name, dtype=I64):
@@ -75,6 +76,43 @@ def default_form(mode, include_last, weighted, name="", change=None):
             node("ConcatFromSequence", ["s9"], ["y"], axis=0)]
 
 
+def padded_form(mode, include_last, weighted, change=None):
+    """With padding_idx: a loop in the loop collects the places of a bag's keys that are no padding."""
+    rows = [node("Gather", ["table", "v"], ["r"])]
+    rows += [node("Unsqueeze", ["w", "one1"], ["w1"]), node("Mul", ["r", "w1"], ["rows"])] if weighted else [
+        node("Identity", ["r"], ["rows"])]
+    rows += [node("Shape", ["v"], ["count"]), node("Size", ["o"], ["size"])]
+    if include_last:
+        rows += [node("Sub", ["size", "one"], ["n"]), node("ScatterElements", ["o", "minus", "count"], ["off"])]
+    else:
+        rows += [node("Identity", ["size"], ["n"]), node("Concat", ["o", "count"], ["off"], axis=0)]
+    wrap = "pad" if change == "negative keys wrap elsewhere" else "height"
+    keep = [node("Reshape", ["j", "minus"], ["j1"]), node("Concat", ["kept", "j1"], ["more"], axis=0)]
+    same = [node("Identity", ["kept"], ["same"])]
+    ways = {"then_branch": body_of("keep", keep, [], [port("more", I64, None)]),
+            "else_branch": body_of("drop", same, [], [port("same", I64, None)])}
+    signs = {"then_branch": body_of("wrap", [node("Add", ["key", wrap], ["k2"])], [], [scalar("k2")]),
+             "else_branch": body_of("as_is", [node("Identity", ["key"], ["k3"])], [], [scalar("k3")])}
+    decide = "same_key" if change == "padding alone" else "other_key"
+    inner = [node("Gather", ["v", "j"], ["key"]), node("Less", ["key", "zero"], ["negative"]),
+             node("If", ["negative"], ["k"], **signs), node("Equal", ["k", "pad"], ["same_key"]),
+             node("Not", ["same_key"], ["other_key"]), node("If", [decide], ["kept2"], **ways),
+             node("Add", ["j", "one"], ["jn"]), node("Less", ["jn", "e"], ["d2"])]
+    places = body_of("places", inner, [scalar("t2"), scalar("d", bool), port("kept", I64, None), scalar("j")],
+                     [scalar("d2", bool), port("kept2", I64, None), scalar("jn")])
+    body = [node("Gather", ["off", "i"], ["b"]), node("Add", ["i", "one"], ["i1"]), node("Gather", ["off", "i1"], ["e"]),
+            node("Less", ["b", "e"], ["d0"]), node("Loop", ["", "d0", "empty", "b"], ["kept9", "j9"], body=places),
+            node("Size", ["kept9"], ["many"]), node("Equal", ["many", "zero"], ["none"]),
+            branches("none", "row", [node("Identity", ["zeros"], ["z"])],
+                     [node("Gather", ["rows", "kept9"], ["x"]), node(POOLS[mode], ["x", "zero1"], ["p"])], [1, 6]),
+            node("SequenceInsert", ["s", "row"], ["s2"]), node("Less", ["i1", "n"], ["c2"])]
+    loop = body_of("bags", body, [scalar("t"), scalar("c", bool), sequence("s", TensorProto.FLOAT, None), scalar("i")],
+                   [scalar("c2", bool), sequence("s2", TensorProto.FLOAT, None), scalar("i1")])
+    return [*rows, node("SequenceEmpty", [], ["s0"]), node("Less", ["zero", "n"], ["c0"]),
+            node("Loop", ["", "c0", "s0", "zero"], ["s9", "i9"], body=loop),
+            node("ConcatFromSequence", ["s9"], ["y"], axis=0)]
+
+
 def script_form(mode, include_last, weighted, change=None):
     """The TorchScript based exporter: a Loop that slices keys, gathers and pools them; bags are scanned."""
     before = [node("Shape", ["v"], ["count"])]
@@ -104,11 +142,13 @@ def feeds_of(lengths, include_last, weighted):
     return feeds
 
 
-def bags_of(mode, lengths, feeds):
+def bags_of(mode, lengths, feeds, padding=None):
     rows = TABLE[feeds["v"]] * feeds.get("w", np.ones(len(feeds["v"]), F32))[:, None]
+    counts = np.ones(len(rows), bool) if padding is None else feeds["v"] % 40 != padding
     ends = np.cumsum(lengths)
     pool = {"sum": np.sum, "mean": np.mean, "max": np.max}[mode]
-    return np.stack([pool(rows[end - n:end], axis=0) if n else np.zeros(6) for n, end in zip(lengths, ends)])
+    bags = [rows[end - n:end][counts[end - n:end]] for n, end in zip(lengths, ends)]
+    return np.stack([pool(bag, axis=0) if len(bag) else np.zeros(6) for bag in bags])
 
 
 class Bags(Scratch):
@@ -135,6 +175,23 @@ class Bags(Scratch):
                     got = self.run_norn(path, feeds)
                     self.assertIsInstance(got, dict, got)
                     np.testing.assert_allclose(got["y"], bags_of(mode, lengths, feeds), rtol=1e-5, atol=1e-5)
+
+    def test_bags_with_padding_are_lookups_that_leave_it_out(self):
+        for mode, include_last, weighted in itertools.product(POOLS, (False, True), (False, True)):
+            with self.subTest(mode=mode, include_last=include_last, weighted=weighted):
+                path = self.model(padded_form(mode, include_last, weighted), weighted)
+                self.assertTrue(self.is_lookup(path))
+                for lengths in LENGTHS:
+                    feeds = feeds_of(lengths, include_last, weighted)
+                    feeds["v"][:2], feeds["v"][3:7] = PADDING, PADDING - 40
+                    got = self.run_norn(path, feeds)
+                    self.assertIsInstance(got, dict, got)
+                    wanted = bags_of(mode, lengths, feeds, PADDING)
+                    np.testing.assert_allclose(got["y"], wanted, rtol=1e-5, atol=1e-5)
+        for change in ("padding alone", "negative keys wrap elsewhere"):
+            with self.subTest(change=change):
+                path = self.model(padded_form("sum", True, False, change), False)
+                self.assertFalse(self.is_lookup(path))
 
     def test_a_loop_that_is_nearly_a_bag_stays_one_and_does_what_it_says(self):
         cases = [(default_form, "sum", False, change) for change in
