@@ -73,16 +73,18 @@ static norn_status make_zeros(const norn_plan *plan, size_t index, norn_arena *a
     return norn_arena_take(arena, bytes + 1, 1, NORN_HOST_ALIGN, &out->data);
 }
 
-/// Inputs of `rows` rows: random ones from one binding of symbols; of ZEROS rows: one, of zeros.
+/// Inputs of `rows` rows: random ones of sizes that `instance` was seen to take; of ZEROS rows: one,
+/// of zeros.
 enum { ZEROS = 0 };
-static norn_status make_inputs(const norn_package *package, int64_t rows, norn_arena *arena,
-                               norn_view **out) {
+static norn_status make_inputs(const norn_package *package, norn_instance *instance, int64_t rows,
+                               norn_arena *arena, norn_view **out) {
     const norn_plan *plan = package->plan;
-    const norn_random_inputs random = {.batch = rows, .seed = 1};
+    const norn_random_inputs random = {.batch = rows, .seed = 1, .search_ns = 1000000000};
     const size_t count = norn_plan_input_count(plan);
     int64_t *symbols = NULL;
     NORN_TRY(NORN_TAKE_ARRAY(arena, count + 1, out));
-    if (rows != ZEROS) NORN_TRY(norn_random_bind(plan, &random, NULL, arena, &symbols));
+    if (rows != ZEROS)
+        NORN_TRY(norn_random_find(instance, package->snapshot, &random, NULL, arena, &symbols));
     for (size_t i = 0; i < count; i++)
         NORN_TRY(rows == ZEROS ? make_zeros(plan, i, arena, &(*out)[i])
                                : norn_random_fill(plan, package->snapshot, symbols, i, random.seed,
@@ -112,9 +114,11 @@ static norn_status run_all(const norn_package *package, norn_session *session, i
     int32_t have = 0;
     norn_arena_init(&arena, package->alloc, 4096);
     NORN_TRY_DONE(NORN_TAKE_ARRAY(&arena, (size_t)instances, &taken));
-    NORN_TRY_DONE(make_inputs(package, rows, &arena, &inputs));
     for (; have < instances; have++) NORN_TRY_DONE(norn_instance_acquire(session, 0, &taken[have]));
-    for (int32_t i = 0; i < instances; i++) NORN_TRY_DONE(run_on(taken[i], count, inputs));
+    NORN_TRY_DONE(make_inputs(package, taken[0], rows, &arena, &inputs));
+    // Finding them has run them on the first.
+    for (int32_t i = rows == ZEROS ? 0 : 1; i < instances; i++)
+        NORN_TRY_DONE(run_on(taken[i], count, inputs));
 done:
     while (have > 0) norn_instance_release(taken[--have]);
     norn_arena_deinit(&arena);

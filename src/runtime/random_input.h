@@ -13,6 +13,7 @@ typedef struct norn_random_inputs {
     const norn_input_shape *shapes; ///< wins where it names an input
     size_t shape_count;
     uint64_t seed;
+    int64_t search_ns; ///< how long norn_random_find tries; 0: 5 s
 } norn_random_inputs;
 
 /// Value of every symbol of the plan's graph: from `given` views (dtype NONE where there is none),
@@ -23,7 +24,7 @@ norn_status norn_random_bind(const norn_plan *plan, const norn_random_inputs *op
                              int64_t **symbols) NORN_NODISCARD;
 
 /// Symbol values that `instance` runs at: those of norn_random_bind, or where these do not fit each
-/// other, ones near them, which is tried: runs that fail are short; after 5 s it gives up. When it
+/// other, ones near them, which is tried: runs that fail are short, and it gives up. When it
 /// ends well, the instance has run on these inputs, and its outputs are there.
 /// Errors   those of the first try, with the inputs that somebody must give
 norn_status norn_random_find(norn_instance *instance, norn_snapshot *snapshot,

@@ -233,7 +233,7 @@ norn_status norn_random_find(norn_instance *instance, norn_snapshot *snapshot,
             s.parts[s.part_count++] = i;
             if (!fixed[i]) s.free[s.free_count++] = i;
         }
-        s.end_ns = norn_clock_now_ns() + SEARCH_NS;
+        s.end_ns = norn_clock_now_ns() + (options->search_ns ? options->search_ns : SEARCH_NS);
         for (int depth = 1; depth <= 2 && s.free_count > 0; depth++) vary(&s, 0, depth);
     }
     *out = s.symbols;
@@ -242,8 +242,9 @@ norn_status norn_random_find(norn_instance *instance, norn_snapshot *snapshot,
     norn_symbols_eval(&graph->symbols, s.symbols);
     list_made_up(&s, made_up);
     if (!*made_up) return norn_fail(status, "%s", first);
-    return norn_fail(status,
-                     "%s; these inputs are made up, and no others that fit were found: %s; give "
-                     "--input NAME=FILE.npy, or sizes by --shapes NAME:1x2",
-                     first, made_up);
+    return norn_fail(
+        status,
+        "%s; these inputs are made up, and no others that fit were found: %s (norn run: "
+        "--input NAME=FILE.npy, or sizes by --shapes NAME:1x2)",
+        first, made_up);
 }
