@@ -201,6 +201,9 @@ static norn_status name_outputs(norn_onnx_call *call, const norn_onnx_node *prot
             NORN_TRY(
                 norn_arena_string(&call->scope->graph->arena, name, strlen(name), &value->name));
         }
+        bool is_top = !call->scope->outer && !call->scope->prefix;
+        if (is_top)
+            NORN_TRY(norn_declared_apply(call->scope->importer, call->scope->graph, name, value));
         norn_status status = norn_scope_define(call->scope, name, value);
         if (status != NORN_OK) {
             norn_note("node '%s' (%s)", call->name, call->op_type);

@@ -24,6 +24,7 @@ typedef struct norn_importer {
     norn_external_source external;
     norn_onnx_model proto;
     norn_name_map functions; ///< key of norn_onnx_function_key -> norn_onnx_function *
+    norn_name_map declared;  ///< value -> what the model declares of it; of the top graph
     norn_name_map aliases;   ///< dimension name -> the name that is used for it
     const char *batch_said;  ///< what the model calls the batch
     const char *batch_name;  ///< of the batch symbol; NULL: no input has a dynamic dimension 0
@@ -142,6 +143,14 @@ norn_status norn_unify_symbols(norn_importer *importer, const norn_graph *graph,
 norn_status norn_unify_choose_batch(norn_importer *importer,
                                     const norn_onnx_graph *proto) NORN_NODISCARD;
 const char *norn_unify_alias(const norn_importer *importer, const char *name);
+
+// ---- declared.c
+/// Note what value_info and outputs declare.
+norn_status norn_declared_collect(norn_importer *importer,
+                                  const norn_onnx_graph *proto) NORN_NODISCARD;
+/// Dims of `value` that only a run would know are what the model declares of `name`.
+norn_status norn_declared_apply(norn_importer *importer, norn_graph *graph, const char *name,
+                                norn_value *value) NORN_NODISCARD;
 
 // ---- squeeze.c
 /// Squeezes without axes whose results only elementwise nodes and outputs read: keep the dims, and

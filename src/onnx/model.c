@@ -158,6 +158,7 @@ norn_status norn_onnx_decode(norn_model *model, norn_span bytes) {
     NORN_TRY_DONE(norn_import_check_operators(&importer));
     NORN_TRY_DONE(norn_onnx_read_graph(importer.proto.graph, &importer.scratch, &proto));
     NORN_TRY_DONE(norn_unify_choose_batch(&importer, &proto));
+    NORN_TRY_DONE(norn_declared_collect(&importer, &proto));
     NORN_TRY_DONE(import_unified(&importer, &proto));
     find_batch(&importer, model->graph);
     NORN_TRY_DONE(norn_arena_format(

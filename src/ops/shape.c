@@ -2,6 +2,8 @@
 
 #include "tensor/dtype.h"
 
+#include <math.h>
+
 const norn_shape *norn_shape_in(const norn_shape_ctx *ctx, uint32_t index) {
     static const norn_shape unknown = {.rank = -1};
     return norn_shape_has(ctx, index) ? &ctx->in[index].shape : &unknown;
@@ -46,11 +48,32 @@ norn_status norn_shape_axis(const norn_shape_ctx *ctx, int64_t axis, int32_t ran
     return NORN_OK;
 }
 
+/// Exporters divide sizes in floats (`int(a / b)`): whole numbers that a float holds exactly.
+static bool is_wide_float(norn_dtype dtype) {
+    return dtype == NORN_F32 || dtype == NORN_F64;
+}
+
+static bool whole_floats(const norn_shape_io *io, norn_dim dims[NORN_CONTENTS_MAX],
+                         uint32_t *count) {
+    const double exact = 1 << 24;
+    int64_t elems = norn_view_elems(io->data);
+    if (elems < 0 || elems > NORN_CONTENTS_MAX) return false;
+    for (int64_t i = 0; i < elems; i++) {
+        double value = norn_element_f64(io->dtype, io->data->data, i);
+        if (!(value >= -exact && value <= exact) || value != floor(value)) return false;
+        dims[i] = norn_dim_const((int64_t)value);
+    }
+    *count = (uint32_t)elems;
+    return true;
+}
+
 bool norn_shape_elements(const norn_shape_ctx *ctx, uint32_t index,
                          norn_dim dims[NORN_CONTENTS_MAX], uint32_t *count) {
     *count = 0;
     if (!norn_shape_has(ctx, index)) return false;
     const norn_shape_io *io = &ctx->in[index];
+    if (io->data && io->data->rank <= 1 && is_wide_float(io->dtype))
+        return whole_floats(io, dims, count);
     if (io->data && io->data->rank <= 1 &&
         (norn_dtype_is_integer(io->dtype) || io->dtype == NORN_BOOL)) {
         int64_t elems = norn_view_elems(io->data);
@@ -255,7 +278,8 @@ norn_status norn_shape_put_contents(norn_shape_ctx *ctx, uint32_t index, const n
                                     uint32_t count) {
     if (!ctx->arena || index >= ctx->out_count || count > NORN_CONTENTS_MAX) return NORN_OK;
     norn_dtype dtype = ctx->out[index].dtype;
-    if (ctx->out[index].shape.rank > 1 || (!norn_dtype_is_integer(dtype) && dtype != NORN_BOOL))
+    if (ctx->out[index].shape.rank > 1 ||
+        (!norn_dtype_is_integer(dtype) && dtype != NORN_BOOL && !is_wide_float(dtype)))
         return NORN_OK;
     for (uint32_t i = 0; i < count; i++)
         if (!holds(dtype, dims[i])) return NORN_OK;

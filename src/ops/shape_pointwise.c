@@ -20,6 +20,15 @@ norn_status norn_shape_same_axis(norn_shape_ctx *ctx) {
     return NORN_OK;
 }
 
+/// Floor, Ceil, Round: whole elements stay what they are.
+norn_status norn_shape_whole(norn_shape_ctx *ctx) {
+    norn_dim dims[NORN_CONTENTS_MAX];
+    uint32_t count;
+    NORN_TRY(norn_shape_same(ctx));
+    if (!ctx->arena || !norn_shape_elements(ctx, 0, dims, &count)) return NORN_OK;
+    return norn_shape_put_contents(ctx, 0, dims, count);
+}
+
 norn_status norn_shape_test(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 1));
     norn_shape_put(ctx, 0, NORN_BOOL, &ctx->in[0].shape);
@@ -65,7 +74,6 @@ static norn_status fold_elements(norn_shape_ctx *ctx, element_fn element) {
     norn_dim a[NORN_CONTENTS_MAX], b[NORN_CONTENTS_MAX], out[NORN_CONTENTS_MAX];
     uint32_t na, nb;
     if (!ctx->arena || ctx->in_count != 2 || ctx->out[0].shape.rank > 1) return NORN_OK;
-    if (!norn_dtype_is_integer(ctx->in[0].dtype) && ctx->in[0].dtype != NORN_BOOL) return NORN_OK;
     if (!norn_shape_elements(ctx, 0, a, &na) || !norn_shape_elements(ctx, 1, b, &nb))
         return NORN_OK;
     if (na != nb && na != 1 && nb != 1) return NORN_OK;
@@ -92,7 +100,17 @@ static bool element_sub(const norn_shape_ctx *ctx, norn_dim a, norn_dim b, norn_
 static bool element_mul(const norn_shape_ctx *ctx, norn_dim a, norn_dim b, norn_dim *out) {
     return apply(ctx, NORN_DIM_MUL, a, b, out);
 }
+/// A quotient of floats is a size where nothing is left over.
+static bool element_quotient(norn_dim a, norn_dim b, norn_dim *out) {
+    int64_t by = b.constant;
+    if (!norn_dim_is_const(b) || by <= 0 || a.constant % by || a.coef % by) return false;
+    *out = a;
+    out->constant /= by;
+    out->coef /= by;
+    return true;
+}
 static bool element_div(const norn_shape_ctx *ctx, norn_dim a, norn_dim b, norn_dim *out) {
+    if (norn_dtype_is_float(ctx->in[0].dtype)) return element_quotient(a, b, out);
     return not_negative(a) && norn_dim_is_const(b) && b.constant > 0 &&
            apply(ctx, NORN_DIM_FLOORDIV, a, b, out);
 }
@@ -186,7 +204,7 @@ static norn_status convert(norn_shape_ctx *ctx, norn_dtype dtype) {
     norn_shape_put(ctx, 0, dtype, &ctx->in[0].shape);
     norn_dim dims[NORN_CONTENTS_MAX];
     uint32_t count;
-    bool wide = dtype == NORN_I64 || dtype == NORN_I32;
+    bool wide = dtype == NORN_I64 || dtype == NORN_I32 || dtype == NORN_F32 || dtype == NORN_F64;
     if (!ctx->arena || !wide || !norn_shape_elements(ctx, 0, dims, &count)) return NORN_OK;
     return norn_shape_put_contents(ctx, 0, dims, count);
 }

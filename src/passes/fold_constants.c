@@ -94,7 +94,7 @@ static norn_status fold_contents(norn_graph *graph, norn_value *value) {
     int64_t elems[NORN_CONTENTS_MAX];
     uint32_t count;
     if (value->data || !value->contents || !value->readers || value->shape.rank < 0 ||
-        value->shape.rank > 1) {
+        value->shape.rank > 1 || norn_dtype_is_float(value->dtype)) { // -0.0 is no whole number
         return NORN_OK;
     }
     if (!norn_value_ints(value, elems, NORN_CONTENTS_MAX, &count)) return NORN_OK;

@@ -10,12 +10,34 @@
 
 // ---- what kernels ask for
 
+/// What is known of a pooled value's shape, inferred or declared, must be what came: passes and
+/// other steps go by it.
+static norn_status check_known(const norn_frame *frame, uint32_t slot, const norn_view *view) {
+    const norn_slot *known = &frame->program->slots[slot];
+    char text[NORN_VIEW_TEXT], dim[NORN_DIM_TEXT];
+    if (known->shape.rank < 0) return NORN_OK;
+    if (known->shape.rank != view->rank)
+        return norn_fail(NORN_INVALID_ARGUMENT, "'%s' came out as %s, the model declares rank %d",
+                         known->value->name, norn_view_text(view, text), known->shape.rank);
+    for (int32_t d = 0; d < view->rank; d++) {
+        norn_dim said = known->shape.dims[d];
+        if (said.symbol >= 0 && frame->symbols[said.symbol] < 0) continue;
+        if (norn_dim_eval(said, frame->symbols) == view->dims[d]) continue;
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "'%s' came out as %s, but its dim %d must be %s for these inputs",
+                         known->value->name, norn_view_text(view, text), d,
+                         norn_dim_text(&frame->program->graph->symbols, said, dim));
+    }
+    return NORN_OK;
+}
+
 /// Room for `view` in the pool, held by the slot. A block that it holds already is kept if it is
 /// enough.
 static norn_status take_block(norn_frame *frame, uint32_t slot, norn_view *view) {
     norn_blocks *blocks = &frame->room->blocks;
     size_t bytes;
     NORN_TRY(norn_view_bytes(view, &bytes));
+    NORN_TRY(check_known(frame, slot, view));
     norn_block *held = frame->blocks[slot];
     if (!held || norn_block_bytes(held) < bytes) {
         norn_blocks_give(blocks, held);

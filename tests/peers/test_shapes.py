@@ -354,6 +354,58 @@ class SqueezesWithoutAxes(Scratch):
             self.assertEqual((answer["outputs"][0]["shape"], answer["outputs"][0]["data"]), (shape, data))
 
 
+class DeclaredShapes(Scratch):
+    """Where inference can only say "known while running", the model's word is taken, and looked at in each run."""
+
+    def test_sizes_that_went_through_floats_are_followed(self):
+        # As torch.jit.trace writes int(windows.shape[0] / 4).
+        nodes = [node("Reshape", ["x", "windows"], ["w"]), node("Shape", ["w"], ["s"]),
+                 node("Gather", ["s", "zero"], ["n"]), node("Cast", ["n"], ["f"], to=TensorProto.FLOAT),
+                 node("Div", ["f", "four"], ["q"]), node("Floor", ["q"], ["b"]),
+                 node("Cast", ["b"], ["back"], to=TensorProto.INT64), node("Unsqueeze", ["back", "axis"], ["rows"]),
+                 node("Concat", ["rows", "rest"], ["shape"], axis=0), node("Reshape", ["w", "shape"], ["y"])]
+        model = model_of(nodes, [port("x", F32, ["B", 8])], [port("y", F32, None)],
+                         {"windows": np.array([-1, 2], I64), "zero": np.array(0, I64), "four": np.array(4, F32),
+                          "axis": np.array([0], I64), "rest": np.array([4, 2], I64)})
+        self.assertIn("float32[B,4,2]", self.norn("inspect", self.save(model)).stdout)
+        for rows in (1, 3):
+            self.expect(model, {"x": np.arange(8 * rows, dtype=F32).reshape(rows, 8)})
+
+    def declared(self, dims, value_info=()):
+        branch = body_of("then_branch", [node("MatMul", ["x", "w"], ["a"])], [], [port("a", F32, None)])
+        other = body_of("else_branch", [node("ReduceSum", ["x", "zero"], ["b"], keepdims=0)], [], [port("b", F32, None)])
+        nodes = [node("If", ["sure"], ["h"], name="choose", then_branch=branch, else_branch=other),
+                 node("Relu", ["h"], ["y"])]
+        model = model_of(nodes, [port("x", F32, ["batch", 3]), port("sure", bool, [])], [port("y", F32, dims)],
+                         {"w": np.ones((3, 5), F32), "zero": np.array([0], I64)})
+        model.graph.value_info.extend(value_info)
+        return model
+
+    def test_a_declared_output_is_believed_and_checked(self):
+        x = np.arange(6, dtype=F32).reshape(2, 3)
+        model = self.declared(["batch", 5])
+        self.assertIn("float32[B,5]", self.norn("inspect", self.save(model)).stdout)
+        self.expect(model, {"x": x, "sure": np.array(True)})
+        self.refuse(model, {"x": x, "sure": np.array(False)}, "Relu:y")
+        self.expect(self.declared(None), {"x": x, "sure": np.array(False)})
+
+    def test_a_declared_value_is_believed_and_checked(self):
+        x = np.arange(6, dtype=F32).reshape(2, 3)
+        model = self.declared(None, [port("h", F32, ["batch", 5])])
+        self.expect(model, {"x": x, "sure": np.array(True)})
+        self.refuse(model, {"x": x, "sure": np.array(False)}, "choose")
+
+    def test_a_number_in_the_first_place_is_the_batch_that_was_traced(self):
+        model = self.declared([1, 5])
+        self.expect(model, {"x": np.arange(6, dtype=F32).reshape(2, 3), "sure": np.array(True)})
+
+    def test_a_squeezed_rank_stays_that_of_the_run(self):
+        nodes = [node("Squeeze", ["x"], ["s"]), node("Add", ["s", "x"], ["y"])]
+        model = model_of(nodes, [port("x", F32, ["B", 1])], [port("y", F32, ["B", "B"]), port("s", F32, ["B"])])
+        for rows in (1, 3):
+            self.expect(model, {"x": np.arange(rows, dtype=F32).reshape(rows, 1)})
+
+
 class InitializersThatCallersMayOverride(Scratch):
     """IR 4 and later: an initializer that is an input too is a default."""
 
