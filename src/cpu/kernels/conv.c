@@ -1,4 +1,6 @@
-// Conv: patches gathered into columns, then a product with the weights, a group at a time.
+// Conv: patches gathered into columns, then a product with the weights, a group and a piece of the
+// output's plane at a time: the columns of a whole plane would be as many times the input as the
+// kernel has taps.
 #include "cpu/kernels/conv.h"
 
 #include <string.h>
@@ -44,10 +46,13 @@ int64_t norn_conv_source(const norn_conv *conv, int64_t tap, int64_t to) {
 typedef struct conv_job {
     const norn_conv *conv;
     const float *x, *w, *bias;
-    float *y, *columns;    ///< columns: [channels of the group * taps, out_plane]
+    float *y, *columns;    ///< columns: [channels of the group * taps, span]
     const int64_t *source; ///< [taps, out_plane]
     int64_t n, group;
+    int64_t first, span; ///< positions of the plane that are being computed
 } conv_job;
+
+enum { COLUMN_BYTES = 2 << 20, SPAN_MIN = 64 };
 
 static void gather_columns(void *context, int64_t begin, int64_t end, int32_t worker) {
     const conv_job *job = context;
@@ -57,9 +62,9 @@ static void gather_columns(void *context, int64_t begin, int64_t end, int32_t wo
     for (int64_t k = begin; k < end; k++) {
         const float *plane =
             job->x + ((job->n * c->channels + job->group * per_group + k / c->taps) * c->in_plane);
-        const int64_t *source = job->source + k % c->taps * c->out_plane;
-        float *row = job->columns + k * c->out_plane;
-        for (int64_t p = 0; p < c->out_plane; p++) row[p] = source[p] < 0 ? 0 : plane[source[p]];
+        const int64_t *source = job->source + k % c->taps * c->out_plane + job->first;
+        float *row = job->columns + k * job->span;
+        for (int64_t p = 0; p < job->span; p++) row[p] = source[p] < 0 ? 0 : plane[source[p]];
     }
 }
 
@@ -70,12 +75,12 @@ static void multiply_filters(void *context, int64_t begin, int64_t end, int32_t 
     (void)worker;
     for (int64_t i = begin; i < end; i++) {
         int64_t m = job->group * per_group + i;
-        float *y = job->y + (job->n * c->filters + m) * c->out_plane,
+        float *y = job->y + (job->n * c->filters + m) * c->out_plane + job->first,
               bias = job->bias ? job->bias[m] : 0;
-        for (int64_t p = 0; p < c->out_plane; p++) y[p] = bias;
+        for (int64_t p = 0; p < job->span; p++) y[p] = bias;
         for (int64_t k = 0; k < depth; k++) {
-            const float *column = job->columns + k * c->out_plane, w = job->w[m * depth + k];
-            for (int64_t p = 0; p < c->out_plane; p++) y[p] += w * column[p];
+            const float *column = job->columns + k * job->span, w = job->w[m * depth + k];
+            for (int64_t p = 0; p < job->span; p++) y[p] += w * column[p];
         }
     }
 }
@@ -91,6 +96,13 @@ norn_status norn_conv_sources(norn_call *call, const norn_conv *conv, const int6
     return NORN_OK;
 }
 
+static void convolve_span(norn_pool *pool, conv_job *job, int64_t depth) {
+    const norn_conv *c = job->conv;
+    norn_pool_loop(pool, depth, 1 + 4096 / (job->span + 1), gather_columns, job);
+    norn_pool_loop(pool, c->filters / c->groups, 1 + 8192 / (depth * job->span + 1),
+                   multiply_filters, job);
+}
+
 norn_status norn_cpu_conv(norn_call *call) {
     norn_conv conv;
     conv_job job = {.conv = &conv};
@@ -103,16 +115,17 @@ norn_status norn_cpu_conv(norn_call *call) {
     if (job.bias && norn_view_elems(&call->in[2]) != conv.filters) return norn_call_misfit(call, 2);
     NORN_TRY(norn_conv_sources(call, &conv, &job.source));
     int64_t depth = conv.channels / conv.groups * conv.taps;
-    NORN_TRY(norn_cpu_scratch(call, depth * conv.out_plane, sizeof(float), &room));
+    int64_t most = COLUMN_BYTES / (int64_t)sizeof(float) / (depth > 0 ? depth : 1);
+    if (most < SPAN_MIN) most = SPAN_MIN;
+    if (most > conv.out_plane) most = conv.out_plane;
+    NORN_TRY(norn_cpu_scratch(call, depth * most, sizeof(float), &room));
     job.columns = room;
-    for (job.n = 0; job.n < conv.batch; job.n++) {
-        for (job.group = 0; job.group < conv.groups; job.group++) {
-            norn_pool_loop(call->pool, depth, 1 + 4096 / (conv.out_plane + 1), gather_columns,
-                           &job);
-            norn_pool_loop(call->pool, conv.filters / conv.groups,
-                           1 + 8192 / (depth * conv.out_plane + 1), multiply_filters, &job);
-        }
-    }
+    for (job.n = 0; job.n < conv.batch; job.n++)
+        for (job.group = 0; job.group < conv.groups; job.group++)
+            for (job.first = 0; job.first < conv.out_plane; job.first += most) {
+                job.span = conv.out_plane - job.first < most ? conv.out_plane - job.first : most;
+                convolve_span(call->pool, &job, depth);
+            }
     norn_result_f32(call, 0, job.y);
     return NORN_OK;
 }
