@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { TENSORS_MAX = 4096 };
+enum { TENSORS_MAX = 4096, LONG_TEXT = 4096 };
 
 typedef struct infer_parser {
     norn_json_reader json;
@@ -72,6 +72,7 @@ static norn_status take_text(infer_parser *parser, const norn_json_token *token,
     char *text;
     size_t count = token->text.count;
     if (token->kind != NORN_JSON_STRING) return bad(parser, token, "a string belongs here");
+    if (count > LONG_TEXT) NORN_TRY(norn_infer_hold(parser->infer, count));
     NORN_TRY(norn_arena_take(&parser->infer->arena, count + 1, 1, 1, (void **)&text));
     if (token->escaped) {
         NORN_TRY(norn_json_unescape(token->text, text, &count));

@@ -119,14 +119,14 @@ class Client:
 
 
 class Bystander:
-    """A process that asks for one small inference after another on a connection of its own, and keeps the longest
-    time. Not a thread: it would wait for the attacker's interpreter and not for the server."""
+    """A process that asks for one small inference after another on a connection of its own, and keeps the two longest
+    times: one may be the machine's doing. Not a thread: it would wait for the attacker's interpreter, not the server."""
 
     PROGRAM = """
 import socket, sys, time
 port, request = int(sys.argv[1]), sys.stdin.buffer.readline()[:-1].decode("unicode_escape").encode("latin1")
 connection = socket.create_connection(("127.0.0.1", port), timeout=120)
-longest, count, end = 0.0, 0, []
+longest, second, count, end = 0.0, 0.0, 0, []
 import threading
 threading.Thread(target=lambda: end.append(sys.stdin.buffer.read()), daemon=True).start()
 while not end or count == 0:
@@ -135,9 +135,10 @@ while not end or count == 0:
     while b"}]}" not in answer:
         answer += connection.recv(65536) or sys.exit("closed")
     assert answer.startswith(b"HTTP/1.1 200"), answer
-    longest, count = max(longest, time.monotonic() - begin), count + 1
+    second, longest = sorted((second, longest, time.monotonic() - begin))[1:]
+    count += 1
     time.sleep(0.002)
-print(longest, count)
+print(longest, second, count)
 """
 
     def __init__(self, port):
@@ -145,7 +146,7 @@ print(longest, count)
                                         stdout=subprocess.PIPE)
         self.process.stdin.write(SMALL.decode("latin1").encode("unicode_escape") + b"\n")
         self.process.stdin.flush()
-        self.longest, self.count = float("inf"), 0
+        self.longest, self.second, self.count = float("inf"), float("inf"), 0
 
     def __enter__(self):
         return self
@@ -153,7 +154,7 @@ print(longest, count)
     def __exit__(self, *what):
         words = self.process.communicate(timeout=120)[0].split()
         if words:
-            self.longest, self.count = float(words[0]), int(words[1])
+            self.longest, self.second, self.count = float(words[0]), float(words[1]), int(words[2])
 
 
 class AttacksTest(unittest.TestCase):
@@ -217,7 +218,8 @@ class AttacksTest(unittest.TestCase):
             stop.set()
             watcher.join()
         self.assertGreater(bystander.count, 0)
-        self.assertLess(bystander.longest, seconds * SLOW)
+        self.assertLess(bystander.second, seconds * SLOW)
+        self.assertLess(bystander.longest, 5 * seconds * SLOW)
         self.assertLess(peak[0] - memory_before, memory * LARGE)
         self.assertLess(server.log.stat().st_size - log_before, log)
 
@@ -359,9 +361,9 @@ class AttacksTest(unittest.TestCase):
             for client in held:
                 client.socket.close()
         deadline = time.monotonic() + 10 * SLOW
-        while resident(server.process) > before + 40 * MB * LARGE and time.monotonic() < deadline:
+        while not SANITIZED and resident(server.process) > before + 40 * MB:  # a sanitizer keeps what was freed
+            self.assertLess(time.monotonic(), deadline)
             time.sleep(0.1)
-        self.assertLess(resident(server.process), before + 40 * MB * LARGE)
         held, connections = self.held(server)
         self.assertLessEqual(held, 65536 * connections)
         # Room is there again for a large one.
@@ -374,6 +376,13 @@ class AttacksTest(unittest.TestCase):
             client.send(b"POST /v2/models/f32/infer HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n{" % (60 * MB))
         time.sleep(0.2)
         self.assertEqual(self.client(server).ask(post(infer_json(rows=400000)))[0], 200)
+
+    def test_a_huge_id_is_counted_like_a_tensor(self):
+        server = self.own("--memory-budget", str(100 * MB), "--max-request-bytes", str(80 * MB))
+        body = infer_json()[:-1] + b',"id":"' + b"i" * 50 * MB + b'"}'
+        with self.bounded(server, memory=160 * MB):
+            self.refused(post(body), 503, "memory-budget", server, closed=False)
+            self.assertEqual(self.client(server).ask(post(infer_json()[:-1] + b',"id":"' + b"i" * 9000 + b'"}'))[0], 200)
 
     def test_chunked_bodies_keep_to_the_budget(self):
         server = self.own("--memory-budget", str(64 * MB), "--max-request-bytes", str(48 * MB))
@@ -507,6 +516,9 @@ class AttacksTest(unittest.TestCase):
             except (TimeoutError, ConnectionError):
                 pass
         self.assertGreaterEqual(refused, 15)
+        for client in idle[:3]:  # busy ones stay, and are in nobody's way
+            with contextlib.suppress(OSError):
+                client.send(SMALL[:-5])
         time.sleep(1.1)  # the others count as idle now
         for _ in range(30):
             self.assertEqual(self.client(server).ask(SMALL)[0], 200)

@@ -69,6 +69,11 @@ class ProtocolTest(unittest.TestCase):
                     with self.assertRaisesRegex(InferenceServerException, words):
                         self.infer(module, client, **more)
 
+    def test_an_output_asked_for_twice_is_refused(self):
+        for module, client in self.clients:
+            with self.assertRaisesRegex(InferenceServerException, "'y' was asked for twice"):
+                self.infer(module, client, outputs=[module.InferRequestedOutput("y")] * 2)
+
     def test_what_asks_for_nothing_is_accepted(self):
         for module, client in self.clients:
             answer = self.infer(module, client, sequence_id=0, sequence_start=False, priority=0, timeout=0, request_id="q")

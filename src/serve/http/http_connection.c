@@ -210,18 +210,19 @@ static void receive(norn_http_connection *connection) {
 
 // ---- from one request to the next
 
-static void list_unlink(norn_http_connection *connection) {
-    norn_http_listener *listener = connection->listener;
-    *(connection->prev ? &connection->prev->next : &listener->first) = connection->next;
-    *(connection->next ? &connection->next->prev : &listener->last) = connection->prev;
-}
-
-static void list_push(norn_http_connection *connection) {
-    norn_http_listener *listener = connection->listener;
+/// Move to the front of `list`; NULL: out of all.
+static void file_under(norn_http_connection *connection, norn_http_list *list) {
+    norn_http_list *old = connection->list;
+    if (old) {
+        *(connection->prev ? &connection->prev->next : &old->first) = connection->next;
+        *(connection->next ? &connection->next->prev : &old->last) = connection->prev;
+    }
+    connection->list = list;
+    if (!list) return;
     connection->prev = NULL;
-    connection->next = listener->first;
-    *(listener->first ? &listener->first->prev : &listener->last) = connection;
-    listener->first = connection;
+    connection->next = list->first;
+    *(list->first ? &list->first->prev : &list->last) = connection;
+    list->first = connection;
 }
 
 static void begin_request(norn_http_connection *connection) {
@@ -255,8 +256,7 @@ static void finish_request(norn_http_connection *connection) {
     if (connection->capacity > KEEP_BYTES && connection->count <= FIRST_BYTES)
         (void)resize(connection, FIRST_BYTES);
     begin_request(connection);
-    list_unlink(connection);
-    list_push(connection);
+    file_under(connection, &connection->listener->idle);
 }
 
 static void serve(norn_http_connection *connection) {
@@ -349,6 +349,8 @@ static void advance(norn_http_connection *connection) {
     if (connection->eof && connection->stage != NORN_HTTP_WAIT &&
         connection->stage != NORN_HTTP_SEND)
         connection->stage = NORN_HTTP_CLOSED; // what is left of a request will not come
+    if (connection->stage != NORN_HTTP_READ_HEAD && connection->list == &connection->listener->idle)
+        file_under(connection, &connection->listener->busy);
     if (connection->stage != NORN_HTTP_CLOSED) watch(connection, wanted_events(connection));
     if (connection->stage != NORN_HTTP_CLOSED) return;
     if (!connection->in_work) {
@@ -356,7 +358,7 @@ static void advance(norn_http_connection *connection) {
         return;
     }
     close_socket(connection); // the rest when the work is done
-    list_unlink(connection);
+    file_under(connection, NULL);
 }
 
 static void on_event(evutil_socket_t fd, short what, void *context) {
@@ -377,7 +379,6 @@ static void on_event(evutil_socket_t fd, short what, void *context) {
 static void on_finish(norn_exchange *exchange) {
     norn_http_connection *connection = (norn_http_connection *)exchange;
     if (connection->fd < 0) {
-        connection->prev = connection->next = NULL;
         norn_http_destroy(connection);
         return;
     }
@@ -398,14 +399,10 @@ void norn_http_expire(norn_http_connection *connection) {
 }
 
 bool norn_http_evict(norn_http_listener *listener) {
-    const int64_t before_ns = norn_clock_now_ns() - EVICT_AFTER_NS;
-    int looked = 0;
-    for (norn_http_connection *c = listener->last; c && looked < 64; c = c->prev, looked++) {
-        if (c->stage != NORN_HTTP_READ_HEAD || c->used_ns > before_ns) continue;
-        norn_http_destroy(c);
-        return true;
-    }
-    return false;
+    norn_http_connection *longest = listener->idle.last;
+    if (!longest || longest->used_ns > norn_clock_now_ns() - EVICT_AFTER_NS) return false;
+    norn_http_destroy(longest);
+    return true;
 }
 
 // ---- life
@@ -424,7 +421,7 @@ void norn_http_connect(norn_http_listener *listener, evutil_socket_t fd) {
     connection->exchange.finish = on_finish;
     norn_buffer_init(&connection->plain, server->alloc);
     norn_buffer_init(&connection->body, server->alloc);
-    list_push(connection);
+    file_under(connection, &listener->idle);
     if (!resize(connection, FIRST_BYTES)) {
         norn_http_destroy(connection);
         return;
@@ -435,7 +432,7 @@ void norn_http_connect(norn_http_listener *listener, evutil_socket_t fd) {
 }
 
 void norn_http_destroy(norn_http_connection *connection) {
-    if (connection->fd >= 0) list_unlink(connection); // else it was already
+    file_under(connection, NULL);
     close_socket(connection);
     end_request(connection);
     norn_budget_give(budget_of(connection), (int64_t)connection->capacity);

@@ -16,14 +16,20 @@
 
 typedef struct norn_http_connection norn_http_connection;
 
+/// Most recently filed first.
+typedef struct norn_http_list {
+    norn_http_connection *first, *last;
+} norn_http_list;
+
 typedef struct norn_http_listener {
     norn_io *io;
     norn_acceptor *acceptor; ///< NULL: not (or no longer) accepting
     void (*serve)(norn_http_connection *connection);
-    bool counts; ///< its requests are in server->in_flight, and a drain waits for them
-    norn_http_connection *first, *last; ///< most recently used first
-    struct event *tick;                 ///< looks at every connection's due_ns
-    time_t date_s;                      ///< of `date`
+    bool counts;         ///< its requests are in server->in_flight, and a drain waits for them
+    norn_http_list idle; ///< between requests, or in the head of one
+    norn_http_list busy; ///< the others
+    struct event *tick;  ///< looks at every connection's due_ns
+    time_t date_s;       ///< of `date`
     char date[48];
 } norn_http_listener;
 
@@ -44,6 +50,7 @@ struct norn_http_connection {
     /// What follows exchange->finish, on the I/O thread, unless the client has gone: sets an answer.
     void (*finish)(norn_http_connection *connection);
     norn_http_listener *listener;
+    norn_http_list *list; ///< the listener's that it is in; NULL: in none any more
     norn_http_connection *prev, *next;
     evutil_socket_t fd; ///< -1: the client has gone, and the request is still in work
     struct event event;

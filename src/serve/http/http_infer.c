@@ -9,6 +9,7 @@
 #include "tensor/view.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum {
     READ_INLINE_BYTES = 64 * 1024,  ///< of JSON: about half a millisecond
@@ -32,7 +33,7 @@ static void answer_failure(norn_http_connection *connection, norn_status status,
 // ---- the answer
 
 static size_t output_bytes(const norn_infer *infer, bool *any_json) {
-    size_t total = 0;
+    size_t total = strlen(infer->id);
     for (uint32_t i = 0; i < infer->output_count; i++) {
         const norn_infer_output *output = &infer->outputs[i];
         size_t bytes = 0;

@@ -32,23 +32,29 @@ static const char refusal[] =
 static const norn_acceptor_calls calls = {on_accept, make_room, refusal},
                                  metrics_calls = {on_accept_metrics, make_room_metrics, refusal};
 
+static void expire(const norn_http_list *list, int64_t now_ns) {
+    for (norn_http_connection *c = list->first, *next; c; c = next) {
+        next = c->next;
+        if (c->due_ns <= now_ns) norn_http_expire(c);
+    }
+}
+
 /// One timer for all connections of a listener: requests set a time and cost no timer of their own.
 static void on_tick(evutil_socket_t fd, short what, void *context) {
     norn_http_listener *listener = context;
     norn_server *server = listener->io->server;
     const int64_t now_ns = norn_clock_now_ns();
     (void)fd, (void)what;
-    for (norn_http_connection *c = listener->first, *next; c; c = next) {
-        next = c->next;
-        if (c->due_ns <= now_ns) norn_http_expire(c);
-    }
+    expire(&listener->idle, now_ns);
+    expire(&listener->busy, now_ns);
     if (norn_budget_wants_trim(&server->budget)) norn_workers_trim(server->workers);
 }
 
 static void destroy_listener(norn_http_listener *listener) {
     if (!listener) return;
     norn_acceptor_close(listener->acceptor);
-    while (listener->first) norn_http_destroy(listener->first);
+    while (listener->idle.first) norn_http_destroy(listener->idle.first);
+    while (listener->busy.first) norn_http_destroy(listener->busy.first);
     if (listener->tick) event_free(listener->tick);
     norn_free(listener->io->server->alloc, listener);
 }
@@ -97,7 +103,8 @@ void norn_http_stop_accepting(norn_io *io) {
 
 static void drop_idle(norn_http_listener *listener) {
     if (!listener) return;
-    for (norn_http_connection *c = listener->first, *next; c; c = next) {
+    while (listener->idle.first) norn_http_destroy(listener->idle.first);
+    for (norn_http_connection *c = listener->busy.first, *next; c; c = next) {
         next = c->next;
         if (!c->in_work) norn_http_destroy(c);
     }
