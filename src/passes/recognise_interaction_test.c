@@ -132,6 +132,71 @@ static void the_second_order_term_is_an_interaction(void **state) {
     test_end(t);
 }
 
+/// The term with one thing as `wrong` says; FM_RIGHT to FM_KEPT are other spellings of it.
+typedef enum fm_form {
+    FM_RIGHT,
+    FM_SQUARE_IS_PRODUCT, // sum * sum
+    FM_DIV_BY_2,
+    FM_MUL_FIRST, // 0.5 on the left
+    FM_KEPT,      // keepdims: the shapes still agree
+    FM_SPELLINGS,
+    FM_CUBE = FM_SPELLINGS, // sum^3
+    FM_PRODUCT_OF_TWO,      // x * y for x * x
+    FM_OTHER_SUM,           // the sum of another tensor, squared
+    FM_AXIS_2,
+    FM_AXES_BOTH,
+    FM_MAX,    // ReduceMax for ReduceSum
+    FM_TURNED, // sum(x^2) - sum(x)^2
+    FM_BY_3,   // a third, not a half
+    FM_2_OVER, // 2 / term
+    FM_READ_TWICE,
+    FM_FORMS,
+} fm_form;
+
+static void make_fm(test_graph *t, fm_form form) {
+    norn_value *dense, *a, *b, *other;
+    norn_value *x = features(t, &dense, &a, &b), *half;
+    norn_value *y = OP(t, Relu, NONE, test_input(t, "y", NORN_F32, DIMS(B, FEATURES, DIM)));
+    norn_attrs flat = ATTR_INT("keepdims", form == FM_KEPT || form == FM_AXES_BOTH);
+    norn_value *axes = form == FM_AXIS_2      ? INTS(t, 2)
+                       : form == FM_AXES_BOTH ? INTS(t, 1, 2)
+                                              : INTS(t, 1);
+    norn_value *summed = form == FM_OTHER_SUM ? y : x;
+    norn_value *sum = form == FM_MAX ? OP(t, ReduceMax, flat, summed, axes)
+                                     : OP(t, ReduceSum, flat, summed, axes);
+    norn_value *power = test_const(t, "power", NORN_F32, SCALAR, form == FM_CUBE ? 3 : 2, 0);
+    norn_value *left =
+        form == FM_SQUARE_IS_PRODUCT ? OP(t, Mul, NONE, sum, sum) : OP(t, Pow, NONE, sum, power);
+    other = form == FM_PRODUCT_OF_TWO ? y : x;
+    norn_value *right = OP(t, ReduceSum, flat, OP(t, Mul, NONE, x, other), axes);
+    norn_value *term =
+        form == FM_TURNED ? OP(t, Sub, NONE, right, left) : OP(t, Sub, NONE, left, right);
+    half = test_const(t, "half", NORN_F32, SCALAR,
+                      form == FM_DIV_BY_2 || form == FM_2_OVER ? 2
+                      : form == FM_BY_3                        ? 1.0 / 3
+                                                               : 0.5,
+                      0);
+    norn_value *out = form == FM_DIV_BY_2    ? OP(t, Div, NONE, term, half)
+                      : form == FM_2_OVER    ? OP(t, Div, NONE, half, term)
+                      : form == FM_MUL_FIRST ? OP(t, Mul, NONE, half, term)
+                                             : OP(t, Mul, NONE, term, half);
+    test_output(t, out);
+    test_output(t, y);
+    if (form == FM_READ_TWICE) test_output(t, OP(t, Relu, NONE, term));
+}
+
+static void the_second_order_term_is_known_in_every_spelling_and_nothing_like_it(void **state) {
+    (void)state;
+    for (int form = 0; form < FM_FORMS; form++) {
+        test_graph *t = test_begin();
+        make_fm(t, (fm_form)form);
+        run(t);
+        int want = form < FM_SPELLINGS, found = (int)test_count(t, NORN_OP_Interaction);
+        if (found != want) fail_msg("form %d: %d interactions, want %d", form, found, want);
+        test_end(t);
+    }
+}
+
 static void a_term_that_is_not_halved_is_not_taken(void **state) {
     test_graph *t = test_begin();
     norn_value *dense, *a, *b;
@@ -224,6 +289,7 @@ int main(void) {
         cmocka_unit_test(another_order_of_pairs_is_written_down),
         cmocka_unit_test(products_that_are_read_whole_stay),
         cmocka_unit_test(the_second_order_term_is_an_interaction),
+        cmocka_unit_test(the_second_order_term_is_known_in_every_spelling_and_nothing_like_it),
         cmocka_unit_test(a_term_that_is_not_halved_is_not_taken),
         cmocka_unit_test(looked_up_features_are_one_part),
         cmocka_unit_test(what_regions_write_for_a_concat_alone_is_placed),
