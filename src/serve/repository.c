@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "serve/version_folder.h"
+#include "serve/version_load.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,36 +13,19 @@
 #include <string.h>
 #include <time.h>
 
-enum { REASON_BYTES = 512, FAILED_MAX = 8, REAPER_PATIENCE_MS = 10000, LOADER_PATIENCE_MS = 5000 };
-
-/// A version that the last load tried in vain.
-typedef struct failed_version {
-    int64_t version;
-    char reason[REASON_BYTES];
-} failed_version;
+enum { REAPER_PATIENCE_MS = 10000, LOADER_PATIENCE_MS = 5000 };
 
 typedef struct model_entry {
     char *name;
     int64_t version; ///< live, or last tried; -1: none
     norn_model_state state;
-    char reason[REASON_BYTES + 128];
+    char reason[NORN_REASON_BYTES + 128];
     uint64_t load_failures;
     norn_served *served;
-    failed_version failed[FAILED_MAX]; ///< newest first; versions before these were tried too
+    norn_failed_version failed[NORN_FAILED_VERSIONS]; ///< by the last load
     uint32_t failed_count;
     struct model_entry *next;
 } model_entry;
-
-/// What came of one load.
-typedef struct load_outcome {
-    norn_served *served; ///< NULL: none could be loaded
-    int64_t version;     ///< of `served`, else the newest that was tried
-    failed_version failed[FAILED_MAX];
-    uint32_t failed_count;
-    uint64_t failures;
-    norn_status status; ///< of the newest version
-    char message[REASON_BYTES];
-} load_outcome;
 
 typedef struct loader_job {
     char *name;
@@ -129,88 +113,18 @@ static norn_status not_in_repository(const char *name) {
 
 // ---- loading
 
-static void note_failure(load_outcome *outcome, const char *name, int64_t version,
-                         norn_status status) {
-    norn_log(NORN_LOG_ERROR, "model '%s': %s", name, norn_message());
-    if (outcome->failures++ == 0) {
-        outcome->version = version;
-        outcome->status = status;
-        (void)snprintf(outcome->message, sizeof outcome->message, "%s", norn_message());
-    }
-    if (version < 0 || outcome->failed_count == FAILED_MAX) return;
-    failed_version *failed = &outcome->failed[outcome->failed_count++];
-    failed->version = version;
-    (void)snprintf(failed->reason, sizeof failed->reason, "%s", norn_message());
-}
-
-static norn_status load_version(norn_repository *repository, const char *name,
-                                const norn_version_folder *folder, norn_served **served) {
-    char path[4096];
-    *served = NULL;
-    if (folder->ambiguous)
-        return norn_fail(NORN_FAILED_PRECONDITION,
-                         "version %lld: folders '%s' and '%s' are the same version; keep one, "
-                         "named '%lld'",
-                         (long long)folder->version, folder->name, folder->other,
-                         (long long)folder->version);
-    if (folder->other[0])
-        norn_log(NORN_LOG_WARN,
-                 "model '%s': folders '%s' and '%s' are the same version; '%s' is it", name,
-                 folder->name, folder->other, folder->name);
-    (void)snprintf(path, sizeof path, "%s/%s/%s", repository->dir, name, folder->name);
-    norn_log(NORN_LOG_INFO, "model '%s': loading version %lld", name, (long long)folder->version);
-    const norn_status status = norn_served_create(name, folder->version, path,
-                                                  &repository->defaults, repository->alloc, served);
-    if (status != NORN_OK) norn_note("version %lld", (long long)folder->version);
-    return status;
-}
-
-static bool is_closing(norn_repository *repository) {
+static bool is_closing(void *context) {
+    norn_repository *repository = context;
     pthread_mutex_lock(&repository->mutex);
     const bool closing = repository->closing;
     pthread_mutex_unlock(&repository->mutex);
     return closing;
 }
 
-/// The newest version; where nothing serves yet and it cannot be loaded, the newest that can.
-static void load_versions(norn_repository *repository, const char *name, bool serving,
-                          load_outcome *outcome) {
-    char path[4096];
-    norn_version_folder *folders = NULL;
-    size_t count = 0;
-    *outcome = (load_outcome){.version = -1};
-    (void)snprintf(path, sizeof path, "%s/%s", repository->dir, name);
-    norn_status status = norn_version_folders(path, repository->alloc, &folders, &count);
-    if (status == NORN_OK && count == 0)
-        status = norn_fail(NORN_NOT_FOUND,
-                           "no version in '%s'; put the model in a folder named by a whole number, "
-                           "as 1/",
-                           path);
-    if (status != NORN_OK) note_failure(outcome, name, -1, status);
-    for (size_t i = 0; i < count && !outcome->served; i++) {
-        if (i > 0 && (serving || is_closing(repository))) break;
-        status = load_version(repository, name, &folders[i], &outcome->served);
-        if (status == NORN_OK)
-            outcome->version = folders[i].version;
-        else
-            note_failure(outcome, name, folders[i].version, status);
-    }
-    norn_free(repository->alloc, folders);
-}
-
-static void log_outcome(const char *name, const load_outcome *outcome) {
-    if (!outcome->served) return;
-    norn_log(NORN_LOG_INFO, "model '%s': version %lld is ready after %.3f s", name,
-             (long long)outcome->version, (double)outcome->served->stats.load_ns / 1e9);
-    if (outcome->failures > 0)
-        norn_log(NORN_LOG_WARN,
-                 "model '%s': version %lld serves because %llu newer could not be loaded", name,
-                 (long long)outcome->version, (unsigned long long)outcome->failures);
-}
-
 /// Put the outcome of a load into the entry. A failed load leaves the live version serving, and
 /// says why it failed.
-static void settle(norn_repository *repository, model_entry *entry, const load_outcome *outcome) {
+static void settle(norn_repository *repository, model_entry *entry,
+                   const norn_load_outcome *outcome) {
     norn_served *old = NULL;
     const char *reason = outcome->message;
     pthread_mutex_lock(&repository->mutex);
@@ -256,13 +170,19 @@ static norn_status entry_of_job(norn_repository *repository, const loader_job *j
 
 /// What was asked for is the newest version: an older one in its place is not success.
 static norn_status run_load(norn_repository *repository, const char *name, model_entry *entry) {
-    load_outcome outcome;
+    norn_load_outcome outcome;
     pthread_mutex_lock(&repository->mutex);
     const bool serving = entry->served != NULL;
     pthread_mutex_unlock(&repository->mutex);
-    load_versions(repository, name, serving, &outcome);
+    const norn_load_request request = {.dir = repository->dir,
+                                       .name = name,
+                                       .serving = serving,
+                                       .defaults = &repository->defaults,
+                                       .alloc = repository->alloc,
+                                       .cancelled = is_closing,
+                                       .context = repository};
+    norn_version_load(&request, &outcome);
     if (outcome.served) norn_served_reap_with(outcome.served, repository->reaper);
-    log_outcome(name, &outcome);
     settle(repository, entry, &outcome);
     if (outcome.failures == 0) return NORN_OK;
     if (!outcome.served && !serving)
