@@ -54,7 +54,8 @@ static int no_such_input(const cli_command *command, const norn_plan *plan, cons
 static int take_named(const cli_command *command, const norn_plan *plan, const char *text,
                       cli_inputs *out) {
     const char *equals = strchr(text, '=');
-    if (!equals) return cli_error(command, CLI_WRONG, "--input: '%s' is not NAME=FILE.npy", text);
+    if (!equals || equals == text || !equals[1])
+        return cli_error(command, CLI_WRONG, "--input: '%s' is not NAME=FILE.npy", text);
     const size_t length = (size_t)(equals - text), input = find_input(plan, text, length);
     if (input == out->count) return no_such_input(command, plan, text, length);
     if (out->files[input])

@@ -30,12 +30,24 @@ int main(int argc, char **argv) {
         print_usage(stderr);
         return CLI_WRONG;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-        strcmp(argv[1], "help") == 0) {
+    const bool help = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+                      strcmp(argv[1], "help") == 0;
+    const bool version = strcmp(argv[1], "--version") == 0;
+    if (argc > (help ? 3 : 2) && (help || version)) {
+        fprintf(stderr, "norn: '%s' is one word too many after '%s'\n", argv[help ? 3 : 2],
+                argv[1]);
+        return CLI_WRONG;
+    }
+    if (help && argc == 2) {
         print_usage(stdout);
         return CLI_DONE;
     }
-    if (strcmp(argv[1], "--version") == 0) {
+    if (help) {                        // norn help COMMAND
+        static char text[] = "--help"; // argv is not of const strings
+        argv[1] = argv[2];
+        argv[2] = text;
+    }
+    if (version) {
         printf("norn " NORN_VERSION "\n");
         return CLI_DONE;
     }

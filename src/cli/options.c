@@ -223,6 +223,9 @@ bool cli_parse(const cli_command *command, const cli_option *options, size_t opt
             *exit_status = cli_error(command, CLI_FAILED, "out of memory");
         }
     }
+    for (size_t i = 0; *exit_status == CLI_DONE && i < operands->count; i++)
+        if (!operands->at[i][0])
+            *exit_status = cli_error(command, CLI_WRONG, "%s is empty", command->operands);
     if (*exit_status == CLI_DONE && operands->count > command->operand_count)
         *exit_status =
             cli_error(command, CLI_WRONG, "'%s' is one operand too many; --help says more",
