@@ -26,6 +26,20 @@ static const char *kinds(const char *text) {
     return out;
 }
 
+static void a_byte_order_mark_is_passed_over_at_the_begin_alone(void **state) {
+    (void)state;
+    norn_json_reader reader;
+    norn_json_token token;
+    assert_string_equal(kinds("\xef\xbb\xbf{\"a\":1}\r\n"), "{KN}E");
+    assert_string_equal(kinds("\xef\xbb\xbf"), "!");
+    assert_string_equal(kinds("\xef\xbb"), "!");
+    assert_string_equal(kinds("[\xef\xbb\xbf]"), "[!");
+    assert_string_equal(kinds("\xef\xbb\xbf\xef\xbb\xbf[]"), "!");
+    norn_json_init(&reader, norn_span_text("\xef\xbb\xbf{}"));
+    assert_int_equal(norn_json_next(&reader, &token), NORN_OK);
+    assert_int_equal(token.offset, 3);
+}
+
 static void documents_become_tokens(void **state) {
     (void)state;
     assert_string_equal(kinds("{}"), "{}E");
@@ -456,6 +470,7 @@ static void unsigned_numbers_are_exact(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_byte_order_mark_is_passed_over_at_the_begin_alone),
         cmocka_unit_test(documents_become_tokens),
         cmocka_unit_test(malformed_documents_are_refused),
         cmocka_unit_test(an_error_carries_its_offset),
