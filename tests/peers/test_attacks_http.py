@@ -512,7 +512,11 @@ class AttacksTest(unittest.TestCase):
         for client in idle:
             client.socket.settimeout(0.05)
             try:
-                refused += client.answer()[0] == 503
+                code, _, body = client.answer()
+                self.assertEqual(code, 503)
+                self.assertIn("max-connections", json.loads(body)["error"])
+                self.assertEqual(client.buffer, b"")
+                refused += 1
             except (TimeoutError, ConnectionError):
                 pass
         self.assertGreaterEqual(refused, 15)

@@ -26,7 +26,7 @@ static bool make_room_metrics(norn_io *io) {
 }
 
 static const char refusal[] =
-    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 63\r\n"
+    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 64\r\n"
     "Retry-After: 1\r\nConnection: close\r\n\r\n"
     "{\"error\":\"too many connections are open; see --max-connections\"}";
 static const norn_acceptor_calls calls = {on_accept, make_room, refusal},
