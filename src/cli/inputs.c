@@ -77,6 +77,14 @@ static int refuse_sequences(const cli_command *command, const norn_plan *plan) {
     return CLI_DONE;
 }
 
+/// Would these names be one file, perhaps on a system that does not tell cases apart?
+static bool one_file(const char *dir, const char *a, const char *b, char path[CLI_PATH_BYTES]) {
+    char other[CLI_PATH_BYTES];
+    cli_npy_path(dir, a, path);
+    cli_npy_path(dir, b, other);
+    return strcasecmp(path, other) == 0;
+}
+
 int cli_take_inputs(const cli_command *command, const norn_plan *plan, const cli_list *named,
                     const char *dir, norn_arena *arena, cli_inputs *out) {
     char path[CLI_PATH_BYTES];
@@ -92,6 +100,15 @@ int cli_take_inputs(const cli_command *command, const norn_plan *plan, const cli
         const int exit_status = take_named(command, plan, named->at[i], out);
         if (exit_status != CLI_DONE) return exit_status;
     }
+    for (size_t i = 0; dir && i < count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (!out->files[i] && !out->files[k] &&
+                one_file(dir, norn_plan_input(plan, i)->name, norn_plan_input(plan, k)->name, path))
+                return cli_error(
+                    command, CLI_WRONG,
+                    "--input-dir: inputs '%s' and '%s' would be one file, %s; give them "
+                    "with --input",
+                    norn_plan_input(plan, k)->name, norn_plan_input(plan, i)->name, path);
     bool found = count == 0;
     for (size_t i = 0; dir && i < count; i++) {
         if (out->files[i]) continue;
@@ -169,19 +186,16 @@ int cli_check_made_up(const cli_command *command, const norn_plan *plan, const c
 
 int cli_check_names(const cli_command *command, const norn_plan *plan, const char *option,
                     const char *dir) {
-    char one[CLI_PATH_BYTES], other[CLI_PATH_BYTES];
-    for (size_t i = 0; i < norn_plan_output_count(plan); i++) {
-        cli_npy_path(dir, norn_plan_output(plan, i)->name, one);
-        for (size_t k = 0; k < i; k++) {
-            cli_npy_path(dir, norn_plan_output(plan, k)->name, other);
-            if (strcasecmp(one, other) == 0)
+    char path[CLI_PATH_BYTES];
+    for (size_t i = 0; i < norn_plan_output_count(plan); i++)
+        for (size_t k = 0; k < i; k++)
+            if (one_file(dir, norn_plan_output(plan, i)->name, norn_plan_output(plan, k)->name,
+                         path))
                 return cli_error(command, CLI_WRONG,
                                  "%s: outputs '%s' and '%s' would be one file, %s; rename one in "
                                  "the model",
                                  option, norn_plan_output(plan, k)->name,
-                                 norn_plan_output(plan, i)->name, one);
-        }
-    }
+                                 norn_plan_output(plan, i)->name, path);
     return CLI_DONE;
 }
 

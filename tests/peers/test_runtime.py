@@ -6,6 +6,7 @@ import os
 import pathlib
 import resource
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -14,6 +15,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "tests" / "peers"))
+
+import served  # noqa: E402
+
 NORN = pathlib.Path(os.environ.get("NORN", REPOSITORY / "build" / "release" / "bin" / "norn"))
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 
@@ -52,30 +57,60 @@ class Scratch(unittest.TestCase):
 
 
 class MemoryFollowsTheRequest(Scratch):
-    def wide(self, height):
-        """Images of `height`: two convolutions of 32 channels, 4 MB a value and row at height 180."""
+    def wide(self, height, rows=None):
+        """Images of `height`: two convolutions of 32 channels, 1 MB a value and row at height 90. With `rows` the result is
+        by row."""
         rng = np.random.default_rng(0)
         weights = [constant("w0", rng.standard_normal((32, 1, 3, 3)).astype(np.float32)),
                    constant("w1", rng.standard_normal((1, 32, 3, 3)).astype(np.float32))]
         nodes = [helper.make_node("Conv", ["x", "w0"], ["a"], pads=[1] * 4), helper.make_node("Relu", ["a"], ["b"]),
                  helper.make_node("Conv", ["b", "w1"], ["c"], pads=[1] * 4),
-                 helper.make_node("ReduceMax", ["c"], ["y"], keepdims=0)]
-        return self.save(nodes, [port("x", FLOAT, ["n", 1, height, height])], [port("y", FLOAT, [])], weights)
+                 helper.make_node("ReduceMax", ["c", "axes"] if rows else ["c"], ["y"], keepdims=0)]
+        weights += [constant("axes", np.array([1, 2, 3], np.int64))] if rows else []
+        return self.save(nodes, [port("x", FLOAT, ["n", 1, height, height])], [port("y", FLOAT, [rows] if rows else [])], weights)
 
     def test_one_row_runs_where_the_default_profile_would_take_many_gigabytes(self):
-        model = self.wide(1024)  # 128 MB a value and row: 128 GB at 1,024 rows
+        model = self.wide(512)  # 32 MB a value and row: 64 GB at 1,024 rows
         before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
         values, said = self.outputs(model)
-        self.assertEqual(said, {"x": "float32[1,1,1024,1024]"})
+        self.assertEqual(said, {"x": "float32[1,1,512,512]"})
         self.assertEqual(values["y"].shape, ())
-        self.assertLess(max(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, before), 2 << 20)  # KiB
+        self.assertLess(max(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, before), 1 << 20)  # KiB
 
     def test_a_run_above_the_bound_says_what_it_needs_and_a_smaller_one_goes(self):
-        model = self.wide(180)
-        done = self.norn("run", model, "--batch", 64, "--max-memory", 100, code=1)
-        self.assertRegex(done.stderr, r"value '\w+'.* is \d+ bytes: \d+ bytes are needed, and an instance may take 104857600")
+        model = self.wide(90)
+        done = self.norn("run", model, "--batch", 64, "--max-memory", 50, code=1)
+        self.assertRegex(done.stderr, r"value '\w+'.* is \d+ bytes: \d+ bytes are needed, and an instance may take 52428800")
         self.assertIn("max_memory_mb", done.stderr)
-        self.norn("run", model, "--batch", 2, "--max-memory", 100)
+        self.norn("run", model, "--batch", 2, "--max-memory", 50)
+
+
+    def test_a_server_refuses_the_request_alone_and_gives_memory_back(self):
+        model = self.wide(128, "n")  # 2 MB a value and row
+        served.add_model(self.folder / "repository", "wide", model)
+        (self.folder / "repository" / "wide" / "1" / "norn.json").write_text('{"max_memory_mb": 128}')
+        server = served.Server(self.folder / "repository")
+        self.addCleanup(server.stop)
+
+        def ask(rows):
+            x = np.ones((rows, 1, 128, 128), np.float32)
+            body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": list(x.shape), "parameters": {"binary_data_size": x.nbytes}}]}
+            head = json.dumps(body).encode()
+            return server.post("/v2/models/wide/infer", head + x.tobytes(), {"Inference-Header-Content-Length": str(len(head))})
+
+        def resident():
+            lines = pathlib.Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
+            return int(next(line.split()[1] for line in lines if line.startswith("VmRSS")))
+
+        self.assertEqual(ask(1)[0], 200)
+        small = resident()
+        self.assertEqual(ask(20)[0], 200)
+        status, answer = ask(200)[:2]
+        self.assertEqual(status, 429, answer)
+        self.assertIn("max_memory_mb", str(answer))
+        for _ in range(140):
+            self.assertEqual(ask(1)[0], 200)
+        self.assertLess(resident(), small + (40 << 10))  # KiB
 
 
 class InputsFitEachOther(Scratch):
@@ -188,6 +223,18 @@ class FilesOfOutputs(Scratch):
                     self.assertIn(f"'{name}'", done.stderr)
                 self.assertFalse((self.folder / "none").exists())
                 self.norn("run", model)  # without files there is nothing to collide
+
+
+    def test_inputs_of_one_file_name_are_refused_in_a_folder_and_taken_one_by_one(self):
+        model = self.save([helper.make_node("Sub", ["a/b", "a_b"], ["y"])], [port("a/b", FLOAT, [3]), port("a_b", FLOAT, [3])],
+                          [port("y", FLOAT, [3])])
+        folder = self.folder / "in"
+        folder.mkdir()
+        np.save(folder / "a_b.npy", np.arange(3, dtype=np.float32))
+        done = self.norn("run", model, "--input-dir", folder, code=2)
+        self.assertIn("'a/b' and 'a_b'", done.stderr)
+        values, _ = self.outputs(model, f"--input=a/b={folder / 'a_b.npy'}", "--input-dir", folder)
+        self.assertEqual(values["y"].tolist(), [0, 0, 0])
 
 
 class Times(Scratch):
