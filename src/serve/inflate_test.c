@@ -71,12 +71,36 @@ static void a_cut_or_damaged_body_is_refused_at_every_length(void **state) {
                      NORN_INVALID_ARGUMENT);
 }
 
+static void room_is_taken_from_the_budget_as_the_body_grows(void **state) {
+    fixture *f = packed(state, true);
+    const norn_span span = norn_span_of(f->packed.bytes, f->packed.count);
+    norn_budget budget;
+    int64_t held_bytes = 0;
+    norn_budget_init(&budget, 4 << 20);
+    assert_int_equal(norn_inflate_within(span, PLAIN, &budget, &held_bytes, &f->out), NORN_OK);
+    assert_int_equal(f->out.count, PLAIN);
+    assert_int_equal(held_bytes, f->out.capacity);
+    assert_int_equal(budget.held_bytes, held_bytes);
+    assert_in_range(budget.peak_bytes, held_bytes + held_bytes / 2, 2 * held_bytes);
+    norn_budget_give(&budget, held_bytes);
+
+    norn_buffer_deinit(&f->out);
+    held_bytes = 0;
+    norn_budget_init(&budget, 400000); // 300000 fit, but not while the buffer grows
+    assert_int_equal(norn_inflate_within(span, PLAIN, &budget, &held_bytes, &f->out),
+                     NORN_UNAVAILABLE);
+    assert_int_equal(held_bytes, f->out.capacity);
+    assert_int_equal(budget.held_bytes, held_bytes);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(gzip_and_deflate_come_back_as_they_were, setup, teardown),
         cmocka_unit_test_setup_teardown(a_body_that_grows_over_the_limit_is_refused, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_cut_or_damaged_body_is_refused_at_every_length, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(room_is_taken_from_the_budget_as_the_body_grows, setup,
                                         teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

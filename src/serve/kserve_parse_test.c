@@ -261,6 +261,39 @@ static void a_member_that_comes_twice_is_refused(void **state) {
             "twice");
 }
 
+static void tensors_and_long_texts_are_taken_from_the_budget(void **state) {
+    static char json[200000];
+    norn_budget budget;
+    norn_infer *infer;
+    (void)state;
+    // 20000 doubles, and an id of 9000 bytes.
+    size_t used = (size_t)snprintf(json, sizeof json,
+                                   "{\"id\":\"%09000d\",\"inputs\":[{\"name\":"
+                                   "\"x\",\"shape\":[20000],\"datatype\":\"FP64\",\"data\":[0",
+                                   0);
+    for (int i = 1; i < 20000; i++, used += 2) memcpy(json + used, ",0", 2);
+    used += (size_t)snprintf(json + used, sizeof json - used, "]}]}");
+    const struct {
+        int64_t budget_bytes;
+        norn_status status;
+        int64_t held_bytes;
+    } cases[] = {{1 << 20, NORN_OK, 160000 + 9000},
+                 {200000, NORN_UNAVAILABLE, 9000}, // 7/8 of it are enough but for the id
+                 {170000, NORN_RESOURCE_EXHAUSTED, 9000}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        norn_budget_init(&budget, cases[i].budget_bytes);
+        if (cases[i].status == NORN_UNAVAILABLE) norn_budget_force(&budget, 10000);
+        const int64_t before = budget.held_bytes;
+        assert_int_equal(norn_infer_create(norn_alloc_heap(), &infer), NORN_OK);
+        infer->budget = &budget;
+        assert_int_equal(norn_kserve_parse_infer(norn_span_of(json, used), used, infer),
+                         cases[i].status);
+        assert_int_equal(budget.held_bytes - before, cases[i].held_bytes);
+        norn_infer_destroy(infer);
+        assert_int_equal(budget.held_bytes, before);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_tensors_are_read_in_row_major_order_whatever_their_nesting),
@@ -273,6 +306,7 @@ int main(void) {
         cmocka_unit_test(whole_numbers_are_exact_to_the_ends_of_their_types),
         cmocka_unit_test(a_message_names_the_byte_of_its_number),
         cmocka_unit_test(a_member_that_comes_twice_is_refused),
+        cmocka_unit_test(tensors_and_long_texts_are_taken_from_the_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
