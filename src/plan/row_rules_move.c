@@ -21,8 +21,10 @@ const char *norn_rows_same_place(norn_rows_walk *walk) {
 
 const char *norn_rows_dropout(norn_rows_walk *walk) {
     const norn_value *training = norn_rows_value(walk, 2);
-    if (training && (!training->data || *(const uint8_t *)training->data->data))
-        return "draws random numbers by position";
+    const bool off = training && training->data && training->data->dtype == NORN_BOOL &&
+                     norn_view_elems(training->data) == 1 &&
+                     !*(const uint8_t *)training->data->data;
+    if (training && !off) return "draws random numbers by position";
     return norn_rows_same_place(walk);
 }
 
