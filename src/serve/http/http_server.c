@@ -7,7 +7,7 @@
 
 #include <unistd.h>
 
-enum { TICK_MS = 250 };
+enum { TICK_MS = 500 };
 
 static void on_accept(norn_io *io, evutil_socket_t fd) {
     norn_http_connect(io->http, fd);
