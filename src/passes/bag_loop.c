@@ -115,13 +115,39 @@ static bool ends_bag(const loop *l, norn_scoped at) {
     return is_key_count(l, at);
 }
 
-/// Equal(i, last): a branch of its own for the last bag.
+// ---- which bag is the last
+
+/// One less than the offsets: the sizes are the graph's, as far as it knows its integers.
+static bool is_bag_count(const loop *l, norn_scoped at) {
+    norn_symbols *symbols = &l->graph->symbols;
+    norn_dim less, bounded;
+    at = norn_scoped_elements(at);
+    if (at.scope != &l->around || !at.value || at.value->contents_count != 1 || !l->bag->offsets)
+        return false;
+    norn_dim count = at.value->contents[0];
+    if (norn_dim_apply(symbols, NORN_DIM_ADD, l->bag->offsets->shape.dims[0], norn_dim_const(-1),
+                       &less) != NORN_OK)
+        return false;
+    if (norn_dim_equal(count, less)) return true;
+    return norn_dim_apply(symbols, NORN_DIM_MAX, less, norn_dim_const(0), &bounded) == NORN_OK &&
+           norn_dim_equal(count, bounded);
+}
+
+/// Equal(i, bags - 1), once the offsets are known: a branch of its own for the last bag, whose end
+/// exporters write as the number of keys.
 static bool is_last_bag(const loop *l, norn_scoped condition) {
     int64_t more;
     condition = norn_scoped_elements(condition);
     const norn_node *equal = norn_scoped_made_by(condition, NORN_OP_Equal);
-    return norn_node_is_binary(equal) && (is_index(l, norn_scoped_in(condition, equal, 0), &more) ||
-                                          is_index(l, norn_scoped_in(condition, equal, 1), &more));
+    for (uint32_t i = 0; norn_node_is_binary(equal) && i < 2; i++) {
+        norn_scoped last = norn_scoped_elements(norn_scoped_in(condition, equal, 1 - i));
+        const norn_node *less = norn_scoped_made_by(last, NORN_OP_Sub);
+        if (is_index(l, norn_scoped_in(condition, equal, i), &more) && more == 0 &&
+            norn_node_is_binary(less) && is_bag_count(l, norn_scoped_in(last, less, 0)) &&
+            norn_scoped_is_int(norn_scoped_in(last, less, 1), 1))
+            return true;
+    }
+    return false;
 }
 
 // ---- rows of a bag
@@ -329,8 +355,8 @@ static bool is_bag_rows(const loop *l, norn_scoped at, int depth) {
     at = norn_scoped_root(at);
     const norn_node *branch = norn_scoped_made_by(at, NORN_OP_If);
     if (branch)
-        return depth > 0 && is_last_bag(l, norn_scoped_in(at, branch, 0)) &&
-               is_bag_rows(l, norn_scoped_branch(at, "else_branch", &no), depth - 1) &&
+        return depth > 0 && is_bag_rows(l, norn_scoped_branch(at, "else_branch", &no), depth - 1) &&
+               is_last_bag(l, norn_scoped_in(at, branch, 0)) &&
                is_bag_rows(l, norn_scoped_branch(at, "then_branch", &yes), depth - 1);
     if (is_bag_slice(l, at, &whole)) return is_all_rows(l, whole) && ends_slice(l, at);
     const norn_node *gather = norn_scoped_made_by(at, NORN_OP_Gather);
@@ -427,26 +453,11 @@ static bool is_bag(const loop *l, norn_scoped at, int depth) {
     if (is_zeros(taken))
         return is_bag(l, other, depth - 1) &&
                (l->bag->has_padding ? is_nothing_kept(l, condition) : is_empty_bag(l, condition));
-    if (!is_last_bag(l, condition) || !is_bag(l, other, depth - 1)) return false;
+    if (!is_bag(l, other, depth - 1) || !is_last_bag(l, condition)) return false;
     return is_pooled(l, taken, NORN_POOL_NONE) || is_mean_by_hand(l, taken);
 }
 
 // ---- iterations
-
-/// One less than the offsets: the sizes are the graph's, as far as it knows its integers.
-static bool is_bag_count(const loop *l, norn_scoped at) {
-    norn_symbols *symbols = &l->graph->symbols;
-    norn_dim less, bounded;
-    at = norn_scoped_elements(at);
-    if (at.scope != &l->around || !at.value || at.value->contents_count != 1) return false;
-    norn_dim count = at.value->contents[0];
-    if (norn_dim_apply(symbols, NORN_DIM_ADD, l->bag->offsets->shape.dims[0], norn_dim_const(-1),
-                       &less) != NORN_OK)
-        return false;
-    if (norn_dim_equal(count, less)) return true;
-    return norn_dim_apply(symbols, NORN_DIM_MAX, less, norn_dim_const(0), &bounded) == NORN_OK &&
-           norn_dim_equal(count, bounded);
-}
 
 /// True, or the condition as it came, which was true.
 static bool stays_true(const loop *l, norn_scoped at) {

@@ -53,7 +53,8 @@ def default_form(mode, include_last, weighted, name="", change=None):
                    node("Sub", ["count", "b"], ["d2"]), node("Greater", ["d2", "zero"], ["g2"]),
                    branches("g2", "h", [node("Cast", ["d2"], ["f2"], to=TensorProto.FLOAT),
                                         node("Div", ["s2", "f2"], ["q2"])], [node("Identity", ["s2"], ["u2"])])]
-        pool = [node("Sub", ["n", "one"], ["m"]), node("Equal", ["i", "m"], ["last"]),
+        which = "one" if change == "the second bag by hand" else "m"
+        pool = [node("Sub", ["n", "one"], ["m"]), node("Equal", ["i", which], ["last"]),
                 branches("last", "q", by_hand, pool)]
     elif mode == "max":
         pool = [node("Sub", ["n", "one"], ["m"]), node("Equal", ["i", "m"], ["last"]),
@@ -196,6 +197,7 @@ class Bags(Scratch):
     def test_a_loop_that_is_nearly_a_bag_stays_one_and_does_what_it_says(self):
         cases = [(default_form, "sum", False, change) for change in
                  ("one bag less", "columns", "empty bags are ones", "last bag first", "from the second bag")]
+        cases += [(default_form, "mean", False, "the second bag by hand")]
         cases += [(script_form, "sum", True, "weights of the first bag")]
         for form, mode, weighted, change in cases:
             with self.subTest(change=change):
@@ -203,7 +205,7 @@ class Bags(Scratch):
                 constants = {"ones": np.ones((1, 6), F32)}
                 path = self.model(nodes, weighted, constants=constants)
                 self.assertFalse(self.is_lookup(path))
-                lengths = [3, 3, 3] if change in ("columns", "weights of the first bag") else [2, 0, 3]
+                lengths = [2, 0, 3] if change in ("one bag less", "empty bags are ones") else [3, 3, 3]
                 feeds = feeds_of(lengths, True, weighted)
                 if change == "weights of the first bag":
                     feeds["o"] = np.int64([0, 3])
