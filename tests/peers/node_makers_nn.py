@@ -52,6 +52,8 @@ def window(r, sizes, transposed=False):
     if r.chance(0.25):
         more["auto_pad"] = r.pick(("SAME_UPPER", "SAME_LOWER", "VALID"))
         dilations = [1] * len(sizes)
+        if more["auto_pad"] != "VALID":  # a stride past the kernel would pad by less than nothing
+            more["strides"] = [min(s, k) for s, k in zip(more["strides"], kernel)]
     else:
         more["pads"] = pads
     return kernel, more | {"dilations": dilations}

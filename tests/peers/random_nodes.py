@@ -96,10 +96,45 @@ def differs(got, want, tolerance):
         return f"is off by {np.nanmax(np.abs(got.astype(np.complex128) - want)):.3g} of {scale:.3g}"
 
 
+# What may read an output: passes fuse it with what made it.
+AFTER = {"Neg": np.negative, "Abs": np.abs, "Relu": lambda x: np.maximum(x, x.dtype.type(0)),
+         "Identity": lambda x: x}
+
+
+def in_if(node, expected, condition):
+    """The node in both branches of an If, which reads its inputs from outside."""
+    branches = {}
+    for branch in ("then_branch", "else_branch"):
+        inner = onnx.NodeProto()
+        inner.CopyFrom(node)
+        inner.output[:] = [name and f"{name}_{branch}" for name in node.output]
+        infos = [helper.make_tensor_value_info(f"{name}_{branch}", helper.np_dtype_to_tensor_dtype(value.dtype), None)
+                 for name, value in expected.items()]
+        branches[branch] = helper.make_graph([inner], branch, [], infos)
+    return helper.make_node("If", [condition], list(expected), name=f"{node.name}_if", **branches)
+
+
+def dressed(node, expected, feeds, rng):
+    """The nodes that stand for one: itself, in an If, or read by others; `expected` gains their outputs."""
+    nodes = [node]
+    if rng.random() < 0.15:
+        condition = f"{node.name}_c"
+        feeds[condition] = (np.asarray(rng.random() < 0.5), rng.random() < 0.3)
+        nodes = [in_if(node, expected, condition)]
+    for name, value in list(expected.items()):
+        if value.dtype.kind == "f" and rng.random() < 0.4:
+            op = str(rng.choice(sorted(AFTER)))
+            nodes.append(helper.make_node(op, [name], [f"{name}_{op}"], name=f"{name}_{op}"))
+            expected[f"{name}_{op}"] = np.asarray(AFTER[op](value))
+            if rng.random() < 0.5:  # then nobody else reads it, and it can vanish
+                del expected[name]
+    return nodes
+
+
 def check(norn, seed, folder, only=None):
     """What is wrong with the model of a seed, or None; and the operators that it had."""
     rng = np.random.default_rng(seed)
-    nodes, feeds, wanted, outputs, tolerances = [], {}, {}, [], {}
+    nodes, whole, feeds, wanted, outputs, tolerances = [], [], {}, {}, [], {}
     while len(nodes) < (1 if only else PARTS):
         case = node_makers.make(rng, only)
         if case is None:
@@ -117,10 +152,11 @@ def check(norn, seed, folder, only=None):
         nodes.append(node)
         for k, (name, array) in enumerate((p for p in zip(names, case.inputs) if p[0])):
             feeds[name] = (array, rng.random() < (0.3 if k == 0 else 0.5))
+        whole += dressed(node, expected, feeds, rng)
         wanted.update(expected)
         outputs += [(name, value.dtype) for name, value in expected.items()]
         tolerances.update({name: case.tolerance for name in expected})
-    model = model_of(nodes, feeds, outputs, rng)
+    model = model_of(whole, feeds, outputs, rng)
     path, out = folder / f"nodes_{seed}.onnx", folder / f"nodes_{seed}"
     onnx.save(model, path)
     command = [norn, "run", path, "--output-dir", out]
@@ -137,7 +173,8 @@ def check(norn, seed, folder, only=None):
         if why:
             node = nodes[int(name.split("o")[0])]
             other = by_reference(node, {i: feeds[i][0] for i in node.input if i}, rng)
-            if other and not differs(got, other[name], tolerances[name]):
+            made, _, op = name.partition("_")
+            if other and not differs(got, AFTER[op or "Identity"](other[made]), tolerances[name]):
                 continue  # ONNX says so
             shapes = [f"{feeds[i][0].dtype}{feeds[i][0].shape}" if i else "-" for i in node.input]
             attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}

@@ -3,9 +3,8 @@ import functools
 import json
 import pathlib
 import shutil
-import time
 
-from mutation.suites import all_suites, run_suite
+from mutation.suites import all_suites, measure
 from mutation.tree import checked
 
 
@@ -15,23 +14,19 @@ class Coverage:
         record = self.folder / "record.json"
         if not record.exists() or json.loads(record.read_text())["version"] != tree.version:
             self._collect(python, jobs, record)
-        self.seconds = json.loads(record.read_text())["seconds"]
 
     def _collect(self, python, jobs, record):
         """Every test once, each with counters of its own. (Folders are named by number: names have slashes.)"""
         where = self.tree.work / "coverage"
         shutil.rmtree(self.folder, ignore_errors=True)
         self.tree.build("coverage", jobs)
-        seconds = {}
-        for number, suite in enumerate(all_suites(self.tree, "coverage", python)):
-            folder = self.folder / str(number)
-            folder.mkdir(parents=True)
-            begin = time.monotonic()
-            run_suite(suite, "coverage", where / "bin" / "norn", where / "lib",
-                      {"GCOV_PREFIX": str(folder)}, limit=900)
-            seconds[suite.name] = time.monotonic() - begin
-            (folder / "name").write_text(suite.name)
-        record.write_text(json.dumps({"version": self.tree.version, "seconds": seconds}))
+        suites = all_suites(self.tree, "coverage", python)
+        for number, suite in enumerate(suites):
+            (self.folder / str(number)).mkdir(parents=True)
+            (self.folder / str(number) / "name").write_text(suite.name)
+        measure(suites, "coverage", where / "bin" / "norn", where / "lib", jobs,
+                lambda number: {"GCOV_PREFIX": str(self.folder / str(number))})
+        record.write_text(json.dumps({"version": self.tree.version}))
 
     @functools.lru_cache(maxsize=None)
     def lines(self, path):
@@ -40,7 +35,7 @@ class Coverage:
         del words
         counters = pathlib.Path(directory, output).with_suffix(".gcda")
         runs, known = {}, set()
-        for folder in self.folder.iterdir():
+        for folder in (path.parent for path in self.folder.glob("*/name")):
             data = pathlib.Path(f"{folder}{counters}")
             if not data.is_file():
                 continue

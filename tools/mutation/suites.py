@@ -1,4 +1,5 @@
 """The tests that a mutant meets, as commands that one build's library and program can be put under."""
+import concurrent.futures
 import dataclasses
 import json
 import os
@@ -11,7 +12,7 @@ from mutation.tree import checked
 
 # Peers that run under every mutant; what they import and serve lies in the copy of the tree.
 SLOW_PEERS = {"test_examples.py", "test_python_package.py", "test_reference.py", "test_mutate.py"}
-ASAN = "allocator_may_return_null=1:detect_leaks=1:abort_on_error=0"
+ASAN = "allocator_may_return_null=1:quarantine_size_mb=8"
 START_SECONDS, TIMES = 20, 6  # a test that takes TIMES as long, and this much more, hangs
 
 
@@ -55,8 +56,9 @@ def run_suite(suite, kind, program, library, environment=None, limit=None):
     command = [str(program) if word.endswith("/bin/norn") else word for word in suite.command]
     env = dict(os.environ, **suite.environment, **(environment or {}), NORN=str(program),
                LD_LIBRARY_PATH=str(library), NORN_SEED="1", NORN_QUICK="1", NORN_MUTATION="1")
-    if kind == "asan":
-        env.update(ASAN_OPTIONS=ASAN, UBSAN_OPTIONS="print_stacktrace=1", NORN_SANITIZED="1")
+    if kind == "asan":  # a process each case: looking for leaks at each end takes minutes
+        leaks = not suite.name.startswith("conformance/")
+        env.update(ASAN_OPTIONS=f"{ASAN}:detect_leaks={leaks:d}", UBSAN_OPTIONS="print_stacktrace=1", NORN_SANITIZED="1")
     limit = limit or START_SECONDS + TIMES * suite.seconds
     process = subprocess.Popen(command, cwd=suite.folder, env=env, stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
@@ -76,13 +78,14 @@ def run_suite(suite, kind, program, library, environment=None, limit=None):
     return process.returncode == 0, text
 
 
-def measure(suites, kind, program, library):
-    """Drop what fails without a mutant, and learn how long the rest takes."""
-    broken = []
-    for suite in suites:
+def measure(suites, kind, program, library, jobs, environment=lambda number: None):
+    """Run every suite without a mutant, learn how long it takes, and give (suite, why) of those that fail."""
+    def one(numbered):
+        number, suite = numbered
         begin = time.monotonic()
-        passed, why = run_suite(suite, kind, program, library, limit=600)
+        passed, why = run_suite(suite, kind, program, library, environment(number), limit=900)
         suite.seconds = time.monotonic() - begin
-        if not passed:
-            broken.append((suite, why))
-    return broken
+        return passed, suite, why
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        return [(suite, why) for passed, suite, why in pool.map(one, enumerate(suites)) if not passed]
