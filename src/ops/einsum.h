@@ -7,7 +7,7 @@
 #include "base/status.h"
 #include "norn/tensor.h"
 
-enum { NORN_EINSUM_INPUT_MAX = 16, NORN_EINSUM_INDEX_MAX = 32 };
+enum { NORN_EINSUM_INPUT_MAX = 64, NORN_EINSUM_INDEX_MAX = 60 }; ///< every letter, and an ellipsis
 
 /// Every subscript letter and every dimension of the ellipsis is an index, numbered from 0.
 typedef struct norn_einsum {

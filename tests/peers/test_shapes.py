@@ -162,6 +162,13 @@ class ManyOperands(Scratch):
                 with self.subTest(kind=kind, count=count):
                     self.expect(model, feeds)
 
+    def test_an_einsum_of_many_operands(self):
+        names = [f"x{i}" for i in range(40)]
+        feeds = {name: np.linspace(0.9, 1.1, 3, dtype=F32) + F32(i / 400) for i, name in enumerate(names)}
+        model = model_of([node("Einsum", names, ["y"], equation=",".join(["a"] * 40) + "->a")],
+                         [port(n, F32, ["B"]) for n in names], [port("y", F32, ["B"])])
+        self.expect(model, feeds, wanted={"y": np.prod([feeds[n].astype(np.float64) for n in names], axis=0).astype(F32)})
+
     def test_a_concat_and_a_split_of_hundreds_of_parts(self):
         names = [f"x{i}" for i in range(200)]
         parts = [f"p{i}" for i in range(200)]

@@ -3,6 +3,7 @@
 #include "ops/einsum.h"
 
 #include <math.h>
+#include <string.h>
 
 typedef struct contract_job {
     uint32_t inputs;
@@ -18,14 +19,15 @@ static void contract_range(void *context, int64_t begin, int64_t end, int32_t wo
     const contract_job *job = context;
     (void)worker;
     for (int64_t o = begin; o < end; o++) {
-        int64_t base[NORN_EINSUM_INPUT_MAX] = {0}, rest = o;
+        int64_t base[NORN_EINSUM_INPUT_MAX], at[NORN_EINSUM_INDEX_MAX], rest = o;
+        memset(base, 0, job->inputs * sizeof *base);
+        memset(at, 0, (size_t)job->sum_rank * sizeof *at);
         for (int32_t d = job->out_rank - 1; d >= 0; d--) {
             int64_t c = rest % job->sizes[job->out[d]];
             rest /= job->sizes[job->out[d]];
             for (uint32_t i = 0; i < job->inputs; i++) base[i] += c * job->steps[i][job->out[d]];
         }
         double sum = 0;
-        int64_t at[NORN_EINSUM_INDEX_MAX] = {0};
         for (int64_t s = 0; s < job->sums; s++) {
             double product = 1;
             for (uint32_t i = 0; i < job->inputs; i++) product *= job->in[i][base[i]];
