@@ -333,7 +333,8 @@ class AttacksTest(unittest.TestCase):
                 client.socket.close()
 
     def test_bodies_together_keep_to_the_budget_and_memory_comes_back(self):
-        server = self.own("--memory-budget", str(160 * MB), "--max-request-bytes", str(64 * MB))
+        server = self.own("--memory-budget", str(160 * MB), "--max-request-bytes", str(64 * MB),
+                          "--body-timeout-ms", "300000")
         before = resident(server.process)
         piece = b" " * MB
         with self.bounded(server, memory=220 * MB):
@@ -385,7 +386,8 @@ class AttacksTest(unittest.TestCase):
             self.assertEqual(self.client(server).ask(post(infer_json()[:-1] + b',"id":"' + b"i" * 9000 + b'"}'))[0], 200)
 
     def test_chunked_bodies_keep_to_the_budget(self):
-        server = self.own("--memory-budget", str(64 * MB), "--max-request-bytes", str(48 * MB))
+        server = self.own("--memory-budget", str(64 * MB), "--max-request-bytes", str(48 * MB),
+                          "--body-timeout-ms", "300000")
         with self.bounded(server, memory=130 * MB):
             codes = []
             clients = [self.client(server) for _ in range(6)]

@@ -27,6 +27,10 @@ static void remember(norn_http_connection *connection, norn_status status) {
 
 static void answer_failure(norn_http_connection *connection, norn_status status,
                            const char *message) {
+    if (status == NORN_CANCELLED && (connection->eof || connection->hung_up)) {
+        connection->stage = NORN_HTTP_CLOSED; // there is nobody to tell
+        return;
+    }
     norn_http_answer_error(connection, norn_http_code(status), message);
 }
 
@@ -72,9 +76,17 @@ static norn_http_connection *of_job(norn_job *job) {
     return (norn_http_connection *)((char *)job - offsetof(norn_http_connection, job));
 }
 
+/// The client may have gone while the job waited for a worker.
+static norn_status still_wanted(const norn_http_connection *connection) {
+    const norn_infer *infer = connection->exchange.infer;
+    if (!atomic_load_explicit(&infer->cancelled, memory_order_relaxed)) return NORN_OK;
+    return norn_fail(NORN_CANCELLED, "the client has gone");
+}
+
 static void encode_on_worker(norn_job *job) {
     norn_http_connection *connection = of_job(job);
-    const norn_status status = encode(connection);
+    norn_status status = still_wanted(connection);
+    if (status == NORN_OK) status = encode(connection);
     if (status != NORN_OK) remember(connection, status);
     connection->finish = send_encoded;
     norn_io_finish(&connection->exchange);
@@ -83,10 +95,6 @@ static void encode_on_worker(norn_job *job) {
 static void finish_infer(norn_http_connection *connection) {
     const norn_infer *infer = connection->exchange.infer;
     bool any_json = false;
-    if (infer->status == NORN_CANCELLED && (connection->eof || connection->hung_up)) {
-        connection->stage = NORN_HTTP_CLOSED; // there is nobody to tell
-        return;
-    }
     if (infer->status != NORN_OK) {
         answer_failure(connection, infer->status, infer->message);
         return;
@@ -173,7 +181,8 @@ static void refuse(norn_http_connection *connection) {
 
 static void read_on_worker(norn_job *job) {
     norn_http_connection *connection = of_job(job);
-    const norn_status status = read_infer(connection);
+    norn_status status = still_wanted(connection);
+    if (status == NORN_OK) status = read_infer(connection);
     if (status == NORN_OK) return;
     remember(connection, status);
     connection->finish = refuse;
