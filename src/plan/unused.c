@@ -32,6 +32,8 @@ static norn_status add_graph(live_spans *live, const norn_graph *graph) {
     NORN_TRY(norn_graph_values(graph, live->arena, &values));
     for (uint32_t i = 0; i < graph->value_count; i++)
         if (values[i]) NORN_TRY(add(live, values[i]->data));
+    for (uint32_t i = 0; i < graph->input_count; i++)
+        NORN_TRY(add(live, graph->inputs[i]->fallback));
     for (const norn_node *node = graph->nodes; node; node = node->next) {
         for (uint32_t i = 0; i < node->attrs.count; i++) {
             const norn_attr *attr = &node->attrs.at[i];
