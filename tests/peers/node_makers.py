@@ -336,6 +336,8 @@ def index(r, op):
     if op == "Unique":
         x = np.asarray(r.rng.integers(0, 4, r.shape(1, 3, 400)), r.pick((F32, np.int64)))
         more = {"axis": r.axis(x.ndim)} if r.chance() else {}
+        if x.dtype == F32 and not more and r.chance(0.3):
+            x.flat[0] = np.inf
         keep = (True, r.chance(), r.chance(), r.chance(0.7))
         return Case(op, [x], {"sorted": r.int(0, 1), **more}, keep)
     if op == "Compress":

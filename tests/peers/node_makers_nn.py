@@ -153,6 +153,19 @@ def image(r, op):
                 targets[:-2] = x.shape[:-2]
         else:
             targets = [n, c, r.int(1, 14), r.int(1, 14)]
+        if r.chance(0.3) and x.ndim >= 2:  # some axes only, in any order, the ratio kept or not
+            axes = [x.ndim - 2, x.ndim - 1] if r.chance() else [x.ndim - 1]
+            targets = [targets[a] for a in axes]
+            more["keep_aspect_ratio_policy"] = r.pick(("stretch", "not_larger", "not_smaller"))
+            signed = more["keep_aspect_ratio_policy"] == "stretch"  # else the peers forget negative axes
+            more["axes"] = [a - x.ndim if signed and r.chance() else a for a in axes]
+            return Case(op, [x, None, None, np.int64(targets)], more, tolerance=10)
+        if r.chance(0.15) and mode != "cubic":
+            more |= {"coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 7.0}
+            edges = np.sort(r.rng.random((2, x.ndim)) * 1.2, 0)
+            if x.ndim > 2:
+                edges[:, :-2] = [[0], [1]]
+            return Case(op, [x, edges.astype(F32).ravel(), None, np.int64(targets)], more, tolerance=50)
         if r.chance():
             return Case(op, [x, None, None, np.int64(targets)], more, tolerance=10)
         scales = F32([t / s for t, s in zip(targets, x.shape)])
