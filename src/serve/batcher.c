@@ -10,6 +10,7 @@ enum {
     JOIN_GROUPS_MAX = 8, ///< groups, from the last, that a newcomer may join
     FREE_GROUPS = 4,     ///< groups a compute thread that may wait however long they take
     SWEEP_NS = 5000000,  ///< between two looks through the whole queue
+    SWEEP_ALWAYS = 64,   ///< requests that it costs nothing to look through
     MEMORY = 8,          ///< weight of the past in averages
     LEAVING_ONE = 1024,  ///< fixed point of the share of clients that leave
 };
@@ -139,10 +140,13 @@ static void append(norn_infer *group, norn_infer *infer) {
 
 // ---- what is over
 
-/// A client has gone, or its deadline passed.
+/// A client has gone, or its deadline passed. One that went at once says nothing about waiting.
 static void note_leaving(norn_batcher *batcher, const norn_infer *infer, int64_t now_ns) {
     const bool late = infer->status == NORN_DEADLINE_EXCEEDED;
-    const int64_t age_ns = (late ? infer->deadline_ns : now_ns) - infer->times.arrival_ns;
+    const int64_t left_ns =
+        late ? infer->deadline_ns : atomic_load_explicit(&infer->left_ns, memory_order_relaxed);
+    const int64_t age_ns = left_ns - infer->times.arrival_ns;
+    if (age_ns < 2 * WAIT_MIN_NS) return;
     batcher->leaving += (LEAVING_ONE - batcher->leaving) / 16;
     batcher->patience_ns = batcher->patience_ns
                                ? batcher->patience_ns + (age_ns - batcher->patience_ns) / MEMORY
@@ -214,7 +218,7 @@ static bool clean_group(norn_batcher *batcher, norn_infer **group, int64_t now_n
 
 /// Look through the whole queue, now and then.
 static void sweep(norn_batcher *batcher, int64_t now_ns, norn_infer **over) {
-    if (now_ns < batcher->sweep_at_ns) return;
+    if (now_ns < batcher->sweep_at_ns && batcher->count > SWEEP_ALWAYS) return;
     batcher->sweep_at_ns = now_ns + SWEEP_NS;
     for (norn_infer *group = batcher->first, *next; group; group = next) {
         next = group->group_next;

@@ -1,5 +1,6 @@
 #include "serve/infer.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "serve/served.h"
 
@@ -42,11 +43,12 @@ norn_status norn_infer_hold(norn_infer *infer, size_t bytes) {
 }
 
 void norn_infer_cancel(norn_infer *infer) {
-    atomic_store_explicit(&infer->cancelled, true, memory_order_relaxed);
+    atomic_store_explicit(&infer->left_ns, norn_clock_now_ns(), memory_order_relaxed);
+    atomic_store_explicit(&infer->cancelled, true, memory_order_release);
 }
 
 bool norn_infer_is_over(norn_infer *infer, int64_t now_ns) {
-    if (atomic_load_explicit(&infer->cancelled, memory_order_relaxed)) {
+    if (atomic_load_explicit(&infer->cancelled, memory_order_acquire)) {
         norn_infer_fail(infer, norn_fail(NORN_CANCELLED, "the client has gone"));
         return true;
     }

@@ -50,13 +50,14 @@ struct norn_infer {
     bool binary_outputs;        ///< HTTP: outputs that the client did not name are binary
     norn_infer_output *outputs; ///< wanted; all when the client named none (after admission)
     uint32_t output_count;
-    int64_t rows;           ///< batch rows; 1 when the model has no batch dimension
-    int64_t *symbols;       ///< of the plan, by what the inputs' shapes bind; in the arena
-    bool overrides;         ///< gives an optional input
-    uint64_t join_key;      ///< only requests of one key may be one batch; 0: runs alone
-    int64_t deadline_ns;    ///< CLOCK_MONOTONIC; 0: none
-    _Atomic bool cancelled; ///< nobody waits for the answer any more: norn_infer_cancel
-    norn_budget *budget;    ///< what its tensors are taken from: norn_infer_hold; NULL: nothing
+    int64_t rows;            ///< batch rows; 1 when the model has no batch dimension
+    int64_t *symbols;        ///< of the plan, by what the inputs' shapes bind; in the arena
+    bool overrides;          ///< gives an optional input
+    uint64_t join_key;       ///< only requests of one key may be one batch; 0: runs alone
+    int64_t deadline_ns;     ///< CLOCK_MONOTONIC; 0: none
+    _Atomic bool cancelled;  ///< nobody waits for the answer any more: norn_infer_cancel
+    _Atomic int64_t left_ns; ///< when the client was seen to have gone
+    norn_budget *budget;     ///< what its tensors are taken from: norn_infer_hold; NULL: nothing
     int64_t held_bytes;
     norn_infer_times times;
     norn_status status;
