@@ -180,6 +180,11 @@ static norn_status slice_dim(const norn_shape_ctx *ctx, norn_dim dim, norn_dim s
                        end.coef == dim.coef && end.constant <= dim.constant;
     bool below = !norn_dim_is_const(end) || (norn_dim_is_const(end) && end.constant < 0);
     if (!norn_dim_is_const(start) || !norn_dim_is_const(end)) norn_shape_unproved(ctx);
+    // [-5:-2] is three elements of five or more; fewer cut it short, which only a run can tell.
+    int64_t least = ctx->symbols ? norn_dim_min(ctx->symbols, dim) : 0;
+    int64_t back = norn_dim_is_const(start) && start.constant < 0 ? start.constant : 0;
+    if (norn_dim_is_const(end) && end.constant < back) back = end.constant;
+    if (back < -least) norn_shape_unproved(ctx);
     if (step > 0 && (whole || below || same_symbol)) {
         norn_dim span;
         if (norn_dim_equal(from, to)) {

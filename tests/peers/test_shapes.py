@@ -514,5 +514,24 @@ class Tables(Scratch):
         self.assertEqual(got["y"].shape, (0, 2))
 
 
+class SlicesFromTheEnd(Scratch):
+    """A plan for [-5:-2] says three elements; of fewer than five it is less, and three would be wrong."""
+
+    def test_a_slice_of_too_few_elements_is_refused_and_never_wrong(self):
+        for start, end in ((-5, -2), (-3, 2), (-1, 2**63 - 1), (0, -1), (2, -2)):
+            nodes = [node("Slice", ["x", "s", "e", "a"], ["t"]), node("Neg", ["t"], ["y"])]
+            path = self.save(model_of(nodes, [port("x", F32, ["n", 2])], [port("y", F32, None)],
+                                      {"s": I64([start]), "e": I64([end]), "a": I64([0])}))
+            for rows in (1, 2, 4, 5, 9):
+                with self.subTest(start=start, end=end, rows=rows):
+                    x = np.arange(2 * rows, dtype=F32).reshape(rows, 2)
+                    got = self.run_norn(path, {"x": x})
+                    if isinstance(got, str):
+                        self.assertRegex(got, "too small|for these inputs")
+                        self.assertTrue(rows < 5 or start == -3)
+                    else:
+                        np.testing.assert_array_equal(got["y"], -x[start:end])
+
+
 if __name__ == "__main__":
     sys.exit(unittest.main())
