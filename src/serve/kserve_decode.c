@@ -180,7 +180,7 @@ static norn_status put_contents(const norn_infer_input *input, const norn_wire_f
     return NORN_OK;
 }
 
-static norn_status read_contents(norn_arena *arena, norn_span contents, norn_infer_input *input) {
+static norn_status read_contents(norn_infer *infer, norn_span contents, norn_infer_input *input) {
     const int64_t elems = norn_view_elems(&input->view);
     norn_wire_reader reader = {contents};
     norn_wire_field field;
@@ -196,7 +196,8 @@ static norn_status read_contents(norn_arena *arena, norn_span contents, norn_inf
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "input '%s': contents have fewer elements than the shape", input->name);
     NORN_TRY(norn_view_bytes(&input->view, &bytes));
-    NORN_TRY(norn_arena_take(arena, bytes + 1, 1, 64, &input->view.data));
+    NORN_TRY(norn_infer_hold(infer, bytes));
+    NORN_TRY(norn_arena_take(&infer->arena, bytes + 1, 1, 64, &input->view.data));
     for (;;) {
         NORN_TRY(norn_wire_next(&reader, &field, &more));
         if (!more) break;
@@ -273,12 +274,12 @@ static norn_status read_output(norn_arena *arena, norn_span message, norn_infer_
 }
 
 /// The data of every input: all raw, in the order of the inputs, or all typed.
-static norn_status place_data(norn_arena *arena, norn_infer *infer, const norn_span *contents,
-                              const norn_span *raw, uint32_t raws) {
+static norn_status place_data(norn_infer *infer, const norn_span *contents, const norn_span *raw,
+                              uint32_t raws) {
     for (uint32_t i = 0; i < infer->input_count; i++) {
         norn_infer_input *input = &infer->inputs[i];
         if (!raws) {
-            NORN_TRY(read_contents(arena, contents[i], input));
+            NORN_TRY(read_contents(infer, contents[i], input));
             continue;
         }
         if (contents[i].count)
@@ -338,5 +339,5 @@ norn_status norn_kserve_decode_infer(norn_span message, norn_infer *infer, const
             NORN_TRY(read_output(arena, field.bytes, &infer->outputs[infer->output_count++]));
         if (field.number == 7) raw_contents[raw++] = field.bytes;
     }
-    return place_data(arena, infer, contents, raw_contents, raws);
+    return place_data(infer, contents, raw_contents, raws);
 }

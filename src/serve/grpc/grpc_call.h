@@ -21,7 +21,6 @@ struct norn_grpc_call {
     size_t message_bytes;  ///< what it says
     norn_buffer request;   ///< the message
     int64_t request_held;  ///< bytes taken from the budget for it
-    int64_t arena_held;    ///< of it, for the tensors that were read
     int64_t response_held; ///< likewise
     norn_buffer response;  ///< with its prefix; valid when status is OK
     norn_status status;    ///< grpc-status

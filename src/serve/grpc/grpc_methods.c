@@ -43,7 +43,7 @@ static void finish_infer(norn_exchange *exchange) {
         return;
     }
     // The tensors that were computed, and the answer that is made of them.
-    status = norn_grpc_call_hold(call, (int64_t)norn_arena_bytes(&infer->arena) - call->arena_held,
+    status = norn_grpc_call_hold(call, (int64_t)norn_arena_bytes(&infer->arena) - infer->held_bytes,
                                  &call->request_held);
     if (status == NORN_OK) status = norn_grpc_call_hold(call, bytes, &call->response_held);
     if (status == NORN_OK && bytes > COPY_INLINE_BYTES) {
@@ -60,11 +60,6 @@ static norn_status admit_infer(norn_grpc_call *call) {
     const char *name, *version_text;
     int64_t version;
     NORN_TRY(norn_kserve_decode_infer(message, infer, &name, &version_text));
-    const int64_t arena = (int64_t)norn_arena_bytes(&infer->arena);
-    if (arena > NORN_BUDGET_SMALL_BYTES) { // typed contents, mostly
-        NORN_TRY(norn_grpc_call_hold(call, arena, &call->request_held));
-        call->arena_held = arena;
-    }
     if (call->deadline_ns && (!infer->deadline_ns || call->deadline_ns < infer->deadline_ns))
         infer->deadline_ns = call->deadline_ns;
     NORN_TRY(norn_repository_version(version_text, &version));
@@ -97,6 +92,7 @@ static void run_infer(norn_grpc_call *call, norn_span message) {
         return;
     }
     call->exchange.infer->times.arrival_ns = norn_clock_now_ns();
+    call->exchange.infer->budget = &call->exchange.io->server->budget;
     if (message.count > READ_INLINE_BYTES && !norn_kserve_is_raw(message)) {
         norn_grpc_call_work(call, admit_infer, submit_infer);
         return;
