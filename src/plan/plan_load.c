@@ -5,6 +5,7 @@
 #include "ops/op.h"
 #include "plan/manifest.h"
 #include "plan/plan_file.h"
+#include "tensor/dtype.h"
 #include "tensor/safetensors.h"
 
 #include <string.h>
@@ -83,6 +84,55 @@ norn_status norn_plan_check_tables(const norn_plan *plan) {
 }
 
 // ---- tables in PLAN.tables/
+
+/// What a load of `node` finds: an operand's type, or `acc` of what was accumulated (NONE: nothing).
+static norn_status check_load(const norn_node *node, const norn_scalar_load *load, norn_dtype acc) {
+    const norn_value *value =
+        load->input == NORN_SCALAR_ACC ? NULL : norn_node_in(node, load->input);
+    norn_dtype found = value                            ? value->dtype
+                       : load->input == NORN_SCALAR_ACC ? acc
+                                                        : NORN_DTYPE_NONE;
+    if (found != NORN_DTYPE_NONE && found == load->dtype) return NORN_OK;
+    return norn_fail(NORN_DATA_LOSS, "a scalar program loads %s where there is %s",
+                     norn_dtype_name(load->dtype), norn_dtype_name(found));
+}
+
+static norn_status check_program(const norn_node *node, const norn_scalar_program *program,
+                                 norn_dtype acc) {
+    if (program->instr_count == 0) return NORN_OK; // none
+    norn_status status = norn_scalar_verify(program, node->in_count, node->out_count);
+    for (uint32_t i = 0; i < program->load_count && status == NORN_OK; i++)
+        status = check_load(node, &program->loads[i], acc);
+    if (status == NORN_OK) return NORN_OK;
+    norn_note("node '%s'", node->name);
+    return NORN_DATA_LOSS;
+}
+
+/// Products of floats below float64 are accumulated in float32.
+static norn_dtype product_dtype(const norn_node *node) {
+    const norn_value *a = norn_node_in(node, 0);
+    norn_dtype dtype = a ? a->dtype : NORN_DTYPE_NONE;
+    return dtype == NORN_F16 || dtype == NORN_BF16 ? NORN_F32 : dtype;
+}
+
+/// Programs come from outside with a plan: kernels rely on their indices and types.
+static norn_status check_programs(const norn_graph *graph) {
+    for (const norn_node *node = graph->nodes; node; node = node->next) {
+        const norn_region *region = node->region;
+        if (region && norn_node_is(node, NORN_OP_GemmRegion))
+            NORN_TRY(check_program(node, &region->gemm.epilogue, product_dtype(node)));
+        if (region && norn_node_is(node, NORN_OP_Pointwise))
+            NORN_TRY(check_program(node, &region->pointwise.program, NORN_DTYPE_NONE));
+        if (region && norn_node_is(node, NORN_OP_RowReduce)) {
+            NORN_TRY(check_program(node, &region->row_reduce.prologue, NORN_DTYPE_NONE));
+            NORN_TRY(check_program(node, &region->row_reduce.epilogue, NORN_F32));
+        }
+        for (uint32_t i = 0; i < node->attrs.count; i++)
+            if (node->attrs.at[i].kind == NORN_ATTR_GRAPH)
+                NORN_TRY(check_programs(node->attrs.at[i].graph));
+    }
+    return NORN_OK;
+}
 
 static norn_status check_rows(const norn_plan *plan, const char *path, const norn_plan_table *table,
                               const norn_view *rows) {
@@ -179,6 +229,7 @@ norn_status norn_plan_decode(norn_span bytes, const char *name, bool with_tables
         norn_graph_decode(parts.section[NORN_SECTION_GRAPH], &source, plan->alloc, &plan->graph),
         name, NORN_SECTION_GRAPH));
     NORN_TRY(in_section(norn_plan_check_tables(plan), name, NORN_SECTION_GRAPH));
+    NORN_TRY(in_section(check_programs(plan->graph), name, NORN_SECTION_GRAPH));
     NORN_TRY(in_section(norn_plan_finish(plan), name, NORN_SECTION_GRAPH));
     NORN_TRY(take_code(plan, &parts, name));
     NORN_TRY(in_section(take_tuning(plan, parts.section[NORN_SECTION_TUNING]), name,

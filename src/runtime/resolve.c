@@ -120,6 +120,12 @@ static norn_status lay_alias(norn_frame *frame, uint32_t index) {
                          "'%s' has %lld elements, '%s' whose bytes it shows has %lld",
                          slot->value->name, (long long)reach,
                          frame->program->slots[slot->root].value->name, (long long)room);
+    if (norn_dtype_bits(slot->dtype) !=
+        norn_dtype_bits(root->dtype)) // elements were counted, not bytes
+        return norn_fail(NORN_INVALID_ARGUMENT, "'%s' is %s, '%s' whose bytes it shows is %s",
+                         slot->value->name, norn_dtype_name(slot->dtype),
+                         frame->program->slots[slot->root].value->name,
+                         norn_dtype_name(root->dtype));
     (void)norn_dtype_bytes(slot->dtype, slot->column, &skip);
     frame->slots[index].data = base ? base + skip : NULL;
     return NORN_OK;
