@@ -9,6 +9,8 @@ wrong unless the operator is defined there. Exit status 1: a crash or another an
 """
 
 import argparse
+import concurrent.futures
+import concurrent.futures.process
 import os
 import pathlib
 import random
@@ -59,6 +61,23 @@ def reference(model, inputs):
         return dict(zip(names, session.run(None, inputs)))
     except Exception as error:
         return str(error)
+
+
+class Reference:
+    """onnxruntime in a process of its own, which some sizes end."""
+
+    def __init__(self):
+        self.pool = None
+
+    def __call__(self, model, inputs):
+        if self.pool is None:
+            self.pool = concurrent.futures.ProcessPoolExecutor(1)
+        try:
+            return self.pool.submit(reference, model, inputs).result(timeout=120)
+        except (concurrent.futures.process.BrokenProcessPool, concurrent.futures.TimeoutError):
+            self.pool.shutdown(wait=False, cancel_futures=True)
+            self.pool = None
+            return None
 
 
 def run_norn(path, inputs):
@@ -113,6 +132,7 @@ def main(argv=None):
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args(argv)
     rng = random.Random(options.seed)
+    reference_of = Reference()
     counts = {"same": 0, "both refuse": 0, "norn refuses": 0, "norn answers": 0, "other": 0, "crash": 0}
     names = [line.split("\t")[0] for line in (options.folder / "cases.tsv").read_text().splitlines()]
     if options.count:
@@ -132,7 +152,7 @@ def main(argv=None):
             twisted = twist(inputs, rng, any(word in name for word in FULL))
             shapes = " ".join(f"{n}{list(a.shape)}" for n, a in twisted.items())
             got, crash = run_norn(path, twisted)
-            wanted = reference(model, twisted)
+            wanted = reference_of(model, twisted)
             kind, text = "same", ""
             if crash:
                 kind, text = "crash", crash
