@@ -120,6 +120,7 @@ void norn_cuda_capture_destroy(norn_device *self, norn_capture *capture);
 norn_status norn_cuda_table_bind(norn_device *self, const norn_table_binding *host,
                                  norn_table_binding *out);
 void norn_cuda_table_unbind(norn_device *self, norn_table_binding *table);
+norn_status norn_cuda_table_count(norn_device *self, const norn_table_binding *table);
 
 /// Exported: what norn_device_open() looks for.
 NORN_API norn_status norn_backend_open(int32_t ordinal, norn_alloc alloc, norn_device **out);

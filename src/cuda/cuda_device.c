@@ -118,6 +118,7 @@ static const norn_device_ops cuda_ops = {
     .capture_destroy = norn_cuda_capture_destroy,
     .table_bind = norn_cuda_table_bind,
     .table_unbind = norn_cuda_table_unbind,
+    .table_count = norn_cuda_table_count,
     .destroy = device_destroy,
 };
 

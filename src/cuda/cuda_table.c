@@ -12,16 +12,31 @@ typedef struct table_memory {
     norn_cuda_uploader *uploader;
     void *rows, *buckets, *default_row;
     _Atomic uint64_t *missing; ///< device memory that kernels add to
-    _Atomic uint64_t *counter; ///< the host's, which gets the sum when the table is unbound
+    _Atomic uint64_t
+        *counter;         ///< the host's, which gets the sum when somebody asks, and at the end
+    uint64_t told;        ///< of `missing`: what `counter` has already
+    pthread_mutex_t lock; ///< of `told`
 } table_memory;
 
-static void table_free(table_memory *memory) {
-    void *missing = (void *)(uintptr_t)memory->missing;
+static norn_status tell_counter(table_memory *memory) {
+    const void *missing = (const void *)(uintptr_t)memory->missing;
     uint64_t count = 0;
-    if (missing && memory->counter &&
-        cudaMemcpy(&count, missing, sizeof count, cudaMemcpyDeviceToHost) == cudaSuccess)
-        atomic_fetch_add(memory->counter, count);
-    (void)cudaFree(missing);
+    if (!missing || !memory->counter) return NORN_OK;
+    pthread_mutex_lock(&memory->lock);
+    const norn_status status = norn_cuda_status(
+        cudaMemcpy(&count, missing, sizeof count, cudaMemcpyDeviceToHost), "missing keys");
+    if (status == NORN_OK) {
+        atomic_fetch_add(memory->counter, count - memory->told);
+        memory->told = count;
+    }
+    pthread_mutex_unlock(&memory->lock);
+    return status;
+}
+
+static void table_free(table_memory *memory) {
+    (void)tell_counter(memory); // a device that does not answer any more has lost them
+    pthread_mutex_destroy(&memory->lock);
+    (void)cudaFree((void *)(uintptr_t)memory->missing);
     (void)cudaFree(memory->rows);
     (void)cudaFree(memory->buckets);
     (void)cudaFree(memory->default_row);
@@ -175,6 +190,7 @@ norn_status norn_cuda_table_bind(norn_device *self, const norn_table_binding *ho
     if (!self->can_run) return norn_fail(NORN_UNAVAILABLE, "table '%s': no GPU here", host->name);
     NORN_TRY(NORN_NEW(norn_cuda_device_of(self)->alloc, &memory));
     memory->alloc = norn_cuda_device_of(self)->alloc;
+    pthread_mutex_init(&memory->lock, NULL);
     norn_status status = find_uploader(norn_cuda_device_of(self), &memory->uploader);
     if (status == NORN_OK) status = bind(host, memory, out);
     if (status != NORN_OK) {
@@ -189,4 +205,9 @@ void norn_cuda_table_unbind(norn_device *self, norn_table_binding *table) {
     (void)self;
     if (table->context) table_free((table_memory *)(uintptr_t)table->context);
     *table = (norn_table_binding){0};
+}
+
+norn_status norn_cuda_table_count(norn_device *self, const norn_table_binding *table) {
+    (void)self;
+    return table->context ? tell_counter((table_memory *)(uintptr_t)table->context) : NORN_OK;
 }

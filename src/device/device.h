@@ -91,6 +91,9 @@ typedef struct norn_device_ops {
     norn_status (*table_bind)(norn_device *self, const norn_table_binding *host,
                               norn_table_binding *out);
     void (*table_unbind)(norn_device *self, norn_table_binding *table);
+    /// Bring the missing_count of the host binding up to what kernels have counted so far. Any thread that
+    /// has entered, while runs go on. NULL: kernels count there themselves.
+    norn_status (*table_count)(norn_device *self, const norn_table_binding *table);
 
     void (*destroy)(norn_device *self);
 } norn_device_ops;

@@ -379,6 +379,38 @@ static void a_swapped_snapshot_keeps_graphs_and_uploads_only_what_changed(void *
     assert_int_equal(destroyed, SWAPS + 1);
 }
 
+static void missing_keys_of_a_device_are_told_while_the_table_stays_there(void **state) {
+    (void)state;
+    float rows[4 * 2] = {0};
+    atomic_int destroyed = 0;
+    _Atomic uint64_t missing = 0;
+    norn_snapshot *snapshot = snapshot_of(rows, rows, 4, &destroyed);
+    two_tables *two = (two_tables *)(void *)snapshot;
+    two->table[1].missing_count = &missing;
+    norn_plan *plan = two_table_plan("fake");
+    norn_session *session;
+    HAND_OK(norn_session_create(plan, &(norn_session_options){.threads = 1, .snapshot = snapshot},
+                                norn_alloc_heap(), &session));
+    norn_plan_release(plan);
+    norn_snapshot_release(snapshot);
+    for (uint64_t round = 1; round <= 3; round++) {
+        int64_t keys[4] = {0, 99, 1, 3}; // one that table "b" does not have
+        float y[8];
+        norn_view in = norn_view_of(NORN_I64, 2, (int64_t[]){2, 2}, keys), out = {.data = y};
+        size_t room = sizeof y;
+        assert_int_equal(
+            norn_session_run(
+                session, &(norn_run_args){.inputs = &in, .outputs = &out, .output_bytes = &room}),
+            NORN_INVALID_ARGUMENT);
+        norn_table_set *tables = norn_session_pin_tables(session);
+        assert_int_equal(norn_table_set_missing(tables, 0), 0);
+        assert_int_equal(norn_table_set_missing(tables, 1), round);
+        norn_table_set_release(tables);
+    }
+    norn_session_destroy(session);
+    assert_int_equal(missing, 3);
+}
+
 static void a_plan_for_a_device_that_is_absent_says_so(void **state) {
     (void)state;
     norn_plan *plan = hand_mlp(norn_alloc_heap(), "fake:9", 64);
@@ -404,6 +436,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_device_that_cannot_capture_still_runs, begin, end),
         cmocka_unit_test_setup_teardown(a_trace_times_every_step_on_the_device, begin, end),
         cmocka_unit_test_setup_teardown(a_plan_for_a_device_that_is_absent_says_so, begin, end),
+        cmocka_unit_test_setup_teardown(
+            missing_keys_of_a_device_are_told_while_the_table_stays_there, begin, end),
         cmocka_unit_test_setup_teardown(
             sessions_of_several_devices_run_on_threads_that_allocate_nothing, begin, end),
         cmocka_unit_test_setup_teardown(

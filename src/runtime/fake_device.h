@@ -185,6 +185,7 @@ static inline norn_status fake_do(fake_work *work) {
         work->tables[i].rows = call.views[i].rows;
         work->tables[i].row_count = call.views[i].row_count;
         work->tables[i].default_row = call.views[i].default_row;
+        work->tables[i].missing_count = call.views[i].missing_count;
     }
     call.tables = work->tables;
     fake_log.kernels++;
@@ -444,6 +445,12 @@ static inline void fake_capture_destroy(norn_device *self, norn_capture *capture
     norn_free(fake_of(self)->alloc, capture);
 }
 
+/// Its kernels count missing keys on the device; the host's counter is told when somebody asks.
+typedef struct fake_table {
+    _Atomic uint64_t missing, *counter;
+    uint64_t told;
+} fake_table;
+
 static inline norn_status fake_table_bind(norn_device *self, const norn_table_binding *host,
                                           norn_table_binding *out) {
     fake_must_be_in(self);
@@ -453,11 +460,25 @@ static inline norn_status fake_table_bind(norn_device *self, const norn_table_bi
     fake_log.tables++;
     NORN_TRY(fake_memory_create(self, NORN_MEMORY_DEVICE, bytes, &rows));
     if (bytes) memcpy(rows, host->rows, bytes);
+    fake_table *table = calloc(1, sizeof *table);
+    table->counter = host->missing_count;
     out->rows = rows;
+    out->context = table;
+    out->missing_count = &table->missing;
+    return NORN_OK;
+}
+static inline norn_status fake_table_count(norn_device *self, const norn_table_binding *bound) {
+    fake_must_be_in(self);
+    fake_table *table = (fake_table *)(uintptr_t)bound->context;
+    const uint64_t count = table->missing;
+    if (table->counter) atomic_fetch_add(table->counter, count - table->told);
+    table->told = count;
     return NORN_OK;
 }
 static inline void fake_table_unbind(norn_device *self, norn_table_binding *table) {
+    (void)fake_table_count(self, table);
     fake_memory_destroy(self, NORN_MEMORY_DEVICE, (void *)(uintptr_t)table->rows);
+    free((void *)(uintptr_t)table->context);
 }
 
 static inline void fake_destroy(norn_device *self) {
@@ -492,6 +513,7 @@ static const norn_device_ops fake_ops = {
     .capture_destroy = fake_capture_destroy,
     .table_bind = fake_table_bind,
     .table_unbind = fake_table_unbind,
+    .table_count = fake_table_count,
     .destroy = fake_destroy,
 };
 

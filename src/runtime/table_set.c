@@ -5,6 +5,9 @@
 
 uint64_t norn_table_set_missing(const norn_table_set *set, uint32_t index) {
     const norn_table_binding *table = &set->host[index];
+    norn_device *device = set->plan->device;
+    if (device && device->ops->table_count && norn_device_enter(device) == NORN_OK)
+        (void)device->ops->table_count(device, &set->device[index]); // else what was told before
     return table->missing_count ? atomic_load_explicit(table->missing_count, memory_order_relaxed)
                                 : 0;
 }

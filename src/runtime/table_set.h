@@ -34,8 +34,7 @@ typedef struct norn_table_set {
 norn_status norn_table_set_create(norn_plan *plan, norn_snapshot *snapshot,
                                   const norn_table_set *previous, norn_alloc alloc,
                                   norn_table_set **out) NORN_NODISCARD;
-/// Keys of table `index` that had no row so far, in all sets of its snapshot. Of a CUDA plan those of
-/// its device are added when the table leaves it.
+/// Keys of table `index` that had no row so far, in all sets of its snapshot, on the device too.
 uint64_t norn_table_set_missing(const norn_table_set *set, uint32_t index);
 norn_table_set *norn_table_set_retain(norn_table_set *set);
 void norn_table_set_release(norn_table_set *set); ///< takes NULL

@@ -139,7 +139,7 @@ static __device__ __noinline__ const char *absent(const norn_cuda_lookup_args &p
     const table t = table_of(c);
     if (leader && t.missing_is_error)
         norn_cuda_raise(p.fault, p.site, p.first + blockIdx.y, key, t.buckets ? -1 : t.row_count);
-    if (leader && !t.missing_is_error && t.missing_count) atomicAdd(t.missing_count, 1ull);
+    if (leader && t.missing_count) atomicAdd(t.missing_count, 1ull);
     return t.missing_is_error ? nullptr : t.default_row;
 }
 
