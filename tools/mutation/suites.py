@@ -6,6 +6,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import tempfile
 import time
 
 from mutation.tree import checked
@@ -60,19 +61,21 @@ def run_suite(suite, kind, program, library, environment=None, limit=None):
         leaks = not suite.name.startswith("conformance/")
         env.update(ASAN_OPTIONS=f"{ASAN}:detect_leaks={leaks:d}", UBSAN_OPTIONS="print_stacktrace=1", NORN_SANITIZED="1")
     limit = limit or START_SECONDS + TIMES * suite.seconds
-    process = subprocess.Popen(command, cwd=suite.folder, env=env, stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        output, _ = process.communicate(timeout=limit)
-    except subprocess.TimeoutExpired:
-        return False, f"no end in {limit:.0f} s"
-    finally:
-        try:  # whatever the test has started goes with it
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        process.communicate()
-    text = output.decode(errors="replace")
+    with tempfile.TemporaryFile() as output:  # a pipe would stay open as long as a server that is left behind
+        process = subprocess.Popen(command, cwd=suite.folder, env=env, stdin=subprocess.DEVNULL,
+                                   stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            process.wait(timeout=limit)
+        except subprocess.TimeoutExpired:
+            return False, f"no end in {limit:.0f} s"
+        finally:
+            try:  # whatever the test has started goes with it
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            process.wait()
+        output.seek(0)
+        text = output.read().decode(errors="replace")
     if process.returncode == 77 and suite.name.startswith("conformance/"):
         return True, "skipped"
     return process.returncode == 0, text
