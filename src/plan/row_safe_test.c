@@ -245,6 +245,11 @@ static void rows_are_not_picked_cut_or_moved_by_their_place(void **state) {
           OP(&r, Slice, NULL, NULL, INPUT(&r, "x", BATCH, 4), INTS(&r, 1), INTS(&r, INT64_MAX),
              INTS(&r, 0)),
           "'Slice_0'");
+    r = begin(); // from the first to the last, every other one
+    judge(&r,
+          OP(&r, Slice, NULL, NULL, INPUT(&r, "x", BATCH, 4), INTS(&r, 0), INTS(&r, INT64_MAX),
+             INTS(&r, 0), INTS(&r, 2)),
+          "'Slice_0'");
     r = begin(); // from the end to the front: as long, and another order
     judge(&r,
           OP(&r, Slice, NULL, NULL, INPUT(&r, "x", BATCH, 4), INTS(&r, -1), INTS(&r, -INT64_MAX),
