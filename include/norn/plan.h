@@ -47,10 +47,12 @@ NORN_API norn_status norn_plan_compile(const norn_model *model, const norn_compi
 NORN_API norn_status norn_plan_load(const char *path, norn_alloc alloc,
                                     norn_plan **out) NORN_NODISCARD;
 
-/// Time, on the plan's device, the ways in which its products can be computed, and keep the choices: saved
-/// plans carry them, and sessions are created without timing. `cache` (may be NULL) is a file of choices
-/// that several models share; it is read when it is there, then written. Nothing to do for the CPU.
-/// Errors   UNAVAILABLE: a cache was given and the device is not here; DATA_LOSS: the cache is damaged
+/// Time, on the plan's device, the ways in which its products can be computed,
+/// and keep the choices: saved plans carry them, and sessions are created without timing.
+/// `cache` (may be NULL) is a file of choices that several models share; it is read
+/// when it is there, then written. Nothing to do for the CPU.
+/// Errors   UNAVAILABLE: a cache was given and the device is not here;
+///          DATA_LOSS: the cache is damaged
 NORN_API norn_status norn_plan_tune(norn_plan *plan, const char *cache) NORN_NODISCARD;
 
 /// Write to `path` atomically (a temporary beside it, fsync, rename). Tables that came out of
@@ -69,8 +71,8 @@ typedef struct norn_port {
     int64_t dims[NORN_MAX_RANK];
     int64_t max_dims[NORN_MAX_RANK];
     const char *dim_names[NORN_MAX_RANK]; ///< NULL for a constant
-    int optional; ///< an input that has a default: an initializer of the model that callers may override
-    int squeezed; ///< an output whose dims that are 1 in a run are left out of what it is: [] for [1]
+    int optional; ///< an input with a default: an initializer that callers may override
+    int squeezed; ///< an output without the dims that are 1 in a run: [] for [1]
 } norn_port;
 
 NORN_API const char *norn_plan_name(const norn_plan *plan);

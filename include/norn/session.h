@@ -10,14 +10,14 @@ typedef struct norn_instance norn_instance;
 
 typedef struct norn_session_options {
     int32_t instances; ///< runs in flight at once; 0: 1
-    int32_t threads; ///< compute threads of an instance, the caller's included; 0: the cores shared
-                     ///< out among instances
-    int64_t
-        max_memory_bytes; ///< that an instance's buffers may take, on the host and on the device
-                          ///< each; 0: half of the machine's memory shared out among instances,
-                          ///< and of a device what it has
-    norn_snapshot
-        *snapshot; ///< tables; NULL: the plan's own (plan.tables/, tables/ beside it). Retained
+    /// Compute threads of an instance, the caller's included;
+    /// 0: the cores, shared out among instances.
+    int32_t threads;
+    /// What an instance's buffers may take, on the host and on the device each; 0: half of the
+    /// machine's memory shared out among instances, and of a device what it has.
+    int64_t max_memory_bytes;
+    /// Tables; NULL: the plan's own (plan.tables/, tables/ beside it). Retained.
+    norn_snapshot *snapshot;
 } norn_session_options;
 
 NORN_API norn_status norn_session_create(norn_plan *plan, const norn_session_options *options,
@@ -31,8 +31,8 @@ NORN_API norn_status norn_session_set_snapshot(norn_session *session,
 
 /// Arguments of norn_session_run. inputs[i], outputs[i] are in the plan's order.
 /// An optional input may be a view of dtype NONE: it is then the model's default.
-/// outputs[i].data: room for outputs[i].capacity in bytes is in output_bytes[i]; shapes are written
-/// back.
+/// outputs[i].data: room for outputs[i].capacity in bytes is in
+/// output_bytes[i]; shapes are written back.
 typedef struct norn_run_args {
     const norn_view *inputs;
     norn_view *outputs;
@@ -42,14 +42,15 @@ typedef struct norn_run_args {
 
 /// Run one batch; blocks until the outputs are written.
 ///
-/// Shapes   inputs[i]: the plan's shape, any batch, 0 too. An instance's memory grows with the largest, and
-///          shrinks when such have not come for long. Outputs likewise; a too small output is INVALID_ARGUMENT.
+/// Shapes   inputs[i]: the plan's shape, any batch, 0 too. An instance's memory
+///          grows with the largest, and shrinks when such have not come for long.
+///          Outputs likewise; a too small output is INVALID_ARGUMENT.
 /// Memory   all pointers are borrowed until return; nothing is kept.
 /// Threads  safe on one session from many threads.
-/// Errors   INVALID_ARGUMENT   shape or dtype mismatch, an index outside its table; names the
-/// tensor
-///          DEADLINE_EXCEEDED  `deadline_ns` passed before an instance was free
-///          RESOURCE_EXHAUSTED memory, or max_memory_bytes; outputs untouched, smaller runs go on
+/// Errors   INVALID_ARGUMENT    shape or dtype mismatch, an index outside its table;
+///                              names the tensor
+///          DEADLINE_EXCEEDED   `deadline_ns` passed before an instance was free
+///          RESOURCE_EXHAUSTED  memory, or max_memory_bytes; outputs untouched, smaller runs go on
 NORN_API norn_status norn_session_run(norn_session *session,
                                       const norn_run_args *args) NORN_NODISCARD;
 
@@ -78,9 +79,9 @@ typedef struct norn_step_trace {
 NORN_API void norn_instance_trace_enable(norn_instance *instance, int enable);
 NORN_API size_t norn_instance_trace(const norn_instance *instance, const norn_step_trace **steps);
 
-/// Phases of the last run, in nanoseconds: copy in, compute, copy out (copies are 0 on the CPU). On a
-/// GPU some runs are measured by events, which cost microseconds; of the others the duration is this
-/// run's own and the shares are those of the last run that was measured.
+/// Phases of the last run, in nanoseconds: copy in, compute, copy out (copies are 0 on the CPU).
+/// On a GPU some runs are measured by events, which cost microseconds; of the others the duration
+/// is this run's own and the shares are those of the last run that was measured.
 typedef struct norn_run_phases {
     int64_t input_ns, compute_ns, output_ns;
     int measured; ///< 0: the shares are of an earlier run

@@ -1,8 +1,8 @@
 /// The result of every fallible call, numbered as gRPC numbers its codes.
 ///
-/// Errors   a status by value; the text that goes with it is in a fixed thread-local record, so
-/// that
-///          it works out of memory. Read it with norn_message() on the thread that got the status.
+/// Errors   a status by value; the text that goes with it is in a fixed thread-local
+///          record, so that it works out of memory. Read it with norn_message()
+///          on the thread that got the status.
 /// Source   https://grpc.github.io/grpc/core/md_doc_statuscodes.html
 #ifndef NORN_STATUS_H
 #define NORN_STATUS_H

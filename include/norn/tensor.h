@@ -39,9 +39,10 @@ typedef enum norn_dtype {
     NORN_DTYPE_COUNT
 } norn_dtype;
 
-/// ONNX values that are no tensors have a type too: these bits on the element type of the tensors
-/// that they hold. `NORN_SEQUENCE | NORN_F32` is a sequence of float32 tensors, both bits an optional
-/// sequence. Such a value is a view of rank 1 whose dim counts bytes; tensor/sequence.h reads it.
+/// ONNX values that are no tensors have a type too: these bits on the element type
+/// of the tensors that they hold. `NORN_SEQUENCE | NORN_F32` is a sequence of float32
+/// tensors, both bits an optional sequence. Such a value is a view of rank 1 whose
+/// dim counts bytes; tensor/sequence.h reads it.
 enum { NORN_SEQUENCE = 0x40, NORN_OPTIONAL = 0x80 };
 
 enum { NORN_MAX_RANK = 8 };
@@ -53,10 +54,10 @@ typedef struct norn_string {
 
 /// A tensor somewhere in memory. Row-major.
 ///
-/// `row_stride` is the distance in elements between consecutive rows, a row being the innermost
-/// dimension; 0 means dense. Only kernels whose operator is marked NORN_OP_STRIDED see anything but
-/// 0. Memory   `data` is borrowed. NULL data with rank 0 and dtype NONE is an omitted optional
-/// input.
+/// `row_stride` is the distance in elements between consecutive rows, a row being
+/// the innermost dimension; 0 means dense. Only kernels whose operator is marked
+/// NORN_OP_STRIDED see anything but 0.
+/// Memory   `data` is borrowed. NULL data with rank 0 and dtype NONE is an omitted optional input.
 typedef struct norn_view {
     norn_dtype dtype;
     int32_t rank;
