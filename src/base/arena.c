@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/// Blocks align to NORN_HOST_ALIGN and the header is that long, so offsets and addresses align
-/// alike.
+/// Blocks align to NORN_HOST_ALIGN and the header is that long,
+/// so offsets and addresses align alike.
 struct norn_arena_block {
     norn_arena_block *next;
     size_t capacity; ///< after the header

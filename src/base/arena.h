@@ -18,8 +18,8 @@ typedef struct norn_arena {
     size_t block_bytes;
 } norn_arena;
 
-void norn_arena_init(norn_arena *arena, norn_alloc alloc,
-                     size_t block_bytes); ///< allocates nothing
+/// Allocates nothing.
+void norn_arena_init(norn_arena *arena, norn_alloc alloc, size_t block_bytes);
 void norn_arena_deinit(norn_arena *arena);
 /// Forget everything but keep the largest block for reuse.
 void norn_arena_reset(norn_arena *arena);

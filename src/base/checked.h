@@ -30,8 +30,8 @@ static inline bool norn_i64_add(int64_t a, int64_t b, int64_t *out) {
     *out = r;
     return true;
 }
-/// Smallest multiple of `align` (a power of two) that is >= bytes; saturates at SIZE_MAX &
-/// ~(align-1).
+/// Smallest multiple of `align` (a power of two) that is >= bytes;
+/// saturates at SIZE_MAX & ~(align-1).
 static inline size_t norn_align_up(size_t bytes, size_t align) {
     return bytes > SIZE_MAX - (align - 1) ? SIZE_MAX & ~(align - 1)
                                           : (bytes + align - 1) & ~(align - 1);

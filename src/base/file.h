@@ -26,9 +26,9 @@ norn_status norn_file_read_head(const char *path, size_t head_bytes, norn_alloc 
 /// A copy of `bytes`, kept as a file's are. `path` is for messages.
 norn_status norn_file_copy(norn_span bytes, const char *path, norn_alloc alloc,
                            norn_file **out) NORN_NODISCARD;
-/// Gives back the pages that none of `used` touches; reading those again is a fault. For the only
-/// holder of a file: where there are others, or the file has no pages of its own, nothing happens.
-/// Sorts `used`.
+/// Gives back the pages that none of `used` touches; reading those again is a fault.
+/// For the only holder of a file: where there are others, or the file has no pages
+/// of its own, nothing happens. Sorts `used`.
 void norn_file_trim(norn_file *file, norn_span *used, size_t count);
 norn_file *norn_file_retain(norn_file *file);
 void norn_file_release(norn_file *file); ///< takes NULL

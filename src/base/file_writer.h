@@ -15,14 +15,14 @@ norn_status norn_file_writer_open(const char *path, norn_alloc alloc,
                                   norn_file_writer **out) NORN_NODISCARD;
 norn_status norn_file_writer_append(norn_file_writer *writer, const void *bytes,
                                     size_t count) NORN_NODISCARD;
-norn_status norn_file_writer_align(norn_file_writer *writer,
-                                   size_t align) NORN_NODISCARD; ///< pads with zeros
+/// Pads with zeros.
+norn_status norn_file_writer_align(norn_file_writer *writer, size_t align) NORN_NODISCARD;
 uint64_t norn_file_writer_offset(const norn_file_writer *writer);
-/// All is on the disk and the file is closed; only the rename is left. For files that belong together:
-/// finish them all, then commit them all.
+/// All is on the disk and the file is closed; only the rename is left. For files
+/// that belong together: finish them all, then commit them all.
 norn_status norn_file_writer_finish(norn_file_writer *writer) NORN_NODISCARD;
-norn_status norn_file_writer_commit(norn_file_writer *writer)
-    NORN_NODISCARD;                                    ///< closes and frees, also on failure
+/// Closes and frees, also on failure.
+norn_status norn_file_writer_commit(norn_file_writer *writer) NORN_NODISCARD;
 void norn_file_writer_abort(norn_file_writer *writer); ///< takes NULL
 
 #endif

@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-uint64_t norn_hash_bytes(const void *bytes, size_t count,
-                         uint64_t seed);           ///< fast: memory speed, 8 bytes a step or more
+/// Fast: memory speed, 8 bytes a step or more.
+uint64_t norn_hash_bytes(const void *bytes, size_t count, uint64_t seed);
 static inline uint64_t norn_hash_u64(uint64_t x) { ///< splitmix64 finaliser
     x ^= x >> 30, x *= 0xbf58476d1ce4e5b9u;
     x ^= x >> 27, x *= 0x94d049bb133111ebu;

@@ -21,8 +21,8 @@ typedef struct norn_histogram {
 void norn_histogram_init(norn_histogram *histogram);
 void norn_histogram_add(norn_histogram *histogram, int64_t value_ns);
 void norn_histogram_merge(norn_histogram *into, const norn_histogram *from);
-/// The value below which `quantile` (0..1) of the samples lie, interpolated in its bucket; 0 if
-/// empty.
+/// The value below which `quantile` (0..1) of the samples lie,
+/// interpolated in its bucket; 0 if empty.
 double norn_histogram_quantile(const norn_histogram *histogram, double quantile);
 double norn_histogram_mean(const norn_histogram *histogram);
 

@@ -35,18 +35,17 @@ typedef struct norn_json_reader {
     uint32_t depth;
     uint8_t stack[64]; ///< '{' or '['
     uint8_t state;
-    bool
-        specials; ///< set after init: NaN, Infinity and -Infinity are numbers, as Python writes them
+    bool specials; ///< set after init: NaN, Infinity, -Infinity are numbers, as Python writes them
 } norn_json_reader;
 
 /// `text` is UTF-8; a byte order mark before it is passed over.
 void norn_json_init(norn_json_reader *reader, norn_span text);
-/// Errors INVALID_ARGUMENT with the byte offset.
+/// Errors   INVALID_ARGUMENT with the byte offset.
 norn_status norn_json_next(norn_json_reader *reader, norn_json_token *token) NORN_NODISCARD;
 /// Skip the value that begins with `token` (already read), or the value after a KEY.
 norn_status norn_json_skip(norn_json_reader *reader, const norn_json_token *token) NORN_NODISCARD;
-/// Into UTF-8; `out` has room for text.count bytes. Errors INVALID_ARGUMENT: bad escape or
-/// surrogate.
+/// Into UTF-8; `out` has room for text.count bytes.
+/// Errors   INVALID_ARGUMENT: bad escape or surrogate.
 norn_status norn_json_unescape(norn_span text, char *out, size_t *count) NORN_NODISCARD;
 bool norn_json_i64(norn_span number, int64_t *out);  ///< false: not an integer, or out of range
 bool norn_json_u64(norn_span number, uint64_t *out); ///< likewise

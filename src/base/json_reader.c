@@ -13,7 +13,8 @@ enum {
 
 void norn_json_init(norn_json_reader *reader, norn_span text) {
     *reader = (norn_json_reader){.text = text, .state = STATE_VALUE};
-    // A byte order mark, as Windows editors write it: RFC 8259 section 8.1 lets readers pass over it.
+    // A byte order mark, as Windows editors write it:
+    // RFC 8259 section 8.1 lets readers pass over it.
     if (text.count >= 3 && memcmp(text.bytes, "\xef\xbb\xbf", 3) == 0) reader->position = 3;
 }
 

@@ -19,8 +19,8 @@ typedef enum norn_log_level {
     NORN_LOG_DEBUG
 } norn_log_level;
 
-/// Default: NORN_LOG_INFO, or what the environment variable NORN_LOG says (error, warn, info,
-/// debug).
+/// Default: NORN_LOG_INFO, or what the environment variable NORN_LOG
+/// says (error, warn, info, debug).
 void norn_log_set_level(norn_log_level level);
 norn_log_level norn_log_get_level(void);
 void norn_log(norn_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

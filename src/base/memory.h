@@ -10,7 +10,8 @@
 /// Host buffers align to 64 bytes.
 enum { NORN_HOST_ALIGN = 64 };
 
-/// `count * size` zeroed bytes (at least one). Errors RESOURCE_EXHAUSTED, *out NULL.
+/// `count * size` zeroed bytes (at least one).
+/// Errors   RESOURCE_EXHAUSTED, *out NULL.
 norn_status norn_alloc_zeroed(norn_alloc alloc, size_t count, size_t size,
                               void **out) NORN_NODISCARD;
 /// The same, not zeroed: for buffers that are about to be written.

@@ -2,10 +2,10 @@
 /// poisoned, so that one byte before or behind what was handed out is told, not hidden by slack.
 /// Elsewhere these are nothing.
 ///
-/// Whoever hands memory out in pieces (arena, blocks, scratch, frame, staging) leaves
-/// NORN_RED_BYTES between them, poisons what is free and unpoisons what it gives. Memory is
-/// unpoisoned before it goes back to the allocator. A kernel that reads a padded tail on purpose
-/// asks for the padding.
+/// Whoever hands memory out in pieces (arena, blocks, scratch, frame, staging)
+/// leaves NORN_RED_BYTES between them, poisons what is free and unpoisons
+/// what it gives. Memory is unpoisoned before it goes back to the allocator.
+/// A kernel that reads a padded tail on purpose asks for the padding.
 #ifndef NORN_BASE_POISON_H
 #define NORN_BASE_POISON_H
 

@@ -4,10 +4,10 @@
 
 #include "norn/status.h"
 
-/// norn_fail(status, format, ...): set this thread's message; its value is `status`. Never
-/// allocates; long text is cut with "…". A macro, so that the compiler sees that `return
-/// norn_fail(NORN_X, …)` does not return NORN_OK, and does not warn of outputs that a failed call
-/// left unset.
+/// norn_fail(status, format, ...): set this thread's message; its value is `status`.
+/// Never allocates; long text is cut with "…". A macro, so that the compiler sees
+/// that `return norn_fail(NORN_X, …)` does not return NORN_OK, and does not warn
+/// of outputs that a failed call left unset.
 #define norn_fail(status, ...) (norn_set_message(__VA_ARGS__), (status))
 void norn_set_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -1,5 +1,5 @@
-/// A pool of compute threads that share one parallel loop at a time. Workers spin for a while after
-/// a loop, then park.
+/// A pool of compute threads that share one parallel loop at a time.
+/// Workers spin for a while after a loop, then park.
 ///
 /// Threads  one caller at a time; the caller works too. A pool of 1 runs everything inline.
 #ifndef NORN_BASE_THREAD_H

@@ -27,8 +27,8 @@ typedef struct norn_wire_reader {
     norn_span rest;
 } norn_wire_reader;
 
-/// Reads the next field. At the end: *more = false, NORN_OK. Errors INVALID_ARGUMENT: truncated,
-/// over-long varint, field number 0, group wire types.
+/// Reads the next field. At the end: *more = false, NORN_OK.
+/// Errors   INVALID_ARGUMENT: truncated, over-long varint, field number 0, group wire types.
 norn_status norn_wire_next(norn_wire_reader *reader, norn_wire_field *field,
                            bool *more) NORN_NODISCARD;
 /// A varint from packed bytes; advances `packed`.
@@ -37,7 +37,7 @@ float norn_wire_float(const norn_wire_field *field);
 double norn_wire_double(const norn_wire_field *field);
 
 /// A growing buffer of bytes; also the writer. One thread. `failed` latches out of memory: write
-/// freely, look at norn_wire_finish() once.
+/// freely, look at norn_buffer_status() once.
 typedef struct norn_buffer {
     norn_alloc alloc;
     uint8_t *bytes;
@@ -54,20 +54,20 @@ void norn_buffer_format(norn_buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /// Room for `count` more bytes, uninitialised; NULL when out of memory (also latches).
 void *norn_buffer_extend(norn_buffer *buffer, size_t count);
-norn_status
-norn_buffer_status(const norn_buffer *buffer) NORN_NODISCARD; ///< RESOURCE_EXHAUSTED if failed
+/// RESOURCE_EXHAUSTED if failed.
+norn_status norn_buffer_status(const norn_buffer *buffer) NORN_NODISCARD;
 
 void norn_wire_put_varint(norn_buffer *buffer, uint32_t field, uint64_t value);
-void norn_wire_put_signed(norn_buffer *buffer, uint32_t field,
-                          int64_t value); ///< as int64: ten bytes if negative
+/// As int64: ten bytes if negative.
+void norn_wire_put_signed(norn_buffer *buffer, uint32_t field, int64_t value);
 void norn_wire_put_fixed32(norn_buffer *buffer, uint32_t field, uint32_t value);
 void norn_wire_put_fixed64(norn_buffer *buffer, uint32_t field, uint64_t value);
 void norn_wire_put_float(norn_buffer *buffer, uint32_t field, float value);
 void norn_wire_put_bytes(norn_buffer *buffer, uint32_t field, const void *bytes, size_t count);
 void norn_wire_put_text(norn_buffer *buffer, uint32_t field, const char *text);
 void norn_wire_put_varint_raw(norn_buffer *buffer, uint64_t value);
-/// A nested message: begin returns a mark for end. Lengths are fixed up (5-byte padded varint or
-/// moved).
+/// A nested message: begin returns a mark for end. Lengths are fixed up
+/// (5-byte padded varint or moved).
 size_t norn_wire_begin(norn_buffer *buffer, uint32_t field);
 void norn_wire_end(norn_buffer *buffer, size_t mark);
 

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
-/// Reads every field, nested ones as messages too; every byte that a field shows is inside the
-/// input.
+/// Reads every field, nested ones as messages too; every byte that a
+/// field shows is inside the input.
 static void walk(norn_span bytes, norn_span input, int depth) {
     norn_wire_reader reader = {bytes};
     norn_wire_field field;
