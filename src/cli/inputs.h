@@ -24,7 +24,8 @@ typedef struct cli_made_up {
     const norn_input_shape *shapes;
     size_t shape_count;
 } cli_made_up;
-/// An option that has no effect because of the inputs that were given, or of the model, is an error.
+/// An option that has no effect because of the inputs that were
+/// given, or of the model, is an error.
 int cli_check_made_up(const cli_command *command, const norn_plan *plan, const cli_inputs *inputs,
                       const cli_made_up *said);
 

@@ -1,5 +1,5 @@
-/// What `run`, `bench` and `inspect` take: a model, a package's version folder or a plan, made
-/// ready to run.
+/// What `run`, `bench` and `inspect` take: a model, a package's
+/// version folder or a plan, made ready to run.
 #ifndef NORN_CLI_LOAD_H
 #define NORN_CLI_LOAD_H
 
@@ -55,8 +55,8 @@ int cli_compile_parse(const cli_command *command, const cli_compiling *said,
                       cli_compile_options *out);
 void cli_compile_free(cli_compile_options *options);
 
-/// Compile `model`. CLI_DONE, or an exit status with a line on stderr. *out stays NULL with CLI_DONE
-/// when --stop-after ended it.
+/// Compile `model`. CLI_DONE, or an exit status with a line on stderr.
+/// *out stays NULL with CLI_DONE when --stop-after ended it.
 int cli_compile_model(const cli_command *command, const cli_compiling *said,
                       const norn_model *model, norn_plan **out);
 

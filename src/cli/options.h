@@ -47,9 +47,9 @@ typedef struct cli_command {
     int (*run)(int argc, char **argv); ///< argv[0] is the command's name
 } cli_command;
 
-/// Parses argv[1..]. True: go on, operands are in *operands. False: return *exit_status (help was
-/// shown, or the command line was wrong and a line on stderr says how). Memory   texts alias argv;
-/// lists are freed by cli_list_free.
+/// Parses argv[1..]. True: go on, operands are in *operands. False: return *exit_status
+/// (help was shown, or the command line was wrong and a line on stderr says how).
+/// Memory   texts alias argv; lists are freed by cli_list_free.
 bool cli_parse(const cli_command *command, const cli_option *options, size_t option_count, int argc,
                char **argv, cli_list *operands, int *exit_status);
 void cli_list_free(cli_list *list);
