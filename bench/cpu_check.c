@@ -1,6 +1,5 @@
 // norn_cpu_check: every instruction-set variant that this CPU has against the scalar reference,
-// with canaries past the ends. Depends on nothing but libnorn, so that it runs on a bare machine
-// too.
+// with canaries past the ends. Depends on nothing but libnorn: it runs on a bare machine too.
 //
 //     norn_cpu_check            exits 0 when all agree
 #include "base/hash.h"

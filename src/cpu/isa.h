@@ -7,8 +7,8 @@
 
 #include <stdbool.h>
 
-/// Levels include the ones before them. AVX2 means AVX2, FMA, F16C and BMI2; AVX512 means F, BW, VL
-/// and DQ.
+/// Levels include the ones before them. AVX2 means AVX2, FMA, F16C and BMI2;
+/// AVX512 means F, BW, VL and DQ.
 typedef enum norn_isa { NORN_ISA_SCALAR, NORN_ISA_AVX2, NORN_ISA_AVX512, NORN_ISA_COUNT } norn_isa;
 
 norn_isa norn_isa_best(void); ///< of this machine, whatever NORN_ISA says

@@ -1,5 +1,5 @@
-// Cast and CastLike of types that have no scalar form: 8-bit floats and smaller, 2- and 4-bit
-// integers.
+// Cast and CastLike of types that have no scalar form: 8-bit floats and
+// smaller, 2- and 4-bit integers.
 #include "cpu/kernels/cast.h"
 #include "cpu/kernels/operand.h"
 
@@ -40,8 +40,8 @@ static uint8_t to_e8m0(double x, const char *mode, bool saturate) {
     x = fabs(x);
     if (x == 0) return saturate ? 0 : 255;
     if (isinf(x)) return saturate ? 254 : 255;
-    double fraction =
-        frexp(x, &exponent) * 2; // x = fraction * 2^(exponent - 1), fraction in [1, 2)
+    // x = fraction * 2^(exponent - 1), fraction in [1, 2).
+    double fraction = frexp(x, &exponent) * 2;
     int code = exponent - 1 + 127;
     bool up = strcmp(mode, "up") == 0        ? fraction > 1
               : strcmp(mode, "nearest") == 0 ? fraction >= 1.5

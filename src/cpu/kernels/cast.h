@@ -6,8 +6,8 @@
 
 #include <stdbool.h>
 
-/// Element i of `out` from x. `saturate`: 8-bit floats end at their largest value; `round_mode` is
-/// of E8M0.
+/// Element i of `out` from x. `saturate`: 8-bit floats end at their largest
+/// value; `round_mode` is of E8M0.
 void norn_cast_f64(const norn_view *out, int64_t i, double x, bool saturate,
                    const char *round_mode);
 

@@ -153,8 +153,8 @@ static norn_status loop_room(loop *l) {
     return take(call, l->scanned, sizeof *l->scans, (void **)&l->scans);
 }
 
-/// A body that takes an optional sequence may give a sequence for the next iteration: present, and
-/// the same bytes.
+/// A body that takes an optional sequence may give a sequence for the next
+/// iteration: present, and the same bytes.
 static void take_as_optional(norn_view *view, norn_dtype declared) {
     if (norn_dtype_holds_tensors(view->dtype) &&
         norn_dtype_with(view->dtype, NORN_OPTIONAL) == declared)

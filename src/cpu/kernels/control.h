@@ -12,7 +12,8 @@ typedef struct norn_held {
     size_t capacity;
 } norn_held;
 
-/// Index of GRAPH attribute `name` among the node's, and its graph. Errors INTERNAL when absent.
+/// Index of GRAPH attribute `name` among the node's, and its graph.
+/// Errors   INTERNAL when absent.
 norn_status norn_body_find(const norn_call *call, const char *name, uint32_t *index,
                            const norn_graph **graph) NORN_NODISCARD;
 /// Inputs that are the operator's own (graph.h: norn_own_inputs).

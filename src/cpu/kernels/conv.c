@@ -1,6 +1,6 @@
-// Conv: patches gathered into columns, then a product with the weights, a group and a piece of the
-// output's plane at a time: the columns of a whole plane would be as many times the input as the
-// kernel has taps.
+// Conv: patches gathered into columns, then a product with the weights, a group
+// and a piece of the output's plane at a time: the columns of a whole plane would
+// be as many times the input as the kernel has taps.
 #include "cpu/kernels/conv.h"
 
 #include <string.h>

@@ -12,8 +12,8 @@ typedef struct norn_conv {
     int64_t in_plane, out_plane, taps;
 } norn_conv;
 
-/// x [N, C, d...], w [M, C / group, k...], y [N, M, o...]. INVALID_ARGUMENT when they do not go
-/// together.
+/// x [N, C, d...], w [M, C / group, k...], y [N, M, o...].
+/// INVALID_ARGUMENT when they do not go together.
 norn_status norn_conv_describe(norn_call *call, const norn_view *x, const norn_view *w,
                                const norn_view *y, norn_conv *out) NORN_NODISCARD;
 /// Position in an input plane that tap `tap` of output position `to` reads; -1 in the padding.

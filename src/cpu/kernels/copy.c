@@ -1,5 +1,5 @@
-// Identity, Reshape, Flatten, Squeeze, Unsqueeze, BitCast, Dropout: the same bytes under another
-// shape.
+// Identity, Reshape, Flatten, Squeeze, Unsqueeze, BitCast, Dropout:
+// the same bytes under another shape.
 #include "cpu/kernels/operand.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-// DeformConv: a convolution whose taps are moved by learned offsets and weighted by a mask. Two
-// spatial dims.
+// DeformConv: a convolution whose taps are moved by learned offsets and
+// weighted by a mask. Two spatial dims.
 #include "cpu/kernels/conv.h"
 
 #include <math.h>

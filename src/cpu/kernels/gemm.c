@@ -53,8 +53,8 @@ static norn_status gemm_f32(norn_call *call, const gemm_form *form, const norn_v
     return NORN_OK;
 }
 
-/// y = alpha * y + beta * c, in the precision of y. Integers use alpha and beta as numpy would cast
-/// them.
+/// y = alpha * y + beta * c, in the precision of y. Integers use alpha
+/// and beta as numpy would cast them.
 #define SCALE(name, T, U, scale)                                                             \
     static void name(const gemm_form *form, T *y, const T *c, int64_t row, int64_t column) { \
         const U alpha = (U)(scale)form->alpha, beta = (U)(scale)form->beta;                  \

@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-/// Row by row, adding multiples of B's rows: B and C are walked along their rows. U: type to
-/// compute in.
+/// Row by row, adding multiples of B's rows: B and C are walked along
+/// their rows. U: type to compute in.
 #define PRODUCT(name, T, U)                                            \
     static void name(const norn_gemm_any *g) {                         \
         const T *a = g->a, *b = g->b;                                  \

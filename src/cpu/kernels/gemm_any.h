@@ -1,12 +1,12 @@
-/// Products of any element type: float32 and the half types through the fast path, the others by
-/// plain loops.
+/// Products of any element type: float32 and the half types through the fast
+/// path, the others by plain loops.
 #ifndef NORN_CPU_GEMM_ANY_H
 #define NORN_CPU_GEMM_ANY_H
 
 #include "cpu/cpu_kernel.h"
 
-/// C[m, n] = A[m, k] * B[k, n], every stride in elements. Float64, 32- and 64-bit integers
-/// (wrapping).
+/// C[m, n] = A[m, k] * B[k, n], every stride in elements. Float64,
+/// 32- and 64-bit integers (wrapping).
 typedef struct norn_gemm_any {
     norn_dtype dtype;
     int64_t m, n, k;

@@ -10,8 +10,8 @@
 enum { BLOCK_ROWS = 120, BLOCK_DEPTH = 256, BLOCK_COLUMNS = 256, BLOCK_COLUMNS_MIN = 64 };
 /// Rows of a copy of A lie this far apart: no power of two, so that they share no cache sets.
 enum { COMPACT_ROW = BLOCK_DEPTH + 16 };
-/// Pieces of work for each thread, so that one that is held up does not hold up the others for
-/// long.
+/// Pieces of work for each thread, so that one that is held up does
+/// not hold up the others for long.
 enum { PIECES_PER_THREAD = 4 };
 /// Multiply-adds below which a second thread costs more than it brings.
 enum { GRAIN_WORK = 64 * 1024 };
@@ -58,8 +58,8 @@ static int64_t tile_rows(const gemm_kernels *kernels, int64_t left, int32_t pane
     return rows;
 }
 
-/// Bring `bytes` at `from` towards the core: the panel that comes next, while this one is worked
-/// on.
+/// Bring `bytes` at `from` towards the core: the panel that comes
+/// next, while this one is worked on.
 static void prefetch_run(const char *from, int64_t bytes) {
     for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
 }
@@ -82,8 +82,8 @@ static void gemm_rows(const gemm_kernels *kernels, const norn_gemm_f32 *gemm, a_
         .floor = last ? gemm->floor : -INFINITY,
         .accumulate = k0 > 0,
     };
-    // The first tile waits for its panel, the others find it in the cache; so they fetch the next
-    // one.
+    // The first tile waits for its panel, the others find it in the
+    // cache; so they fetch the next one.
     int64_t bytes = next ? (k1 - k0) * NORN_GEMM_PANEL * (int64_t)sizeof(float) : 0;
     int64_t slice = (bytes * kernels->rows_max / (m1 - m0) + 63) / 64 * 64;
     for (int64_t m = m0; m < m1;) {
@@ -120,8 +120,8 @@ static void gemm_block(const norn_gemm_f32 *gemm, int64_t m0, int64_t m1, int64_
     _Alignas(64) float copy[BLOCK_ROWS * COMPACT_ROW];
     const gemm_kernels *kernels = gemm_kernels_get();
     bool compact = wants_compact(gemm, m1 - m0, n1 - n0);
-    // One row at a time reads every weight once: no use for blocks, and long runs suit the
-    // prefetchers.
+    // One row at a time reads every weight once: no use for blocks,
+    // and long runs suit the prefetchers.
     int64_t depth = m1 - m0 == 1 ? gemm->k : BLOCK_DEPTH;
     for (int64_t k0 = 0; k0 == 0 || k0 < gemm->k; k0 += depth) {
         int64_t k1 = min_i64(gemm->k, k0 + depth);

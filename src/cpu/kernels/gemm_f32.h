@@ -12,8 +12,8 @@ typedef struct norn_gemm_f32 norn_gemm_f32;
 typedef void (*norn_gemm_finish_fn)(const norn_gemm_f32 *gemm, int64_t m0, int64_t m1, int64_t n0,
                                     int64_t n1);
 
-/// C[m, n] = max(A[m, k] * B[k, n] + bias, floor), then `finish`. Strides in elements, rows
-/// contiguous.
+/// C[m, n] = max(A[m, k] * B[k, n] + bias, floor), then `finish`.
+/// Strides in elements, rows contiguous.
 struct norn_gemm_f32 {
     int64_t m, n, k;
     const float *a;

@@ -1,6 +1,6 @@
-// Kernels that move, pick and reduce, against loops that read like the definition. ONNX's node
-// cases (tests/conformance) cover the rest; here is what they do not: odd strides, hostile data,
-// canaries.
+// Kernels that move, pick and reduce, against loops that read like the definition.
+// ONNX's node cases (tests/conformance) cover the rest; here is what they do not:
+// odd strides, hostile data, canaries.
 #include "base/hash.h"
 #include "cpu/cpu_kernel.h"
 #include "cpu/solo_call.h"

@@ -187,8 +187,8 @@ static bool missing_row(lookup_job *job, const norn_table_binding *table, int64_
     return true;
 }
 
-/// By the table's policy for keys that have no row. One addition for a run of keys: instances share
-/// the counter.
+/// By the table's policy for keys that have no row. One addition for a run
+/// of keys: instances share the counter.
 static bool fill_missing(lookup_job *job, const norn_table_binding *table, const int64_t *keys,
                          int64_t count, const void **rows) {
     uint64_t missing = 0;

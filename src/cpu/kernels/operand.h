@@ -40,7 +40,7 @@ static inline int32_t norn_call_axis(const norn_call *call, int64_t fallback, in
 /// INVALID_ARGUMENT: the shape of input `index` does not go with the others. What symbols left open
 /// while compiling shows when running, and nothing may be read outside a buffer.
 norn_status norn_call_misfit(const norn_call *call, uint32_t index) NORN_NODISCARD;
-norn_status norn_call_refuse(const norn_call *call,
-                             norn_dtype dtype) NORN_NODISCARD; ///< UNIMPLEMENTED for a type
+/// UNIMPLEMENTED for a type.
+norn_status norn_call_refuse(const norn_call *call, norn_dtype dtype) NORN_NODISCARD;
 
 #endif

@@ -51,9 +51,8 @@ static norn_status run(program *p, uint32_t store_count, const norn_view *in, no
     return norn_solo_run(solo, norn_cpu_pointwise);
 }
 
-/// y = tanh(a * b) + c over [outer, rows, columns], operands repeating as `mask` says: bit 3 *
-/// operand
-/// + dim. The output may have a row stride.
+/// y = tanh(a * b) + c over [outer, rows, columns], operands repeating as `mask` says:
+/// bit 3 * operand + dim. The output may have a row stride.
 static void check_broadcast(const int64_t dims[3], unsigned mask, int64_t stride, norn_pool *pool) {
     norn_view in[3], out = norn_view_of(NORN_F32, 3, dims, NULL);
     float *data[3];

@@ -10,8 +10,7 @@ typedef struct resize_axis {
     int64_t in, out;
     double scale, roi_begin, roi_end;
     int64_t taps;
-    int64_t
-        *first; ///< [out] input coordinate of the first tap; may be outside, then the edge repeats
+    int64_t *first; ///< [out] where the first tap is in the input; outside: the edge repeats
     double *weight; ///< [out, taps]
     bool *outside;  ///< [out] takes the extrapolation value
 } resize_axis;

@@ -1,6 +1,6 @@
-// RowReduce regions: a scalar program over the input's dims, a reduction, a scalar program over
-// what is left. The sums land in scratch, dense [outer, inner]; the epilogue runs over them at the
-// end.
+// RowReduce regions: a scalar program over the input's dims, a reduction,
+// a scalar program over what is left. The sums land in scratch, dense [outer, inner];
+// the epilogue runs over them at the end.
 #include "cpu/cpu_kernel.h"
 #include "cpu/kernels/tile_nest.h"
 #include "cpu/micro/reduce_f32.h"
@@ -247,8 +247,8 @@ static void reduce_rows(void *context, int64_t begin, int64_t end, int32_t worke
     }
 }
 
-/// Inner dims: a unit is one run of the last inner dim, in pieces; rows of a plane are reduced
-/// away.
+/// Inner dims: a unit is one run of the last inner dim, in pieces;
+/// rows of a plane are reduced away.
 static void reduce_columns(void *context, int64_t begin, int64_t end, int32_t worker) {
     enum { WIDE = 256, PLANE_ELEMS = 4096 };
     const reduce_job *job = context;

@@ -1,5 +1,5 @@
-/// Copies between strided arrays of elements of any size: what operators that only move data come
-/// down to.
+/// Copies between strided arrays of elements of any size: what operators
+/// that only move data come down to.
 ///
 /// Strides are in elements and may be 0 (repeat) or negative on the source side.
 #ifndef NORN_CPU_STRIDED_H

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/// All slots of a thread together: with the operands' lines they stay in a 32 KiB first-level
-/// cache.
+/// All slots of a thread together: with the operands' lines they stay
+/// in a 32 KiB first-level cache.
 enum { SLOT_BYTES_TOTAL = 20 * 1024, TILE_ELEMS_MAX = 2048, TILE_ELEMS_MIN = 16 };
 /// With every register live at once and eight bytes an element.
 enum { SLOT_BYTES_MAX = NORN_TILE_REGISTER_MAX * TILE_ELEMS_MIN * 8 };
@@ -360,9 +360,9 @@ static bool is_packed(const norn_tile_access *access, int64_t size, int64_t colu
     return access->column_bytes == size && access->row_bytes == columns * size;
 }
 
-/// Rows a tile: as many as fit; but one, where rows are long and an operand or a result is not
-/// simply the next row in memory: then no row need be gathered, and what is the same along a row is
-/// one element.
+/// Rows a tile: as many as fit; but one, where rows are long and an operand
+/// or a result is not simply the next row in memory: then no row need be gathered,
+/// and what is the same along a row is one element.
 static int64_t tile_rows(const norn_tile_program *program, const norn_tile_plane *plane,
                          int64_t wide) {
     enum { LONG_ROW = 128, LONG_SPLAT = 48 };

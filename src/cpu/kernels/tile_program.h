@@ -53,8 +53,9 @@ typedef struct norn_tile_plane {
     norn_tile_access stores[NORN_SCALAR_STORE_MAX];
 } norn_tile_plane;
 
-/// `store_dtypes[i]`: dtype of output i. Errors UNIMPLEMENTED: an operation that the CPU has not
-/// for its dtype, named with `name`; INVALID_ARGUMENT: a program past the maxima.
+/// `store_dtypes[i]`: dtype of output i.
+/// Errors   UNIMPLEMENTED: an operation that the CPU has not for its dtype, named with `name`;
+///          INVALID_ARGUMENT: a program past the maxima.
 norn_status norn_tile_compile(norn_tile_program *out, const norn_scalar_program *source,
                               norn_isa isa, const norn_dtype *store_dtypes,
                               const char *name) NORN_NODISCARD;

@@ -1,5 +1,5 @@
-// Products of all pairs of rows with AVX2: 3 x 4 products at a time, eight lanes of each in a
-// register.
+// Products of all pairs of rows with AVX2: 3 x 4 products at a time,
+// eight lanes of each in a register.
 #include "cpu/micro/gram_f32.h"
 
 #include <immintrin.h>

@@ -1,7 +1,7 @@
-// Conversions between dtypes over a tile. Floating to integer goes towards zero and ends at the ends
-// of the type, NaN gives 0: ONNX leaves it open, C makes it undefined, and of what processors do
-// this is what Arm and GPUs do, so every device and every loop here agrees. Integers keep the low
-// bits.
+// Conversions between dtypes over a tile. Floating to integer goes towards zero and ends
+// at the ends of the type, NaN gives 0: ONNX leaves it open, C makes it undefined,
+// and of what processors do this is what Arm and GPUs do, so every device and every
+// loop here agrees. Integers keep the low bits.
 #include "cpu/micro/tile_op.h"
 
 #include "tensor/dtype.h"
@@ -112,7 +112,7 @@ static norn_tile_fn copy_of(norn_dtype dtype) {
 }
 
 // Types with no native form (float16, bfloat16, float8) go through the element functions, which
-// know their rounding. `via_f64` pairs are made per type.
+// know their rounding. Loops to and from double (ODD: float too) are a type's own.
 #define ODD_DOUBLE(s, code)                                                                        \
     static void s##_to_double(void *out, const norn_tile_operand *in, int64_t n) {                 \
         double *y = out;                                                                           \

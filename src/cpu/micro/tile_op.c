@@ -130,7 +130,6 @@ static const norn_tile_fn f32_ops[NORN_SCALAR_COUNT] = {FLOATING_ROWS(f32)};
 static const norn_tile_fn f64_ops[NORN_SCALAR_COUNT] = {FLOATING_ROWS(f64)};
 
 // ---- integers: arithmetic wraps, done in the unsigned type U, which is no narrower than int
-// --------
 
 /// b == 0 gives 0: ONNX leaves it undefined, and data must not stop the process.
 #define INTEGER(s, T, U, is_signed)                                        \
