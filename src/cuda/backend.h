@@ -72,8 +72,9 @@ norn_status norn_cuda_blas_status(cublasStatus_t error, const char *what) NORN_N
 /// of pageable memory are still on their way, and our streams do not wait for the legacy stream.
 norn_status norn_cuda_upload(void *device, const void *host, size_t bytes) NORN_NODISCARD;
 
-/// Large host memory to the device, through pinned buffers on all cores; complete on return. `up` NULL or
-/// few bytes: norn_cuda_upload. Threads   any; one upload at a time.
+/// Large host memory to the device, through pinned buffers on all cores; complete on return.
+/// `up` NULL or few bytes: norn_cuda_upload.
+/// Threads  any; one upload at a time.
 norn_status norn_cuda_uploader_create(norn_alloc alloc, norn_cuda_uploader **out) NORN_NODISCARD;
 void norn_cuda_uploader_destroy(norn_cuda_uploader *up); ///< takes NULL
 norn_status norn_cuda_uploader_run(norn_cuda_uploader *up, void *device, const void *host,

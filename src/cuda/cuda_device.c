@@ -1,5 +1,5 @@
-/// The device object: opening, compiling and preparing. Streams and memory are in files of their
-/// own.
+/// The device object: opening, compiling and preparing. Streams and
+/// memory are in files of their own.
 #include "cuda/backend.h"
 
 #include <stdio.h>

@@ -173,8 +173,8 @@ norn_status norn_cuda_event_elapsed_ns(norn_device *self, norn_event *from, norn
 // ---- captures
 norn_status norn_cuda_capture_begin(norn_device *self, norn_stream *stream) {
     (void)self;
-    // Relaxed: other threads may allocate, and kernels that were never used may be loaded, while
-    // this one records.
+    // Relaxed: other threads may allocate, and kernels that were never used may
+    // be loaded, while this one records.
     return norn_cuda_status(cudaStreamBeginCapture(stream->handle, cudaStreamCaptureModeRelaxed),
                             "cudaStreamBeginCapture");
 }

@@ -12,8 +12,8 @@ typedef struct table_memory {
     norn_cuda_uploader *uploader;
     void *rows, *buckets, *default_row;
     _Atomic uint64_t *missing; ///< device memory that kernels add to
-    _Atomic uint64_t
-        *counter;         ///< the host's, which gets the sum when somebody asks, and at the end
+    /// The host's, which gets the sum when somebody asks, and at the end.
+    _Atomic uint64_t *counter;
     uint64_t told;        ///< of `missing`: what `counter` has already
     pthread_mutex_t lock; ///< of `told`
 } table_memory;

@@ -1,8 +1,9 @@
-/// Large tables to the device: pageable memory goes through two pinned buffers, which all cores fill while
-/// the other one is on its way. The driver does the same on one core, at the speed of its memcpy.
+/// Large tables to the device: pageable memory goes through two pinned buffers,
+/// which all cores fill while the other one is on its way. The driver does the same
+/// on one core, at the speed of its memcpy.
 ///
-/// Count: a byte is read and written once by the processor and crosses the bus once; from eight cores the
-/// bus (PCIe 5: 50 GB/s) is the floor, from one it is the copy (10 GB/s).
+/// Count: a byte is read and written once by the processor and crosses the bus once;
+/// from eight cores the bus (PCIe 5: 50 GB/s) is the floor, from one it is the copy (10 GB/s).
 #include "cuda/backend.h"
 
 #include "base/thread.h"
@@ -78,8 +79,8 @@ static norn_status send(norn_cuda_uploader *up, char *device, const char *host, 
     for (size_t at = 0; at < bytes; turn = !turn) {
         const size_t left = bytes - at, count = left < BUFFER_BYTES ? left : BUFFER_BYTES;
         copy_loop loop = {up->buffer[turn], host + at, count};
-        NORN_CUDA_TRY(
-            cudaEventSynchronize(up->sent[turn])); // done at once if it was never recorded
+        // Done at once if it was never recorded.
+        NORN_CUDA_TRY(cudaEventSynchronize(up->sent[turn]));
         norn_pool_loop(up->pool, (int64_t)((count + PIECE_BYTES - 1) / PIECE_BYTES), 1, copy_pieces,
                        &loop);
         NORN_CUDA_TRY(cudaMemcpyAsync(device + at, up->buffer[turn], count, cudaMemcpyHostToDevice,

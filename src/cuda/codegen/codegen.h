@@ -18,8 +18,8 @@ typedef struct norn_cuda_generated_args {
     int64_t dim_out[NORN_MAX_RANK];            ///< row-reduce: those of the epilogue's loop
     int64_t outer, reduced, inner;             ///< row-reduce
     int64_t row;                               ///< row-reduce: elements in a row of the stores
-    int64_t stride[NORN_SCALAR_LOAD_MAX]
-                  [NORN_MAX_RANK]; ///< "dynamic" kernels: of the loads, by loop dim
+    /// "dynamic" kernels: of the loads, by loop dim.
+    int64_t stride[NORN_SCALAR_LOAD_MAX][NORN_MAX_RANK];
 } norn_cuda_generated_args;
 
 /// Adjacent loop dims that every operand treats alike are one: what is left is what index
@@ -85,8 +85,8 @@ typedef struct norn_cuda_pointwise_state {
 norn_status norn_cuda_pointwise_load(const norn_cuda_device *device, norn_span code,
                                      const norn_scalar_program *program, int32_t rank,
                                      norn_cuda_pointwise_state *state) NORN_NODISCARD;
-/// Run over loop dims `dims`; loads come from call->in, the accumulator from `acc` (may be an
-/// output).
+/// Run over loop dims `dims`; loads come from call->in, the accumulator
+/// from `acc` (may be an output).
 norn_status norn_cuda_pointwise_run(norn_call *call, const norn_cuda_pointwise_state *state,
                                     const norn_scalar_program *program, int32_t rank,
                                     const int64_t *dims, const void *acc) NORN_NODISCARD;

@@ -1,5 +1,5 @@
-/// Matrix products: cuBLASLt, kernels of our own where a product is thin, and the choice between
-/// them.
+/// Matrix products: cuBLASLt, kernels of our own where a product is
+/// thin, and the choice between them.
 #ifndef NORN_CUDA_GEMM_H
 #define NORN_CUDA_GEMM_H
 
@@ -7,8 +7,8 @@
 #include "cuda/codegen/codegen.h"
 #include "cuda/kernels/gemm_kernels.h"
 
-/// D[m, n] = op(A[m, k] * B + bias), row-major float32, `batches` of them at the given strides
-/// (elements).
+/// D[m, n] = op(A[m, k] * B + bias), row-major float32, `batches` of them
+/// at the given strides (elements).
 typedef struct norn_cuda_product {
     int64_t m, n, k;
     const float *a, *b;
@@ -27,7 +27,8 @@ typedef struct norn_cuda_product {
 norn_status norn_cuda_lt_algorithms(const norn_cuda_device *device,
                                     const norn_cuda_product *product, int most,
                                     cublasLtMatmulAlgo_t *algorithms, int *found) NORN_NODISCARD;
-/// `algorithm` NULL, or one that does not suit this shape or the stream's workspace: asks the heuristic.
+/// `algorithm` NULL, or one that does not suit this shape or the stream's
+/// workspace: asks the heuristic.
 norn_status norn_cuda_lt_run(const norn_cuda_device *device, const norn_cuda_product *product,
                              const cublasLtMatmulAlgo_t *algorithm,
                              const norn_stream *stream) NORN_NODISCARD;
@@ -85,8 +86,8 @@ typedef struct norn_cuda_gemm_tuned {
 typedef struct norn_cuda_gemm_state {
     norn_cuda_device *device;
     norn_cuda_epilogue epilogue;
-    norn_cuda_pointwise_state
-        pointwise; ///< where the product does not end all of them: over the output, in place
+    /// Where the product does not end all of them: over the output, in place.
+    norn_cuda_pointwise_state pointwise;
     bool tf32;
     float *packed; ///< constant B as [n][k padded to 16], zeros beyond; NULL when B is not constant
     int64_t packed_k;

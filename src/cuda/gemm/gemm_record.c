@@ -1,11 +1,12 @@
-/// The tuning record: what was timed for each product, kept with the device and, as bytes, in the plan's
-/// section "tuning" or a timing cache. Another process takes the choices instead of timing again.
+/// The tuning record: what was timed for each product, kept with the device and,
+/// as bytes, in the plan's section "tuning" or a timing cache. Another process
+/// takes the choices instead of timing again.
 ///
 ///     header    magic, version, entry count, what it was timed on
 ///     entry     the product, then its choices by rising rows
 ///
-/// A record is taken whole or not at all, and only on the same GPU with the same cuBLASLt: an algorithm's
-/// 64 bytes mean nothing to another version of the library (cublasLtMatmulAlgo_t).
+/// A record is taken whole or not at all, and only on the same GPU with the same cuBLASLt:
+/// an algorithm's 64 bytes mean nothing to another version of the library (cublasLtMatmulAlgo_t).
 #include "base/log.h"
 #include "cuda/gemm/gemm.h"
 

@@ -1,5 +1,5 @@
-/// Which way is fastest at each number of rows: timed while preparing, on buffers of the real
-/// sizes.
+/// Which way is fastest at each number of rows: timed while
+/// preparing, on buffers of the real sizes.
 ///
 /// Ways are replayed from a captured graph, because the host takes longer to launch a thin product
 /// than the device to compute it.
@@ -59,8 +59,8 @@ static norn_status capture(gemm_bench *bench, const norn_cuda_product *product,
     NORN_TRY(norn_cuda_capture_begin(device, bench->stream));
     for (int i = 0; i < LAUNCHES && status == NORN_OK; i++)
         status = norn_cuda_gemm_run(bench->state, product, choice, bench->padded, bench->stream);
-    norn_status ended =
-        norn_cuda_capture_end(device, bench->stream, out); // always, or the stream stays captured
+    // Always, or the stream stays captured.
+    norn_status ended = norn_cuda_capture_end(device, bench->stream, out);
     return status == NORN_OK ? ended : status;
 }
 
@@ -155,8 +155,8 @@ static norn_status tune_rows(gemm_bench *bench, const norn_cuda_gemm_key *key,
     norn_status status = list_lt(bench->state, product, NORN_CUDA_GEMM_LT, list, &count);
     if (bench->padded && product->k % 4 != 0 && product->m >= 64) {
         norn_cuda_product padded = norn_cuda_gemm_padded(bench->state, product, bench->padded);
-        (void)list_lt(bench->state, &padded, NORN_CUDA_GEMM_PADDED, list,
-                      &count); // one way more, or none
+        // One way more, or none.
+        (void)list_lt(bench->state, &padded, NORN_CUDA_GEMM_PADDED, list, &count);
     }
     if (count == 0) return status;
     best->us = INFINITY;

@@ -1,8 +1,8 @@
 /// How a kernel tells the host of an index outside its table or axis. Plain C: read by .c and .cu.
 ///
-/// A kernel never reads outside: it writes zeros for the bad index and records the first one here.
-/// stream_wait looks at `raised` when the stream's work is done, returns INVALID_ARGUMENT and
-/// clears it.
+/// A kernel never reads outside: it writes zeros for the bad index and records
+/// the first one here. stream_wait looks at `raised` when the stream's work is done,
+/// returns INVALID_ARGUMENT and clears it.
 #ifndef NORN_CUDA_FAULT_H
 #define NORN_CUDA_FAULT_H
 
@@ -22,8 +22,7 @@ typedef struct norn_cuda_fault {
     int64_t index;    ///< the bad value
     int64_t limit;    ///< valid: [0, limit); -1: a key that the table does not hold
     const norn_cuda_site *site;
-    volatile uint32_t
-        *raised; ///< mapped host memory, so that a wait without a fault copies nothing
+    volatile uint32_t *raised; ///< mapped host memory: a wait without a fault copies nothing
 } norn_cuda_fault;
 
 #ifdef __CUDACC__

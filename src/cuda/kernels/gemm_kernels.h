@@ -22,9 +22,8 @@ static __device__ __forceinline__ float norn_activate(float x, int activation) {
 }
 #endif
 
-/// d[m][n] = op(sum_k a[m][k] * b[n][k] + bias[n]). `b` is packed: rows of packed_k (a multiple of
-/// 16,
-/// >= k, zeros beyond k), 16-byte aligned. `a` needs no alignment.
+/// d[m][n] = op(sum_k a[m][k] * b[n][k] + bias[n]). `b` is packed: rows of packed_k
+/// (a multiple of 16, >= k, zeros beyond k), 16-byte aligned. `a` needs no alignment.
 typedef struct norn_cuda_gemm_args {
     const float *a, *b, *bias;
     float *d;
@@ -47,8 +46,8 @@ cudaError_t norn_cuda_gemm_skinny_launch(const norn_cuda_gemm_args *args, int32_
 cudaError_t norn_cuda_gemm_pack_launch(const float *b, int32_t transposed, int32_t n, int32_t k,
                                        int32_t packed_k, float *packed, cudaStream_t stream);
 
-/// padded[m][packed_k] = a[m][k], zeros beyond k: rows that vector loads can read. `padded` is
-/// 16-byte aligned.
+/// padded[m][packed_k] = a[m][k], zeros beyond k: rows that vector loads can
+/// read. `padded` is 16-byte aligned.
 cudaError_t norn_cuda_gemm_pad_launch(const float *a, int64_t lda, int64_t m, int32_t k,
                                       int32_t packed_k, float *padded, cudaStream_t stream);
 

@@ -110,8 +110,8 @@ static __global__ void __launch_bounds__(WARPS * 32)
             at[8] = sum[n][i][2];
             at[PITCH + 8] = sum[n][i][3];
         }
-    // First the warps' shares, here; then those of the other blocks, which are several times as far
-    // away.
+    // First the warps' shares, here; then those of the other blocks,
+    // which are several times as far away.
     __syncthreads();
     for (int i = (int)threadIdx.x; i < ROWS * COLUMNS; i += WARPS * 32) {
         float *at = part + i / COLUMNS * PITCH + i % COLUMNS;

@@ -134,13 +134,13 @@ static __device__ __forceinline__ void tile_sums(const float *xi, const float *x
     }
 }
 
-/// A block a sample: X in shared memory; four threads compute a tile of 4 x 4 pairs at or below the
-/// diagonal.
+/// A block a sample: X in shared memory; four threads compute a tile of 4 x 4
+/// pairs at or below the diagonal.
 static __global__ void __launch_bounds__(EXACT_THREADS) dot_exact(const __grid_constant__ args p) {
     extern __shared__ float4 shared[];
     const int tiles = (p.features + 3) / 4, pitch = p.dim + 4;
-    float *x = (float *)shared,
-          *gram = x + tiles * 4 * pitch; // gram: packed triangle with diagonal
+    // gram: packed triangle with diagonal.
+    float *x = (float *)shared, *gram = x + tiles * 4 * pitch;
     norn_let_next_start();
     norn_wait_before();
     for (int64_t sample = blockIdx.x; sample < p.batch; sample += gridDim.x) {

@@ -7,8 +7,8 @@
 
 enum { NORN_CUDA_INTERACTION_FEATURES = 128 };
 
-/// Row f of a sample's X is at feature[f] + sample * stride[f], `dim` floats. pairs[p] = i * 256 +
-/// j, i >= j.
+/// Row f of a sample's X is at feature[f] + sample * stride[f], `dim` floats.
+/// pairs[p] = i * 256 + j, i >= j.
 typedef struct norn_cuda_interaction_args {
     const float *feature[NORN_CUDA_INTERACTION_FEATURES];
     int32_t stride[NORN_CUDA_INTERACTION_FEATURES];

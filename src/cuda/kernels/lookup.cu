@@ -1,5 +1,5 @@
-/// All embedding lookups of a region in one launch: a block serves one column, a group of lanes one
-/// row.
+/// All embedding lookups of a region in one launch: a block serves one
+/// column, a group of lanes one row.
 #include "cuda/kernels/bucket.h"
 #include "cuda/kernels/dependent.cuh"
 #include "cuda/kernels/lookup_kernel.h"
@@ -13,8 +13,8 @@ enum { THREADS = 256, RUN = 4 }; // rows in flight a group of lanes
 typedef norn_cuda_lookup_column column;
 typedef norn_cuda_table table;
 
-/// Views are written before the kernels of a run begin, so a table's is read without waiting for the
-/// kernel before this one.
+/// Views are written before the kernels of a run begin, so a table's is read without
+/// waiting for the kernel before this one.
 static __device__ __forceinline__ table table_of(const column &c) {
     return c.table ? *c.table : c.own;
 }
@@ -119,8 +119,8 @@ static __device__ __forceinline__ int slot_in(const int64_t *bucket, int64_t key
     return slot;
 }
 
-// What is not inlined takes values, or reads the table again: a reference would put it into local
-// memory.
+// What is not inlined takes values, or reads the table again: a reference
+// would put it into local memory.
 static __device__ __noinline__ const char *probe(const int64_t *buckets, uint64_t mask,
                                                  const char *rows, int64_t row_bytes, int64_t key) {
     if (key == NORN_CUDA_BUCKET_EMPTY) return nullptr;
@@ -273,8 +273,8 @@ static __device__ __forceinline__ void serve(const norn_cuda_lookup_args &p, con
         pool_rows<ROW, WIDE>(p, c, t);
 }
 
-/// Columns of plain float rows, the common case, have a kernel of their own: it needs fewer
-/// registers.
+/// Columns of plain float rows, the common case, have a kernel of their
+/// own: it needs fewer registers.
 static __global__ void __launch_bounds__(THREADS)
     lookup_plain(const __grid_constant__ norn_cuda_lookup_args p) {
     const column &c = p.columns[blockIdx.y];

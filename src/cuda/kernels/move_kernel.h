@@ -12,8 +12,9 @@ typedef struct norn_cuda_move_segment {
     const char *src;
     char *dst;
     int64_t total;
+    /// Strides in units.
     int64_t dims[NORN_CUDA_MOVE_RANK], src_stride[NORN_CUDA_MOVE_RANK],
-        dst_stride[NORN_CUDA_MOVE_RANK]; ///< strides in units
+        dst_stride[NORN_CUDA_MOVE_RANK];
 } norn_cuda_move_segment;
 
 /// Segments of one rank (after merging dims) and unit (1, 2, 4, 8 or 16 bytes).

@@ -6,8 +6,8 @@ bool norn_cuda_gather_supports(const norn_step_spec *spec) {
     const norn_view *in = &spec->in[0], *indices = &spec->in[1];
     bool narrow = indices->dtype == NORN_I32 && spec->op != NORN_OP_GatherND;
     if (indices->dtype != NORN_I64 && !narrow) return false;
-    if (spec->op ==
-        NORN_OP_GatherElements) { // other dims may be smaller than the input's: not here
+    // Other dims may be smaller than the input's: not here.
+    if (spec->op == NORN_OP_GatherElements) {
         int32_t axis = norn_cuda_axis(norn_attr_i64(spec->attrs, "axis", 0), in->rank);
         for (int32_t d = 0; d < in->rank; d++)
             if (d != axis && in->dims[d] != indices->dims[d]) return false;

@@ -1,5 +1,5 @@
-/// Lookup: descriptors for the lookup kernel from the region, the call's views and the bound
-/// tables.
+/// Lookup: descriptors for the lookup kernel from the region,
+/// the call's views and the bound tables.
 #include "cuda/kernels/lookup_kernel.h"
 #include "cuda/ops/ops.h"
 

@@ -37,14 +37,14 @@ void norn_cuda_state_free(norn_cuda_device *device, void *state);
 static inline int32_t norn_cuda_axis(int64_t axis, int32_t rank) {
     return (int32_t)(axis < 0 ? axis + rank : axis);
 }
-/// Elements of a constant int32 or int64 input; false when it is not constant or longer than
-/// `most`.
+/// Elements of a constant int32 or int64 input; false when it is not
+/// constant or longer than `most`.
 bool norn_cuda_constant_ints(const norn_step_spec *spec, uint32_t input, int64_t *values,
                              uint32_t most, uint32_t *count);
 
 // ---- copies between strided layouts
-/// Element i of the loop goes from src + i . src_stride to dst + i . dst_stride. Strides in
-/// elements.
+/// Element i of the loop goes from src + i . src_stride to
+/// dst + i . dst_stride. Strides in elements.
 typedef struct norn_cuda_move {
     const void *src;
     void *dst;
