@@ -57,8 +57,8 @@ static bool own_folder(char folder[PATH_MAX]) {
     return true;
 }
 
-/// libnorn_cuda.so where NORN_CUDA_LIBRARY says; else beside this code, in ../lib, or where ld.so
-/// looks.
+/// libnorn_cuda.so where NORN_CUDA_LIBRARY says; else beside this code,
+/// in ../lib, or where ld.so looks.
 static void *load_cuda(char why[256]) {
     char folder[PATH_MAX], path[PATH_MAX + 32];
     const char *said = getenv("NORN_CUDA_LIBRARY");

@@ -18,8 +18,8 @@ typedef enum norn_memory_kind {
     NORN_MEMORY_STAGING ///< host memory that the device copies from and to quickly (pinned)
 } norn_memory_kind;
 
-/// A step as `prepare` and `codegen` see it: constant inputs have data (host memory), shapes are at
-/// the profile's maximum.
+/// A step as `prepare` and `codegen` see it: constant inputs have data (host memory),
+/// shapes are at the profile's maximum.
 typedef struct norn_step_spec {
     const char *name;
     uint16_t op;
@@ -31,16 +31,16 @@ typedef struct norn_step_spec {
     int32_t precision; ///< norn_precision
 } norn_step_spec;
 
-/// Devices implement this; `self` is theirs. All calls but noted are from one thread at a time a
-/// device object's stream; memory_* and copy are safe from any thread. A thread enters the device
-/// before it makes any call of "Loading" or "Running": with several GPUs, nothing else says which one
-/// the thread's launches and allocations are for.
+/// Devices implement this; `self` is theirs. All calls but noted are from one thread
+/// at a time a device object's stream; memory_* and copy are safe from any thread.
+/// A thread enters the device before it makes any call of "Loading" or "Running": with several
+/// GPUs, nothing else says which one the thread's launches and allocations are for.
 typedef struct norn_device_ops {
     const char *kind; ///< "cpu", "cuda"
 
     // Compiling. Works without the hardware.
-    /// The kernel of an operator for these operands, NULL when the device has none (falls back to
-    /// the CPU).
+    /// The kernel of an operator for these operands, NULL when the device
+    /// has none (falls back to the CPU).
     norn_kernel_fn (*kernel)(norn_device *self, const norn_step_spec *spec);
     /// Code object for a step that is generated (pointwise, row-reduce on CUDA); *code empty when
     /// none is needed. Memory from `alloc`.
@@ -55,7 +55,8 @@ typedef struct norn_device_ops {
     /// State for a step (library handles, loaded code, chosen algorithms); NULL state is fine.
     norn_status (*prepare)(norn_device *self, const norn_step_spec *spec, void **state);
     void (*unprepare)(norn_device *self, const norn_step_spec *spec, void *state);
-    /// What `prepare` has timed and chosen so far, as bytes for another process to be given; appended.
+    /// What `prepare` has timed and chosen so far, as bytes for another
+    /// process to be given; appended.
     /// NULL: this device times nothing.
     void (*tuning_save)(norn_device *self, norn_buffer *out);
     /// Choices that `prepare` takes instead of timing. *taken: false for those of other hardware or
@@ -70,14 +71,16 @@ typedef struct norn_device_ops {
     /// events alone; what its kernels report shows when the main stream is waited for.
     norn_status (*stream_create)(norn_device *self, norn_stream *main, norn_stream **out);
     void (*stream_destroy)(norn_device *self, norn_stream *stream);
-    norn_status (*stream_wait)(norn_device *self,
-                               norn_stream *stream); ///< until all its work is done
+    /// Until all its work is done.
+    norn_status (*stream_wait)(norn_device *self, norn_stream *stream);
+    /// In any direction.
     norn_status (*copy)(norn_device *self, norn_stream *stream, void *to, const void *from,
-                        size_t bytes); ///< any direction
+                        size_t bytes);
     norn_status (*event_create)(norn_device *self, norn_event **out);
     void (*event_destroy)(norn_device *self, norn_event *event);
     norn_status (*event_record)(norn_device *self, norn_event *event, norn_stream *stream);
-    /// What is given to `stream` from now on waits for what was given before the event was recorded.
+    /// What is given to `stream` from now on waits for what was given
+    /// before the event was recorded.
     norn_status (*event_wait)(norn_device *self, norn_stream *stream, norn_event *event);
     norn_status (*event_elapsed_ns)(norn_device *self, norn_event *from, norn_event *to,
                                     int64_t *ns);
@@ -86,13 +89,13 @@ typedef struct norn_device_ops {
     norn_status (*capture_launch)(norn_device *self, norn_capture *capture, norn_stream *stream);
     void (*capture_destroy)(norn_device *self, norn_capture *capture);
 
-    /// A table's rows on this device, from a host binding: uploads (CUDA), or copies the binding
-    /// (CPU).
+    /// A table's rows on this device, from a host binding: uploads
+    /// (CUDA), or copies the binding (CPU).
     norn_status (*table_bind)(norn_device *self, const norn_table_binding *host,
                               norn_table_binding *out);
     void (*table_unbind)(norn_device *self, norn_table_binding *table);
-    /// Bring the missing_count of the host binding up to what kernels have counted so far. Any thread that
-    /// has entered, while runs go on. NULL: kernels count there themselves.
+    /// Bring the missing_count of the host binding up to what kernels have counted so far.
+    /// Any thread that has entered, while runs go on. NULL: kernels count there themselves.
     norn_status (*table_count)(norn_device *self, const norn_table_binding *table);
 
     void (*destroy)(norn_device *self);
@@ -120,8 +123,8 @@ void norn_device_close(norn_device *device); ///< takes NULL
 /// A backend library exports this under the name NORN_BACKEND_SYMBOL.
 typedef norn_status (*norn_backend_open_fn)(int32_t ordinal, norn_alloc alloc, norn_device **out);
 #define NORN_BACKEND_SYMBOL "norn_backend_open"
-/// Built-in kinds are registered by the layer that has them (plan registers the CPU) before first
-/// use.
+/// Built-in kinds are registered by the layer that has them
+/// (plan registers the CPU) before first use.
 void norn_device_register(const char *kind, norn_backend_open_fn open);
 
 #endif

@@ -47,9 +47,9 @@ struct norn_call {
     const norn_call_host *host;
 };
 
-/// Errors   INVALID_ARGUMENT for data that the operator cannot take (an index outside its axis):
-/// the
-///          message names the node and the value. Kernels assert what shape functions have checked.
+/// Errors   INVALID_ARGUMENT for data that the operator cannot take
+///          (an index outside its axis): the message names the node and the value.
+///          Kernels assert what shape functions have checked.
 typedef norn_status (*norn_kernel_fn)(norn_call *call);
 
 static inline norn_status norn_call_output(norn_call *call, uint32_t index, norn_dtype dtype,

@@ -24,8 +24,8 @@ typedef struct norn_table_binding {
     int64_t row_count;
     norn_missing_policy missing;
 
-    /// Dense: key k is row k of `rows` (device memory on CUDA), 0 <= k < row_count. `resolve` is
-    /// NULL.
+    /// Dense: key k is row k of `rows` (device memory on CUDA),
+    /// 0 <= k < row_count. `resolve` is NULL.
     const void *rows;
 
     /// Otherwise: points row_out[i] at the row of keys[i], NULL where it is missing. Host memory,
@@ -33,22 +33,21 @@ typedef struct norn_table_binding {
     norn_status (*resolve)(const struct norn_table_binding *table, const int64_t *keys,
                            int64_t count, const void **row_out);
     const void *context;
-    /// Host, hashed: key of row i of `rows`, so that a device can build its own index; NULL: not
-    /// listed.
+    /// Host, hashed: key of row i of `rows`, so that a device can build
+    /// its own index; NULL: not listed.
     const int64_t *keys;
 
     /// CUDA, hashed: buckets of eight int64 keys in device memory; row index = bucket * 8 + slot.
     const void *buckets;
     uint64_t bucket_mask;
 
-    const void *default_row; ///< dim elements of dtype; NULL: zeros
-    _Atomic uint64_t
-        *missing_count; ///< keys that had no row, whatever the policy; NULL: not counted
+    const void *default_row;         ///< dim elements of dtype; NULL: zeros
+    _Atomic uint64_t *missing_count; ///< keys without a row, whatever the policy; NULL: not counted
 } norn_table_binding;
 
-/// What a kernel on a device reads of one table while it runs: plain data, so that all tables of a
-/// snapshot are one array in device memory. A captured graph holds the array's address alone; another
-/// snapshot of the same layout changes what lies in it, and no graph is captured again.
+/// What a kernel on a device reads of one table while it runs: plain data, so that all tables
+/// of a snapshot are one array in device memory. A captured graph holds the array's address alone;
+/// another snapshot of the same layout changes what lies in it, and no graph is captured again.
 typedef struct norn_table_view {
     const void *rows;
     const void *default_row; ///< NULL: zeros
