@@ -63,14 +63,14 @@ static inline bool norn_dim_equal(norn_dim a, norn_dim b) {
 norn_status norn_symbol_input(norn_symbols *symbols, const char *name, int32_t *out) NORN_NODISCARD;
 norn_status norn_symbol_runtime(norn_symbols *symbols, norn_dim *out) NORN_NODISCARD;
 
-/// A new DERIVED symbol exactly as given, neither simplified nor shared: for norn_dim_apply and the
-/// plan file.
+/// A new DERIVED symbol exactly as given, neither simplified nor shared:
+/// for norn_dim_apply and the plan file.
 norn_status norn_symbol_derived(norn_symbols *symbols, norn_dim_op op, norn_dim a, norn_dim b,
                                 int32_t *out) NORN_NODISCARD;
 
-/// *out = op(a, b), simplified. With constants nothing is allocated and `symbols` may be NULL (as
-/// when shape functions run beside the executor). Errors INVALID_ARGUMENT: overflow, division by
-/// zero.
+/// *out = op(a, b), simplified. With constants nothing is allocated and `symbols` may
+/// be NULL (as when shape functions run beside the executor).
+/// Errors   INVALID_ARGUMENT: overflow, division by zero.
 norn_status norn_dim_apply(norn_symbols *symbols, norn_dim_op op, norn_dim a, norn_dim b,
                            norn_dim *out) NORN_NODISCARD;
 /// a - b; the result may be negative only if constant.

@@ -1,13 +1,14 @@
 /// The IR: values and nodes in topological order, one arena a graph.
 ///
-/// A graph is used for the model as imported and for the optimised one; region nodes (domain
-/// "norn") carry a `region`. Nodes of If, Loop and Scan hold their bodies as GRAPH attributes; what
-/// a body uses from outside is passed explicitly: such values are extra inputs of the node after
-/// its own ones, and extra inputs of the body after its own. The INT attribute `norn_own_inputs` of
-/// such a node says how many inputs are its own (If: 1; Loop: 2 + carried; Scan: states + scanned).
-/// Every body of a node takes all of its extra inputs, in their order; constants from around are
-/// copied in. Memory   everything lives in graph->arena; strings and constants may alias the model
-/// file. Threads  one at a time.
+/// A graph is used for the model as imported and for the optimised one; region nodes
+/// (domain "norn") carry a `region`. Nodes of If, Loop and Scan hold their bodies as GRAPH
+/// attributes; what a body uses from outside is passed explicitly: such values are extra
+/// inputs of the node after its own ones, and extra inputs of the body after its own.
+/// The INT attribute `norn_own_inputs` of such a node says how many inputs are its own
+/// (If: 1; Loop: 2 + carried; Scan: states + scanned). Every body of a node takes all of its
+/// extra inputs, in their order; constants from around are copied in.
+/// Memory   everything lives in graph->arena; strings and constants may alias the model file.
+/// Threads  one at a time.
 #ifndef NORN_GRAPH_GRAPH_H
 #define NORN_GRAPH_GRAPH_H
 
@@ -131,14 +132,15 @@ static inline bool norn_node_is(const norn_node *node, int op_id) {
     return node && node->op->id == op_id;
 }
 
-/// Run a node's shape function on `ctx`. Errors also INVALID_ARGUMENT: a sequence or an optional
-/// comes to an operator, or from one, that has tensors only.
+/// Run a node's shape function on `ctx`.
+/// Errors   also INVALID_ARGUMENT: a sequence or an optional comes to an operator,
+///          or from one, that has tensors only.
 norn_status norn_node_shapes(const norn_node *node, norn_shape_ctx *ctx) NORN_NODISCARD;
 /// Run a node's shape function and write dtype, shape and contents of its outputs.
 norn_status norn_node_infer(norn_graph *graph, norn_node *node) NORN_NODISCARD;
 
-/// Invariants: order, use lists, counts, dtypes set, output names unique. INTERNAL names the
-/// breach.
+/// Invariants: order, use lists, counts, dtypes set, output names
+/// unique. INTERNAL names the breach.
 norn_status norn_graph_verify(const norn_graph *graph) NORN_NODISCARD;
 /// One line a node: `%12 float32[B,64] = Gemm(%3, %w1, %b1) {transB=1}  # top/Gemm_3`.
 void norn_graph_print(const norn_graph *graph, norn_buffer *out);

@@ -1,5 +1,5 @@
-/// Bytes into the reader of the graph section; what it accepts must verify, print, clone and
-/// encode.
+/// Bytes into the reader of the graph section; what it accepts must
+/// verify, print, clone and encode.
 #include "graph/graph_file.h"
 
 #include "base/memory.h"

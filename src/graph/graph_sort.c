@@ -1,5 +1,5 @@
-/// Depth first from each node in its present order, so that nodes that are in order stay where they
-/// are.
+/// Depth first from each node in its present order, so that nodes that
+/// are in order stay where they are.
 #include "graph/graph.h"
 
 #include "base/memory.h"

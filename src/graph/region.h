@@ -27,16 +27,15 @@ uint32_t norn_scalar_arity(uint32_t op);   ///< registers that it reads
 /// How an operand of the program is read at one element of the region's loop dims.
 ///
 /// The operand is dense over the loop dims where it does not repeat, in their order; so its strides
-/// follow from `broadcast` and the sizes of the loop dims alone (its own rank may differ: a [B, T,
-/// N] operand of a Gemm over loop dims {M, N}).
+/// follow from `broadcast` and the sizes of the loop dims alone (its own rank may differ:
+/// a [B, T, N] operand of a Gemm over loop dims {M, N}).
 typedef struct norn_scalar_load {
-    uint32_t
-        input; ///< input index of the node; NORN_SCALAR_ACC: the accumulator of a GEMM or reduction
+    uint32_t input; ///< of the node; NORN_SCALAR_ACC: the accumulator of a GEMM or reduction
     norn_dtype dtype;
     bool broadcast[NORN_MAX_RANK]; ///< per loop dim of the region: true where the operand repeats
-    bool dynamic; ///< Pointwise only: whether a dim repeats shows when running; go by the operand's
-                  ///< dims, aligned at the last (numpy). A region with such a load is one operator,
-                  ///< unfused
+    /// Pointwise only: whether a dim repeats shows when running; go by the operand's dims, aligned
+    /// at the last (numpy). A region with such a load is one operator, unfused.
+    bool dynamic;
 } norn_scalar_load;
 enum { NORN_SCALAR_ACC = 0xffff };
 
@@ -95,8 +94,7 @@ typedef struct norn_row_reduce_region {
     uint32_t inner_dims;
     bool keep_dims;               ///< the output has its reduced dims as 1
     norn_scalar_program prologue; ///< loop dims: the input's
-    norn_scalar_program
-        epilogue; ///< loop dims: the output's without the reduced ones; ACC is the sum
+    norn_scalar_program epilogue; ///< loop dims: the output's, not the reduced ones; ACC is the sum
 } norn_row_reduce_region;
 
 typedef enum norn_pool_mode {
@@ -118,14 +116,14 @@ typedef struct norn_lookup_column {
     int64_t dim;    ///< elements a row
     norn_keys_form form;
     norn_pool_mode pool;
-    uint32_t rows_input; ///< NORN_NO_INPUT: the rows are `table`'s. Else the rows are this input, a
-                         ///< small constant [rows, dim]: dense, a missing key is an error; `table`
-                         ///< is unused
-    uint32_t keys_input; ///< node input index; int32 or int64
+    /// NORN_NO_INPUT: the rows are `table`'s. Else the rows are this input, a small constant
+    /// [rows, dim]: dense, a missing key is an error; `table` is unused.
+    uint32_t rows_input;
+    uint32_t keys_input;                   ///< node input index; int32 or int64
     uint32_t offsets_input, weights_input; ///< CSR / per-key weights; NORN_NO_INPUT when absent
-    /// ONE, FIXED: row b's keys are the `keys_count` elements from keys[b * keys_stride +
-    /// keys_first]: a column of a [B, F] input. keys_stride 0: dense, keys_count = elements / B (1
-    /// for ONE).
+    /// ONE, FIXED: row b's keys are the `keys_count` elements from
+    /// keys[b * keys_stride + keys_first]: a column of a [B, F] input.
+    /// keys_stride 0: dense, keys_count = elements / B (1 for ONE).
     int64_t keys_first, keys_stride, keys_count;
     bool negative_wraps; ///< ONNX Gather: key < 0 counts from the end (after key_offset is added)
     int64_t key_offset;  ///< added to the key (fields that share one table)

@@ -195,8 +195,8 @@ static range range_apply(norn_dim_op op, range a, range b) {
         return (range){first, last};
     }
     if (op == NORN_DIM_FLOORDIV || op == NORN_DIM_CEILDIV) {
-        int64_t least = b.low < 1 ? 1 : b.low,
-                most = b.high < 1 ? 1 : b.high; // divisors are counts
+        // Divisors are counts.
+        int64_t least = b.low < 1 ? 1 : b.low, most = b.high < 1 ? 1 : b.high;
         r.low = apply(op, a.low, a.low < 0 ? least : most);
         r.high = apply(op, a.high, a.high < 0 ? most : least);
     }
