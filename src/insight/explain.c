@@ -61,8 +61,8 @@ static void region_facts(const norn_plan *plan, const norn_node *node, norn_buff
     }
 }
 
-/// Why a pointwise step was not fused into what makes its first input, as far as the graph shows
-/// it.
+/// Why a pointwise step was not fused into what makes its first
+/// input, as far as the graph shows it.
 static const char *why_apart(const norn_step *step) {
     const norn_node *node = step->node;
     if (!node || norn_region_kind_of(node->op->name) != NORN_REGION_POINTWISE ||
