@@ -1,5 +1,5 @@
-/// Shapes that the model declares, where inference can only say "known while running". Planning goes
-/// by them, and a run checks that they hold (norn_step.check).
+/// Shapes that the model declares, where inference can only say "known while running".
+/// Planning goes by them, and a run checks that they hold (norn_step.check).
 #include "onnx/importer.h"
 
 #include <string.h>

@@ -26,8 +26,8 @@ bool norn_dim_name_is_made_up(const char *name) {
     static const char *const stems[] = {"s", "u", "d", "dim", "axis", "_s", "sym"};
     size_t stem = stem_of(name);
     if (stem == 0) return true;
-    // PyTorch's input_dynamic_axes_1 and Add_dim_0, tf2onnx's unk__12, Paddle's DynamicDimension.0,
-    // our own "x.0".
+    // PyTorch's input_dynamic_axes_1 and Add_dim_0, tf2onnx's unk__12, Paddle's
+    // DynamicDimension.0, our own "x.0".
     if (strstr(name, "dynamic_axes") || strstr(name, "unk__") || strstr(name, "DynamicDim"))
         return true;
     if (name[stem] == 0) return false;
@@ -56,8 +56,8 @@ norn_status norn_unify_dim_name(norn_importer *importer, const norn_onnx_value_i
                                 uint32_t index, const char **out) {
     const char *name = info->dims[index].param;
     bool repeated = false;
-    // A name that one tensor has twice is rarely a promise that it is square; where it is,
-    // operators say so.
+    // A name that one tensor has twice is rarely a promise that it is square;
+    // where it is, operators say so.
     for (uint32_t d = 0; d < index && !repeated; d++)
         repeated = info->dims[d].value < 0 && strcmp(info->dims[d].param, name) == 0;
     *out = name;

@@ -40,9 +40,9 @@ norn_status norn_import_dtype(const norn_onnx_value_info *info, norn_dtype *out)
 
 // ---- inputs of the model
 
-/// A dimension's name may be an expression: exporters write "batch + 1" (CSR offsets) and "2*s0".
-/// Splits `text`, "NAME", "NAME + K" or "K*NAME", into a name and what is done to it; else it is a
-/// name.
+/// A dimension's name may be an expression: exporters write "batch + 1" (CSR offsets)
+/// and "2*s0". Splits `text`, "NAME", "NAME + K" or "K*NAME", into a name and what
+/// is done to it; else it is a name.
 static norn_status split_dim_name(norn_importer *importer, const char *text, const char **name,
                                   int64_t *coef, int64_t *constant) {
     const char *plus = strchr(text, '+'), *times = strchr(text, '*');
@@ -154,8 +154,8 @@ static norn_status import_initializers(norn_scope *scope, const norn_onnx_spans 
 
 // ---- outputs
 
-/// A declared output: its type must be right; its shape is only a claim, and a wrong one is
-/// reported.
+/// A declared output: its type must be right; its shape is only
+/// a claim, and a wrong one is reported.
 static norn_status check_output(const norn_scope *scope, const norn_onnx_value_info *info,
                                 const norn_value *value) {
     norn_dtype dtype;

@@ -54,12 +54,12 @@ typedef struct norn_scope {
 } norn_scope;
 
 // ---- scope.c
-/// *out is NULL when no scope has the name. A value from around a body becomes an input of the
-/// body, or its constant.
+/// *out is NULL when no scope has the name. A value from around a body becomes
+/// an input of the body, or its constant.
 norn_status norn_scope_find(norn_scope *scope, const char *name, norn_value **out) NORN_NODISCARD;
 /// What an optional input of a function stands for when the call omits it. Never read.
 norn_value *norn_scope_omitted(void);
-/// Errors INVALID_ARGUMENT: another node of this graph makes the name already.
+/// Errors   INVALID_ARGUMENT: another node of this graph makes the name already.
 norn_status norn_scope_define(norn_scope *scope, const char *name,
                               norn_value *value) NORN_NODISCARD;
 /// Give `scope` the extra inputs that earlier bodies of the same node asked for.
@@ -82,7 +82,7 @@ norn_status norn_import_dtype(const norn_onnx_value_info *info, norn_dtype *out)
 // ---- import_node.c, node_order.c
 norn_status norn_import_node(norn_scope *scope, const norn_onnx_node *proto) NORN_NODISCARD;
 /// nodes->count nodes in an order in which each can be made; the file's own where it is one.
-/// Errors INVALID_ARGUMENT: a cycle; names a node of it.
+/// Errors   INVALID_ARGUMENT: a cycle; names a node of it.
 norn_status norn_import_node_order(norn_importer *importer, const norn_onnx_spans *nodes,
                                    norn_onnx_node **out) NORN_NODISCARD;
 
@@ -132,11 +132,11 @@ norn_status norn_import_call(norn_onnx_call *call, const norn_onnx_function *fun
 // ---- missing.c, unify.c
 /// UNIMPLEMENTED naming every operator of the model that Norn does not have.
 norn_status norn_import_check_operators(norn_importer *importer) NORN_NODISCARD;
-bool norn_import_is_special(const char *domain,
-                            const char *op_type); ///< handled without a row of its own
+/// Handled without a row of its own.
+bool norn_import_is_special(const char *domain, const char *op_type);
 
-/// Dimension names that must be equal, from how `graph` uses them: adds aliases. *found: any new
-/// one.
+/// Dimension names that must be equal, from how `graph` uses them:
+/// adds aliases. *found: any new one.
 norn_status norn_unify_symbols(norn_importer *importer, const norn_graph *graph,
                                bool *found) NORN_NODISCARD;
 /// Before import: the name that most inputs and outputs have as dimension 0 becomes "B".
@@ -153,8 +153,8 @@ norn_status norn_declared_apply(norn_importer *importer, norn_graph *graph, cons
                                 norn_value *value) NORN_NODISCARD;
 
 // ---- squeeze.c
-/// Squeezes without axes whose results only elementwise nodes and outputs read: keep the dims, and
-/// mark the outputs.
+/// Squeezes without axes whose results only elementwise nodes and outputs read:
+/// keep the dims, and mark the outputs.
 norn_status norn_import_squeezes(norn_importer *importer, norn_graph *graph) NORN_NODISCARD;
 
 // ---- dim_names.c

@@ -22,7 +22,7 @@ static inline norn_name_map norn_name_map_in(norn_arena *arena) {
     return (norn_name_map){.arena = arena};
 }
 void *norn_name_map_find(const norn_name_map *map, const char *name); ///< NULL if absent
-norn_status norn_name_map_put(norn_name_map *map, const char *name,
-                              void *value) NORN_NODISCARD; ///< replaces
+/// Replaces.
+norn_status norn_name_map_put(norn_name_map *map, const char *name, void *value) NORN_NODISCARD;
 
 #endif

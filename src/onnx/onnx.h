@@ -1,5 +1,5 @@
-/// Reading ONNX from memory: what norn_model_open does once the file is read. For tests and
-/// fuzzing.
+/// Reading ONNX from memory: what norn_model_open does once the file
+/// is read. For tests and fuzzing.
 #ifndef NORN_ONNX_ONNX_H
 #define NORN_ONNX_ONNX_H
 

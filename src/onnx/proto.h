@@ -1,6 +1,6 @@
-/// ONNX messages as C structs: one level at a time, so that nested graphs are parsed when they are
-/// reached and depth is in the importer's hand. Spans borrow from the file, arrays are in the
-/// arena.
+/// ONNX messages as C structs: one level at a time, so that nested graphs
+/// are parsed when they are reached and depth is in the importer's hand.
+/// Spans borrow from the file, arrays are in the arena.
 ///
 /// Source   https://github.com/onnx/onnx/blob/main/onnx/onnx.proto (field numbers)
 #ifndef NORN_ONNX_PROTO_H

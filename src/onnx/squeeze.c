@@ -1,7 +1,8 @@
-/// Squeeze without axes drops what happens to be 1: the rank of [B, 1] squeezed is 1 for two rows and
-/// 0 for one. Models end in it (`torch.squeeze` of the scores). Where only elementwise work follows,
-/// up to outputs, the values keep their dynamic dims and the outputs are squeezed when a run has ended,
-/// so that the model keeps its batch; elsewhere the rank is known only while running.
+/// Squeeze without axes drops what happens to be 1: the rank of [B, 1] squeezed is 1
+/// for two rows and 0 for one. Models end in it (`torch.squeeze` of the scores).
+/// Where only elementwise work follows, up to outputs, the values keep their dynamic dims
+/// and the outputs are squeezed when a run has ended, so that the model keeps its batch;
+/// elsewhere the rank is known only while running.
 #include "onnx/importer.h"
 
 #include <string.h>

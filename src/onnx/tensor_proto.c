@@ -278,8 +278,8 @@ static norn_status decode_raw(message *m, norn_span raw, norn_view *view, size_t
     uint32_t align = unit_bytes(m->dtype);
     bool odd_bool = m->dtype == NORN_BOOL && has_odd_bool(raw);
     if (data_bytes > 0 && (uintptr_t)raw.bytes % align == 0 && !odd_bool) {
-        view->data =
-            (void *)(uintptr_t)raw.bytes; // views are not const; constants are never written
+        // Views are not const; constants are never written.
+        view->data = (void *)(uintptr_t)raw.bytes;
         return NORN_OK;
     }
     NORN_TRY(norn_arena_take(m->arena, 1, data_bytes, ALIGN, &view->data));

@@ -18,10 +18,9 @@ typedef struct norn_external_source {
 
 /// Raw data is aliased where it is aligned for its type; all else is copied into the arena.
 /// *name (may be NULL) gets the tensor's name, in the arena.
-/// Errors   INVALID_ARGUMENT names the tensor and what is wrong with it. UNIMPLEMENTED: segments,
-/// and a
-///          SequenceProto, OptionalProto or MapProto where a tensor is expected (as far as it
-///          shows).
+/// Errors   INVALID_ARGUMENT names the tensor and what is wrong with it. UNIMPLEMENTED:
+///          segments, and a SequenceProto, OptionalProto or MapProto where a tensor
+///          is expected (as far as it shows).
 norn_status norn_tensor_proto_decode(norn_span bytes, const norn_external_source *external,
                                      norn_arena *arena, norn_view *out,
                                      const char **name) NORN_NODISCARD;

@@ -1,6 +1,6 @@
-/// Exporters lie about the batch: its symbol is `batch_size` on one input, `s0` on the next and
-/// nothing on a third. Names that an operator forces to be equal are made one; the batch is called
-/// "B".
+/// Exporters lie about the batch: its symbol is `batch_size` on one input,
+/// `s0` on the next and nothing on a third. Names that an operator forces to be
+/// equal are made one; the batch is called "B".
 #include "onnx/importer.h"
 
 #include <string.h>
@@ -103,8 +103,8 @@ static const char *said(const unifier *u, const char *name) {
     return importer_batch_is(u->importer, name) ? u->importer->batch_said : name;
 }
 
-/// `must`: the operator takes nothing else. Otherwise (a broadcast) only names that nobody chose are
-/// tied: one row of a "user" beside many "items" is what some models are for.
+/// `must`: the operator takes nothing else. Otherwise (a broadcast) only names that nobody chose
+/// are tied: one row of a "user" beside many "items" is what some models are for.
 static norn_status equate(unifier *u, norn_dim a, norn_dim b, bool must) {
     if (a.symbol == b.symbol || a.coef != b.coef || a.constant != b.constant) return NORN_OK;
     if (!is_input_symbol(u->graph, a) || !is_input_symbol(u->graph, b)) return NORN_OK;

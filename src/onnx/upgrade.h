@@ -6,14 +6,14 @@
 
 #include "onnx/importer.h"
 
-/// Errors UNIMPLEMENTED: a form that has no equal in the newest opset.
+/// Errors   UNIMPLEMENTED: a form that has no equal in the newest opset.
 norn_status norn_upgrade(norn_onnx_call *call) NORN_NODISCARD;
 
 // ---- what upgrades are made of (upgrade.c)
 const norn_attr *norn_upgrade_attr(const norn_onnx_call *call, const char *name);
 void norn_upgrade_drop(norn_onnx_call *call, const char *name);
-void norn_upgrade_set_i64(norn_onnx_call *call, const char *name,
-                          int64_t value); ///< name, value: static
+/// name, value: static.
+void norn_upgrade_set_i64(norn_onnx_call *call, const char *name, int64_t value);
 void norn_upgrade_set_text(norn_onnx_call *call, const char *name, const char *value);
 void norn_upgrade_set_input(norn_onnx_call *call, uint32_t index, norn_value *value);
 /// Int64 constant of rank 1 (or 0 when `scalar`).

@@ -12,8 +12,8 @@ norn_status norn_upgrade_split(norn_onnx_call *call) {
     return norn_upgrade_attr_to_input(call, "split", 1);
 }
 
-/// Since 18 an even split says how many parts it makes; the last one may be smaller, which it must
-/// not be before.
+/// Since 18 an even split says how many parts it makes; the last one may be
+/// smaller, which it must not be before.
 norn_status norn_upgrade_num_outputs(norn_onnx_call *call) {
     bool explicit_sizes = call->in_count > 1 && call->in[1];
     if (explicit_sizes) return NORN_OK;

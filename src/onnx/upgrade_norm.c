@@ -7,8 +7,8 @@ static norn_attr axis_attr(int64_t axis) {
     return (norn_attr){.name = "axis", .kind = NORN_ATTR_INT, .i64 = axis};
 }
 
-/// Before 13 the input was seen as [product before axis, product from axis] and each row
-/// normalised.
+/// Before 13 the input was seen as [product before axis, product from axis]
+/// and each row normalised.
 norn_status norn_upgrade_softmax(norn_onnx_call *call) {
     int64_t axis = norn_attr_i64(norn_call_attrs(call), "axis", 1);
     norn_value *x = call->in_count == 1 ? call->in[0] : NULL;
