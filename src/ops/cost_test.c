@@ -1,5 +1,5 @@
-/// The figures of every cost function, counted by hand. Sizes are primes, so that no two products are
-/// the same.
+/// The figures of every cost function, counted by hand. Sizes are primes,
+/// so that no two products are the same.
 #include "ops/op.h"
 #include "tensor/dtype.h"
 

@@ -29,7 +29,7 @@ static norn_status index_of(const char *node, const char *equation, letters *see
     return NORN_OK;
 }
 
-/// One term, `text` to `end`. `ellipsis_rank` < 0: it follows from `rank`.
+/// One term, `text` to `end`. `rank` < 0 (the output): an ellipsis is all `ellipsis_total` dims.
 static norn_status parse_term(const char *node, const char *equation, const char *text,
                               const char *end, letters *seen, int32_t ellipsis_total, int32_t rank,
                               norn_einsum *out, uint8_t *dims, int32_t *parsed) {

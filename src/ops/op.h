@@ -63,14 +63,15 @@ norn_status norn_scalar_finish(norn_scalar_builder *builder, const uint16_t *sto
 bool norn_scalar_is_const(const norn_view *view);
 norn_status norn_scalar_const_of(norn_scalar_builder *builder, const norn_view *view,
                                  uint16_t *reg) NORN_NODISCARD;
-/// One pointwise node as a region of its own; operand i is the node's input i, its broadcasts
-/// follow from the shapes of `in` and `out` (dims and dtype set). For the constant folder and for
-/// tests.
+/// One pointwise node as a region of its own; operand i is the node's input i,
+/// its broadcasts follow from the shapes of `in` and `out` (dims and dtype set).
+/// For the constant folder and for tests.
 norn_status norn_scalar_single(norn_arena *arena, const norn_op_info *op, norn_attrs attrs,
                                const norn_view *in, uint32_t in_count, const norn_view *out,
                                norn_pointwise_region *region) NORN_NODISCARD;
-/// What a Reduce* operator of float32 is as a RowReduce region: f(x) (MUL: x * x) before and after a
-/// reduction; LOAD: nothing. False: it has no such form (ReduceLogSumExp, which must not overflow).
+/// What a Reduce* operator of float32 is as a RowReduce region: f(x) (MUL: x * x)
+/// before and after a reduction; LOAD: nothing. False: it has no such form
+/// (ReduceLogSumExp, which must not overflow).
 typedef struct norn_reduce_form {
     norn_reduce_kind kind;
     norn_scalar_op before, after;

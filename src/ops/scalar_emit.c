@@ -134,8 +134,8 @@ static uint16_t root(emitter *e, uint16_t x) {
     return choose(e, at_end, constant(e, (double)INFINITY), y);
 }
 
-/// The result has the base's type; the exponent may be of another. Small constant powers are
-/// products.
+/// The result has the base's type; the exponent may be of another.
+/// Small constant powers are products.
 static uint16_t power(emitter *e) {
     uint16_t x = e->in[0], y = e->in[1];
     const norn_scalar_instr *exponent = constant_of(e, y);

@@ -181,15 +181,15 @@ static void verify_refuses_what_a_bad_plan_may_hold(void **state) {
     instrs[1].a = 1;
     assert_int_equal(norn_scalar_verify(&program, 1, 1), NORN_INVALID_ARGUMENT); // reads itself
     instrs[1].a = 0, instrs[1].dtype = NORN_I32;
-    assert_int_equal(norn_scalar_verify(&program, 1, 1),
-                     NORN_INVALID_ARGUMENT); // float operands, int result
+    // Float operands, int result.
+    assert_int_equal(norn_scalar_verify(&program, 1, 1), NORN_INVALID_ARGUMENT);
     instrs[1].dtype = NORN_F32, instrs[1].op = NORN_SCALAR_COUNT;
     assert_int_equal(norn_scalar_verify(&program, 1, 1), NORN_INVALID_ARGUMENT);
     instrs[1].op = NORN_SCALAR_ADD, instrs[0].load = 1;
     assert_int_equal(norn_scalar_verify(&program, 1, 1), NORN_INVALID_ARGUMENT); // no such operand
     instrs[0].load = 0, store = 2;
-    assert_int_equal(norn_scalar_verify(&program, 1, 1),
-                     NORN_INVALID_ARGUMENT); // stores no register
+    // Stores no register.
+    assert_int_equal(norn_scalar_verify(&program, 1, 1), NORN_INVALID_ARGUMENT);
 }
 
 static int setup(void **state) {

@@ -164,8 +164,8 @@ norn_status norn_shape_fresh_rank(const norn_shape_ctx *ctx, int32_t rank, norn_
     return NORN_OK;
 }
 
-/// The dimension of a broadcast. Of two different symbols one is the other or 1, which is the
-/// larger.
+/// The dimension of a broadcast. Of two different symbols one is the
+/// other or 1, which is the larger.
 static norn_status broadcast_dim(const norn_shape_ctx *ctx, norn_dim a, norn_dim b, norn_dim *out) {
     const norn_dim one = norn_dim_const(1);
     if (norn_dim_equal(a, b) || norn_dim_equal(b, one)) {

@@ -21,8 +21,8 @@ static norn_status scale_dim(const norn_shape_ctx *ctx, norn_dim dim, double sca
     return norn_shape_fresh(ctx, out);
 }
 
-/// One factor for all axes, so that none is above (not_larger) or below (not_smaller) what is
-/// asked.
+/// One factor for all axes, so that none is above (not_larger)
+/// or below (not_smaller) what is asked.
 static norn_status keep_aspect(norn_shape_ctx *ctx, norn_shape *out, const int64_t *axes,
                                const norn_dim *sizes, uint32_t count, bool smallest) {
     double factor = 0;

@@ -118,8 +118,8 @@ norn_status norn_shape_row_reduce(norn_shape_ctx *ctx) {
     return NORN_OK;
 }
 
-/// Rows of a column's output, and keys that it writes side by side in one; rank -1 of the keys:
-/// unknown.
+/// Rows of a column's output, and keys that it writes side by side in
+/// one; rank -1 of the keys: unknown.
 static norn_status lookup_rows(norn_shape_ctx *ctx, const norn_lookup_column *column,
                                norn_dim *rows, int64_t *per_row, bool *known) {
     const norn_shape *keys = norn_shape_in(ctx, column->keys_input);

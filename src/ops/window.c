@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/// Absent lists are filled with `fallback`. Values are bounded so that products of a few cannot
-/// overflow.
+/// Absent lists are filled with `fallback`. Values are bounded so that
+/// products of a few cannot overflow.
 static norn_status read_list(const char *node, norn_attrs attrs, const char *name, int64_t count,
                              int64_t min, int64_t fallback, int64_t *out) {
     const int64_t *ints;

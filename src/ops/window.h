@@ -1,5 +1,5 @@
-/// The sliding window of convolutions and pools: attributes read once, for shapes and kernels
-/// alike.
+/// The sliding window of convolutions and pools: attributes read
+/// once, for shapes and kernels alike.
 #ifndef NORN_OPS_WINDOW_H
 #define NORN_OPS_WINDOW_H
 
