@@ -78,8 +78,8 @@ static const char *precision_name(norn_precision precision) {
     return precision == NORN_PRECISION_TF32 ? "tf32" : "fp32";
 }
 
-/// A profile that norn.json gives and the plan was not compiled with. `at`: one of the symbols'
-/// three bounds.
+/// A profile that norn.json gives and the plan was not compiled with. `at`:
+/// one of the symbols' three bounds.
 static bool shapes_differ(const norn_plan *plan, const norn_input_shape *shapes, size_t count,
                           const int64_t *at) {
     for (size_t i = 0; i < count; i++) {
@@ -177,8 +177,8 @@ static norn_status compile(norn_package *package, const char *path,
     if (model->config)
         NORN_TRY_DONE(norn_package_parse(config_path, norn_span_text(model->config),
                                          &package->arena, &package->config));
-    // Command line, then norn.json (which the compiler reads too), then what the caller falls back
-    // to.
+    // Command line, then norn.json (which the compiler reads too), then
+    // what the caller falls back to.
     if (!compile.device && !config->device) compile.device = options->device;
     if (!compile.max_batch && !config->max_batch) compile.max_batch = options->max_batch;
     NORN_TRY_DONE(norn_plan_compile(model, &compile, package->alloc, &package->plan));

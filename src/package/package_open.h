@@ -23,14 +23,14 @@ typedef struct norn_package {
     norn_snapshot *snapshot; ///< of store; NULL likewise
     bool compiled;           ///< from model.onnx, just now
     int64_t compile_ns;
-    /// What is said and does not hold, one line each: files of other servers, and what a plan file
-    /// has settled otherwise.
+    /// What is said and does not hold, one line each: files of other servers,
+    /// and what a plan file has settled otherwise.
     const char *notes[NORN_PACKAGE_NOTES];
     uint32_t note_count;
 } norn_package;
 
-/// Errors   CANCELLED: compile->stop_after ended it. All name file, node, tensor or key. A table that the model names and nobody has is found when
-/// a session is made.
+/// Errors   CANCELLED: compile->stop_after ended it. All name file, node, tensor or key.
+///          A table that the model names and nobody has is found when a session is made.
 norn_status norn_package_open(const char *path, const norn_package_options *options,
                               norn_alloc alloc, norn_package **out) NORN_NODISCARD;
 void norn_package_close(norn_package *package); ///< takes NULL

@@ -73,8 +73,8 @@ static norn_status make_zeros(const norn_plan *plan, size_t index, norn_arena *a
     return norn_arena_take(arena, bytes + 1, 1, NORN_HOST_ALIGN, &out->data);
 }
 
-/// Inputs of `rows` rows: random ones of sizes that `instance` was seen to take; of ZEROS rows: one,
-/// of zeros.
+/// Inputs of `rows` rows: random ones of sizes that `instance` was seen
+/// to take; of ZEROS rows: one, of zeros.
 enum { ZEROS = 0 };
 static norn_status make_inputs(const norn_package *package, norn_instance *instance, int64_t rows,
                                norn_arena *arena, norn_view **out) {
@@ -144,8 +144,8 @@ static bool is_about_values(norn_status status) {
     return status == NORN_INVALID_ARGUMENT || status == NORN_OUT_OF_RANGE;
 }
 
-/// A model that was exported for one row may say that it takes any number: each request of more would
-/// fail.
+/// A model that was exported for one row may say that it takes any number:
+/// each request of more would fail.
 static void try_two_rows(const norn_package *package, norn_session *session, char warning[512]) {
     if (!norn_plan_batch_symbol(package->plan)) return;
     if (run_all(package, session, 1, 2) == NORN_OK) return;

@@ -16,9 +16,9 @@ typedef struct norn_serving_defaults {
     int64_t max_memory_bytes; ///< of an instance
 } norn_serving_defaults;
 
-/// The longest wait in the queue where nobody says. Longer than people wait for an answer, shorter
-/// than programs do (tritonclient: 60 s): in between, whoever is told at once can still ask
-/// elsewhere.
+/// The longest wait in the queue where nobody says. Longer than people wait
+/// for an answer, shorter than programs do (tritonclient: 60 s): in between,
+/// whoever is told at once can still ask elsewhere.
 enum { NORN_SERVING_WAIT_MS = 10000 };
 
 /// Settled: what a version is served with.
@@ -32,7 +32,7 @@ typedef struct norn_serving {
     norn_row_policy rows; ///< which requests share a run; in the package's arena
 } norn_serving;
 
-/// Errors INVALID_ARGUMENT: norn.json promises of rows what the shapes rule out.
+/// Errors   INVALID_ARGUMENT: norn.json promises of rows what the shapes rule out.
 norn_status norn_package_serving(norn_package *package, const norn_serving_defaults *defaults,
                                  norn_serving *out) NORN_NODISCARD;
 

@@ -17,7 +17,7 @@ typedef struct norn_row_policy {
     bool promised;        ///< some of it is the user's word against the proof: worth a warning
 } norn_row_policy;
 
-/// Errors INVALID_ARGUMENT: norn.json promises what the shapes of inputs or outputs rule out.
+/// Errors   INVALID_ARGUMENT: norn.json promises what the shapes of inputs or outputs rule out.
 norn_status norn_row_policy_find(const norn_plan *plan, const norn_package_config *config,
                                  norn_arena *arena, norn_row_policy *out) NORN_NODISCARD;
 
