@@ -241,8 +241,8 @@ static bool is_sliced_weights(const loop *l, norn_scoped at) {
 
 // ---- bags without padding
 
-/// The loop within the loop: j goes from the start of the bag to its end, and the places whose key
-/// is no padding are kept.
+/// The loop within the loop: j goes from the start of the bag to its end,
+/// and the places whose key is no padding are kept.
 typedef struct keeper {
     const loop *l;
     norn_body_scope scope;

@@ -6,7 +6,8 @@
 #include "graph/region.h"
 #include "passes/pass.h"
 
-/// Operands of the ai.norn::EmbeddingBag that a loop computes; all are values of the graph around it.
+/// Operands of the ai.norn::EmbeddingBag that a loop computes; all are
+/// values of the graph around it.
 typedef struct norn_bag {
     norn_value *keys;    ///< [nnz]
     norn_value *offsets; ///< [B + 1]

@@ -1,12 +1,12 @@
-/// What a body of If, Loop or Scan uses from around it is passed to it; what of that is constant
-/// becomes a constant of the body, so that the passes see the weights there. The inputs stay,
-/// unread.
+/// What a body of If, Loop or Scan uses from around it is passed to it;
+/// what of that is constant becomes a constant of the body, so that the passes see
+/// the weights there. The inputs stay, unread.
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
 
 static norn_status bind(norn_graph *body, const norn_node *node, uint32_t own) {
-    // A body's inputs after its own are the node's after its own, in order; count both from the
-    // end.
+    // A body's inputs after its own are the node's after its own,
+    // in order; count both from the end.
     uint32_t outer = node->in_count - own;
     if (body->input_count < outer) return NORN_OK;
     for (uint32_t i = 0; i < outer; i++) {

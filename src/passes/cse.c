@@ -1,6 +1,6 @@
-/// f(x, y), f(x, y) -> one of them, read twice. Attributes must be equal byte for byte; small
-/// constants are equal by value, as exporters repeat them. Not random numbers, not nodes with
-/// bodies.
+/// f(x, y), f(x, y) -> one of them, read twice. Attributes must be equal byte
+/// for byte; small constants are equal by value, as exporters repeat them.
+/// Not random numbers, not nodes with bodies.
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
 
@@ -78,8 +78,8 @@ static bool same_node(const norn_node *a, const norn_node *b) {
     for (uint32_t i = 0; i < a->out_count; i++) {
         if (!a->out[i] != !b->out[i]) return false;
         if (a->out[i] && !norn_shape_equal(&a->out[i]->shape, &b->out[i]->shape)) {
-            // Two runtime symbols may stand for one size, and a static Reshape is told by its shape
-            // alone.
+            // Two runtime symbols may stand for one size, and a static
+            // Reshape is told by its shape alone.
             return false;
         }
     }

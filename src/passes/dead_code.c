@@ -1,5 +1,5 @@
-/// Nodes whose outputs nobody reads go, the last first; so do their inputs' producers when those
-/// were their only readers.
+/// Nodes whose outputs nobody reads go, the last first; so do their inputs'
+/// producers when those were their only readers.
 #include "passes/pass_list.h"
 
 static bool is_read(const norn_node *node) {

@@ -1,5 +1,5 @@
-/// A Concat along an earlier axis than the last, of rows with a whole number of elements, is one of
-/// rows:
+/// A Concat along an earlier axis than the last, of rows with a whole
+/// number of elements, is one of rows:
 ///   Concat(axis 1)(Unsqueeze(x [B, D]), Unsqueeze(y [B, D]))  -> Reshape(Concat(axis 1)(x, y))
 /// so that stacking features is placing columns. Along axis 0 it stays: those are whole tensors.
 #include "passes/pass_list.h"
@@ -74,8 +74,8 @@ norn_status norn_pass_flatten_concat(norn_pass_context *context, norn_graph *gra
         if (!node->dead && norn_node_is(node, NORN_OP_Concat)) NORN_TRY(flatten_one(graph, node));
     }
     norn_graph_sweep(graph);
-    // A stack and a concat of the same vectors are one now; and what fed a stack may be read once
-    // only.
+    // A stack and a concat of the same vectors are one now; and what fed
+    // a stack may be read once only.
     NORN_TRY(norn_pass_cse(context, graph));
     norn_graph_sweep(graph);
     return norn_pass_dead_code(context, graph);

@@ -84,8 +84,8 @@ static void equal_computations_are_done_once(void **state) {
     norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 3));
     (void)state;
     norn_value *a = OP(t, Add, NONE, x, test_const(t, "a", NORN_F32, DIMS(3), 1, 1));
-    norn_value *b =
-        OP(t, Add, NONE, x, test_const(t, "b", NORN_F32, DIMS(3), 1, 1)); // the same numbers
+    // The same numbers.
+    norn_value *b = OP(t, Add, NONE, x, test_const(t, "b", NORN_F32, DIMS(3), 1, 1));
     norn_value *c = OP(t, Add, NONE, x, test_const(t, "c", NORN_F32, DIMS(3), 1, 2));
     test_output(t, OP(t, Mul, NONE, a, b));
     test_output(t, c);

@@ -21,8 +21,8 @@ typedef struct norn_fuse_loops {
 } norn_fuse_loops;
 
 norn_fuse_loops norn_fuse_loops_of(const norn_shape *shape); ///< one a dim
-norn_fuse_loops
-norn_fuse_loops_rows(const norn_shape *shape); ///< {all but the last, last}: rank >= 1
+/// {all but the last, last}: rank >= 1.
+norn_fuse_loops norn_fuse_loops_rows(const norn_shape *shape);
 
 typedef struct norn_fuse {
     norn_graph *graph;

@@ -57,8 +57,8 @@ static uint32_t visible(const chain *c, norn_value **last) {
     return count;
 }
 
-/// The pointwise nodes that make operands for `node` alone, and theirs: consumers first, `node` at
-/// 0.
+/// The pointwise nodes that make operands for `node` alone,
+/// and theirs: consumers first, `node` at 0.
 static uint32_t find_operands(const norn_fuse *fuse, const chain *c, norn_node *node,
                               norn_node *found[NORN_FUSE_CHAIN_MAX]) {
     uint32_t count = 0;

@@ -1,6 +1,5 @@
 /// Every pointwise node becomes part of a Pointwise region:
-///   Add(Mul(a, b), c), Sub(Mul(a, b), d)   -> one region with two stores; a * b stays in a
-///   register
+///   Add(Mul(a, b), c), Sub(Mul(a, b), d)  -> one region with two stores; a * b stays in a register
 /// A group grows over edges between nodes of one output shape, with one reader or several, then
 /// over nodes that read one tensor; what is read outside is stored. It stays convex: no path leaves
 /// it and comes back, groups taken whole. A group ends where a program would pass the maxima of

@@ -2,8 +2,7 @@
 /// that nothing else reads, and after it:
 ///   Mul(ReduceSum(Mul(gate, experts), axis 1), 0.5)  -> RowReduce{sum}(gate, experts)
 ///   ReduceL1(x), ReduceL2(x), ReduceSumSquare(x), ReduceLogSum(x)
-///                                                    -> RowReduce{sum} with |x|, x * x, sqrt, log
-///                                                    around it
+///       -> RowReduce{sum} with |x|, x * x, sqrt, log around it
 /// F32 only. ReduceLogSumExp keeps its own kernel, which does not overflow.
 #include "passes/fuse.h"
 #include "passes/pass_list.h"
@@ -88,8 +87,8 @@ static norn_node *candidate(const norn_graph *graph, const reduction *r, const p
     return best;
 }
 
-/// The kernel takes the loop dims from the operands, so together they must have them all, and one
-/// of them the rank.
+/// The kernel takes the loop dims from the operands, so together they must have
+/// them all, and one of them the rank.
 static bool covers(const norn_fuse *fuse) {
     bool ranked = false;
     for (uint32_t i = 0; i < fuse->input_count; i++)

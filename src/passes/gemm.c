@@ -1,10 +1,11 @@
 /// Products by a constant matrix, with the pointwise work that follows, as one region:
-///   Gemm(A, B, C) with constant B, not transA      -> GemmRegion(A, B, C...), alpha and beta in
-///   the epilogue MatMul(A[.., K], B[K, N]) with constant B      -> GemmRegion, the leading dims of
-///   A as rows pointwise(GemmRegion(..), operands)            -> GemmRegion(.., operands), as far
-///   as nothing else reads
-///                                                     what lies between: bias, Relu, x0 * (x W +
-///                                                     b) + x
+///   Gemm(A, B, C), B constant, not transA
+///       -> GemmRegion(A, B, C...), alpha and beta in the epilogue
+///   MatMul(A[.., K], B[K, N]), B constant
+///       -> GemmRegion(A, B), the leading dims of A as rows
+///   pointwise(GemmRegion(..), operands)
+///       -> GemmRegion(.., operands), as far as nothing else reads what lies between:
+///          bias, Relu, x0 * (x W + b) + x
 /// Operands of the epilogue repeat over rows, over columns or not at all. F32 only.
 #include "passes/fuse.h"
 #include "passes/pass_list.h"

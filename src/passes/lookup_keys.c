@@ -1,5 +1,5 @@
-/// Keys that are columns of one [B, F] input: exporters slice a column a feature, the region reads
-/// it where it lies.
+/// Keys that are columns of one [B, F] input: exporters slice a column a feature,
+/// the region reads it where it lies.
 #include "passes/lookup_site.h"
 #include "passes/rewrite.h"
 

@@ -97,8 +97,8 @@ static norn_node *pooling_node(const norn_value *value, bool weighted, norn_pool
     return count == 1 && axes[0] == rank - 2 ? node : NULL;
 }
 
-/// Add(ids, constant scalar or [.., F]), where the constant is the start of each field in one
-/// table.
+/// Add(ids, constant scalar or [.., F]), where the constant is the
+/// start of each field in one table.
 static const norn_value *field_starts(const norn_value *ids, norn_value **below) {
     const norn_node *add = norn_node_is(ids->producer, NORN_OP_Add) ? ids->producer : NULL;
     for (uint32_t i = 0; norn_node_is_binary(add) && i < 2; i++) {
@@ -162,8 +162,8 @@ static norn_status move_starts(norn_graph *graph, norn_lookup_site *site, norn_v
     return NORN_OK;
 }
 
-/// The rows are looked up one by one to be set beside other rows of the same history, [B, T, 2 *
-/// D].
+/// The rows are looked up one by one to be set beside other rows of
+/// the same history, [B, T, 2 * D].
 static bool joins_rows(const norn_value *value) {
     const norn_node *concat = value->readers == 1 ? norn_value_only_reader(value) : NULL;
     int32_t rank = value->shape.rank;

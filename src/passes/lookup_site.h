@@ -16,10 +16,9 @@ typedef struct norn_lookup_site {
     norn_value *offsets, *weights; ///< NULL when absent
     norn_value *inline_rows;       ///< a constant that stays a weight; NULL: `table`
     uint32_t table;
-    norn_lookup_column column; ///< inputs, output and column are filled when the region is built
-    const int64_t
-        *field_offsets; ///< not NULL: `fields` columns like `column`, of keys side by side
-    int64_t fields;     ///< 1 if there are no field_offsets
+    norn_lookup_column column;    ///< inputs, output and column are filled when the region is built
+    const int64_t *field_offsets; ///< not NULL: `fields` columns like `column`, keys side by side
+    int64_t fields;               ///< 1 if there are no field_offsets
     norn_node *nodes[NORN_SITE_NODES_MAX]; ///< what it is made of, for the origin
     uint32_t node_count;
     uint32_t depth;       ///< lookups on the longest way to here, this one counted
@@ -28,8 +27,9 @@ typedef struct norn_lookup_site {
     struct norn_lookup_site *next;
 } norn_lookup_site;
 
-/// The site whose table `node` (a Gather, Embedding or EmbeddingBag) reads; *site NULL if it is
-/// none. Errors   INVALID_ARGUMENT: an ai.norn operator that cannot be right.
+/// The site whose table `node` (a Gather, Embedding or EmbeddingBag)
+/// reads; *site NULL if it is none.
+/// Errors   INVALID_ARGUMENT: an ai.norn operator that cannot be right.
 norn_status norn_lookup_site_of(norn_pass_context *context, norn_graph *graph, norn_node *node,
                                 norn_lookup_site **site) NORN_NODISCARD;
 

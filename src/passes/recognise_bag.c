@@ -1,10 +1,11 @@
-/// nn.EmbeddingBag as PyTorch's exporters write it -> ai.norn::EmbeddingBag, which becomes a Lookup:
-///   ConcatFromSequence(Loop(.., SequenceEmpty): SequenceInsert(s, pool(rows[o[i]:o[i+1]])), axis 0)
+/// nn.EmbeddingBag as PyTorch's exporters write it -> ai.norn::EmbeddingBag, then a Lookup:
+///   ConcatFromSequence(Loop(.., SequenceEmpty):
+///       SequenceInsert(s, pool(rows[o[i]:o[i+1]])), axis 0)
 ///   Loop(..): scan output pool(Gather(table, keys[o[i]:o[i+1]]))
-/// in sum, mean and max, with weights, with offsets that end with the number of keys or without
-/// (then a Concat adds it), and with padding, which a loop in the loop leaves out. The node has the
-/// table as its fourth input. An empty bag is zeros, as in PyTorch, where the pooling of nothing would
-/// be infinite.
+/// in sum, mean and max, with weights, with offsets that end with the number of keys
+/// or without (then a Concat adds it), and with padding, which a loop in the loop leaves out.
+/// The node has the table as its fourth input. An empty bag is zeros, as in PyTorch,
+/// where the pooling of nothing would be infinite.
 #include "passes/bag_loop.h"
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"

@@ -1,8 +1,8 @@
-/// DLRM's interaction, as PyTorch's exporters write it. X [B, F, D], Z = MatMul(X, Transpose(X))
-/// [B, F, F]:
-///   Z[:, i, j] for pairs (i, j), which is one of
-///     Transpose(Gather(Reshape[F * F, B](Transpose[1, 2, 0](Z)), i * F + j))   torch.onnx,
-///     TorchScript Transpose(GatherND(Transpose[1, 2, 0](Z), [i, j])) torch.onnx, dynamo
+/// DLRM's interaction, as PyTorch's exporters write it. X [B, F, D],
+/// Z = MatMul(X, Transpose(X)) [B, F, F]:
+///   Z[:, i, j] for pairs (i, j), which is one of (right: torch.onnx's exporter)
+///     Transpose(Gather(Reshape[F * F, B](Transpose[1, 2, 0](Z)), i * F + j))  TorchScript
+///     Transpose(GatherND(Transpose[1, 2, 0](Z), [i, j]))                      dynamo
 ///     Gather(Reshape[B, F * F](Z), i * F + j, axis 1)
 ///       -> Interaction{dot}(parts of X)
 ///   Concat(dense, Z[:, i, j])

@@ -58,8 +58,8 @@ static bool divides(const norn_node *node, norn_value **d, norn_value **deviatio
     return true;
 }
 
-/// A constant of `width` elements along the last axis that the only reader of `value` combines it
-/// with.
+/// A constant of `width` elements along the last axis that the only
+/// reader of `value` combines it with.
 static norn_value *factor_of(const layer_norm *norm, norn_op_id op, norn_node **reader) {
     const norn_value *value = norm->last->out[0];
     *reader = value->readers == 1 ? norn_value_only_reader(value) : NULL;

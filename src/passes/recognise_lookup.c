@@ -1,10 +1,11 @@
 /// Embedding lookups, in the forms that exporters give them, become Lookup regions:
-///   Gather(table, ids)                                   one key a row, or n rows side by side
-///   Gather(table, x[:, i]), x[:, a:b], split(x)[i]       keys are read as columns of x
-///   Gather(table, Add(x [B, F], starts [F]))             F columns, each with an offset of its
-///   keys ReduceSum | ReduceMean | ReduceMax(Gather(table, ids [B, n]), axis 1)   pooled
-///   ReduceSum(Mul(Gather(table, ids), weights [B, n, 1]), axis 1)           pooled with weights
-///   ai.norn::Embedding(keys), ai.norn::EmbeddingBag(values, offsets, weights), that of recognise_bag too
+///   Gather(table, ids)                              one key a row, or n rows side by side
+///   Gather(table, x[:, i]), x[:, a:b], split(x)[i]  keys are read as columns of x
+///   Gather(table, Add(x [B, F], starts [F]))        F columns, each with an offset of its keys
+///   ReduceSum | ReduceMean | ReduceMax(Gather(table, ids [B, n]), axis 1)  pooled
+///   ReduceSum(Mul(Gather(table, ids), weights [B, n, 1]), axis 1)          pooled with weights
+///   ai.norn::Embedding(keys)
+///   ai.norn::EmbeddingBag(values, offsets, weights), that of recognise_bag too
 /// All of one batch and one dependency level are one Lookup. Those that stand side by side in a
 /// Concat along the last axis, or as parts of an Interaction, write side by side in one output.
 ///
@@ -94,8 +95,8 @@ static norn_status new_out(norn_graph *graph, const char *name, norn_dim rows, i
     return norn_graph_value(graph, name, NORN_F32, &shape, &(*out)->value);
 }
 
-/// The site that `node` alone reads as input `index`, each row as it is, and that writes nowhere
-/// yet.
+/// The site that `node` alone reads as input `index`, each row as it
+/// is, and that writes nowhere yet.
 static norn_lookup_site *site_read_by(norn_graph *graph, const norn_node *node, uint32_t index,
                                       bool rows_matter) {
     norn_value *value = norn_node_in(node, index);

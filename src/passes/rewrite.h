@@ -41,8 +41,8 @@ int64_t norn_shape_elems(const norn_shape *shape);
 norn_status norn_rewrite_constant(norn_graph *graph, const char *name, norn_dtype dtype,
                                   int32_t rank, const int64_t *dims, norn_value **out,
                                   void **data) NORN_NODISCARD;
-/// A node with one new output of `dtype` and `shape`; named after `origin_of`, whose origin it
-/// takes.
+/// A node with one new output of `dtype` and `shape`; named after
+/// `origin_of`, whose origin it takes.
 norn_status norn_rewrite_node(norn_graph *graph, norn_node *before, norn_op_id op,
                               norn_value *const *in, uint32_t in_count, norn_attrs attrs,
                               norn_dtype dtype, const norn_shape *shape, const norn_node *origin_of,
@@ -56,8 +56,8 @@ norn_status norn_rewrite_reshape(norn_graph *graph, norn_node *before, norn_valu
 /// gets nothing of its origin: that is the caller's.
 void norn_rewrite_replace(norn_graph *graph, norn_node *node, uint32_t index, norn_value *to);
 
-/// The input of a static Reshape that computes `value` (any number of them in a row), else the
-/// value.
+/// The input of a static Reshape that computes `value` (any number
+/// of them in a row), else the value.
 norn_value *norn_value_unreshaped(norn_value *value);
 
 static inline norn_attr norn_attr_int_of(const char *name, int64_t value) {

@@ -1,13 +1,12 @@
 /// Operators that change nothing, or only the shape:
 ///   Identity(x), Dropout(x), Cast to its own type, Concat(x), Sum(x), Mul(x, 1), ...  -> x
 ///   Slice, Expand, Tile, Pad, Reshape to the shape that x has                         -> x
-///   Transpose(Transpose(x))                                                           ->
-///   Transpose(x), x Reshape, Flatten, Squeeze, Unsqueeze to a shape that is known -> static
-///   Reshape Transpose that moves only dims of one; Reduce over dims of one                    ->
-///   static Reshape pointwise(Expand(x), y) of the shape that it has without the Expand ->
-///   pointwise(x, y) Concat(Concat(x, y), z) along one axis -> Concat(x, y, z)
-/// A static Reshape (norn_static_shape=1, see pass.h) needs no shape input, so the arithmetic that
-/// computed it dies.
+///   Transpose(Transpose(x))                                              -> Transpose(x) or x
+///   Reshape, Flatten, Squeeze, Unsqueeze to a shape that is known        -> static Reshape
+///   Transpose that moves only dims of one; Reduce over dims of one       -> static Reshape
+///   pointwise(Expand(x), y) of the shape that it has without the Expand  -> pointwise(x, y)
+/// A static Reshape (norn_static_shape=1, see pass.h) needs no shape input,
+/// so the arithmetic that computed it dies.
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
 
@@ -223,7 +222,7 @@ static norn_status simplify_node(simplifier *s) {
 
 norn_status norn_pass_simplify(norn_pass_context *context, norn_graph *graph) {
     (void)context;
-    // A rewrite uncovers others only downstream, but for Concat and Expand, so a few rounds do.
+    // A rewrite uncovers others only downstream, but for Expand, so a few rounds do.
     bool changed = true;
     for (int round = 0; round < 8 && changed; round++) {
         changed = false;

@@ -1,7 +1,8 @@
 /// Concats along one axis, and slices that a Concat only puts together again:
-///   Concat(Concat(x, y), z)            -> Concat(x, y, z), where nobody else reads the inner one
-///   Concat(x[:, 0:1], x[:, 1:4], y)    -> Concat(x[:, 0:4], y): exporters slice a dense input by
-///   feature Concat(x[:, 0:1], x[:, 1:])        -> x
+///   Concat(Concat(x, y), z)          -> Concat(x, y, z), where nobody else reads the inner one
+///   Concat(x[:, 0:1], x[:, 1:4], y)  -> Concat(x[:, 0:4], y): exporters slice a dense input by
+///                                       feature
+///   Concat(x[:, 0:1], x[:, 1:])      -> x
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
 
@@ -23,8 +24,8 @@ static int32_t axis_of(const norn_node *node) {
     return axis >= 0 && axis < rank ? (int32_t)axis : -1;
 }
 
-/// A Concat along the same axis that this one alone reads, through nothing or through a Reshape to
-/// its own shape.
+/// A Concat along the same axis that this one alone reads, through nothing
+/// or through a Reshape to its own shape.
 static norn_node *inner_concat(const concat *c, const norn_value *value) {
     norn_node *node = value->producer;
     if (!norn_node_is(node, NORN_OP_Concat) || value->readers != 1 || axis_of(node) != c->axis)

@@ -1,11 +1,11 @@
-/// Sequences whose tensors are known one by one are taken apart, so that only those that grow in
-/// loops are left:
+/// Sequences whose tensors are known one by one are taken apart, so that only
+/// those that grow in loops are left:
 ///   SplitToSequence(x) into parts of known sizes          -> SequenceConstruct(Split(x))
 ///   SequenceAt(s, constant)                               -> the tensor
 ///   ConcatFromSequence(s), with a new axis or without     -> Concat
 ///   SequenceLength(s)                                     -> a constant
-/// where s comes from SequenceEmpty, SequenceConstruct, SequenceInsert and SequenceErase at constant
-/// positions.
+/// where s comes from SequenceEmpty, SequenceConstruct, SequenceInsert
+/// and SequenceErase at constant positions.
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
 #include "tensor/dtype.h"
