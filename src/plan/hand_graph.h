@@ -89,8 +89,8 @@ static inline norn_node *hand_node(hand *h, norn_op_id op, const char *name, nor
     return node;
 }
 
-/// y[B, n] = relu?(x[B, k] * w[k, n] + bias): weights are small integers that depend on their
-/// place.
+/// y[B, n] = relu?(x[B, k] * w[k, n] + bias): weights are small
+/// integers that depend on their place.
 static inline norn_value *hand_gemm(hand *h, const char *name, norn_value *x, int64_t k, int64_t n,
                                     bool relu) {
     char text[64];

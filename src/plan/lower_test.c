@@ -139,8 +139,8 @@ static void an_operator_without_a_kernel_is_named(void **state) {
     hand h = hand_begin(norn_alloc_heap(), 16);
     norn_value *x = hand_input(&h, "x", NORN_F32, hand_rows(&h, 8)),
                *y = hand_value(&h, "y", NORN_F32, hand_rows(&h, 8));
-    hand_node(&h, NORN_OP_Relu, "top/Relu_3", &x, 1, &y, 1, (norn_attrs){0},
-              NULL); // a region without passes
+    // A region without passes.
+    hand_node(&h, NORN_OP_Relu, "top/Relu_3", &x, 1, &y, 1, (norn_attrs){0}, NULL);
     hand_output(&h, y);
     norn_plan *plan;
     HAND_OK(norn_plan_create(norn_alloc_heap(), &plan));

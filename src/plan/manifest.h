@@ -14,7 +14,8 @@ norn_status norn_manifest_encode(const norn_plan *plan, norn_arena *scratch,
                                  norn_buffer *out) NORN_NODISCARD;
 
 /// Name, precision and tables of `plan`, in its arena; *device is the device it was compiled for.
-/// Table i was saved in files[i] (NULL: the package's). Errors DATA_LOSS.
+/// Table i was saved in files[i] (NULL: the package's).
+/// Errors   DATA_LOSS.
 norn_status norn_manifest_decode(norn_span bytes, norn_plan *plan, const char **device,
                                  const char ***files) NORN_NODISCARD;
 

@@ -20,8 +20,9 @@ norn_status norn_layout_create(const norn_program *program, norn_alloc alloc,
                                norn_layout *layout) NORN_NODISCARD;
 void norn_layout_destroy(norn_layout *layout, norn_alloc alloc);
 
-/// What every slot needs when symbols have these values (-1: not known yet, counts as nothing), by
-/// slot into `bytes`. Errors   RESOURCE_EXHAUSTED: a size does not fit in memory; names the value
+/// What every slot needs when symbols have these values (-1: not known yet, counts
+/// as nothing), by slot into `bytes`.
+/// Errors   RESOURCE_EXHAUSTED: a size does not fit in memory; names the value
 norn_status norn_layout_measure(const norn_program *program, const int64_t *symbols,
                                 size_t *bytes) NORN_NODISCARD;
 

@@ -1,15 +1,18 @@
 /// The `norn.json` of a model package: what its trainer says of serving it. Everything is optional.
 ///
-/// {
-///   "inputs":   {"user_id": {"batch": "user"}, "history": {"batch": "item", "offsets":
-///   "history_offsets"}}, "tables":   {"item": {"missing": "default" | "error"}}, "profile":
-///   {"max_batch": 1024, "opt": {"ids": [64, 26]}, "max": {"ids": [1024, 26]}, "min": {}},
-///   "device":   "cpu", "precision": "fp32", "instances": 1, "threads": 0,
-///   "max_memory_mb": 4096,
-///   "batching": {"max_batch": 256, "max_delay_us": 0, "max_queue": 1024, "max_wait_ms": 10000,
-///   "join": "never"},
-///   "warmup":   true, "freeze_initializers": false
-/// }
+///   {
+///     "inputs":   {"user_id": {"batch": "user"},
+///                  "history": {"batch": "item", "offsets": "history_offsets"}},
+///     "tables":   {"item": {"missing": "default" | "error"}},
+///     "profile":  {"max_batch": 1024, "min": {}, "opt": {"ids": [64, 26]},
+///                  "max": {"ids": [1024, 26]}},
+///     "device":   "cpu", "precision": "fp32", "instances": 1, "threads": 0,
+///     "max_memory_mb": 4096,
+///     "batching": {"max_batch": 256, "max_delay_us": 0, "max_queue": 1024, "max_wait_ms": 10000,
+///                  "join": "never", "split": "never", "max_request_rows": 4096},
+///     "warmup":   true, "freeze_initializers": false
+///   }
+///
 /// A key that Norn does not know is refused: a misspelt option must not be silently lost.
 #ifndef NORN_PLAN_PACKAGE_H
 #define NORN_PLAN_PACKAGE_H

@@ -75,8 +75,8 @@ norn_status norn_plan_own_tables(norn_plan *plan, norn_snapshot **out) NORN_NODI
 
 // ---- parts of compiling
 
-/// Code objects of every step that the device generates code for. `options` (may be NULL) hears of the
-/// progress.
+/// Code objects of every step that the device generates code for.
+/// `options` (may be NULL) hears of the progress.
 norn_status norn_plan_generate_code(norn_plan *plan,
                                     const norn_compile_options *options) NORN_NODISCARD;
 
@@ -85,8 +85,7 @@ norn_status norn_plan_generate_code(norn_plan *plan,
 norn_status norn_plan_adopt_constants(norn_plan *plan, const norn_model *model,
                                       norn_graph *graph) NORN_NODISCARD;
 /// Release what only constants lie in that the passes have replaced (packed, folded, fused): a plan
-/// made of a model of 160 MB would hold 160 more. A file that the
-/// model still holds is kept whole.
+/// made of a model of 160 MB would hold 160 more. A file that the model still holds is kept whole.
 norn_status norn_plan_drop_unused(norn_plan *plan) NORN_NODISCARD;
 
 /// Write the profile of `options` into the graph's symbols and choose the batch symbol. Shapes that

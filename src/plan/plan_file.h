@@ -2,10 +2,12 @@
 ///
 ///     0     magic "NORNPLAN", ABI, section count, file size, device stamp, hash of this page
 ///     ...   section table: name, version, required, offset, bytes, hash
-///     4096  sections, in any order: manifest, graph, code, weights; tuning, where something was timed
+///     4096  sections, in any order: manifest, graph, code, weights; tuning, where something was
+///           timed
 ///
-/// A section that this reader does not know is skipped when it is optional and named in the error when
-/// it is required; so a later Norn can add to the format without ending older plans or readers.
+/// A section that this reader does not know is skipped when it is optional
+/// and named in the error when it is required; so a later Norn can add to the format
+/// without ending older plans or readers.
 ///
 /// Numbers are little-endian. The hash of a section is a tree: one hash for each MiB, then the hash
 /// of those; so that large weights are checked by all cores at memory speed.

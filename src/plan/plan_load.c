@@ -85,7 +85,8 @@ norn_status norn_plan_check_tables(const norn_plan *plan) {
 
 // ---- tables in PLAN.tables/
 
-/// What a load of `node` finds: an operand's type, or `acc` of what was accumulated (NONE: nothing).
+/// What a load of `node` finds: an operand's type, or `acc` of what
+/// was accumulated (NONE: nothing).
 static norn_status check_load(const norn_node *node, const norn_scalar_load *load, norn_dtype acc) {
     const norn_value *value =
         load->input == NORN_SCALAR_ACC ? NULL : norn_node_in(node, load->input);
@@ -193,8 +194,8 @@ static norn_status in_section(norn_status status, const char *name, norn_plan_se
     return status == NORN_INVALID_ARGUMENT || status == NORN_INTERNAL ? NORN_DATA_LOSS : status;
 }
 
-/// Code objects are of one architecture; the graph is of all. On another GPU the kernels are generated
-/// again from it.
+/// Code objects are of one architecture; the graph is of all. On another GPU
+/// the kernels are generated again from it.
 static norn_status take_code(norn_plan *plan, const norn_plan_parts *parts, const char *name) {
     norn_device *device = plan->device;
     const char *here = device && device->ops->stamp ? device->ops->stamp(device) : parts->stamp;

@@ -56,8 +56,8 @@ static norn_status put_constant(void *context, const void *bytes, size_t count, 
     return NORN_OK;
 }
 
-/// Code section: count, then for each {node, bytes, offset}; then the objects, each 64-byte
-/// aligned.
+/// Code section: count, then for each {node, bytes, offset};
+/// then the objects, each 64-byte aligned.
 static norn_status encode_code(saver *s) {
     const norn_plan *plan = s->plan;
     static const uint8_t zeros[WEIGHT_ALIGN];
@@ -206,9 +206,9 @@ static norn_status stage_tables(saver *s, const char *path) {
     return NORN_OK;
 }
 
-/// All files are on the disk under other names before the first is renamed, so that a full disk leaves
-/// an older plan and its tables as they were. The tables come first: a plan never lacks its own, and
-/// knows their hashes.
+/// All files are on the disk under other names before the first is renamed, so that a full
+/// disk leaves an older plan and its tables as they were. The tables come first:
+/// a plan never lacks its own, and knows their hashes.
 static norn_status write_files(saver *s, const char *path) {
     norn_status status;
     NORN_TRY(NORN_TAKE_ARRAY(&s->arena, (size_t)s->plan->table_count + 1, &s->writers));

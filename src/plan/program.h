@@ -18,8 +18,7 @@ typedef struct norn_step_order norn_step_order; ///< step_order.h
 typedef enum norn_slot_kind {
     NORN_SLOT_CONST,   ///< bytes of the plan
     NORN_SLOT_INPUT,   ///< given to each run
-    NORN_SLOT_PLANNED, ///< at an offset of the frame's arena: its shape follows from the inputs'
-                       ///< shapes
+    NORN_SLOT_PLANNED, ///< at an offset of the frame's arena: its shape follows from the inputs
     NORN_SLOT_POOLED,  ///< shape known only while running: a block of the instance's pool
     NORN_SLOT_ALIAS,   ///< bytes of another slot
 } norn_slot_kind;
@@ -38,8 +37,8 @@ typedef struct norn_slot {
     int64_t row_stride;   ///< elements between rows; 0: dense
     const void *data;     ///< CONST: where its bytes are, on its side
     size_t weight_offset; ///< CONST on a device: offset in the block of uploaded weights
-    uint32_t first,
-        last; ///< steps that write it first and read it last; of a root, through every alias
+    /// Steps that write it first and read it last; of a root, through every alias.
+    uint32_t first, last;
 } norn_slot;
 
 typedef enum norn_step_kind {
@@ -54,8 +53,7 @@ typedef struct norn_step {
     bool dynamic;   ///< an operand is POOLED (or has no known rank): views are made while running
     bool infer;     ///< an output is POOLED: its shape function runs first
     bool fit;       ///< its operands' sizes must go together: seen when the inputs' sizes are new
-    bool
-        check; ///< planned shapes are somebody's word: the shape function runs first and must agree
+    bool check;     ///< planned shapes are a claim: the shape function runs first and must agree
     const norn_node *node; ///< COPY: the node that wanted it, or NULL for an output
     uint32_t node_index;   ///< of `node` in the graph's order
     norn_kernel_fn kernel;
@@ -81,8 +79,7 @@ struct norn_program {
     uint32_t *outputs;            ///< slot of each graph output
     const norn_step_order *order; ///< of a program that is all on the device, else NULL
     size_t device_weight_bytes;   ///< of CONST slots on the device
-    uint32_t
-        host_steps; ///< KERNEL steps on the CPU in a program for a device: they rule out capture
+    uint32_t host_steps;          ///< KERNEL steps on the CPU, for a device: they rule out capture
     bool has_pooled;
 };
 

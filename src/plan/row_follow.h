@@ -6,9 +6,9 @@
 /// outer and inner go through them unchanged, whatever they fold: [B, T, D] -> [B*T, D] has after
 /// = T, [T, B, H] -> [T*B, H] has before = T.
 ///
-/// A rule may rely on a declared shape only where the conclusion holds in every single run in which
-/// the shape is true, because that is what the runtime checks (norn_step.check); never on contents
-/// that the graph declares.
+/// A rule may rely on a declared shape only where the conclusion holds in every single run
+/// in which the shape is true, because that is what the runtime checks (norn_step.check);
+/// never on contents that the graph declares.
 #ifndef NORN_PLAN_ROW_FOLLOW_H
 #define NORN_PLAN_ROW_FOLLOW_H
 
@@ -64,8 +64,8 @@ bool norn_rows_shape_depends(const norn_rows_walk *walk, const norn_shape *shape
 static inline bool norn_rows_dim_is(norn_dim dim, int64_t value) {
     return norn_dim_is_const(dim) && dim.constant == value;
 }
-/// A constant list of whole numbers, or an INTS attribute when `name` is given and input `in` is
-/// absent. False: not known.
+/// A constant list of whole numbers, or an INTS attribute when `name` is given
+/// and input `in` is absent. False: not known.
 bool norn_rows_ints(const norn_rows_walk *walk, uint32_t in, const char *name,
                     int64_t values[NORN_CONTENTS_MAX], uint32_t *count);
 /// Attribute `name` as an axis of `rank` dims counted from the front; -1 when it is none of them.
@@ -82,8 +82,8 @@ static inline norn_rows norn_rows_moved(norn_rows rows, int32_t axis) {
 bool norn_rows_equal(norn_rows a, norn_rows b);
 
 // ---- places
-/// Find rows that lie [outer, B, inner] in the order of bytes in a tensor of `shape`. False: they
-/// cannot be told there.
+/// Find rows that lie [outer, B, inner] in the order of bytes in a tensor of `shape`.
+/// False: they cannot be told there.
 bool norn_rows_locate(norn_rows_walk *walk, const norn_shape *shape, norn_dim outer, norn_dim inner,
                       norn_rows *out);
 /// outer and inner of `rows` in a tensor of `shape`.

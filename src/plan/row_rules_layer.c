@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/// Operands whose bit is set in `carry` have rows at dim 0 (or are omitted), all others are the same
-/// for every row; every result has rows at dim 0.
+/// Operands whose bit is set in `carry` have rows at dim 0 (or are omitted), all others
+/// are the same for every row; every result has rows at dim 0.
 static const char *rows_first(norn_rows_walk *walk, uint32_t carry) {
     const norn_rows rows = norn_rows_in(walk, 0);
     if (rows.kind != NORN_ROWS_EACH) return norn_rows_other;
@@ -47,7 +47,8 @@ const char *norn_rows_affine_grid(norn_rows_walk *walk) {
     return NULL;
 }
 
-/// Dim `axis` keeps its size; is it surely left alone? With scales 1 must be said; sizes compute it.
+/// Dim `axis` keeps its size; is it surely left alone? With scales 1
+/// must be said; sizes compute it.
 static bool resize_leaves(const norn_rows_walk *walk, int32_t axis, int32_t rank) {
     const norn_value *scales = norn_rows_value(walk, 2);
     const int64_t *axes;
@@ -134,8 +135,8 @@ const char *norn_rows_causal(norn_rows_walk *walk) {
     return rows_first(walk, 1 | 1 << 3);
 }
 
-/// cos and sin are tables [positions, half] that position_ids of each row point into, or rows
-/// themselves.
+/// cos and sin are tables [positions, half] that position_ids of each row
+/// point into, or rows themselves.
 const char *norn_rows_rotary(norn_rows_walk *walk) {
     const bool tables = norn_rows_free(walk, 1) && norn_rows_free(walk, 2);
     if (!tables) return rows_first(walk, 0xf);

@@ -221,7 +221,8 @@ const char *norn_rows_gather_elements(norn_rows_walk *walk) {
     const norn_rows data = norn_rows_in(walk, 0), indices = norn_rows_in(walk, 1);
     const int32_t axis = norn_rows_axis_attr(walk, "axis", 0, norn_rows_rank(walk, 0));
     if (axis < 0 || indices.kind != NORN_ROWS_EACH) return norn_rows_other;
-    // Constant data: an element's other coordinates are its own place, so rows must be along `axis`.
+    // Constant data: an element's other coordinates are its own
+    // place, so rows must be along `axis`.
     if (data.kind == NORN_ROWS_NONE)
         return indices.axis == axis ? put_at(walk, indices, axis) : norn_rows_other;
     if (!norn_rows_equal(data, indices) || data.axis == axis) return norn_rows_other;

@@ -62,8 +62,8 @@ static bool value_depends(const bool *depends, const norn_value *value) {
 
 // ---- inputs
 
-/// Do only lookups read the value, and only as offsets (or, else, as keys and weights of CSR
-/// columns)?
+/// Do only lookups read the value, and only as offsets (or, else, as
+/// keys and weights of CSR columns)?
 static bool only_csr(const norn_value *value, bool offsets) {
     for (const norn_use *use = value->uses; use; use = use->next) {
         bool found = false;
@@ -347,8 +347,8 @@ static norn_status find_batch(const norn_graph *graph, norn_arena *arena, norn_a
 
 // ---- lengths of CSR values
 
-/// Only keys and weights of CSR columns have this dim: what lies beyond the last offset is not
-/// read.
+/// Only keys and weights of CSR columns have this dim: what lies
+/// beyond the last offset is not read.
 static bool is_csr_length(const norn_graph *graph, const bool *depends, norn_pad *pads) {
     for (const norn_node *node = graph->nodes; node; node = node->next)
         for (uint32_t i = 0; i < node->out_count; i++)

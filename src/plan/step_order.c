@@ -91,8 +91,8 @@ static void note_past(ordering *o) {
 
 // ---- lanes
 
-/// The lane whose last step this one follows anyway, the most recent first; else a new one; else the
-/// one that has rested longest.
+/// The lane whose last step this one follows anyway, the most recent first;
+/// else a new one; else the one that has rested longest.
 static uint8_t choose_lane(const ordering *o, uint32_t step) {
     const uint32_t count = o->order->lane_count;
     uint32_t best = UINT32_MAX, idle = 0;

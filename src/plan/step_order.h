@@ -1,9 +1,10 @@
 /// Which steps of a device program must come after which, and so which may run beside each other.
 ///
-/// A step comes after those that write what it reads. Parts of one value that different steps write (the
-/// columns of a placed Concat) do not order them. From this follow the lanes: each is a sequence of
-/// steps that one stream gets, and a step waits for steps of other lanes where it needs them. The memory
-/// plan asks too: two values share memory only where all users of one come before the writers of the other.
+/// A step comes after those that write what it reads. Parts of one value that different steps
+/// write (the columns of a placed Concat) do not order them. From this follow the lanes:
+/// each is a sequence of steps that one stream gets, and a step waits for steps of other
+/// lanes where it needs them. The memory plan asks too: two values share memory only
+/// where all users of one come before the writers of the other.
 #ifndef NORN_PLAN_STEP_ORDER_H
 #define NORN_PLAN_STEP_ORDER_H
 

@@ -18,8 +18,9 @@ norn_status norn_step_shapes(const norn_node *node, const norn_view *in, uint32_
                              norn_view *out, uint32_t out_count,
                              norn_shape_room room) NORN_NODISCARD;
 
-/// Whether the operands of `node` go together at these sizes and give `out`. Inputs have data where they are
-/// constants, else what their contents are at `symbols`; `in[i].data` of other inputs is not read.
+/// Whether the operands of `node` go together at these sizes and give `out`.
+/// Inputs have data where they are constants, else what their contents are at `symbols`;
+/// `in[i].data` of other inputs is not read.
 /// Errors   INVALID_ARGUMENT names the node and the input
 norn_status norn_step_fit(const norn_node *node, const norn_view *in, uint32_t in_count,
                           const norn_view *out, uint32_t out_count, const int64_t *symbols,

@@ -1,5 +1,5 @@
-/// Tuning: a device times the ways of computing a product while it prepares the plan's steps; the choices
-/// go into the plan file, and into a cache that several models share.
+/// Tuning: a device times the ways of computing a product while it prepares the plan's steps;
+/// the choices go into the plan file, and into a cache that several models share.
 #include "base/file.h"
 #include "base/file_writer.h"
 #include "base/log.h"
