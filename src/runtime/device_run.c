@@ -11,8 +11,8 @@
 #include <string.h>
 
 enum {
-    DIRECT_BYTES =
-        256 << 10,    ///< inputs from this size are copied from where they lie, not gathered first
+    /// Inputs from this size are copied from where they lie, not gathered first.
+    DIRECT_BYTES = 256 << 10,
     PHASE_EVERY = 16, ///< runs between measurements of phases
 };
 
@@ -147,8 +147,8 @@ static norn_status send(norn_device_run *run, size_t begin, size_t end) {
                                   run->frame->device_arena + begin, run->in + begin, end - begin);
 }
 
-/// All inputs side by side in staging, then over in one copy; large ones by themselves from where
-/// they lie.
+/// All inputs side by side in staging, then over in one copy; large ones
+/// by themselves from where they lie.
 static norn_status send_inputs(norn_device_run *run, const norn_view *inputs) {
     norn_frame *frame = run->frame;
     const norn_program *program = frame->program;

@@ -70,8 +70,8 @@ static void batches_of_one_bucket_share_a_graph_and_give_their_own_rows(void **s
     for (size_t i = 0; i < 5; i++) expect_mlp(session, large[i], (int64_t)i + 3);
     assert_int_equal(fake_log.captures, 2);
     for (size_t i = 0; i < 8; i++) expect_mlp(session, small[i], (int64_t)i + 40);
-    assert_int_equal(fake_log.captures,
-                     3); // an empty batch runs as one row: the second time only now
+    // An empty batch runs as one row: the second time only now.
+    assert_int_equal(fake_log.captures, 3);
     expect_mlp(session, 1000, 1);
     expect_mlp(session, 999, 2);
     norn_session_destroy(session);

@@ -10,8 +10,8 @@
 
 // ---- what kernels ask for
 
-/// What is known of a pooled value's shape, inferred or declared, must be what came: passes and
-/// other steps go by it.
+/// What is known of a pooled value's shape, inferred or declared, must be what came:
+/// passes and other steps go by it.
 static norn_status check_known(const norn_frame *frame, uint32_t slot, const norn_view *view) {
     const norn_slot *known = &frame->program->slots[slot];
     char text[NORN_VIEW_TEXT], dim[NORN_DIM_TEXT];
@@ -31,8 +31,8 @@ static norn_status check_known(const norn_frame *frame, uint32_t slot, const nor
     return NORN_OK;
 }
 
-/// Room for `view` in the pool, held by the slot. A block that it holds already is kept if it is
-/// enough.
+/// Room for `view` in the pool, held by the slot. A block that it holds
+/// already is kept if it is enough.
 static norn_status take_block(norn_frame *frame, uint32_t slot, norn_view *view) {
     norn_blocks *blocks = &frame->room->blocks;
     size_t bytes;
@@ -74,8 +74,8 @@ static uint32_t index_of(const norn_frame_step *own) {
     return (uint32_t)(own - own->frame->steps);
 }
 
-/// Scratch on the device is in use until the stream has come by, but later steps of the same lane come
-/// after that.
+/// Scratch on the device is in use until the stream has come by, but later steps
+/// of the same lane come after that.
 static norn_scratch *scratch_of(const norn_frame_step *own) {
     norn_run_room *room = own->frame->room;
     if (!own->step->on_device) return &room->host_scratch;

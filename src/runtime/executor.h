@@ -8,8 +8,8 @@ extern const norn_call_host norn_executor_host;
 
 /// Nothing for values yet; on a device what the profile's maximum needs, if that is little.
 void norn_frame_presize(norn_frame *frame);
-/// Room for every value at frame->incoming. A failure leaves layout and arenas as they were, so
-/// that smaller runs go on.
+/// Room for every value at frame->incoming. A failure leaves layout and arenas
+/// as they were, so that smaller runs go on.
 norn_status norn_frame_make_room(norn_frame *frame) NORN_NODISCARD;
 void norn_frame_give_arenas(norn_frame *frame);
 

@@ -26,8 +26,8 @@ typedef struct fake_device {
     bool timed;         ///< there is something for a record to say
 } fake_device;
 
-/// What the device has done; tests reset and read it. `refuse_op`: an operator that it has no
-/// kernel for.
+/// What the device has done; tests reset and read it. `refuse_op`:
+/// an operator that it has no kernel for.
 static struct {
     int launches, captures, kernels, copies_in, copies_out, copies_within, waits, blocks, tables,
         timed;
@@ -307,8 +307,8 @@ static inline bool fake_is_recorded(const norn_stream *stream, uint64_t mark) {
     return false;
 }
 
-/// Everything of `stream` up to and with the record of `mark` (0: all of it). What it waits for elsewhere is
-/// done first; what it does not wait for is not.
+/// Everything of `stream` up to and with the record of `mark` (0: all of it).
+/// What it waits for elsewhere is done first; what it does not wait for is not.
 static inline norn_status fake_run_until(norn_stream *stream, uint64_t mark) {
     while (stream->done < stream->queue.count) {
         fake_work *work = &stream->queue.at[stream->done++];
@@ -320,8 +320,8 @@ static inline norn_status fake_run_until(norn_stream *stream, uint64_t mark) {
     return NORN_OK;
 }
 
-/// Lanes by turns as early as they may, the last first, and as late as they may: a wait that is missing
-/// shows in one of them.
+/// Lanes by turns as early as they may, the last first, and as late as they may:
+/// a wait that is missing shows in one of them.
 static inline norn_status fake_stream_wait(norn_device *self, norn_stream *stream) {
     norn_status status = NORN_OK;
     fake_must_be_in(self);

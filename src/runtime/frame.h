@@ -42,9 +42,9 @@ struct norn_frame {
     int64_t *symbols;  ///< values of the last bound run
     int64_t *incoming; ///< of the run that is being bound
     bool resolved;     ///< views agree with `symbols`
-    uint64_t
-        generation;   ///< changes when addresses do for the same shapes: captured graphs end then
-    norn_view *slots; ///< by slot: where its value is now
+    /// Changes when addresses do for the same shapes: captured graphs end then.
+    uint64_t generation;
+    norn_view *slots;    ///< by slot: where its value is now
     norn_block **blocks; ///< by slot: what a POOLED one holds
     norn_frame_step *steps;
     norn_event **done;      ///< by step, and of the fork: lanes.h; NULL: not opened
@@ -75,8 +75,8 @@ norn_status norn_frame_resolve(norn_frame *frame) NORN_NODISCARD;
 /// Point views of host inputs at `inputs`, after resolving.
 void norn_frame_patch(norn_frame *frame, const norn_view *inputs);
 
-/// Run every step. On a device this only gives work to the stream, except where the CPU must step
-/// in.
+/// Run every step. On a device this only gives work to the stream,
+/// except where the CPU must step in.
 norn_status norn_frame_run(norn_frame *frame) NORN_NODISCARD;
 /// The value of output `index` after a run.
 const norn_view *norn_frame_output(const norn_frame *frame, uint32_t index);

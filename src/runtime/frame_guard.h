@@ -1,5 +1,5 @@
-/// Under the address sanitizer a frame's host arena is poisoned but for the values that live: a step
-/// that reads what is not written yet, or no more, or one byte beside a value, is told.
+/// Under the address sanitizer a frame's host arena is poisoned but for the values that live:
+/// a step that reads what is not written yet, or no more, or one byte beside a value, is told.
 #ifndef NORN_RUNTIME_FRAME_GUARD_H
 #define NORN_RUNTIME_FRAME_GUARD_H
 

@@ -152,7 +152,8 @@ static norn_status run_on_host(norn_instance *instance, const norn_view *inputs)
     return NORN_OK;
 }
 
-/// The tables of this run; on a device their views go where its kernels read them, when they changed.
+/// The tables of this run; on a device their views go where its
+/// kernels read them, when they changed.
 static norn_status use_tables(norn_run_room *room, const norn_table_set *tables) {
     room->host_tables = tables->host;
     room->device_tables = tables->device;

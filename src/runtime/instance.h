@@ -47,8 +47,8 @@ void norn_instance_destroy(norn_instance *instance); ///< takes NULL
 void norn_instance_clear(norn_instance *instance);
 /// The holder is done: now and then, give back memory that was long not needed.
 void norn_instance_settle(norn_instance *instance);
-/// Run on `inputs`, wherever they are in host memory, with `tables`; outputs are in
-/// instance->outputs.
+/// Run on `inputs`, wherever they are in host memory, with `tables`;
+/// outputs are in instance->outputs.
 norn_status norn_instance_execute(norn_instance *instance, const norn_view *inputs,
                                   const norn_table_set *tables) NORN_NODISCARD;
 

@@ -1,5 +1,5 @@
-/// The steps of one frame on several streams, while a graph of them is captured: steps that do not need each
-/// other become branches of the graph. See plan/step_order.h for what waits for what.
+/// The steps of one frame on several streams, while a graph of them is captured: steps that do not
+/// need each other become branches of the graph. See plan/step_order.h for what waits for what.
 ///
 ///     open       streams and events, once a frame
 ///     fork       every lane begins where the main stream is

@@ -6,7 +6,8 @@
 
 enum { WIDTH = 1024, MB = 1 << 20 };
 
-/// x[B, 1024] -> copied twice -> y, planned for 2^20 rows: 4 KB a value and row, 4 GB at the profile.
+/// x[B, 1024] -> copied twice -> y, planned for 2^20 rows: 4 KB
+/// a value and row, 4 GB at the profile.
 static norn_plan *wide_plan(void) {
     hand h = hand_begin(norn_alloc_heap(), 1 << 20);
     norn_value *x = hand_input(&h, "x", NORN_F32, hand_rows(&h, WIDTH));
@@ -82,7 +83,8 @@ static void rising_batches_grow_memory_rarely(void **state) {
     HAND_OK(run(session, 1, NULL));
     size_t before = counted.count;
     for (int64_t rows = 2; rows <= 1500; rows += 1 + rows / 40) HAND_OK(run(session, rows, NULL));
-    // Half as much again each time: at most 18 times, each an arena and what planning takes, and staging.
+    // Half as much again each time: at most 18 times, each an arena and
+    // what planning takes, and staging.
     assert_in_range(counted.count - before, 10, 18 * 5);
     before = counted.count;
     for (int64_t rows = 1440; rows > 0; rows -= 70) HAND_OK(run(session, rows, NULL));

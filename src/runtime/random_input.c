@@ -28,8 +28,8 @@ static key_use use_of_table(const norn_plan *plan, norn_snapshot *snapshot, uint
     if (snapshot) binding = snapshot->find(snapshot, plan->tables[table].name);
     if (binding && binding->row_count > 0 && (binding->keys || !binding->resolve))
         return (key_use){.rows = binding->row_count, .keys = binding->keys};
-    return (key_use){.rows = plan->tables[table].rows > 0 ? plan->tables[table].rows
-                                                          : 1000}; // hashed: any key will do
+    // Hashed: any key will do.
+    return (key_use){.rows = plan->tables[table].rows > 0 ? plan->tables[table].rows : 1000};
 }
 
 static key_use use_of_column(const norn_plan *plan, norn_snapshot *snapshot, const norn_node *node,
@@ -71,8 +71,8 @@ static void see_gather(const norn_use *use, key_use *found) {
         *found = (key_use){.rows = data->shape.dims[axis].constant, .offsets = found->offsets};
 }
 
-/// The largest element of the integer constants that `node` reads: what an Add of the fields'
-/// offsets adds at most.
+/// The largest element of the integer constants that `node` reads: what an Add
+/// of the fields' offsets adds at most.
 static int64_t largest_constant(const norn_node *node) {
     int64_t largest = 0;
     for (uint32_t i = 0; i < node->in_count; i++) {

@@ -1,7 +1,7 @@
-/// Random inputs for `run`, `bench` and warming up, of shapes that fit each other: ids that lie in the
-/// tables they index, offsets that rise, masks of ones and some zeros, lengths of at most the
-/// sequence, the constant that a mode is compared with, floats in [-1, 1). The same seed gives the
-/// same inputs.
+/// Random inputs for `run`, `bench` and warming up, of shapes that fit each other:
+/// ids that lie in the tables they index, offsets that rise, masks of ones and some zeros,
+/// lengths of at most the sequence, the constant that a mode is compared with,
+/// floats in [-1, 1). The same seed gives the same inputs.
 #ifndef NORN_RUNTIME_RANDOM_INPUT_H
 #define NORN_RUNTIME_RANDOM_INPUT_H
 
@@ -17,8 +17,8 @@ typedef struct norn_random_inputs {
 } norn_random_inputs;
 
 /// Value of every symbol of the plan's graph: from `given` views (dtype NONE where there is none),
-/// then from options->shapes, then the batch, then the profile's optimum. Errors INVALID_ARGUMENT:
-/// a shape does not fit its input
+/// then from options->shapes, then the batch, then the profile's optimum.
+/// Errors   INVALID_ARGUMENT: a shape does not fit its input
 norn_status norn_random_bind(const norn_plan *plan, const norn_random_inputs *options,
                              const norn_view *given, norn_arena *arena,
                              int64_t **symbols) NORN_NODISCARD;
@@ -31,8 +31,8 @@ norn_status norn_random_find(norn_instance *instance, norn_snapshot *snapshot,
                              const norn_random_inputs *options, const norn_view *given,
                              norn_arena *arena, int64_t **symbols) NORN_NODISCARD;
 
-/// Input `index` at these symbol values, in `arena`. `snapshot` (may be NULL) says how many rows
-/// tables have.
+/// Input `index` at these symbol values, in `arena`. `snapshot` (may be NULL)
+/// says how many rows tables have.
 norn_status norn_random_fill(const norn_plan *plan, norn_snapshot *snapshot, const int64_t *symbols,
                              size_t index, uint64_t seed, norn_arena *arena,
                              norn_view *out) NORN_NODISCARD;

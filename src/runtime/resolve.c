@@ -21,8 +21,8 @@ static size_t bytes_now(const norn_view *view) {
     return norn_align_up(bytes, NORN_DEVICE_ALIGN);
 }
 
-/// Inputs and outputs on the device lie side by side at this run's sizes, which the layout's never
-/// pass.
+/// Inputs and outputs on the device lie side by side at this run's sizes,
+/// which the layout's never pass.
 static void lay_device_ends(norn_frame *frame) {
     const norn_program *program = frame->program;
     size_t at = 0;
@@ -62,8 +62,8 @@ static int32_t input_symbol(const norn_symbols *symbols, norn_dim dim) {
     return dim.symbol >= 0 && symbols->at[dim.symbol].kind == NORN_SYMBOL_INPUT ? dim.symbol : -1;
 }
 
-/// What would have less than nothing: offsets of B + 1 elements of which there are none, a Slice of
-/// more than is there.
+/// What would have less than nothing: offsets of B + 1 elements of which there
+/// are none, a Slice of more than is there.
 static norn_status bad_size(const norn_frame *frame, const norn_value *value, int32_t d) {
     const norn_symbols *symbols = &frame->program->graph->symbols;
     char text[NORN_DIM_TEXT];

@@ -20,8 +20,8 @@ typedef struct norn_memory_source {
     bool on_host; ///< it is the process's own memory
 } norn_memory_source;
 
-/// Trimming: memory goes back when it is more than KEPT_TIMES what was needed lately, and enough to
-/// matter.
+/// Trimming: memory goes back when it is more than KEPT_TIMES what was
+/// needed lately, and enough to matter.
 enum { NORN_KEPT_TIMES = 4, NORN_KEPT_BYTES = 16 << 20 };
 static inline bool norn_keeps_too_much(size_t held, size_t needed) {
     return held > NORN_KEPT_BYTES && held / NORN_KEPT_TIMES > needed;

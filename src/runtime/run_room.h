@@ -24,16 +24,15 @@ typedef struct norn_memory_bound {
 typedef struct norn_run_room {
     norn_alloc alloc;
     norn_pool *threads;
-    norn_device *host, *device; ///< device NULL: a plan for the CPU
-    norn_stream *stream;        ///< of the device
-    norn_stream
-        *lane[NORN_LANES]; ///< [0] is `stream`; the others are made when they are first needed
-    bool laned;            ///< steps are given to the lanes of program->order
+    norn_device *host, *device;    ///< device NULL: a plan for the CPU
+    norn_stream *stream;           ///< of the device
+    norn_stream *lane[NORN_LANES]; ///< [0] is `stream`; the others are made when first needed
+    bool laned;                    ///< steps are given to the lanes of program->order
     norn_memory_bound host_bound, device_bound;
     norn_blocks blocks;
     norn_scratch host_scratch, device_scratch[NORN_LANES];
-    const norn_table_binding *host_tables,
-        *device_tables;     ///< by the plan's table index; of this run
+    /// By the plan's table index; of this run.
+    const norn_table_binding *host_tables, *device_tables;
     norn_table_view *views; ///< device memory: those of `device_tables`, for kernels to read
     const norn_table_view *host_views; ///< what lies there, in host memory
     uint64_t views_of;                 ///< the set whose views lie there; 0: none
@@ -43,8 +42,9 @@ typedef struct norn_run_room {
     struct norn_trace *trace; ///< of the top frame; NULL: not recorded
 } norn_run_room;
 
-/// alloc, host, device and table_count are in place; takes threads, a stream and no memory yet but for `views`. On failure
-/// norn_run_room_deinit is still to be called. `options`: threads, instances, max_memory_bytes.
+/// alloc, host, device and table_count are in place; takes threads, a stream and no
+/// memory yet but for `views`. On failure norn_run_room_deinit is still to be called.
+/// `options`: threads, instances, max_memory_bytes.
 norn_status norn_run_room_init(norn_run_room *room,
                                const norn_session_options *options) NORN_NODISCARD;
 void norn_run_room_deinit(norn_run_room *room);
@@ -56,8 +56,8 @@ norn_status norn_run_room_open_lanes(norn_run_room *room, uint32_t count) NORN_N
 /// Errors   RESOURCE_EXHAUSTED: there is none, or the bound; says what to do
 norn_status norn_room_take(norn_run_room *room, norn_place place, size_t bytes, size_t leaving,
                            void **out) NORN_NODISCARD;
-void norn_room_give(norn_run_room *room, norn_place place, void *memory,
-                    size_t bytes); ///< takes NULL
+/// Takes NULL.
+void norn_room_give(norn_run_room *room, norn_place place, void *memory, size_t bytes);
 /// `wanted` for a buffer of `held` bytes that must grow to `needed`: half as much again as it had,
 /// so that slowly rising sizes grow it rarely.
 static inline size_t norn_grown(size_t held, size_t needed) {

@@ -258,8 +258,8 @@ static void destroy_one(norn_snapshot *self) {
     free(one);
 }
 
-/// Row k of version v: {v, k}. Freed rows are overwritten by malloc soon: a run that lost its pin
-/// shows it.
+/// Row k of version v: {v, k}. Freed rows are overwritten by malloc soon:
+/// a run that lost its pin shows it.
 static norn_snapshot *version(float v, int64_t rows, int64_t dim, atomic_int *destroyed) {
     one_table *one = calloc(1, sizeof *one);
     float *data = calloc((size_t)(rows * dim), sizeof *data);

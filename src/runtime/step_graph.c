@@ -40,8 +40,8 @@ static norn_status time_graph(norn_frame *frame, norn_event *const events[2], no
     return NORN_OK;
 }
 
-/// Put the tables' views in place, or the same with nobody counting missing keys: launches that only
-/// serve to measure are not to be seen in the metrics.
+/// Put the tables' views in place, or the same with nobody counting missing keys:
+/// launches that only serve to measure are not to be seen in the metrics.
 static norn_status place_views(norn_run_room *room, bool counting) {
     const size_t bytes = room->table_count * sizeof *room->views;
     norn_table_view *quiet;
@@ -61,7 +61,8 @@ static norn_status place_views(norn_run_room *room, bool counting) {
     return status;
 }
 
-/// Whether branches pay shows only by timing: they overlap small steps, and cost joins and memory traffic.
+/// Whether branches pay shows only by timing: they overlap small steps,
+/// and cost joins and memory traffic.
 static norn_status take_faster(norn_frame *frame, norn_event *const events[2], norn_capture **graph,
                                norn_capture *laned) {
     norn_run_room *room = frame->room;

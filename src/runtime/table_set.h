@@ -27,10 +27,10 @@ typedef struct norn_table_set {
     uint32_t host_count, device_count; ///< bound so far
 } norn_table_set;
 
-/// Tables come from `snapshot` (may be NULL), else from the plan's own. `previous` (may be NULL) is
-/// alive during the call.
-/// Errors   FAILED_PRECONDITION: a table is nowhere; INVALID_ARGUMENT: it does not fit the model;
-///          names it
+/// Tables come from `snapshot` (may be NULL), else from the plan's own.
+/// `previous` (may be NULL) is alive during the call.
+/// Errors   FAILED_PRECONDITION: a table is nowhere; INVALID_ARGUMENT:
+///          it does not fit the model; names it
 norn_status norn_table_set_create(norn_plan *plan, norn_snapshot *snapshot,
                                   const norn_table_set *previous, norn_alloc alloc,
                                   norn_table_set **out) NORN_NODISCARD;
