@@ -1,9 +1,9 @@
 /// The batcher: a bounded queue of requests and what decides which of them run together.
 ///
-/// The queue is a list of groups, each of requests that will be one batch: equal shapes, at most
-/// `max_rows` rows. A request joins one of the last groups that has room for it or begins a new one;
-/// groups run first in, first out, a group at once when it is full or another waits behind it, else
-/// when its oldest request has waited `max_delay_ns`.
+/// The queue is a list of groups, each of requests that will be one batch: equal shapes,
+/// at most `max_rows` rows. A request joins one of the last groups that has room for it or begins
+/// a new one; groups run first in, first out, a group at once when it is full or another
+/// waits behind it, else when its oldest request has waited `max_delay_ns`.
 ///
 /// What bounds the queue is the time that a newcomer would wait, not a count: the groups before it
 /// times what batches have lately taken. It is refused at once when that is more than
@@ -35,8 +35,8 @@ norn_status norn_batcher_create(const norn_batcher_options *options, norn_alloc 
                                 norn_batcher **out) NORN_NODISCARD;
 void norn_batcher_destroy(norn_batcher *batcher); ///< the queue must be empty
 
-/// Errors RESOURCE_EXHAUSTED: it would wait too long (infer->retry_ns says when to ask again), or
-/// the queue is full; UNAVAILABLE: stopped. Then the request stays the caller's.
+/// Errors   RESOURCE_EXHAUSTED: it would wait too long (infer->retry_ns says when to ask again),
+///          or the queue is full; UNAVAILABLE: stopped. Then the request stays the caller's.
 /// *over: a list of requests that were found to be over meanwhile, with their status set.
 norn_status norn_batcher_put(norn_batcher *batcher, norn_infer *infer,
                              norn_infer **over) NORN_NODISCARD;

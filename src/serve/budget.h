@@ -1,6 +1,7 @@
-/// One budget in bytes for what the process holds for its clients: request bodies, tensors read from
-/// them, answers that have not left. Readers take before they allocate and are refused when it does
-/// not fit; so a thousand clients together cannot take more than one number that an operator chose.
+/// One budget in bytes for what the process holds for its clients: request bodies,
+/// tensors read from them, answers that have not left. Readers take before they
+/// allocate and are refused when it does not fit; so a thousand clients together cannot
+/// take more than one number that an operator chose.
 ///
 /// Nobody waits for room, so there is no deadlock: who does not get it is refused at once. Who is
 /// about to read much asks norn_budget_could_take first, so as to be refused before it was sent.

@@ -1,10 +1,9 @@
-/// One inference request, from the bytes of a protocol to the bytes of its answer. Protocols fill
-/// it, the model admits it, a batcher joins it with others, an instance computes it, the protocol
-/// encodes it.
+/// One inference request, from the bytes of a protocol to the bytes of its answer.
+/// Protocols fill it, the model admits it, a batcher joins it with others,
+/// an instance computes it, the protocol encodes it.
 ///
-/// Memory   everything hangs on `arena`; request bytes that views alias are kept by the protocol
-/// until
-///          it destroys the request.
+/// Memory   everything hangs on `arena`; request bytes that views alias are kept
+///          by the protocol until it destroys the request.
 /// Threads  owned by one thread at a time: I/O thread -> compute thread -> I/O thread.
 #ifndef NORN_SERVE_INFER_H
 #define NORN_SERVE_INFER_H
@@ -74,7 +73,7 @@ norn_status norn_infer_create(norn_alloc alloc, norn_infer **out) NORN_NODISCARD
 void norn_infer_destroy(norn_infer *infer); ///< releases the model and what it holds; takes NULL
 /// Ask for room in the budget, before `bytes` of tensors are taken from the arena. Given back by
 /// norn_infer_destroy. The thread that owns the request.
-/// Errors UNAVAILABLE: others hold it; RESOURCE_EXHAUSTED: it is more than there ever is
+/// Errors   UNAVAILABLE: others hold it; RESOURCE_EXHAUSTED: it is more than there ever is
 norn_status norn_infer_hold(norn_infer *infer, size_t bytes) NORN_NODISCARD;
 /// Nobody waits for the answer any more. A request that has not begun to run, or has pieces left to
 /// run, ends with CANCELLED; one whose answer is already made ends as it would have. `done` is

@@ -14,8 +14,8 @@ bool norn_inflate_knows(const char *encoding) {
 }
 
 static void set_input(z_stream *stream, norn_span span) {
-    memcpy(&stream->next_in, &span.bytes,
-           sizeof stream->next_in); // zlib's field is not const everywhere
+    // zlib's field is not const everywhere.
+    memcpy(&stream->next_in, &span.bytes, sizeof stream->next_in);
     stream->avail_in = (uInt)span.count;
 }
 

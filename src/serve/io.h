@@ -30,8 +30,7 @@ typedef struct norn_server {
     bool model_control;    ///< clients may load and unload models
     norn_workers *workers; ///< NULL in tests: their work is done on the I/O thread
     _Atomic bool draining;
-    _Atomic int64_t in_flight; ///< requests between arrival and the last byte of the answer handed
-                               ///< to the socket
+    _Atomic int64_t in_flight; ///< requests from arrival until all of the answer is the socket's
     int64_t start_ns;
 } norn_server;
 
@@ -54,8 +53,8 @@ struct norn_io {
     struct event_base *base;
     struct event *wake;
     int wake_fd;
-    _Atomic(norn_exchange *)
-        finished; ///< a stack, pushed by any thread, taken whole by the I/O thread
+    /// A stack, pushed by any thread, taken whole by the I/O thread.
+    _Atomic(norn_exchange *) finished;
     pthread_t thread;
     bool started;
     void *http, *metrics, *grpc; ///< the listeners' state
@@ -72,8 +71,8 @@ void norn_io_finish(norn_exchange *exchange);
 /// the process has no descriptors left instead of spinning.
 typedef struct norn_acceptor norn_acceptor;
 typedef struct norn_acceptor_calls {
-    void (*accepted)(norn_io *io,
-                     evutil_socket_t fd); ///< takes fd; norn_server_hang_up when closed
+    /// Takes fd; norn_server_hang_up when closed.
+    void (*accepted)(norn_io *io, evutil_socket_t fd);
     /// Over the limit: the protocol may close an idle connection of its own and return true, then
     /// this one is accepted. NULL: never.
     bool (*make_room)(norn_io *io);

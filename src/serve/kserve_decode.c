@@ -1,5 +1,5 @@
-/// ModelInferRequest. Tensors come as raw_input_contents (one entry an input, in order) or typed in
-/// `contents`.
+/// ModelInferRequest. Tensors come as raw_input_contents (one entry an input,
+/// in order) or typed in `contents`.
 #include "serve/kserve_parameters.h"
 #include "serve/kserve_proto.h"
 #include "tensor/dtype.h"
@@ -79,8 +79,8 @@ static norn_status refuse_parameter(norn_parameter_place place, norn_span entry,
 
 // ---- typed contents
 
-/// The field of InferTensorContents that carries a datatype: its number and how its elements are
-/// written.
+/// The field of InferTensorContents that carries a datatype: its number
+/// and how its elements are written.
 static uint32_t contents_field(norn_dtype dtype) {
     if (dtype == NORN_BOOL) return 1;
     if (dtype == NORN_I8 || dtype == NORN_I16 || dtype == NORN_I32) return 2;
@@ -291,8 +291,8 @@ static norn_status place_data(norn_infer *infer, const norn_span *contents, cons
             return norn_fail(NORN_INVALID_ARGUMENT,
                              "input '%s' has no raw_input_contents: %u inputs, %u entries",
                              input->name, infer->input_count, raws);
-        memcpy(&input->view.data, &raw[i].bytes,
-               sizeof input->view.data); // read only, as in kserve_parse.c
+        // Read only, as in kserve_parse.c.
+        memcpy(&input->view.data, &raw[i].bytes, sizeof input->view.data);
         input->bytes = (int64_t)raw[i].count;
     }
     if (raws > infer->input_count)

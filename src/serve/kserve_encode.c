@@ -86,8 +86,8 @@ static uint64_t config_type(norn_dtype dtype) {
     return 0;
 }
 
-/// ModelInput {name 1, data_type 2, dims 4, reshape 5}, ModelOutput {name 1, data_type 2, dims 3,
-/// reshape 5 {shape 1}}.
+/// ModelInput {name 1, data_type 2, dims 4, reshape 5}, ModelOutput
+/// {name 1, data_type 2, dims 3, reshape 5 {shape 1}}.
 static void put_config_port(norn_buffer *out, uint32_t field, uint32_t dims_field,
                             const norn_served *served, const norn_port *port) {
     const int32_t first = served->batches ? 1 : 0;

@@ -10,9 +10,8 @@
 
 /// Fill id, inputs, outputs and deadline of `infer` from `body`, whose first `json_bytes` are JSON.
 /// Memory   binary tensors alias `body`; JSON tensors go to the request's arena.
-/// Errors   INVALID_ARGUMENT naming the tensor, or the byte offset in the JSON; UNIMPLEMENTED for
-/// an extension
-///          that Norn does not have.
+/// Errors   INVALID_ARGUMENT naming the tensor, or the byte offset in the JSON;
+///          UNIMPLEMENTED for an extension that Norn does not have.
 norn_status norn_kserve_parse_infer(norn_span body, size_t json_bytes,
                                     norn_infer *infer) NORN_NODISCARD;
 

@@ -1,5 +1,5 @@
-/// Infer requests as HTTP bodies: the first two bytes say where the JSON ends, the rest is the
-/// body.
+/// Infer requests as HTTP bodies: the first two bytes say where the
+/// JSON ends, the rest is the body.
 #include "serve/kserve_json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -44,9 +44,9 @@ norn_status norn_parameter_apply(const norn_parameter *parameter, norn_infer *in
 norn_status norn_parameter_refuse(norn_parameter_place place,
                                   const norn_parameter *parameter) NORN_NODISCARD;
 
-/// A name or an id of a protobuf request into `arena`. Errors INVALID_ARGUMENT: it holds a NUL, after
-/// which it would be cut, or is not UTF-8, which an answer that repeats it must be; `what` is for the
-/// message.
+/// A name or an id of a protobuf request into `arena`.
+/// Errors   INVALID_ARGUMENT: it holds a NUL, after which it would be cut, or is not UTF-8,
+///          which an answer that repeats it must be; `what` is for the message.
 norn_status norn_request_text(norn_arena *arena, const char *what, norn_span text,
                               const char **out) NORN_NODISCARD;
 
@@ -57,13 +57,14 @@ typedef struct norn_repository_ask {
     bool ready; ///< index: only models that are ready
 } norn_repository_ask;
 
-/// JSON of index ({"ready": bool}), load and unload ({"parameters": {...}}); empty: nothing is said.
+/// JSON of index ({"ready": bool}), load and unload
+/// ({"parameters": {...}}); empty: nothing is said.
 /// Errors   INVALID_ARGUMENT: malformed, or a member that does not belong there; UNIMPLEMENTED: a
 ///          parameter that Norn does not have, with what to do instead
 norn_status norn_repository_parse_index(norn_span body, norn_repository_ask *out) NORN_NODISCARD;
 norn_status norn_repository_parse_load(norn_span body, bool load) NORN_NODISCARD;
-/// RepositoryIndexRequest; RepositoryModelLoadRequest and RepositoryModelUnloadRequest, whose model
-/// goes to `arena`.
+/// RepositoryIndexRequest; RepositoryModelLoadRequest and
+/// RepositoryModelUnloadRequest, whose model goes to `arena`.
 norn_status norn_repository_decode_index(norn_span message,
                                          norn_repository_ask *out) NORN_NODISCARD;
 norn_status norn_repository_decode_load(norn_span message, bool load, norn_arena *arena,

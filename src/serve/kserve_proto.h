@@ -7,10 +7,11 @@
 #include "base/wire.h"
 #include "serve/repository.h"
 
-/// Model name and version of a ModelInferRequest; found first, because admission needs the model.
-/// Fill id, inputs, outputs and deadline of `infer` too. Raw contents alias `message`; typed
-/// contents go to the arena. Errors   INVALID_ARGUMENT naming the tensor; UNIMPLEMENTED for an
-/// extension that Norn does not have.
+/// Model name and version of a ModelInferRequest; found first, because admission
+/// needs the model. Fill id, inputs, outputs and deadline of `infer` too.
+/// Raw contents alias `message`; typed contents go to the arena.
+/// Errors   INVALID_ARGUMENT naming the tensor;
+///          UNIMPLEMENTED for an extension that Norn does not have.
 norn_status norn_kserve_decode_infer(norn_span message, norn_infer *infer, const char **model,
                                      const char **version) NORN_NODISCARD;
 /// Do the tensors come as raw_input_contents, which are aliased and cost nothing to read?
@@ -18,17 +19,17 @@ bool norn_kserve_is_raw(norn_span message);
 /// A ModelInferResponse with raw_output_contents.
 norn_status norn_kserve_encode_infer(const norn_infer *infer, norn_buffer *out) NORN_NODISCARD;
 
-/// Fields 1 and 2 as text of any request that has {name = 1, version = 2}. "" when absent. In
-/// `arena`.
+/// Fields 1 and 2 as text of any request that has
+/// {name = 1, version = 2}. "" when absent. In `arena`.
 norn_status norn_kserve_decode_names(norn_span message, norn_arena *arena, const char **first,
                                      const char **second) NORN_NODISCARD;
 
 void norn_kserve_encode_server(bool model_control, norn_buffer *out);
 void norn_kserve_encode_metadata(const norn_served *served, norn_buffer *out);
 void norn_kserve_encode_config(const norn_served *served, norn_buffer *out);
-void norn_kserve_encode_stats(const norn_served *served,
-                              norn_buffer *out); ///< one model_stats entry
-void norn_kserve_encode_index(const norn_repository_entry *entry,
-                              norn_buffer *out); ///< one models entry
+/// One model_stats entry.
+void norn_kserve_encode_stats(const norn_served *served, norn_buffer *out);
+/// One models entry.
+void norn_kserve_encode_index(const norn_repository_entry *entry, norn_buffer *out);
 
 #endif

@@ -121,8 +121,8 @@ static bool is_closing(void *context) {
     return closing;
 }
 
-/// Put the outcome of a load into the entry. A failed load leaves the live version serving, and
-/// says why it failed.
+/// Put the outcome of a load into the entry. A failed load leaves the live
+/// version serving, and says why it failed.
 static void settle(norn_repository *repository, model_entry *entry,
                    const norn_load_outcome *outcome) {
     norn_served *old = NULL;
@@ -345,8 +345,8 @@ done:
     return status;
 }
 
-/// False: it is still at a load that takes too long (a large model, a loop that never ends), and the
-/// repository has to be left to it.
+/// False: it is still at a load that takes too long (a large model, a loop that never ends),
+/// and the repository has to be left to it.
 static bool join_loader(norn_repository *repository) {
     const int64_t until_ns = norn_clock_now_ns() + 1000000 * (int64_t)LOADER_PATIENCE_MS;
     const struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};

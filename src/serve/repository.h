@@ -1,7 +1,7 @@
 /// The model repository: a folder of models, each with numbered versions (DESIGN section 8). The
-/// newest version of each model is served, or the newest that can be loaded where nothing serves yet.
-/// Loading happens on one background thread, so that no request ever waits for a compile; the live
-/// version answers until the new one is ready. What is replaced is taken apart by a reaper.
+/// newest version of each model is served, or the newest that can be loaded where nothing serves
+/// yet. Loading happens on one background thread, so that no request ever waits for a compile; the
+/// live version answers until the new one is ready. What is replaced is taken apart by a reaper.
 ///
 /// Threads  any.
 #ifndef NORN_SERVE_REPOSITORY_H
@@ -20,7 +20,8 @@ typedef enum norn_model_state {
 /// "LOADING", "READY", "UNAVAILABLE": the words of the repository index.
 const char *norn_model_state_name(norn_model_state state);
 
-/// Scans `dir` and starts loading everything in it. Errors NOT_FOUND: no such folder.
+/// Scans `dir` and starts loading everything in it.
+/// Errors   NOT_FOUND: no such folder.
 norn_status norn_repository_open(const char *dir, const norn_serving_defaults *defaults,
                                  norn_alloc alloc, norn_repository **out) NORN_NODISCARD;
 /// Waits for the load in progress, a few seconds; releases every model. A load that goes on is left
@@ -30,17 +31,17 @@ void norn_repository_close(norn_repository *repository);
 /// True once every model found at the start was loaded or has failed to.
 bool norn_repository_settled(norn_repository *repository);
 
-/// A version as a request names it: -1 for "", the newest. Errors INVALID_ARGUMENT: not a whole
-/// number.
+/// A version as a request names it: -1 for "", the newest.
+/// Errors   INVALID_ARGUMENT: not a whole number.
 norn_status norn_repository_version(const char *text, int64_t *version) NORN_NODISCARD;
 /// The live version, or exactly `version` when it is not -1; retained.
-/// Errors NOT_FOUND: the repository has no such model, or the version is not the live one;
-/// UNAVAILABLE: it is there but not loaded, with the reason.
+/// Errors   NOT_FOUND: the repository has no such model, or the version is not the live one;
+///          UNAVAILABLE: it is there but not loaded, with the reason.
 norn_status norn_repository_get(norn_repository *repository, const char *name, int64_t version,
                                 norn_served **out) NORN_NODISCARD;
 
-/// Is there such a model among those that a load was ever asked for, and does a version serve? Looks
-/// at memory only, for those who ask often.
+/// Is there such a model among those that a load was ever asked for, and does
+/// a version serve? Looks at memory only, for those who ask often.
 bool norn_repository_knows(norn_repository *repository, const char *name, bool *ready);
 
 /// What came of a load or unload that was asked for; called on the loader thread.

@@ -217,8 +217,8 @@ static void forget_results(const batch_slice *slices, int64_t count) {
     }
 }
 
-/// Together; where that fails, each half by itself, and so on: one bad request among n costs 2 log n
-/// runs and fails alone.
+/// Together; where that fails, each half by itself, and so on: one bad request
+/// among n costs 2 log n runs and fails alone.
 static void run_joined(norn_served *served, norn_instance *instance, batch_slice *slices,
                        int64_t count) {
     if (count == 1) {

@@ -9,8 +9,8 @@
 /// NORN_BATCH_REQUESTS_MAX run together). Compute thread.
 void norn_run_batch(norn_served *served, norn_infer *batch);
 
-/// Is it known without a run what the answer to an admitted request is: no rows, of the outputs'
-/// shapes?
+/// Is it known without a run what the answer to an admitted request is:
+/// no rows, of the outputs' shapes?
 bool norn_run_is_empty(const norn_served *served, const norn_infer *infer);
 norn_status norn_run_empty(const norn_served *served, norn_infer *infer) NORN_NODISCARD;
 

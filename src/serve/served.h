@@ -1,5 +1,5 @@
-/// One version of one model, being served: its plan, session, queue, compute threads and
-/// statistics.
+/// One version of one model, being served: its plan, session, queue,
+/// compute threads and statistics.
 ///
 /// Threads  all calls from any thread. Counted: a request in flight keeps its version alive.
 #ifndef NORN_SERVE_SERVED_H
@@ -27,9 +27,10 @@ struct norn_served {
     char warning[512]; ///< why a run on made-up inputs failed, though requests may do better; or ""
     norn_row_policy rows; ///< may requests be joined, or split?
     bool *input_is_user;  ///< by input: one row is repeated for every item
-    bool batches;         ///< dim 0 of every input and output is the batch, of rows that stand for
-                          ///< themselves: what clients read as a batch dimension
-    int64_t max_rows;     ///< largest batch; larger requests are split
+    /// Dim 0 of every input and output is the batch, of rows that stand for themselves: what
+    /// clients read as a batch dimension.
+    bool batches;
+    int64_t max_rows;         ///< largest batch; larger requests are split
     int64_t max_request_rows; ///< more are refused
     norn_batcher *batcher;
     pthread_t *threads; ///< one an instance
@@ -58,7 +59,7 @@ void norn_served_reap_with(norn_served *served, norn_reaper *reaper);
 void norn_served_release(norn_served *served);
 
 /// Check a request against the model and bring inputs and outputs into the plan's order.
-/// Errors INVALID_ARGUMENT naming the tensor.
+/// Errors   INVALID_ARGUMENT naming the tensor.
 norn_status norn_served_admit(norn_served *served, norn_infer *infer) NORN_NODISCARD;
 /// Queue an admitted request; its `done` will be called, here already when the queue is full.
 void norn_served_submit(norn_served *served, norn_infer *infer);

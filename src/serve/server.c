@@ -160,8 +160,8 @@ static void sleep_ms(int64_t ms) {
     (void)nanosleep(&time, NULL);
 }
 
-/// Readiness is false already. Wait for requests in flight, then a moment for their last bytes to
-/// leave.
+/// Readiness is false already. Wait for requests in flight, then a moment
+/// for their last bytes to leave.
 static void drain(server_run *run) {
     const int64_t drain_ms = run->options->drain_ms < 0 ? DRAIN_MS : run->options->drain_ms;
     const int64_t until_ns = norn_clock_now_ns() + 1000000 * drain_ms;
@@ -183,8 +183,8 @@ static void close_all(server_run *run) {
         return; // compute threads still hold these: the process is about to exit
     norn_workers_destroy(run->server.workers);
     run->server.workers = NULL;
-    norn_repository_close(
-        run->server.repository); // joins compute threads: every exchange has its answer now
+    // Joins compute threads: every exchange has its answer now.
+    norn_repository_close(run->server.repository);
     run->server.repository = NULL;
     for (int32_t i = 0; i < run->io_count; i++) {
         norn_http_close(&run->io[i]);

@@ -1,5 +1,5 @@
-/// One call: the request message as it comes, and the answer that is to be sent. Knows nothing of
-/// HTTP/2.
+/// One call: the request message as it comes, and the answer that is to be sent.
+/// Knows nothing of HTTP/2.
 #ifndef NORN_SERVE_GRPC_CALL_H
 #define NORN_SERVE_GRPC_CALL_H
 
@@ -32,13 +32,14 @@ struct norn_grpc_call {
     bool open;         ///< Health/Watch: more answers follow the one that is sent
     int health;        ///< what Watch said last
     char watched[256]; ///< what it watches
-    void (*send)(
-        norn_grpc_call *call); ///< the connection's; on the I/O thread, once, when answered
+    /// The connection's; on the I/O thread, once, when answered.
+    void (*send)(norn_grpc_call *call);
 };
 
 void norn_grpc_call_init(norn_grpc_call *call, norn_io *io);
 void norn_grpc_call_deinit(norn_grpc_call *call);
-/// Choose the method (grpc_methods.c). Errors UNIMPLEMENTED.
+/// Choose the method (grpc_methods.c).
+/// Errors   UNIMPLEMENTED.
 norn_status norn_grpc_call_route(norn_grpc_call *call, norn_span path) NORN_NODISCARD;
 /// Bytes of the request have come. Errors: the call cannot become one that could be answered.
 norn_status norn_grpc_call_data(norn_grpc_call *call, norn_span bytes) NORN_NODISCARD;
@@ -46,7 +47,8 @@ norn_status norn_grpc_call_data(norn_grpc_call *call, norn_span bytes) NORN_NODI
 void norn_grpc_call_run(norn_grpc_call *call);
 /// Answer with what norn_grpc_call.response holds after its prefix, or with a failure.
 void norn_grpc_call_answer(norn_grpc_call *call, norn_status status);
-/// Room in the byte budget, given back when the call is answered. Errors RESOURCE_EXHAUSTED.
+/// Room in the byte budget, given back when the call is answered.
+/// Errors   RESOURCE_EXHAUSTED.
 norn_status norn_grpc_call_hold(norn_grpc_call *call, int64_t bytes, int64_t *held) NORN_NODISCARD;
 /// Let a worker do `work`, then go on with `then` on the I/O thread. What `work` returns is in
 /// call->status, with its message; norn_grpc_call_failed says it again there.

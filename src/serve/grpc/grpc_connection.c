@@ -74,8 +74,8 @@ void norn_grpc_part(norn_grpc_connection *connection, uint32_t code) {
 
 // ---- the socket
 
-/// Hand one piece of what came to nghttp2, frame by frame. False: the connection is done for;
-/// `*code` says why.
+/// Hand one piece of what came to nghttp2, frame by frame. False: the connection
+/// is done for; `*code` says why.
 static bool receive_piece(norn_grpc_connection *connection, norn_span bytes, uint32_t *code) {
     const int64_t now_ns = norn_clock_now_ns();
     while (bytes.count > 0) {

@@ -1,5 +1,5 @@
-/// What the files of the gRPC side share: listeners, connections, streams. All of it is on the I/O
-/// thread of the connection.
+/// What the files of the gRPC side share: listeners, connections, streams.
+/// All of it is on the I/O thread of the connection.
 #ifndef NORN_SERVE_GRPC_CONNECTION_H
 #define NORN_SERVE_GRPC_CONNECTION_H
 
@@ -13,8 +13,8 @@ enum {
     NORN_GRPC_STREAMS_MAX = 1024,      ///< at once, of a connection
     NORN_GRPC_HEADERS_MAX = 16 * 1024, ///< a header list, as SETTINGS_MAX_HEADER_LIST_SIZE counts
     NORN_GRPC_WATCHES_MAX = 1000,      ///< of an I/O thread
-    NORN_GRPC_OUTPUT_HIGH_BYTES = 1
-                                  << 20, ///< stop making frames while the socket is this far behind
+    /// Stop making frames while the socket is this far behind.
+    NORN_GRPC_OUTPUT_HIGH_BYTES = 1 << 20,
 };
 
 typedef struct norn_grpc_connection norn_grpc_connection;

@@ -2,9 +2,9 @@
 /// string above 64 KiB would end the connection, and with it every call of a client one of whose
 /// calls has too much metadata. HPACK is cut at its fields here; nothing is decoded.
 ///
-/// A field that is left out must leave the decoder's table as it would have. A literal that is not
-/// indexed does nothing to it. One that is indexed, and larger than the table, empties it (RFC 7541,
-/// 4.4): in its place goes the shortest field that does.
+/// A field that is left out must leave the decoder's table as it would have. A literal
+/// that is not indexed does nothing to it. One that is indexed, and larger than the table,
+/// empties it (RFC 7541, 4.4): in its place goes the shortest field that does.
 ///
 /// Source   RFC 7541, 5 and 6 (representations)
 #ifndef NORN_SERVE_GRPC_FIELDS_H

@@ -1,5 +1,5 @@
-/// grpc.health.v1.Health: "" and "inference.GRPCInferenceService" are the server, and a model's name
-/// is that model.
+/// grpc.health.v1.Health: "" and "inference.GRPCInferenceService" are the server,
+/// and a model's name is that model.
 ///
 /// Source   https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 #include "serve/grpc/grpc_call.h"

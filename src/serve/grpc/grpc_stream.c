@@ -1,8 +1,8 @@
 /// Streams: header fields and DATA to a call, its answer to frames.
 ///
-/// What can be refused is refused when the header fields have come, not when the client has sent
-/// all of its request: the answer ends the stream, and RST_STREAM(NO_ERROR) says that the rest is
-/// not wanted.
+/// What can be refused is refused when the header fields have come, not when the client
+/// has sent all of its request: the answer ends the stream, and RST_STREAM(NO_ERROR)
+/// says that the rest is not wanted.
 #include "base/clock.h"
 #include "base/memory.h"
 #include "serve/grpc/grpc_connection.h"
@@ -272,8 +272,8 @@ static norn_status check_head(const norn_grpc_stream *stream) {
 static void end_of_head(norn_grpc_stream *stream) {
     stream->stage = NORN_GRPC_BODY;
     stream->moved_ns = norn_clock_now_ns();
-    stream->body_until_ns =
-        stream->moved_ns + stream->call.exchange.io->server->limits.body_ns; // so far
+    // So far.
+    stream->body_until_ns = stream->moved_ns + stream->call.exchange.io->server->limits.body_ns;
     // A list that was too long may have hidden these.
     const bool whole = stream->header_bytes <= NORN_GRPC_HEADERS_MAX;
     if (whole && !stream->post) {

@@ -1,7 +1,7 @@
-/// HTTP/1.1: the Open Inference Protocol's REST endpoints, and the metrics page on a port of its
-/// own. Its own reader, strict and bounded (http_parser.h), because libevent's evhttp cannot be made
-/// either: it takes bare LF, two Content-Lengths and "Host :", reads chunk lines of any length, and
-/// answers errors in HTML.
+/// HTTP/1.1: the Open Inference Protocol's REST endpoints, and the metrics page on a port
+/// of its own. Its own reader, strict and bounded (http_parser.h), because libevent's
+/// evhttp cannot be made either: it takes bare LF, two Content-Lengths and "Host :",
+/// reads chunk lines of any length, and answers errors in HTML.
 #ifndef NORN_SERVE_HTTP_H
 #define NORN_SERVE_HTTP_H
 

@@ -88,8 +88,8 @@ static void refuse_for_memory(norn_http_connection *connection, size_t bytes) {
 
 // ---- reading
 
-/// Time for a body, either way, of which `moved` bytes have moved: it may not stand still, nor
-/// trickle.
+/// Time for a body, either way, of which `moved` bytes have moved:
+/// it may not stand still, nor trickle.
 static int64_t body_due_ns(const norn_http_connection *connection, size_t moved) {
     const int64_t body_ns = norn_http_server(connection)->limits.body_ns;
     const int64_t still_ns = norn_clock_now_ns() + body_ns;
@@ -266,8 +266,8 @@ static void serve(norn_http_connection *connection) {
     connection->counted = connection->listener->counts;
     if (connection->counted) norn_server_enter(norn_http_server(connection));
     connection->last = !request->keep_alive;
-    connection->linger =
-        connection->count > request->head_bytes + request->body_bytes; // pipelined, never answered
+    // Pipelined, never answered.
+    connection->linger = connection->count > request->head_bytes + request->body_bytes;
     connection->in_work = true;
     connection->listener->serve(connection);
     connection->in_work = connection->stage == NORN_HTTP_WAIT;

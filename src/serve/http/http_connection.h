@@ -1,8 +1,8 @@
 /// One client's connection: bytes in, one request at a time, its answer out. All on its I/O thread,
 /// but for what a worker does between norn_workers_put and norn_io_finish.
 ///
-/// A connection answers one request before it looks at the next: that bounds what a client that sends
-/// much and reads nothing can hold, to one buffer of requests and one answer.
+/// A connection answers one request before it looks at the next: that bounds what a client
+/// that sends much and reads nothing can hold, to one buffer of requests and one answer.
 #ifndef NORN_SERVE_HTTP_CONNECTION_H
 #define NORN_SERVE_HTTP_CONNECTION_H
 
@@ -47,7 +47,8 @@ typedef enum norn_http_stage {
 struct norn_http_connection {
     norn_exchange exchange; ///< first; the request that is being answered
     norn_job job;           ///< its work on a worker
-    /// What follows exchange->finish, on the I/O thread, unless the client has gone: sets an answer.
+    /// What follows exchange->finish, on the I/O thread, unless the
+    /// client has gone: sets an answer.
     void (*finish)(norn_http_connection *connection);
     norn_http_listener *listener;
     norn_http_list *list; ///< the listener's that it is in; NULL: in none any more
@@ -65,8 +66,8 @@ struct norn_http_connection {
     size_t count, capacity;
     norn_http_parser parser;
     norn_buffer plain; ///< a body that came compressed, inflated; views of the inference alias it
-    int64_t charged_bytes; ///< what request and answer hold of the budget besides `bytes` and what
-                           ///< the inference holds itself
+    /// What request and answer hold of the budget besides `bytes` and what the inference holds.
+    int64_t charged_bytes;
     // work
     norn_status status;
     char message[512];
@@ -110,8 +111,8 @@ void norn_http_release_work(norn_http_connection *connection);
 /// Takes `body`; json_bytes > 0 when binary tensors follow the JSON.
 void norn_http_answer(norn_http_connection *connection, int code, const char *type,
                       norn_buffer *body, size_t json_bytes);
-void norn_http_answer_json(norn_http_connection *connection,
-                           norn_buffer *json); ///< 200; takes json
+/// 200; takes json.
+void norn_http_answer_json(norn_http_connection *connection, norn_buffer *json);
 void norn_http_answer_error(norn_http_connection *connection, int code, const char *message);
 /// With the thread's message.
 void norn_http_answer_status(norn_http_connection *connection, norn_status status);

@@ -1,8 +1,8 @@
 /// POST /v2/models/NAME[/versions/V]/infer.
 ///
-/// What takes long (inflating, reading or writing much JSON, compressing) is a worker's, so that it
-/// holds up none of the thread's other clients; what is small is done here, for a hand-over costs
-/// more than it saves.
+/// What takes long (inflating, reading or writing much JSON, compressing) is a worker's,
+/// so that it holds up none of the thread's other clients; what is small is done here,
+/// for a hand-over costs more than it saves.
 #include "base/clock.h"
 #include "serve/http/http_route.h"
 #include "serve/kserve_json.h"
@@ -142,8 +142,8 @@ static norn_status begin_infer(norn_http_connection *connection, const char *nam
     return NORN_OK;
 }
 
-/// How many bytes of the body are JSON; binary tensors follow. The length is of the body before it
-/// was compressed.
+/// How many bytes of the body are JSON; binary tensors follow. The length
+/// is of the body before it was compressed.
 static norn_status json_part(const norn_http_connection *connection, norn_span body,
                              size_t *json_bytes) {
     *json_bytes = connection->json_bytes == SIZE_MAX ? body.count : connection->json_bytes;

@@ -1,11 +1,11 @@
 /// A strict reader of HTTP/1.1 requests, as their bytes arrive. Pure: no I/O, no memory, no clock.
 ///
 /// Strict, because what stands between a client and Norn reads the same bytes: wherever two readers
-/// could disagree about where a request ends, or what it says, it is refused. So no bare LF, no folded
-/// lines, no space before a colon, no second Content-Length, not even an equal one.
+/// could disagree about where a request ends, or what it says, it is refused. So no bare LF,
+/// no folded lines, no space before a colon, no second Content-Length, not even an equal one.
 ///
-/// A request is a run of bytes at the front of one buffer: the head as it came, then the body; chunks
-/// are taken apart in place. Ranges are offsets, so the buffer may move between calls.
+/// A request is a run of bytes at the front of one buffer: the head as it came, then the body;
+/// chunks are taken apart in place. Ranges are offsets, so the buffer may move between calls.
 ///
 /// Source   RFC 9112 (messages), RFC 9110 (fields)
 #ifndef NORN_SERVE_HTTP_PARSER_H
@@ -79,11 +79,11 @@ typedef struct norn_http_parser {
 } norn_http_parser;
 
 void norn_http_parser_init(norn_http_parser *parser, size_t body_max);
-/// The head, of the `count` bytes that are there so far. After DONE the request is filled; a body
-/// follows at head_bytes.
+/// The head, of the `count` bytes that are there so far. After DONE the request
+/// is filled; a body follows at head_bytes.
 norn_http_step norn_http_parse_head(norn_http_parser *parser, const uint8_t *bytes, size_t count);
-/// A chunked body, after the head. Decoded bytes are moved together at head_bytes; what follows them
-/// is moved behind them, and *count becomes smaller by what was taken out.
+/// A chunked body, after the head. Decoded bytes are moved together at head_bytes;
+/// what follows them is moved behind them, and *count becomes smaller by what was taken out.
 norn_http_step norn_http_parse_chunks(norn_http_parser *parser, uint8_t *bytes, size_t *count);
 
 /// The value of a field; empty when it was not sent.

@@ -1,5 +1,5 @@
-/// What the endpoints share: a request on its way to its endpoint. All of it is on the I/O thread of
-/// the connection, unless it says otherwise.
+/// What the endpoints share: a request on its way to its endpoint. All of it is on the I/O
+/// thread of the connection, unless it says otherwise.
 #ifndef NORN_SERVE_HTTP_ROUTE_H
 #define NORN_SERVE_HTTP_ROUTE_H
 
@@ -32,8 +32,8 @@ void norn_http_compress(norn_http_connection *connection, norn_buffer *body);
 
 // ---- endpoints
 void norn_http_infer(const norn_http_route *route, const char *name, const char *version);
-/// /v2/models/NAME[/versions/V][/ready|config|stats]; false: not one of these. Answers itself
-/// otherwise.
+/// /v2/models/NAME[/versions/V][/ready|config|stats]; false: not one
+/// of these. Answers itself otherwise.
 bool norn_http_model(const norn_http_route *route, const char *name, const char *version,
                      const char *what);
 void norn_http_all_stats(const norn_http_route *route);

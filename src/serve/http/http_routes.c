@@ -52,8 +52,8 @@ static void route_repository(const norn_http_route *route) {
     }
 }
 
-/// The shared-memory endpoints exist so that clients which clear regions before they start can:
-/// there are none.
+/// The shared-memory endpoints exist so that clients which clear regions before
+/// they start can: there are none.
 static void route_shared_memory(const norn_http_route *route) {
     norn_buffer json;
     const char *last = route->segment[route->count - 1];
@@ -103,7 +103,8 @@ static int hex(uint8_t c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/// The path of a target: without a query, and without scheme and host where a client sends those too.
+/// The path of a target: without a query, and without scheme and host
+/// where a client sends those too.
 static norn_span path_of(norn_span target) {
     const size_t scheme =
         target.count > 7 && norn_http_same(norn_span_of(target.bytes, 7), "http://")    ? 7
