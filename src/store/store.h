@@ -14,8 +14,8 @@ typedef struct norn_store_stat {
     uint64_t missing; ///< lookups so far that found no row
 } norn_store_stat;
 
-/// Tables of a snapshot that a store made, in order of name. Strings are borrowed from the
-/// snapshot.
+/// Tables of a snapshot that a store made, in order of name.
+/// Strings are borrowed from the snapshot.
 size_t norn_snapshot_table_count(const norn_snapshot *snapshot);
 norn_store_stat norn_snapshot_table_stat(const norn_snapshot *snapshot, size_t index);
 

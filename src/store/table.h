@@ -1,5 +1,5 @@
-/// One table of a store: a file's tensors, the tier that holds them, and the binding that kernels
-/// read.
+/// One table of a store: a file's tensors, the tier that holds them,
+/// and the binding that kernels read.
 #ifndef NORN_STORE_TABLE_H
 #define NORN_STORE_TABLE_H
 
@@ -20,10 +20,10 @@ typedef struct norn_table {
     _Atomic uint64_t missing; ///< lookups that found no row
 } norn_table;
 
-/// Read `path` and index it. Tensors: "rows" [n, dim] of float32, float16, bfloat16 or int8; "keys"
-/// [n] int64 (without it the table is dense); "scales" [n] float32 for int8; "default" [dim], the
-/// row of missing keys. Errors   NOT_FOUND; DATA_LOSS: truncated; INVALID_ARGUMENT; names file and
-/// tensor
+/// Read `path` and index it. Tensors: "rows" [n, dim] of float32, float16, bfloat16 or int8;
+/// "keys" [n] int64 (without it the table is dense); "scales" [n] float32 for int8;
+/// "default" [dim], the row of missing keys.
+/// Errors   NOT_FOUND; DATA_LOSS: truncated; INVALID_ARGUMENT; names file and tensor
 norn_status norn_table_open(const char *path, const char *name, norn_alloc alloc,
                             norn_table **out) NORN_NODISCARD;
 /// The same from bytes that outlive the table; `source` is for messages.

@@ -27,13 +27,15 @@ typedef struct norn_tier_stat {
 typedef struct norn_tier_ops {
     const char *kind; ///< "host"
 
-    /// Point row_out[i] at the row of keys[i]. Keys that the tier lacks get NULL, and their indexes
-    /// are put into missing[] in order (room for `count`; NULL: not wanted). Rows stay where they
-    /// are until close. Threads  any, at once, but not beside insert.
+    /// Point row_out[i] at the row of keys[i]. Keys that the tier lacks get NULL,
+    /// and their indexes are put into missing[] in order (room for `count`; NULL: not wanted).
+    /// Rows stay where they are until close.
+    /// Threads  any, at once, but not beside insert.
     norn_status (*lookup)(norn_tier *self, const int64_t *keys, int64_t count, const void **row_out,
                           int64_t *missing, int64_t *missing_count);
     /// Add rows, `row_bytes` apart in `rows`; a key that is there gets the new bytes.
-    /// Threads  one, with no lookup beside it. Errors RESOURCE_EXHAUSTED: those before stay
+    /// Threads  one, with no lookup beside it.
+    /// Errors   RESOURCE_EXHAUSTED: those before stay
     norn_status (*insert)(norn_tier *self, const int64_t *keys, int64_t count, const void *rows);
     void (*stat)(const norn_tier *self, norn_tier_stat *out);
     void (*close)(norn_tier *self);
