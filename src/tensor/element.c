@@ -1,5 +1,5 @@
-/// One element at a time, in any type: the exact path, for constants, casts of rare types and
-/// files.
+/// One element at a time, in any type: the exact path, for constants,
+/// casts of rare types and files.
 #include "tensor/dtype.h"
 
 #include <math.h>
@@ -61,8 +61,8 @@ static uint16_t small_encode(const small_float *format, double value) {
     return (uint16_t)(sign | (uint32_t)code);
 }
 
-/// float8e8m0 is a bare exponent: 2^(code - 127), 255 is NaN. Cast's default rounds up and
-/// saturates.
+/// float8e8m0 is a bare exponent: 2^(code - 127), 255 is NaN.
+/// Cast's default rounds up and saturates.
 static uint8_t e8m0_encode(double value) {
     int exponent;
     if (isnan(value) || value < 0) return 255;

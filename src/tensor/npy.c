@@ -225,8 +225,8 @@ static norn_status write_header(norn_file_writer *writer, const char *descr,
                              : i + 1 < view->rank ? ", "
                                                   : "");
     used += (size_t)snprintf(text + used, sizeof text - used, "), }");
-    // Spaces and a newline up to a multiple of 64, so that the elements of a mapped file are
-    // aligned.
+    // Spaces and a newline up to a multiple of 64, so that the
+    // elements of a mapped file are aligned.
     while ((sizeof prefix + used + 1) % 64 != 0) text[used++] = ' ';
     text[used++] = '\n';
     prefix[8] = (uint8_t)used;

@@ -11,7 +11,8 @@
 
 typedef struct norn_safetensor {
     const char *name; ///< in the arena
-    /// Dense. Aliases the file's bytes; a copy in the arena where they are not aligned to the dtype.
+    /// Dense. Aliases the file's bytes; a copy in the arena where
+    /// they are not aligned to the dtype.
     norn_view view;
 } norn_safetensor;
 
@@ -20,12 +21,12 @@ typedef struct norn_safetensors {
     size_t count;
 } norn_safetensors;
 
-/// Checks every offset, overlap and size. Errors DATA_LOSS (truncated), INVALID_ARGUMENT; `name` is
-/// for messages.
+/// Checks every offset, overlap and size.
+/// Errors   DATA_LOSS (truncated), INVALID_ARGUMENT; `name` is for messages.
 norn_status norn_safetensors_decode(norn_span bytes, const char *name, norn_arena *arena,
                                     norn_safetensors *out) NORN_NODISCARD;
-const norn_view *norn_safetensors_find(const norn_safetensors *all,
-                                       const char *name); ///< NULL if absent
+/// NULL if absent.
+const norn_view *norn_safetensors_find(const norn_safetensors *all, const char *name);
 /// The file under another name, finished: committing the writer gives it its own.
 norn_status norn_safetensors_stage(const char *path, const norn_safetensor *tensors, size_t count,
                                    norn_alloc alloc, norn_file_writer **out) NORN_NODISCARD;

@@ -5,8 +5,8 @@
 ///     entries  dtype, shape and place of each tensor
 ///     tensors  each at a multiple of 64 bytes
 ///
-/// The view of such a value has rank 1 and its dim counts the bytes. An optional tensor is a sequence
-/// of one or none; an optional sequence is a sequence that may be absent.
+/// The view of such a value has rank 1 and its dim counts the bytes. An optional tensor
+/// is a sequence of one or none; an optional sequence is a sequence that may be absent.
 #ifndef NORN_TENSOR_SEQUENCE_H
 #define NORN_TENSOR_SEQUENCE_H
 
@@ -27,7 +27,8 @@ norn_status norn_sequence_open(const norn_view *value, norn_sequence *out) NORN_
 /// Tensor `index` < count; its data points into the block.
 norn_view norn_sequence_at(const norn_sequence *sequence, uint32_t index);
 
-/// Bytes that these tensors take as a value. Errors RESOURCE_EXHAUSTED: too many, or too large
+/// Bytes that these tensors take as a value.
+/// Errors   RESOURCE_EXHAUSTED: too many, or too large
 norn_status norn_sequence_bytes(const norn_view *tensors, uint32_t count,
                                 size_t *out) NORN_NODISCARD;
 /// Write the value into memory of that many bytes, 16-byte aligned.
