@@ -22,8 +22,7 @@ template <class T> static __device__ __forceinline__ T norn_nan();
 template <> __device__ __forceinline__ float norn_nan<float>() { return __uint_as_float(0x7fc00000u); }
 template <> __device__ __forceinline__ double norn_nan<double>() { return __longlong_as_double(0x7ff8000000000000ll); }
 
-// Float to integer goes towards zero and ends at the ends of the type,
-// NaN gives 0; narrowing integers wraps.
+// Float to integer goes towards zero and ends at the ends of the type, NaN gives 0; narrowing integers wraps.
 template <class T, class S> struct norn_caster { static __device__ __forceinline__ T go(S x) { return (T)x; } };
 template <class T> static __device__ __forceinline__ T norn_from_real(double x) {
     const bool is_signed = (T)(-1) < (T)0;
