@@ -94,7 +94,6 @@ static bool read_pairs(const dot *d, int32_t *pairs, int64_t count) {
         } else {
             int64_t flat = norn_element_i64(d->pairs->dtype, d->pairs->data, p);
             if (flat < 0) flat += f * f;
-            if (flat < 0 || flat >= f * f) return false;
             ij[0] = flat / f, ij[1] = flat % f;
         }
         if (ij[0] < 0 || ij[0] >= f || ij[1] < 0 || ij[1] >= f) return false;

@@ -87,8 +87,7 @@ norn_status norn_pass_recognise_fm(norn_pass_context *context, norn_graph *graph
         if (half) {
             sum = NULL;
         } else {
-            bool sums = norn_node_is(sum, NORN_OP_ReduceSum) && sum->in[0].value == node->out[0];
-            half = sums ? halved(sum->out[0]) : NULL;
+            half = norn_node_is(sum, NORN_OP_ReduceSum) ? halved(sum->out[0]) : NULL;
         }
         if (!half || !norn_shape_is_static(graph, &node->out[0]->shape)) continue;
         NORN_TRY(norn_parts_of(graph, x, &parts, &found));

@@ -105,6 +105,186 @@ static void products_that_are_read_whole_stay(void **state) {
     test_end(t);
 }
 
+/// The dots of pairs beside a dense vector, with one thing as `form` says. DOT_RIGHT to DOT_FORMS_JOINED
+/// are one interaction with the dense vector, up to DOT_FORMS_TAKEN one without, the others none.
+typedef enum dot_form {
+    DOT_RIGHT,
+    DOT_DENSE_IS_THE_LAST_PART,
+    DOT_DENSE_IS_NO_PART,
+    DOT_NEGATIVE_AXES,
+    DOT_NEGATIVE_PAIRS, // flat indices from the end
+    DOT_FORMS_JOINED,
+    DOT_ALONE = DOT_FORMS_JOINED, // no Concat
+    DOT_DENSE_AFTER,              // Concat(picked, dense)
+    DOT_THREE_JOINED,             // Concat(dense, picked, other)
+    DOT_JOINED_ROWS,              // Concat along the batch
+    DOT_DENSE_IS_CONSTANT,
+    DOT_PICKED_TWICE, // the pairs are read elsewhere too
+    DOT_FORMS_TAKEN,
+    DOT_OF_TWO = DOT_FORMS_TAKEN, // X * Y^T
+    DOT_NOT_TURNED,               // X * X of square X
+    DOT_BATCH_TURNED,             // X^T of another permutation
+    DOT_GATHER_OF_3,              // Gather of [B, F, F] along axis 1
+    DOT_GATHER_ROWS,              // Gather of [B, F * F] along axis 0
+    DOT_TABLE_OF_PAIRS,           // [B, 2, 2] picked
+    DOT_PAIRS_UNKNOWN,            // an input says which
+    DOT_FLAT_READ_TWICE,
+    DOT_OTHER_FLAT, // [B * F, F] instead of [B, F * F]
+    DOT_NO_PAIRS,
+    DOT_DOUBLE,
+    DOT_FORMS,
+} dot_form;
+
+static void make_dot(test_graph *t, dot_form form, norn_value **dense_out) {
+    const int n = form == DOT_NOT_TURNED ? DIM : FEATURES;
+    const norn_dtype type = form == DOT_DOUBLE ? NORN_F64 : NORN_F32;
+    norn_value *in[DIM];
+    for (int i = 0; i < n; i++)
+        in[i] = OP(t, Relu, NONE,
+                   test_input(t, (const char *[]){"a", "b", "c", "d"}[i], type, DIMS(B, DIM)));
+    norn_value *rows =
+        test_node(t, NORN_OP_Concat, ATTR_INT("axis", 1), 1, in, (uint32_t)n)->out[0];
+    norn_value *x = OP(t, Reshape, NONE, rows, INTS(t, -1, n, DIM));
+    norn_value *right = form == DOT_OF_TWO ? OP(t, Tanh, NONE, x) : x;
+    if (form == DOT_BATCH_TURNED)
+        right = test_input(t, "e", type, DIMS(DIM, B, FEATURES)),
+        right = OP(t, Transpose, ATTR_INTS("perm", 1, 0, 2), right);
+    else if (form != DOT_NOT_TURNED)
+        right = OP(t, Transpose, ATTR_INTS("perm", 0, 2, 1), right);
+    norn_value *z = OP(t, MatMul, NONE, x, right), *picked;
+    norn_value *pairs =
+        form == DOT_NEGATIVE_PAIRS ? INTS(t, 3 - n * n, 6 - n * n, 7 - n * n) : INTS(t, 3, 6, 7);
+    if (form == DOT_PAIRS_UNKNOWN) pairs = test_input(t, "pairs", NORN_I64, DIMS(3));
+    if (form == DOT_NO_PAIRS) pairs = test_const(t, "none", NORN_I64, DIMS(0), 0, 0);
+    if (form == DOT_TABLE_OF_PAIRS) pairs = test_const(t, "pairs", NORN_I64, DIMS(2, 2), 3, 1);
+    if (form == DOT_GATHER_OF_3) pairs = INTS(t, 0, 1, 2);
+    norn_value *flat = form == DOT_OTHER_FLAT ? OP(t, Reshape, NONE, z, INTS(t, -1, n))
+                                              : OP(t, Reshape, NONE, z, INTS(t, -1, n * n));
+    if (form == DOT_OTHER_FLAT) pairs = INTS(t, 0, 1, 2);
+    const int axis = form == DOT_NEGATIVE_AXES ? -1 : form == DOT_GATHER_ROWS ? 0 : 1;
+    picked = OP(t, Gather, ATTR_INT("axis", axis), form == DOT_GATHER_OF_3 ? z : flat, pairs);
+    if (form == DOT_FLAT_READ_TWICE) test_output(t, OP(t, Tanh, NONE, flat));
+    if (form == DOT_PICKED_TWICE) test_output(t, OP(t, Tanh, NONE, picked));
+    norn_value *dense = in[form == DOT_DENSE_IS_THE_LAST_PART ? n - 1 : 0];
+    if (form == DOT_DENSE_IS_NO_PART)
+        dense = OP(t, Tanh, NONE, test_input(t, "wide", NORN_F32, DIMS(B, 7)));
+    *dense_out = dense;
+    norn_value *other = test_input(t, "other", NORN_F32, DIMS(B, 2));
+    norn_value *same = OP(t, Relu, NONE, test_input(t, "same", NORN_F32, DIMS(B, 3)));
+    norn_attrs along = ATTR_INT("axis", form == DOT_NEGATIVE_AXES ? -1 : 1);
+    if (picked->shape.rank != 2 || form == DOT_ALONE || form == DOT_GATHER_ROWS ||
+        form == DOT_OTHER_FLAT || form == DOT_DOUBLE)
+        test_output(t, picked);
+    else if (form == DOT_DENSE_AFTER)
+        test_output(t, OP(t, Concat, along, picked, dense));
+    else if (form == DOT_THREE_JOINED)
+        test_output(t, OP(t, Concat, along, dense, picked, other));
+    else if (form == DOT_JOINED_ROWS)
+        test_output(t, OP(t, Concat, ATTR_INT("axis", 0), same, picked));
+    else if (form == DOT_DENSE_IS_CONSTANT)
+        test_output(t, OP(t, Concat, ATTR_INT("axis", 0),
+                          test_const(t, "rows", NORN_F32, DIMS(1, 3), 1, 1), picked));
+    else
+        test_output(t, OP(t, Concat, along, dense, picked));
+}
+
+static void dots_are_known_in_every_spelling_and_nothing_like_them(void **state) {
+    (void)state;
+    for (int form = 0; form < DOT_FORMS; form++) {
+        test_graph *t = test_begin();
+        norn_value *dense;
+        make_dot(t, (dot_form)form, &dense);
+        run(t);
+        const int found = (int)test_count(t, NORN_OP_Interaction), want = form < DOT_FORMS_TAKEN;
+        if (found != want) fail_msg("form %d: %d interactions, want %d", form, found, want);
+        assert_int_equal(test_count(t, NORN_OP_MatMul), !want);
+        if (found) {
+            const norn_node *node = test_find(t, NORN_OP_Interaction);
+            const norn_interaction_region *r = &node->region->interaction;
+            const bool joined = form < DOT_FORMS_JOINED;
+            assert_int_equal(r->part_count, FEATURES);
+            assert_int_equal(r->features, FEATURES);
+            assert_int_equal(r->dim, DIM);
+            assert_int_equal(r->pair_count, 3);
+            assert_false(r->upper || r->diagonal || r->pair_order);
+            if (joined != (r->pass_input != NORN_NO_INPUT)) fail_msg("form %d", form);
+            const int64_t width = joined ? dense->shape.dims[1].constant : 0;
+            assert_int_equal(r->pass_through, width);
+            assert_int_equal(node->out[0]->shape.dims[1].constant, width + 3);
+            assert_int_equal(node->in_count, FEATURES + (form == DOT_DENSE_IS_NO_PART));
+            if (joined) assert_ptr_equal(node->in[r->pass_input].value, dense);
+        }
+        test_end(t);
+    }
+}
+
+/// X * X of square features is no product of X with its transpose.
+static void a_transpose_that_leaves_everything_in_place_is_no_product_with_itself(void **state) {
+    (void)state;
+    for (int form = 0; form < 2; form++) {
+        test_graph *t = test_begin();
+        norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, DIM, DIM));
+        norn_value *turned = OP(t, Transpose, ATTR_INTS("perm", 0, 2, 1), x);
+        norn_value *flat =
+            OP(t, Reshape, NONE, OP(t, MatMul, NONE, x, turned), INTS(t, -1, DIM * DIM));
+        test_output(t, OP(t, Gather, ATTR_INT("axis", 1), flat, INTS(t, 7, 0)));
+        test_run(t, norn_pass_simplify); // which would take such a Transpose away
+        const norn_attr still = ATTR_INTS("perm", 0, 1, 2).at[0];
+        if (form == 0) CHECK(norn_node_set_attr(t->graph, test_find(t, NORN_OP_Transpose), &still));
+        test_run(t, norn_pass_recognise_dot);
+        assert_int_equal(test_count(t, NORN_OP_Interaction), form);
+        test_end(t);
+    }
+}
+
+/// Indices [P, n] of a GatherND in [F, F, B] pick [P, B] for n = 2 alone.
+static void pairs_of_a_gather_nd_are_two_indices_each(void **state) {
+    (void)state;
+    for (int form = 0; form < 6; form++) {
+        test_graph *t = test_begin();
+        norn_value *dense, *a, *b, *picked;
+        norn_value *z = products(t, features(t, &dense, &a, &b));
+        norn_value *pairs = form == 1   ? test_const(t, "p", NORN_I64, DIMS(1, 2, 2), 0, 0)
+                            : form == 2 ? test_const(t, "p", NORN_I64, DIMS(2, 1), 0, 1)
+                            : form == 3 ? test_const(t, "p", NORN_I64, DIMS(2), 0, 1)
+                            : form == 4 ? test_const(t, "p", NORN_I64, DIMS(3, 2), 0, 0)
+                                        : test_const(t, "p", NORN_I64, DIMS(2, 2), -1, 1);
+        if (form == 5) // the batch is picked from
+            picked = OP(t, GatherND, NONE, z, pairs);
+        else
+            picked = OP(t, GatherND, form == 4 ? ATTR_INT("batch_dims", 1) : NONE,
+                        OP(t, Transpose, ATTR_INTS("perm", 1, 2, 0), z), pairs);
+        if (picked->shape.rank == 2) picked = OP(t, Transpose, ATTR_INTS("perm", 1, 0), picked);
+        test_output(t, picked);
+        run(t);
+        if ((int)test_count(t, NORN_OP_Interaction) != (form == 0)) fail_msg("form %d", form);
+        if (form == 0) { // -1, 0, 1, 2: counted from the end and from the begin
+            const int32_t *order =
+                test_find(t, NORN_OP_Interaction)->region->interaction.pair_order;
+            const int32_t want[4] = {2, 0, 1, 2};
+            assert_memory_equal(order, want, sizeof want);
+        }
+        test_end(t);
+    }
+}
+
+/// Indices out of range stay where they are, for the kernel to name.
+static void pairs_out_of_range_are_left_to_the_run(void **state) {
+    (void)state;
+    static const int64_t bad[] = {9, 10, -10, -11, 1000, -1000}, good[] = {8, -9, 0, -1};
+    for (size_t i = 0; i < 10; i++) {
+        test_graph *t = test_begin();
+        norn_value *dense, *a, *b;
+        norn_value *z = products(t, features(t, &dense, &a, &b));
+        norn_value *flat = OP(t, Reshape, NONE, z, INTS(t, -1, FEATURES * FEATURES));
+        const int64_t which = i < 6 ? bad[i] : good[i - 6];
+        test_output(t, OP(t, Gather, ATTR_INT("axis", 1), flat, INTS(t, 1, which)));
+        run(t);
+        if ((int)test_count(t, NORN_OP_Interaction) != (i >= 6)) fail_msg("%d", (int)which);
+        test_end(t);
+    }
+}
+
 static norn_value *square(test_graph *t, norn_value *x) {
     return OP(t, Pow, NONE, x, test_const(t, "2", NORN_F32, SCALAR, 2, 0));
 }
@@ -288,6 +468,10 @@ int main(void) {
         cmocka_unit_test(indices_in_pairs_are_read_as_well),
         cmocka_unit_test(another_order_of_pairs_is_written_down),
         cmocka_unit_test(products_that_are_read_whole_stay),
+        cmocka_unit_test(dots_are_known_in_every_spelling_and_nothing_like_them),
+        cmocka_unit_test(a_transpose_that_leaves_everything_in_place_is_no_product_with_itself),
+        cmocka_unit_test(pairs_of_a_gather_nd_are_two_indices_each),
+        cmocka_unit_test(pairs_out_of_range_are_left_to_the_run),
         cmocka_unit_test(the_second_order_term_is_an_interaction),
         cmocka_unit_test(the_second_order_term_is_known_in_every_spelling_and_nothing_like_it),
         cmocka_unit_test(a_term_that_is_not_halved_is_not_taken),
