@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,9 +66,10 @@ static double nearest_decimal(float value, int scale) {
     return (double)(int64_t)(scaled + 0.5);
 }
 
-/// The fewest digits for `value`, from 1e-12 to 1e21; 0 where double arithmetic cannot tell.
+/// The fewest digits for `value`, from 1e-12 to 1e21.
 ///
-/// Nine always do, eight mostly. Six digits are further apart than floats, so the nearest six-digit
+/// Nine always do, and are so much nearer than the middle of two floats (5e-9 to 3e-8) that double
+/// arithmetic tells: no float of all of them fails. Eight do mostly. Six digits are further apart than floats, so the nearest six-digit
 /// decimal holds any shorter one that reads back: the caller strips its zeros.
 static int shortest_f32(float value, int exponent, int64_t *digits) {
     static const int next_if_it_does[10] = {[8] = 7, [7] = 6}, next_if_not[10] = {[8] = 9};
@@ -107,10 +109,7 @@ void norn_json_put_f32(norn_buffer *buffer, float value) {
     int exponent = decimal_exponent(magnitude);
     int64_t digits = 0;
     int count = shortest_f32(magnitude, exponent, &digits);
-    if (count == 0) {
-        put_printed(buffer, (double)value, 1, 9, true);
-        return;
-    }
+    assert(count > 0);
     if (digits == (int64_t)norn_exact_power[count]) exponent++; // 9.99 rounded up to 10.0
     while (digits % 10 == 0) digits /= 10;
     char text[24];
