@@ -259,6 +259,66 @@ static void phases_are_of_the_run_itself_also_where_they_are_not_measured(void *
     norn_session_destroy(session);
 }
 
+/// x[B, 4] -> NonZero, which the device has not -> [2, n]: a block of the pool a run.
+static void runs_with_values_of_the_pool_hold_no_more_each_time(void **state) {
+    (void)state;
+    hand h = hand_begin(norn_alloc_heap(), 64);
+    norn_value *x = hand_input(&h, "x", NORN_F32, hand_rows(&h, 4));
+    norn_value *where = hand_value(&h, "where", NORN_I64, norn_shape_unknown());
+    hand_node(&h, NORN_OP_NonZero, "nonzero", &x, 1, &where, 1, (norn_attrs){0}, NULL);
+    hand_output(&h, where);
+    fake_log.refuse_op = NORN_OP_NonZero;
+    norn_session *session = session_of(hand_plan(&h, "fake"));
+    norn_instance *instance;
+    size_t held = 0;
+    HAND_OK(norn_instance_acquire(session, 0, &instance));
+    for (int run = 0; run < 12; run++) {
+        float *data;
+        HAND_OK(norn_instance_input(instance, 0, 2, (int64_t[]){3, 4}, (void **)&data));
+        for (int i = 0; i < 12; i++) data[i] = i % 2 ? 0 : 1;
+        HAND_OK(norn_instance_run(instance));
+        const norn_view *out = norn_instance_output(instance, 0);
+        assert_int_equal(out->dims[1], 6);
+        const int64_t *at = out->data;
+        for (int64_t i = 0; i < 6; i++) {
+            assert_int_equal(at[i], 2 * i / 4);
+            assert_int_equal(at[6 + i], 2 * i % 4);
+        }
+        const size_t now = instance->room.host_bound.held + instance->room.device_bound.held;
+        if (run == 2) held = now; // the first runs find out how much they need
+        if (run > 2) assert_int_equal(now, held);
+    }
+    norn_instance_release(instance);
+    norn_session_destroy(session);
+    fake_log.refuse_op = 0;
+}
+
+/// As many codes as steps, up to some and with none left out: each is the bytes that its step got.
+static void every_step_of_a_plan_may_have_code(void **state) {
+    (void)state;
+    for (uint32_t steps = 1; steps <= 20; steps++) {
+        hand h = hand_begin(norn_alloc_heap(), 64);
+        norn_value *x = hand_input(&h, "x", NORN_F32, hand_rows(&h, 4));
+        for (uint32_t i = 0; i < steps; i++) {
+            char name[16];
+            snprintf(name, sizeof name, "g%u", i);
+            x = hand_gemm(&h, name, x, 4, 4, true);
+        }
+        hand_output(&h, x);
+        norn_plan *plan = hand_plan(&h, "fake");
+        HAND_OK(norn_plan_generate_code(plan, &(norn_compile_options){0}));
+        assert_int_equal(plan->program->step_count, steps);
+        assert_int_equal(plan->code_count, steps);
+        for (uint32_t i = 0; i < steps; i++) {
+            assert_int_equal(plan->codes[i].node_index, plan->program->steps[i].node_index);
+            assert_int_equal(plan->codes[i].bytes.count, 4);
+            assert_memory_equal(plan->codes[i].bytes.bytes, "code", 4);
+            assert_ptr_equal(plan->program->steps[i].code.bytes, plan->codes[i].bytes.bytes);
+        }
+        norn_plan_release(plan);
+    }
+}
+
 // ---- tables
 
 typedef struct two_tables {
@@ -442,6 +502,9 @@ int main(void) {
             sessions_of_several_devices_run_on_threads_that_allocate_nothing, begin, end),
         cmocka_unit_test_setup_teardown(
             phases_are_of_the_run_itself_also_where_they_are_not_measured, begin, end),
+        cmocka_unit_test_setup_teardown(runs_with_values_of_the_pool_hold_no_more_each_time,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(every_step_of_a_plan_may_have_code, begin, end),
         cmocka_unit_test_setup_teardown(
             a_swapped_snapshot_keeps_graphs_and_uploads_only_what_changed, begin, end),
     };
