@@ -1,7 +1,7 @@
 #include "base/thread.h"
 #include "cli/inputs.h"
 #include "cli/load.h"
-#include "insight/bench.h"
+#include "insight/bench_report.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,76 +26,6 @@ const cli_command cli_bench = {
                "run, which is all but acquire.\n",
     .run = run,
 };
-
-static const struct {
-    const char *name;
-    double quantile;
-} quantiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p95", 0.95}, {"p99", 0.99}};
-enum { QUANTILE_COUNT = sizeof quantiles / sizeof quantiles[0] };
-
-static double us(double ns) {
-    return ns / 1e3;
-}
-
-/// Too few runs for the slowest of them to say what this quantile is.
-static bool is_of_few(const norn_bench_result *result, int q) {
-    return (double)result->runs * (1 - quantiles[q].quantile) < 1;
-}
-
-static double per_second(const norn_bench_result *result, int64_t count) {
-    return result->elapsed_s > 0 ? (double)count / result->elapsed_s : 0;
-}
-
-static void print_text(const norn_bench_result *result, const norn_bench_options *options,
-                       int32_t threads) {
-    printf("batch %lld, %d caller%s, %d thread%s each, %.2f s, %lld runs\n",
-           (long long)result->rows, options->concurrency, options->concurrency == 1 ? "" : "s",
-           threads, threads == 1 ? "" : "s", result->elapsed_s, (long long)result->runs);
-    printf("throughput %.1f runs/s, %.0f rows/s\n\n%-10s %10s %10s",
-           per_second(result, result->runs), per_second(result, result->runs * result->rows), "us",
-           "min", "mean");
-    for (int q = 0; q < QUANTILE_COUNT; q++) printf(" %10s", quantiles[q].name);
-    printf(" %10s\n", "max");
-    for (int p = 0; p < NORN_BENCH_PHASES; p++) {
-        const norn_histogram *phase = &result->phase[p];
-        printf("%-10s %10.2f %10.2f", norn_bench_phase_name((norn_bench_phase)p),
-               us((double)phase->min_ns), us(norn_histogram_mean(phase)));
-        for (int q = 0; q < QUANTILE_COUNT; q++)
-            printf(" %*.2f%s", is_of_few(result, q) ? 9 : 10,
-                   us(norn_histogram_quantile(phase, quantiles[q].quantile)),
-                   is_of_few(result, q) ? "*" : "");
-        printf(" %10.2f\n", us((double)phase->max_ns));
-    }
-    if (is_of_few(result, QUANTILE_COUNT - 1)) printf("\n* of too few runs: the slowest of all\n");
-}
-
-static void print_json(const norn_bench_result *result, const norn_bench_options *options,
-                       int32_t threads) {
-    printf("{\"batch\":%lld,\"concurrency\":%d,\"threads\":%d,\"duration_s\":%.3f,\"runs\":%lld,"
-           "\"throughput_per_s\":%.3f,\"rows_per_s\":%.1f",
-           (long long)result->rows, options->concurrency, threads, result->elapsed_s,
-           (long long)result->runs, per_second(result, result->runs),
-           per_second(result, result->runs * result->rows));
-    const char *comma = "";
-    printf(",\"of_few_runs\":[");
-    for (int q = 0; q < QUANTILE_COUNT; q++) {
-        if (!is_of_few(result, q)) continue;
-        printf("%s\"%s\"", comma, quantiles[q].name);
-        comma = ",";
-    }
-    printf("]");
-    for (int p = 0; p < NORN_BENCH_PHASES; p++) {
-        const norn_histogram *phase = &result->phase[p];
-        printf(",\"%s\":{\"min_us\":%.3f,\"mean_us\":%.3f",
-               norn_bench_phase_name((norn_bench_phase)p), us((double)phase->min_ns),
-               us(norn_histogram_mean(phase)));
-        for (int q = 0; q < QUANTILE_COUNT; q++)
-            printf(",\"%s_us\":%.3f", quantiles[q].name,
-                   us(norn_histogram_quantile(phase, quantiles[q].quantile)));
-        printf(",\"max_us\":%.3f}", us((double)phase->max_ns));
-    }
-    printf("}\n");
-}
 
 static int run(int argc, char **argv) {
     cli_compiling compile = {0};
@@ -126,11 +56,13 @@ static int run(int argc, char **argv) {
     cli_loaded loaded = {0};
     cli_inputs inputs = {0};
     norn_arena arena;
+    norn_buffer report;
     norn_bench_result *result = NULL;
     cli_list operands;
     int exit_status;
     size_t shape_count = 0;
     norn_arena_init(&arena, norn_alloc_heap(), 4096);
+    norn_buffer_init(&report, norn_alloc_heap());
     if (!cli_parse(&cli_bench, options, sizeof options / sizeof options[0], argc, argv, &operands,
                    &exit_status))
         goto done;
@@ -173,10 +105,12 @@ static int run(int argc, char **argv) {
     } else {
         cli_progress_end();
         const int32_t share = norn_core_count() / (int32_t)concurrency;
-        (json ? print_json : print_text)(result, &bench,
-                                         threads     ? (int32_t)threads
-                                         : share > 0 ? share
-                                                     : 1);
+        const int32_t each = threads ? (int32_t)threads : share > 0 ? share : 1;
+        (json ? norn_bench_json : norn_bench_text)(result, &bench, each, &report);
+        if (norn_buffer_status(&report) == NORN_OK)
+            (void)fwrite(report.bytes, 1, report.count, stdout);
+        else
+            exit_status = cli_failed(&cli_bench);
     }
 done:
     free(result);
@@ -184,6 +118,7 @@ done:
     cli_inputs_free(&inputs);
     cli_list_free(&named);
     norn_arena_deinit(&arena);
+    norn_buffer_deinit(&report);
     cli_unload(&loaded);
     cli_list_free(&operands);
     return exit_status;
