@@ -193,7 +193,8 @@ class ListwiseTest(Folder):
 
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             for kind, got, want in pool.map(run, [(k, f) for k in kinds for f in feeds * 4]):
-                np.testing.assert_allclose(got, want, 1e-3, 1e-5, err_msg=kind)
+                # Sums of thousands of rows pass through zero: what is left there is of the size of the sums' rounding.
+                np.testing.assert_allclose(got, want, 1e-3, 1e-3 if kind == "cumulated" else 1e-5, err_msg=kind)
         for kind, node in kinds.items():
             _, executions, requests = counts(self.server, kind)
             self.assertEqual(executions, requests)
