@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/// Resize(X, scales) of opset 10 -> Resize(X, roi, scales): it sampled at output * scale.
+/// Resize(X, scales) of opset 10 -> Resize(X, roi, scales): it sampled at output / scale. The nearest was what
+/// ONNX's own case of it and onnxruntime have: the next pixel where an axis shrinks, else the one before.
 norn_status norn_upgrade_resize(norn_onnx_call *call) {
     if (call->in_count != 2) {
         return norn_fail(NORN_INVALID_ARGUMENT, "node '%s' (%s) needs the inputs X and scales",
@@ -14,7 +15,7 @@ norn_status norn_upgrade_resize(norn_onnx_call *call) {
     norn_upgrade_set_input(call, 2, scales);
     norn_upgrade_set_text(call, "coordinate_transformation_mode", "asymmetric");
     const char *mode = norn_attr_string(norn_call_attrs(call), "mode", "nearest");
-    if (strcmp(mode, "nearest") == 0) norn_upgrade_set_text(call, "nearest_mode", "floor");
+    if (strcmp(mode, "nearest") == 0) norn_upgrade_set_text(call, "nearest_mode", "norn_simple");
     if (strcmp(mode, "bilinear") == 0) norn_upgrade_set_text(call, "mode", "linear");
     return NORN_OK;
 }

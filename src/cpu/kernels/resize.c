@@ -54,6 +54,7 @@ static void weights_of(const resize_axis *a, const resize_mode *m, double ratio,
     int64_t left = a->taps / 2 - 1;
     if (strcmp(m->mode, "nearest") == 0) {
         bool right = ratio == 1 || strcmp(m->nearest, "ceil") == 0 ||
+                     (strcmp(m->nearest, "norn_simple") == 0 && a->scale < 1) || // opset 10's
                      (strcmp(m->nearest, "round_prefer_floor") == 0 && ratio > 0.5) ||
                      (strcmp(m->nearest, "round_prefer_ceil") == 0 && ratio >= 0.5);
         weight[0] = !right;
