@@ -76,6 +76,47 @@ static void slots_that_live_together_never_overlap(void **state) {
     }
 }
 
+/// Inputs and outputs of the device are one copy each: packed, in order, nothing else among them.
+static void the_ends_of_the_device_lie_side_by_side_at_the_front(void **state) {
+    enum { IN = 2, OTHER = 3 }; // first and last slots are outputs
+    (void)state;
+    made m;
+    make(&m, 1, true);
+    norn_value *inputs[3] = {NULL};
+    uint32_t device_inputs[3] = {IN, NORN_NO_SLOT, OTHER};
+    m.graph->inputs = inputs, m.graph->input_count = 3;
+    m.program.device_inputs = device_inputs;
+    m.program.slot_count = SLOTS - 1; // what lies behind is not the plan's
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        m.slots[i] = (norn_slot){
+            .kind = NORN_SLOT_PLANNED, .root = i, .on_device = i % 2 == 0, .last = STEPS};
+        m.slots[i].is_output = i == 0 || i == 1 || i >= SLOTS - 2;
+        m.layout.bytes[i] = 256;
+    }
+    const uint32_t last = SLOTS - 2;
+    m.slots[SLOTS - 1].on_device = true;
+    m.slots[IN].kind = m.slots[OTHER].kind = NORN_SLOT_INPUT;
+    m.slots[IN].on_device = m.slots[OTHER].on_device = true;
+    m.slots[4].kind = NORN_SLOT_POOLED, m.slots[4].is_output = true;
+    m.layout.bytes[IN] = 512, m.layout.bytes[OTHER] = 768;
+    m.layout.bytes[0] = 1024, m.layout.bytes[last] = 1280;
+    m.layout.offsets[SLOTS - 1] = 12345;
+    HAND_OK(norn_memory_plan(&m.program, norn_alloc_heap(), &m.layout));
+    assert_int_equal(m.layout.offsets[IN], 0);
+    assert_int_equal(m.layout.offsets[OTHER], 512);
+    assert_int_equal(m.layout.input_bytes, 512 + 768);
+    assert_int_equal(m.layout.output_offset, 512 + 768);
+    assert_int_equal(m.layout.offsets[0], 1280);
+    assert_int_equal(m.layout.offsets[last], 1280 + 1024);
+    assert_int_equal(m.layout.output_bytes, 1024 + 1280);
+    assert_int_equal(m.layout.offsets[SLOTS - 1], 12345);
+    for (uint32_t i = 1; i < last; i++)
+        if (m.slots[i].kind == NORN_SLOT_PLANNED && m.slots[i].on_device)
+            assert_true(m.layout.offsets[i] >= 1280 + 2304);
+    m.graph->inputs = NULL, m.graph->input_count = 0;
+    unmake(&m);
+}
+
 static void memory_is_shared_by_values_that_do_not_meet(void **state) {
     (void)state;
     made m;
@@ -117,6 +158,7 @@ static void a_size_that_overflows_is_refused_by_name(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slots_that_live_together_never_overlap),
+        cmocka_unit_test(the_ends_of_the_device_lie_side_by_side_at_the_front),
         cmocka_unit_test(memory_is_shared_by_values_that_do_not_meet),
         cmocka_unit_test(a_plan_is_the_same_every_time),
         cmocka_unit_test(a_size_that_overflows_is_refused_by_name),

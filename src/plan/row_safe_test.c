@@ -250,6 +250,16 @@ static void rows_are_not_picked_cut_or_moved_by_their_place(void **state) {
           OP(&r, Slice, NULL, NULL, INPUT(&r, "x", BATCH, 4), INTS(&r, 0), INTS(&r, INT64_MAX),
              INTS(&r, 0), INTS(&r, 2)),
           "'Slice_0'");
+    r = begin(); // the whole batch, by name, and less of another dim
+    judge(&r,
+          OP(&r, Slice, NULL, NULL, INPUT(&r, "x", BATCH, 4), INTS(&r, 0, 1),
+             INTS(&r, INT64_MAX, 3), INTS(&r, 0, 1), INTS(&r, 1, 1)),
+          NULL);
+    r = begin(); // the batch is the second dim that it cuts
+    judge(&r,
+          OP(&r, Slice, NULL, NULL, INPUT(&r, "x", BATCH, 4), INTS(&r, 0, -1),
+             INTS(&r, INT64_MAX, -INT64_MAX), INTS(&r, 1, 0), INTS(&r, 1, -1)),
+          "'Slice_0'");
     r = begin(); // from the end to the front: as long, and another order
     judge(&r,
           OP(&r, Slice, NULL, NULL, INPUT(&r, "x", BATCH, 4), INTS(&r, -1), INTS(&r, -INT64_MAX),
@@ -262,6 +272,25 @@ static void rows_are_not_picked_cut_or_moved_by_their_place(void **state) {
         NULL);
     r = begin();
     norn_value *x = INPUT(&r, "x", BATCH, 4);
+    norn_value *part = OP(&r, Slice, NULL, NULL, x, INTS(&r, 0), INTS(&r, INT64_MAX), INTS(&r, 0));
+    judge(&r, part, NULL); // all of it; steps are 1 where none are given
+    const int64_t steps[][2] = {{-1, 1}, {1, -1}, {2, 1}, {1, 2}};
+    for (int i = 0; i < 4; i++) { // a plan file may say that rows stay where they are
+        r = begin();
+        x = INPUT(&r, "x", BATCH, 4);
+        part = OP(&r, Slice, NULL, NULL, x, INTS(&r, 0, 0), INTS(&r, INT64_MAX, INT64_MAX),
+                  INTS(&r, 0, 1), ints(&r, 2, steps[i]));
+        part->shape = x->shape;
+        judge(&r, part, "'Slice_0'");
+    }
+    r = begin(); // steps that come with the request
+    x = INPUT(&r, "x", BATCH, 4);
+    part = OP(&r, Slice, NULL, NULL, x, INTS(&r, 0), INTS(&r, INT64_MAX), INTS(&r, 0),
+              KEYS(&r, "steps", 1));
+    part->shape = x->shape;
+    judge(&r, part, "'Slice_0'");
+    r = begin();
+    x = INPUT(&r, "x", BATCH, 4);
     judge(&r, OP(&r, Concat, int_attr("axis", 0), NULL, x, x), "'Concat_0'");
     r = begin();
     x = INPUT(&r, "x", BATCH, 4);
@@ -435,6 +464,52 @@ static void ragged_rows_are_padded_but_not_joined_yet(void **state) {
     judge(&r, lookup(&r, keys, offsets), "input 'offsets'");
 }
 
+static void a_length_of_ragged_rows_is_found_whichever_symbol_it_is(void **state) {
+    (void)state;
+    for (int other = 0; other < 2; other++)
+        for (int more = 0; more <= 14; more += 14) { // 16 fill the room of a graph's symbols
+            rows r = begin();
+            if (other) { // "T" for the batch
+                const int32_t batch = r.h.batch;
+                r.h.batch = r.h.graph->batch = r.time;
+                r.time = batch;
+            }
+            for (int i = 0; i < more; i++) {
+                norn_dim unused;
+                HAND_OK(norn_symbol_runtime(&r.h.graph->symbols, &unused));
+            }
+            norn_value *keys = KEYS(&r, "keys", TIME), *offsets = KEYS(&r, "offsets", BATCH);
+            offsets->shape.dims[0].constant = 1;
+            hand_output(&r.h, lookup(&r, keys, offsets));
+            HAND_OK(norn_row_safety_find(r.h.graph, &r.arena, &r.safety));
+            assert_true(r.safety.pad.allowed);
+            assert_int_equal(r.safety.pads[0], NORN_PAD_LAST_ROW);
+            assert_int_equal(r.safety.pads[1], NORN_PAD_LAST_ELEM);
+            for (int32_t s = 0; s < r.h.graph->symbols.count + 1; s++)
+                assert_int_equal(r.safety.symbol[s], s < 2); // [count] is room, nobody's
+            end(&r);
+        }
+}
+
+static void a_size_that_data_decides_is_no_length_of_ragged_rows(void **state) {
+    (void)state;
+    rows r = begin();
+    norn_value *keys = KEYS(&r, "keys", TIME), *offsets = KEYS(&r, "offsets", BATCH);
+    offsets->shape.dims[0].constant = 1;
+    hand_output(&r.h, lookup(&r, keys, offsets));
+    norn_value *found = hand_value(&r.h, "found", NORN_F32, (norn_shape){.rank = 1});
+    HAND_OK(norn_symbol_runtime(&r.h.graph->symbols, &found->shape.dims[0]));
+    hand_node(&r.h, NORN_OP_Compress, "some", (norn_value *[]){INPUT(&r, "all", 3)}, 1, &found, 1,
+              (norn_attrs){0}, NULL);
+    hand_output(&r.h, found);
+    HAND_OK(norn_row_safety_find(r.h.graph, &r.arena, &r.safety));
+    assert_true(r.safety.symbol[r.time]); // which `found` has nothing to do with
+    assert_int_equal(r.safety.pads[0], NORN_PAD_LAST_ROW);
+    assert_int_equal(r.safety.pads[2], NORN_PAD_NONE);
+    assert_false(r.safety.symbol[found->shape.dims[0].symbol]);
+    end(&r);
+}
+
 static void a_declared_shape_that_hides_the_batch_is_not_believed(void **state) {
     (void)state;
     rows r = begin(); // a plan file may say that a transpose leaves rows where they are
@@ -472,6 +547,8 @@ int main(void) {
         cmocka_unit_test(what_is_the_same_for_all_may_be_split_over_and_not_joined),
         cmocka_unit_test(several_entries_a_row_and_none_at_all_are_counted),
         cmocka_unit_test(ragged_rows_are_padded_but_not_joined_yet),
+        cmocka_unit_test(a_length_of_ragged_rows_is_found_whichever_symbol_it_is),
+        cmocka_unit_test(a_size_that_data_decides_is_no_length_of_ragged_rows),
         cmocka_unit_test(a_declared_shape_that_hides_the_batch_is_not_believed),
         cmocka_unit_test(a_model_without_an_open_batch_is_never_joined),
     };

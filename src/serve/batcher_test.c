@@ -229,6 +229,90 @@ static void clients_that_leave_teach_how_long_a_wait_may_be(void **state) {
     norn_batcher_destroy(batcher);
 }
 
+/// A request whose deadline, `age_ns` after it came, has passed.
+static void leave(norn_batcher *batcher, int64_t age_ns) {
+    norn_infer gone = request(1, 0), *over;
+    gone.times.arrival_ns -= 60000000000;
+    gone.deadline_ns = gone.times.arrival_ns + age_ns;
+    assert_int_equal(norn_batcher_put(batcher, &gone, &over), NORN_OK);
+    assert_null(norn_batcher_take(batcher, &over));
+    assert_ptr_equal(over, &gone);
+}
+
+/// A batch of `count` whose clients wait for it.
+static void stay(norn_batcher *batcher, int count, int64_t run_ns) {
+    norn_infer good[16], *over;
+    for (int i = 0; i < count; i++) {
+        good[i] = request(1, 7);
+        assert_int_equal(norn_batcher_put(batcher, &good[i], &over), NORN_OK);
+    }
+    assert_int_equal(length_of(run_next(batcher, run_ns)), count);
+}
+
+/// How many of 20 batches are let in: all, while nothing was learned from clients.
+static int let_in(norn_batcher *batcher) {
+    norn_infer at[20], *over;
+    int count = 0;
+    for (int i = 0; i < 20; i++) {
+        at[i] = request(1, 0);
+        count += norn_batcher_put(batcher, &at[i], &over) == NORN_OK;
+    }
+    for (int i = 0; i < count; i++) assert_ptr_equal(run_next(batcher, 100000000), &at[i]);
+    return count;
+}
+
+/// Its batches have taken `run_ns`.
+static norn_batcher *make_patient(int64_t run_ns) {
+    const norn_batcher_options options = {64, 0, 100, .max_wait_ns = 60000000000, .takers = 1};
+    norn_batcher *batcher;
+    assert_int_equal(norn_batcher_create(&options, norn_alloc_heap(), &batcher), NORN_OK);
+    stay(batcher, 1, run_ns);
+    return batcher;
+}
+
+/// The share, of 1024, moves by a sixteenth: 0, 64, 124 by two that leave. Each that stays takes its
+/// part off: nine leave 73 and ten 69, and one more that leaves makes 132 or 128. More than an eighth
+/// is many.
+static void clients_that_stay_weigh_against_those_that_leave(void **state) {
+    static const struct {
+        int stay[3]; // before each that leaves
+        bool many;
+    } cases[] = {{{0, 0, 0}, true},   {{0, 0, 8}, true},  {{0, 0, 9}, true}, {{0, 0, 10}, false},
+                 {{0, 0, 11}, false}, {{0, 10, 0}, true}, {{0, 1, 9}, true}, {{9, 0, 0}, true}};
+    (void)state;
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        norn_batcher *batcher = make_patient(100000000);
+        for (int i = 0; i < 3; i++) {
+            if (cases[c].stay[i]) stay(batcher, cases[c].stay[i], 100000000);
+            leave(batcher, 1000000000);
+        }
+        assert_int_equal(let_in(batcher), cases[c].many ? 6 : 20); // half of a second, or a minute
+        norn_batcher_destroy(batcher);
+    }
+}
+
+static void what_a_client_waits_for_is_averaged_and_a_short_wait_says_nothing(void **state) {
+    (void)state;
+    norn_batcher *batcher = make_patient(100000000);
+    for (int i = 0; i < 5; i++) leave(batcher, 99999999); // no tenth of a second
+    assert_int_equal(let_in(batcher), 20);
+    for (int i = 0; i < 3; i++) leave(batcher, 1000000000);
+    assert_int_equal(let_in(batcher), 6);
+    leave(batcher, 9000000000); // 1 s and an eighth of what is over it: 2 s, half of them is let in
+    assert_int_equal(let_in(batcher), 11);
+    leave(batcher, 1200000000); // 1.9 s
+    assert_int_equal(let_in(batcher), 10);
+    norn_batcher_destroy(batcher);
+    batcher = make_patient(100000000);
+    for (int i = 0; i < 3; i++) leave(batcher, 100000000); // half of it: as short as a bound gets
+    assert_int_equal(let_in(batcher), 1);
+    norn_batcher_destroy(batcher);
+    batcher = make_patient(10000000);
+    for (int i = 0; i < 3; i++) leave(batcher, 140000000);
+    assert_int_equal(let_in(batcher), 8); // 70 ms
+    norn_batcher_destroy(batcher);
+}
+
 static void a_group_outlives_any_of_its_requests(void **state) {
     (void)state;
     for (int lost = 0; lost < 8; lost++) { // each subset of three
@@ -309,6 +393,8 @@ int main(void) {
         cmocka_unit_test(a_few_requests_may_wait_however_slow_the_model_is),
         cmocka_unit_test(what_waited_past_the_bound_is_not_run),
         cmocka_unit_test(clients_that_leave_teach_how_long_a_wait_may_be),
+        cmocka_unit_test(clients_that_stay_weigh_against_those_that_leave),
+        cmocka_unit_test(what_a_client_waits_for_is_averaged_and_a_short_wait_says_nothing),
         cmocka_unit_test(a_group_outlives_any_of_its_requests),
         cmocka_unit_test(the_oldest_waits_for_company_no_longer_than_the_delay),
         cmocka_unit_test(stopping_drains_the_queue_and_lets_every_taker_go),
