@@ -72,6 +72,12 @@ uint16_t norn_f32_to_bf16(float f); ///< round to nearest even, NaN stays NaN
 /// Element `index` of `data` as double / int64 (saturating); any numeric type, sub-byte too.
 double norn_element_f64(norn_dtype dtype, const void *data, int64_t index);
 int64_t norn_element_i64(norn_dtype dtype, const void *data, int64_t index);
+/// Element of an integer type or BOOL, exactly: of U64 the bits, as norn_element_set_i64 takes them.
+int64_t norn_element_bits(norn_dtype dtype, const void *data, int64_t index);
+/// What compares as int64 in the order of the type; of that, the bits again.
+static inline int64_t norn_bits_order(norn_dtype dtype, int64_t bits) {
+    return dtype == NORN_U64 ? bits ^ INT64_MIN : bits;
+}
 /// Stores with ONNX Cast semantics for the type (round to nearest even; float8 saturates).
 void norn_element_set_f64(norn_dtype dtype, void *data, int64_t index, double value);
 void norn_element_set_i64(norn_dtype dtype, void *data, int64_t index, int64_t value);

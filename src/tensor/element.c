@@ -175,6 +175,10 @@ int64_t norn_element_i64(norn_dtype dtype, const void *data, int64_t index) {
     return f64_to_i64(norn_element_f64(dtype, data, index));
 }
 
+int64_t norn_element_bits(norn_dtype dtype, const void *data, int64_t index) {
+    return dtype == NORN_U64 ? ((const int64_t *)data)[index] : small_integer(dtype, data, index);
+}
+
 /// Keeps the low bits, as an integer Cast does.
 static void set_integer(norn_dtype dtype, void *data, int64_t index, uint64_t value) {
     switch (norn_dtype_bits(dtype)) {

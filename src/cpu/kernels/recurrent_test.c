@@ -8,6 +8,7 @@
 
 enum { STEPS_MAX = 5, BATCH_MAX = 3, INPUT_MAX = 8, HIDDEN_MAX = 17, ATTRS_MAX = 9 };
 
+static const float CLIP = 0.4F;
 static norn_random rng;
 
 static int64_t below(int64_t n) {
@@ -172,7 +173,8 @@ static bool draw_curves(layer *l, attrs *a) {
         c->name = names[below(sizeof names / sizeof *names)];
         a->names[k].bytes = (char *)(uintptr_t)c->name;
         a->names[k].count = strlen(c->name);
-        c->alpha = (double)(a->alpha[k] = (float)(norn_random_unit(&rng) * 0.8 + 0.1));
+        a->alpha[k] = often() ? CLIP : (float)(norn_random_unit(&rng) * 0.8 + 0.1); // just reached
+        c->alpha = (double)a->alpha[k];
         c->beta = (double)(a->beta[k] = (float)(norn_random_unit(&rng) * 0.8 + 0.1));
     }
     norn_attr *given = add(a, "activations", NORN_ATTR_STRINGS);
@@ -202,7 +204,7 @@ static void draw(layer *l, attrs *a, int64_t gates) {
         add(a, "input_forget", NORN_ATTR_INT)->i64 = 1;
     const bool unusual = draw_curves(l, a);
     if (unusual || often()) // or some of them grow past every bound
-        add(a, "clip", NORN_ATTR_FLOAT)->f32 = l->clip = 0.4F;
+        add(a, "clip", NORN_ATTR_FLOAT)->f32 = l->clip = CLIP;
 }
 
 static norn_view lengths(const layer *l) {

@@ -110,7 +110,7 @@ static int64_t reduce_i64(const reduce_job *job, int64_t base) {
         else
             most = max ? 0 : (int64_t)(UINT64_MAX >> (64 - bits));
         EACH(job, base, at, {
-            int64_t x = norn_element_i64(in->dtype, in->data, at);
+            int64_t x = norn_element_bits(in->dtype, in->data, at);
             bool less = is_unsigned64 ? (uint64_t)x < (uint64_t)most : x < most;
             if (first || (max ? !less : less)) most = x;
             first = false;
@@ -119,26 +119,27 @@ static int64_t reduce_i64(const reduce_job *job, int64_t base) {
     }
     case NORN_OP_ReduceProd:
         sum = 1;
-        EACH(job, base, at, sum *= (uint64_t)norn_element_i64(in->dtype, in->data, at));
+        EACH(job, base, at, sum *= (uint64_t)norn_element_bits(in->dtype, in->data, at));
         return (int64_t)sum;
     case NORN_OP_ReduceL1:
         EACH(job, base, at, {
-            int64_t x = norn_element_i64(in->dtype, in->data, at);
-            sum += x < 0 ? 0 - (uint64_t)x : (uint64_t)x;
+            int64_t x = norn_element_bits(in->dtype, in->data, at);
+            sum += x < 0 && !is_unsigned64 ? 0 - (uint64_t)x : (uint64_t)x;
         });
         return (int64_t)sum;
     case NORN_OP_ReduceSumSquare:
         EACH(job, base, at, {
-            uint64_t x = (uint64_t)norn_element_i64(in->dtype, in->data, at);
+            uint64_t x = (uint64_t)norn_element_bits(in->dtype, in->data, at);
             sum += x * x;
         });
         return (int64_t)sum;
     case NORN_OP_ReduceSum:
-        EACH(job, base, at, sum += (uint64_t)norn_element_i64(in->dtype, in->data, at));
+        EACH(job, base, at, sum += (uint64_t)norn_element_bits(in->dtype, in->data, at));
         return (int64_t)sum;
     case NORN_OP_ReduceMean:
-        EACH(job, base, at, sum += (uint64_t)norn_element_i64(in->dtype, in->data, at));
-        return job->count ? (int64_t)sum / job->count : 0;
+        EACH(job, base, at, sum += (uint64_t)norn_element_bits(in->dtype, in->data, at));
+        if (job->count == 0) return 0;
+        return is_unsigned64 ? (int64_t)(sum / (uint64_t)job->count) : (int64_t)sum / job->count;
     default:
         return (int64_t)reduce_f64(job, base);
     }
@@ -251,7 +252,9 @@ norn_status norn_cpu_arg_reduce(norn_call *call) {
         double best_f = 0;
         for (int64_t i = 0; i < length; i++) {
             int64_t at = base + i * inner,
-                    xi = floating ? 0 : norn_element_i64(in->dtype, in->data, at);
+                    xi = floating ? 0
+                                  : norn_bits_order(in->dtype,
+                                                    norn_element_bits(in->dtype, in->data, at));
             double xf = floating ? read_f64(in, at) : 0;
             bool nan = xf != xf, best_nan = best_f != best_f;
             bool better = max ? xf > best_f || xi > best_i : xf < best_f || xi < best_i;
@@ -290,7 +293,7 @@ norn_status norn_cpu_cumulate(norn_call *call) {
                 f = product ? f * x : f + x;
                 norn_element_set_f64(out->dtype, out->data, at, exclusive ? kept_f : f);
             } else {
-                uint64_t x = (uint64_t)norn_element_i64(in->dtype, in->data, at);
+                uint64_t x = (uint64_t)norn_element_bits(in->dtype, in->data, at);
                 n = product ? n * x : n + x;
                 norn_element_set_i64(out->dtype, out->data, at, (int64_t)(exclusive ? kept_n : n));
             }

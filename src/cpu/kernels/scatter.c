@@ -40,16 +40,17 @@ static double combine_f64(scatter_mode mode, double a, double b) {
     return b;
 }
 
-static int64_t combine_i64(scatter_mode mode, int64_t a, int64_t b) {
+static int64_t combine_bits(scatter_mode mode, norn_dtype dtype, int64_t a, int64_t b) {
+    const bool less = norn_bits_order(dtype, a) < norn_bits_order(dtype, b);
     switch (mode) {
     case SCATTER_ADD:
         return (int64_t)((uint64_t)a + (uint64_t)b);
     case SCATTER_MUL:
         return (int64_t)((uint64_t)a * (uint64_t)b);
     case SCATTER_MAX:
-        return a > b ? a : b;
+        return less ? b : a;
     case SCATTER_MIN:
-        return a < b ? a : b;
+        return less ? a : b;
     case SCATTER_SET:
         break;
     }
@@ -71,9 +72,10 @@ static void scatter_run(const norn_view *out, int64_t to, const norn_view *updat
                    b = norn_element_f64(out->dtype, updates->data, from + i);
             norn_element_set_f64(out->dtype, out->data, to + i, combine_f64(mode, a, b));
         } else {
-            int64_t a = norn_element_i64(out->dtype, out->data, to + i),
-                    b = norn_element_i64(out->dtype, updates->data, from + i);
-            norn_element_set_i64(out->dtype, out->data, to + i, combine_i64(mode, a, b));
+            int64_t a = norn_element_bits(out->dtype, out->data, to + i),
+                    b = norn_element_bits(out->dtype, updates->data, from + i);
+            norn_element_set_i64(out->dtype, out->data, to + i,
+                                 combine_bits(mode, out->dtype, a, b));
         }
     }
 }

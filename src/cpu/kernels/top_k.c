@@ -5,7 +5,7 @@
 
 typedef struct ranked {
     double f;  ///< floating values
-    int64_t i; ///< integer values
+    int64_t i; ///< integer values, as norn_bits_order has them
     int64_t index;
 } ranked;
 
@@ -63,7 +63,7 @@ static ranked element(const top_job *job, int64_t at, int64_t index) {
     else if (norn_dtype_is_float(dtype))
         r.f = norn_element_f64(dtype, job->in->data, at);
     else
-        r.i = norn_element_i64(dtype, job->in->data, at);
+        r.i = norn_bits_order(dtype, norn_element_bits(dtype, job->in->data, at));
     return r;
 }
 
@@ -98,7 +98,8 @@ static void top_range(void *context, int64_t begin, int64_t end, int32_t worker)
             if (norn_dtype_is_float(dtype))
                 norn_element_set_f64(dtype, job->values->data, to, heap[i].f);
             else
-                norn_element_set_i64(dtype, job->values->data, to, heap[i].i);
+                norn_element_set_i64(dtype, job->values->data, to,
+                                     norn_bits_order(dtype, heap[i].i));
         }
     }
 }

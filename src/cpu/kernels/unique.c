@@ -21,8 +21,8 @@ static int compare_elements(const norn_view *in, int64_t a, int64_t b) {
                y = norn_element_f64(in->dtype, in->data, b);
         return x < y ? -1 : x > y ? 1 : (x != x) - (y != y);
     }
-    int64_t x = norn_element_i64(in->dtype, in->data, a),
-            y = norn_element_i64(in->dtype, in->data, b);
+    int64_t x = norn_bits_order(in->dtype, norn_element_bits(in->dtype, in->data, a)),
+            y = norn_bits_order(in->dtype, norn_element_bits(in->dtype, in->data, b));
     return x < y ? -1 : x > y;
 }
 
