@@ -2,6 +2,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "cpu/cpu_kernel.h"
+#include "cpu/guarded.h"
 #include "cpu/solo_call.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
@@ -44,7 +45,7 @@ static void check_matmul(norn_dtype dtype, const int64_t a_dims[4], const int64_
     norn_view in[2] = {whole_numbers(dtype, 4, a_dims), whole_numbers(dtype, 4, b_dims)};
     int64_t m = a_dims[2], k = a_dims[3], n = b_dims[3], batch[2];
     for (int d = 0; d < 2; d++) batch[d] = a_dims[d] == 1 ? b_dims[d] : a_dims[d];
-    norn_view out = norn_view_of(dtype, 4, (int64_t[]){batch[0], batch[1], m, n}, NULL);
+    norn_view out = guarded(dtype, 4, (int64_t[]){batch[0], batch[1], m, n});
     norn_solo solo;
     run(&solo, norn_cpu_matmul, in, 2, &out, (norn_attrs){0}, pool);
     for (int64_t x = 0; x < batch[0]; x++)
@@ -63,7 +64,27 @@ static void check_matmul(norn_dtype dtype, const int64_t a_dims[4], const int64_
             }
         }
     norn_solo_deinit(&solo);
+    guarded_free(&out);
     free(in[0].data), free(in[1].data);
+}
+
+/// Tiles are of some rows and of a vector or two; blocks of 120 rows, 256 deep, 256 columns; a product
+/// with few columns goes a way of its own up to a depth.
+static void matmul_is_exact_at_sizes_around_tiles_and_blocks(void **state) {
+    static const int64_t sizes[][3] = {
+        {1, 1, 1},    {1, 17, 15},   {1, 256, 257}, {2, 3, 16},    {5, 16, 17},   {6, 31, 31},
+        {7, 32, 32},  {12, 33, 33},  {13, 1, 48},   {15, 255, 47}, {16, 256, 49}, {17, 257, 63},
+        {119, 8, 64}, {120, 9, 65},  {121, 7, 16},  {120, 256, 8}, {3, 5, 255},   {4, 6, 256},
+        {5, 7, 257},  {121, 257, 3}, {64, 8, 3},    {65, 9, 2},    {63, 7, 1},    {9, 4095, 1},
+        {8, 4096, 2}, {7, 4097, 3},  {6, 512, 4},   {241, 2, 17},  {2, 513, 33},  {3, 0, 5}};
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const int64_t m = sizes[i][0], k = sizes[i][1], n = sizes[i][2];
+        check_matmul(NORN_F32, (int64_t[]){1, 1, m, k}, (int64_t[]){1, 1, k, n}, NULL);
+        if (m * k * n < 100000)
+            check_matmul(NORN_F32, (int64_t[]){1, 3, m, k}, (int64_t[]){2, 1, k, n}, NULL);
+        check_matmul(NORN_F64, (int64_t[]){1, 1, m, k}, (int64_t[]){1, 1, k, n}, NULL);
+    }
 }
 
 static void matmul_broadcasts_batches_of_every_type(void **state) {
@@ -141,6 +162,7 @@ static void gemm_transposes_scales_and_broadcasts_its_addend(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(matmul_is_exact_at_sizes_around_tiles_and_blocks),
         cmocka_unit_test(matmul_broadcasts_batches_of_every_type),
         cmocka_unit_test(matmul_takes_vectors_on_either_side),
         cmocka_unit_test(gemm_transposes_scales_and_broadcasts_its_addend),

@@ -1,7 +1,9 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "cpu/cpu_kernel.h"
+#include "cpu/guarded.h"
 #include "cpu/solo_call.h"
+#include "tensor/dtype.h"
 #include "tensor/view.h"
 
 #include <math.h>
@@ -106,10 +108,77 @@ static void integers_are_summed_exactly(void **state) {
     norn_solo_deinit(&solo);
 }
 
+/// Small whole numbers, exact in every type and in every order; few twos for products.
+static double whole_number(norn_reduce_kind kind, norn_dtype dtype, int64_t i) {
+    if (kind == NORN_REDUCE_PROD) return i % 97 == 0 ? 2 : 1;
+    return (double)((i * 7 + i / 31) % 5) - (norn_dtype_is_signed(dtype) ? 2 : 0);
+}
+
+/// [outer, reduced, inner]; inner 0: no inner dims.
+static void check_exactly(norn_reduce_kind kind, norn_dtype dtype, const int64_t dims[3]) {
+    const int64_t outer = dims[0], reduced = dims[1], inner = dims[2] ? dims[2] : 1;
+    norn_view in = guarded(dtype, dims[2] ? 3 : 2, dims);
+    norn_view out = guarded(dtype, dims[2] ? 2 : 1, (int64_t[]){outer, inner});
+    for (int64_t i = 0; i < norn_view_elems(&in); i++)
+        norn_element_set_f64(dtype, in.data, i, whole_number(kind, dtype, i));
+    norn_region region = {
+        .row_reduce = {.kind = kind, .reduced_dims = 1, .inner_dims = dims[2] ? 1 : 0}};
+    norn_solo solo;
+    norn_solo_init(&solo, norn_alloc_heap(), NULL);
+    solo.call.region = &region;
+    solo.call.in = &in, solo.call.in_count = 1;
+    solo.call.out = &out, solo.call.out_count = 1;
+    assert_int_equal(norn_solo_run(&solo, norn_cpu_row_reduce), NORN_OK);
+    for (int64_t i = 0; i < outer * inner; i++) {
+        double want = kind == NORN_REDUCE_PROD ? 1 : 0;
+        for (int64_t r = 0; r < reduced; r++) {
+            double x = whole_number(kind, dtype, (i / inner * reduced + r) * inner + i % inner);
+            if (kind == NORN_REDUCE_PROD)
+                want *= x;
+            else if (kind == NORN_REDUCE_MAX)
+                want = r == 0 || x > want ? x : want;
+            else if (kind == NORN_REDUCE_MIN)
+                want = r == 0 || x < want ? x : want;
+            else
+                want += x;
+        }
+        if (kind == NORN_REDUCE_MEAN) {
+            want /= (double)reduced;
+            if (!norn_dtype_is_float(dtype)) want = trunc(want);
+            if (dtype == NORN_F32) want = (double)(float)want;
+        }
+        if (norn_element_f64(dtype, out.data, i) != want)
+            fail_msg("kind %d of %s, %d x %d x %d at %d: %g, not %g", (int)kind,
+                     norn_dtype_name(dtype), (int)outer, (int)reduced, (int)inner, (int)i,
+                     norn_element_f64(dtype, out.data, i), want);
+    }
+    norn_solo_deinit(&solo);
+    guarded_free(&in), guarded_free(&out);
+}
+
+/// Rows go through a buffer of 1024 elements, several at once where they are short; columns by 256,
+/// as many rows of them as 4096 elements hold.
+static void sizes_around_the_buffers_are_reduced_exactly(void **state) {
+    static const norn_dtype dtypes[] = {NORN_F32, NORN_F64, NORN_I64, NORN_U64};
+    static const int64_t sizes[][3] = {
+        {1, 1, 0},    {1, 1, 1},    {1023, 1, 0}, {1024, 1, 0}, {1025, 1, 0}, {512, 2, 0},
+        {513, 2, 0},  {341, 3, 0},  {342, 3, 0},  {33, 31, 0},  {32, 32, 0},  {3, 511, 0},
+        {3, 512, 0},  {3, 513, 0},  {3, 1023, 0}, {3, 1024, 0}, {3, 1025, 0}, {2, 2048, 0},
+        {2, 2049, 0}, {2, 15, 256}, {2, 16, 256}, {2, 17, 256}, {2, 16, 255}, {2, 17, 257},
+        {2, 32, 512}, {3, 33, 513}, {1, 4095, 1}, {1, 4096, 1}, {2, 4097, 1}, {2, 2048, 2},
+        {2, 1367, 3}, {5, 1, 17},   {1, 8, 511}};
+    (void)state;
+    for (int kind = NORN_REDUCE_SUM; kind <= NORN_REDUCE_PROD; kind++)
+        for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++)
+            for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+                check_exactly((norn_reduce_kind)kind, dtypes[d], sizes[i]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_of_reduction_agrees_with_the_formula),
         cmocka_unit_test(integers_are_summed_exactly),
+        cmocka_unit_test(sizes_around_the_buffers_are_reduced_exactly),
     };
     norn_random_init(&rng, 6);
     return cmocka_run_group_tests(tests, NULL, NULL);
