@@ -242,6 +242,104 @@ static void a_mean_of_something_else_is_no_layer_normalisation(void **state) {
     test_end(t);
 }
 
+/// Layer normalisation with one thing as the form says; up to NORM_TAKEN it is one.
+typedef enum norm_form {
+    NORM_RIGHT,
+    NORM_POW,        // Pow(d, 2)
+    NORM_RECIPROCAL, // d * (1 / deviation)
+    NORM_EPSILON_FIRST,
+    NORM_ALONE, // no scale, no bias
+    NORM_BIAS_ALONE,
+    NORM_SCALE_OF_ONE,   // [1]: no vector, a Mul after it
+    NORM_SCALE_DEEPER,   // [1, 1, 4]: likewise
+    NORM_SCALE_AN_INPUT, // likewise
+    NORM_SCALED_TWICE,   // the result is read elsewhere too
+    NORM_MINUS_BIAS,     // Sub after it
+    NORM_TAKEN,
+    NORM_CUBE = NORM_TAKEN, // Pow(d, 3)
+    NORM_PRODUCT,           // d * x
+    NORM_OTHER_AXIS,        // the mean over axis 0
+    NORM_OTHER_VARIANCE,    // the variance over axis 0
+    NORM_BOTH_AXES,
+    NORM_MAX,             // ReduceMax for a mean
+    NORM_TURNED,          // mean - x
+    NORM_OVER,            // deviation / d
+    NORM_NO_ROOT,         // d / (variance + epsilon)
+    NORM_EPSILON_OF_EACH, // a vector
+    NORM_MINUS_EPSILON,
+    NORM_OF_X, // x / deviation
+    NORM_WIDTH_OPEN,
+    NORM_DOUBLE,
+    NORM_FORMS,
+} norm_form;
+
+static void make_norm(test_graph *t, norm_form form) {
+    const norn_dtype type = form == NORM_DOUBLE ? NORN_F64 : NORN_F32;
+    norn_value *x = test_input(t, "x", type, form == NORM_WIDTH_OPEN ? DIMS(B, T) : DIMS(B, 4));
+    norn_value *axis = form == NORM_OTHER_AXIS  ? INTS(t, 0)
+                       : form == NORM_BOTH_AXES ? INTS(t, 0, 1)
+                                                : INTS(t, -1);
+    norn_value *mean =
+        form == NORM_MAX ? OP(t, ReduceMax, NONE, x, axis) : OP(t, ReduceMean, NONE, x, axis);
+    norn_value *d = form == NORM_TURNED ? OP(t, Sub, NONE, mean, x) : OP(t, Sub, NONE, x, mean);
+    norn_value *power = test_const(t, "power", type, SCALAR, form == NORM_CUBE ? 3 : 2, 0);
+    norn_value *square = form == NORM_POW || form == NORM_CUBE ? OP(t, Pow, NONE, d, power)
+                         : form == NORM_PRODUCT                ? OP(t, Mul, NONE, d, x)
+                                                               : OP(t, Mul, NONE, d, d);
+    norn_value *variance =
+        OP(t, ReduceMean, NONE, square, form == NORM_OTHER_VARIANCE ? INTS(t, 0) : INTS(t, 1));
+    norn_value *epsilon = form == NORM_EPSILON_OF_EACH
+                              ? test_const(t, "eps", type, DIMS(4), 0.25, 0.25)
+                              : test_const(t, "eps", type, SCALAR, 0.25, 0);
+    norn_value *sum = form == NORM_EPSILON_FIRST   ? OP(t, Add, NONE, epsilon, variance)
+                      : form == NORM_MINUS_EPSILON ? OP(t, Sub, NONE, variance, epsilon)
+                                                   : OP(t, Add, NONE, variance, epsilon);
+    norn_value *deviation = form == NORM_NO_ROOT ? sum : OP(t, Sqrt, NONE, sum);
+    norn_value *above = form == NORM_OF_X ? x : d;
+    norn_value *y = form == NORM_RECIPROCAL
+                        ? OP(t, Mul, NONE, above, OP(t, Reciprocal, NONE, deviation))
+                    : form == NORM_OVER ? OP(t, Div, NONE, deviation, above)
+                                        : OP(t, Div, NONE, above, deviation);
+    if (form == NORM_SCALED_TWICE) test_output(t, OP(t, Abs, NONE, y));
+    norn_value *vector = test_const(t, "v", type, DIMS(4), 2, 1);
+    norn_value *scale = form == NORM_SCALE_OF_ONE   ? test_const(t, "s", type, DIMS(1), 3, 0)
+                        : form == NORM_SCALE_DEEPER ? test_const(t, "s", type, DIMS(1, 1, 4), 3, 1)
+                        : form == NORM_SCALE_AN_INPUT ? test_input(t, "s", type, DIMS(4))
+                                                      : vector;
+    if (form != NORM_ALONE && form != NORM_BIAS_ALONE && form != NORM_WIDTH_OPEN) {
+        y = OP(t, Mul, NONE, y, scale);
+    }
+    if (form == NORM_BIAS_ALONE) y = OP(t, Add, NONE, vector, y);
+    if (form == NORM_MINUS_BIAS) y = OP(t, Sub, NONE, y, vector);
+    test_output(t, y);
+}
+
+static void layer_normalisation_is_known_in_every_spelling_and_nothing_like_it(void **state) {
+    (void)state;
+    for (int form = 0; form < NORM_FORMS; form++) {
+        test_graph *t = test_begin();
+        make_norm(t, (norm_form)form);
+        test_run(t, norn_pass_recognise_layer_norm);
+        const int found = (int)test_count(t, NORN_OP_LayerNormalization), want = form < NORM_TAKEN;
+        if (found != want) fail_msg("form %d: %d found, want %d", form, found, want);
+        if (!found) {
+            test_end(t);
+            continue;
+        }
+        const norn_node *node = test_find(t, NORN_OP_LayerNormalization);
+        const bool scaled = form <= NORM_EPSILON_FIRST || form == NORM_MINUS_BIAS;
+        const float *scale = node->in[1].value->data->data;
+        for (int i = 0; i < 4; i++) assert_true(scale[i] == (scaled ? (float)(2 + i) : 1));
+        assert_int_equal(node->in_count, form == NORM_BIAS_ALONE ? 3 : 2);
+        const bool multiplies = form == NORM_SCALE_OF_ONE || form == NORM_SCALE_DEEPER ||
+                                form == NORM_SCALE_AN_INPUT || form == NORM_SCALED_TWICE;
+        if ((int)test_count(t, NORN_OP_Mul) != multiplies) fail_msg("form %d multiplies", form);
+        assert_int_equal(test_count(t, NORN_OP_Sub), form == NORM_MINUS_BIAS);
+        assert_int_equal(test_count(t, NORN_OP_ReduceMean), 0);
+        test_end(t);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chain_is_one_region_with_a_store_for_each_result),
@@ -259,6 +357,7 @@ int main(void) {
         cmocka_unit_test(a_product_that_others_read_is_not_moved_into_a_sum),
         cmocka_unit_test(layer_normalisation_is_found_in_its_parts),
         cmocka_unit_test(a_mean_of_something_else_is_no_layer_normalisation),
+        cmocka_unit_test(layer_normalisation_is_known_in_every_spelling_and_nothing_like_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

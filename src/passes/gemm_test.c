@@ -185,6 +185,97 @@ static void batch_normalisation_alone_is_scale_and_shift(void **state) {
     test_end(t);
 }
 
+/// y = BatchNormalization(Gemm(x, W, c) or Conv(x, W, c)) with one thing as the form says; up to NORM_FOLDED it
+/// goes into the weights, up to NORM_APART it is a Mul and an Add of its own, else it stays.
+typedef enum norm_form {
+    NORM_GEMM,
+    NORM_GEMM_TURNED, // transB
+    NORM_GEMM_BETA,   // beta 2, of a bias
+    NORM_GEMM_PLAIN,  // no bias
+    NORM_GEMM_ONE,    // a bias of one element
+    NORM_CONV,
+    NORM_CONV_PLAIN,
+    NORM_FOLDED,
+    NORM_READ_TWICE = NORM_FOLDED, // the product is read elsewhere too
+    NORM_BIAS_INPUT,
+    NORM_WEIGHT_INPUT,
+    NORM_RELU_BETWEEN,
+    NORM_APART,
+    NORM_TRAINING = NORM_APART,
+    NORM_SCALE_INPUT,
+    NORM_MEAN_INPUT,
+    NORM_FORMS,
+} norm_form;
+
+static void make_norm(test_graph *t, norm_form form) {
+    const bool conv = form == NORM_CONV || form == NORM_CONV_PLAIN;
+    norn_value *x = test_input(t, "x", NORN_F32, conv ? DIMS(B, 2, 5) : DIMS(B, 2)), *in[3] = {x},
+               *y;
+    in[1] = form == NORM_WEIGHT_INPUT  ? test_input(t, "w", NORN_F32, DIMS(2, 3))
+            : conv                     ? test_const(t, "w", NORN_F32, DIMS(3, 2, 1), 1, 1)
+            : form == NORM_GEMM_TURNED ? test_const(t, "w", NORN_F32, DIMS(3, 2), 1, 1)
+                                       : test_const(t, "w", NORN_F32, DIMS(2, 3), 1, 1);
+    in[2] = form == NORM_BIAS_INPUT ? test_input(t, "c", NORN_F32, DIMS(3))
+            : form == NORM_GEMM_ONE ? test_const(t, "c", NORN_F32, DIMS(1), 3, 0)
+                                    : test_const(t, "c", NORN_F32, DIMS(3), 1, 1);
+    norn_attr attr = norn_attr_int_of("transB", form == NORM_GEMM_TURNED);
+    if (form == NORM_GEMM_BETA)
+        attr = (norn_attr){.name = "beta", .kind = NORN_ATTR_FLOAT, .f32 = 2};
+    const uint32_t count = form == NORM_GEMM_PLAIN || form == NORM_CONV_PLAIN ? 2 : 3;
+    const norn_node *before = test_node(t, conv ? NORN_OP_Conv : NORN_OP_Gemm,
+                                        conv ? NONE : (norn_attrs){&attr, 1}, 1, in, count);
+    y = before->out[0];
+    if (form == NORM_READ_TWICE) test_output(t, OP(t, Abs, NONE, y));
+    if (form == NORM_RELU_BETWEEN) y = OP(t, Relu, NONE, y);
+    norn_attr more[2] = {{.name = "epsilon", .kind = NORN_ATTR_FLOAT, .f32 = 1},
+                         norn_attr_int_of("training_mode", form == NORM_TRAINING)};
+    norn_value *scale = form == NORM_SCALE_INPUT ? test_input(t, "s", NORN_F32, DIMS(3))
+                                                 : test_const(t, "s", NORN_F32, DIMS(3), 2, 2);
+    norn_value *mean = form == NORM_MEAN_INPUT ? test_input(t, "m", NORN_F32, DIMS(3))
+                                               : test_const(t, "m", NORN_F32, DIMS(3), -1, 1);
+    test_output(t, OP(t, BatchNormalization, ((norn_attrs){more, 2}), y, scale,
+                      test_const(t, "b", NORN_F32, DIMS(3), 5, 1), mean,
+                      test_const(t, "v", NORN_F32, DIMS(3), 3, 0)));
+}
+
+/// scale {2, 4, 6} / sqrt(3 + 1) = {1, 2, 3}, and {5, 6, 7} - {-1, 0, 1} * that = {6, 6, 4}.
+static void batch_normalisation_goes_where_it_can_and_no_further(void **state) {
+    (void)state;
+    static const float s[3] = {1, 2, 3}, shift[3] = {6, 6, 4};
+    for (int form = 0; form < NORM_FORMS; form++) {
+        test_graph *t = test_begin();
+        make_norm(t, (norm_form)form);
+        test_run(t, norn_pass_fold_batchnorm);
+        const bool stays = form >= NORM_APART, apart = form >= NORM_FOLDED && !stays;
+        if ((int)test_count(t, NORN_OP_BatchNormalization) != stays ||
+            (int)test_count(t, NORN_OP_Mul) != apart || (int)test_count(t, NORN_OP_Add) != apart)
+            fail_msg("form %d", form);
+        if (form < NORM_FOLDED) {
+            const bool conv = form == NORM_CONV || form == NORM_CONV_PLAIN;
+            const norn_node *node = test_find(t, conv ? NORN_OP_Conv : NORN_OP_Gemm);
+            const float *w = node->in[1].value->data->data, *c = node->in[2].value->data->data;
+            const bool rows = conv || form == NORM_GEMM_TURNED;
+            assert_int_equal(t->graph->node_count, 1);
+            for (int i = 0; i < 6; i++)
+                assert_true(w[i] == (float)(i + 1) * s[rows ? i / 2 : i % 3]);
+            for (int i = 0; i < 3; i++) {
+                const float old = form == NORM_GEMM_PLAIN || form == NORM_CONV_PLAIN ? 0
+                                  : form == NORM_GEMM_ONE                            ? 3
+                                  : form == NORM_GEMM_BETA ? 2 * (float)(i + 1)
+                                                           : (float)(i + 1);
+                assert_true(c[i] == old * s[i] + shift[i]);
+            }
+            if (!conv) assert_true(norn_attr_f32(node->attrs, "beta", 1) == 1);
+        } else if (apart) {
+            const float *scale = test_find(t, NORN_OP_Mul)->in[1].value->data->data,
+                        *add = test_find(t, NORN_OP_Add)->in[1].value->data->data;
+            assert_memory_equal(scale, s, sizeof s);
+            assert_memory_equal(add, shift, sizeof shift);
+        }
+        test_end(t);
+    }
+}
+
 static void a_matrix_is_packed_once_in_panels_of_sixteen(void **state) {
     test_graph *t = test_begin();
     norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 2)),
@@ -272,6 +363,7 @@ int main(void) {
         cmocka_unit_test(products_that_it_does_not_take_stay),
         cmocka_unit_test(batch_normalisation_goes_into_the_weights),
         cmocka_unit_test(batch_normalisation_alone_is_scale_and_shift),
+        cmocka_unit_test(batch_normalisation_goes_where_it_can_and_no_further),
         cmocka_unit_test(a_product_of_a_concat_is_split_where_parts_go_away),
         cmocka_unit_test(a_concat_of_independent_parts_is_not_split),
         cmocka_unit_test(a_matrix_is_packed_once_in_panels_of_sixteen),
