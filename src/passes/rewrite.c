@@ -22,7 +22,9 @@ norn_node *norn_value_only_reader(const norn_value *value) {
 
 bool norn_value_scalar(const norn_value *value, double *out) {
     if (!value || !value->data || norn_view_elems(value->data) != 1) return false;
-    if (!norn_dtype_is_float(value->dtype) && !norn_dtype_is_integer(value->dtype)) return false;
+    if (!norn_dtype_is_float(value->dtype) && !norn_dtype_is_integer(value->dtype) &&
+        value->dtype != NORN_BOOL)
+        return false;
     *out = norn_element_f64(value->dtype, value->data->data, 0);
     return true;
 }

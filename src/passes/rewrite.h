@@ -18,7 +18,7 @@ static inline bool norn_node_is_binary(const norn_node *node) {
     return node && node->in_count == 2 && node->in[0].value && node->in[1].value;
 }
 
-/// A constant of one element, as a double. `norn_value_is_scalar` compares exactly.
+/// A constant of one element, as a double (false is 0). `norn_value_is_scalar` compares exactly.
 bool norn_value_scalar(const norn_value *value, double *out);
 bool norn_value_is_scalar(const norn_value *value, double expected);
 /// A constant integer tensor of rank 0 or 1, or contents that are all constant. False when it is

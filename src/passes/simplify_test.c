@@ -170,6 +170,244 @@ static void outputs_of_a_split_in_order_are_what_was_split(void **state) {
     test_end(t);
 }
 
+/// One node on x [B, 1, 4] or a neighbour of it: gone, or still there. `x` is of an operator, so that outputs need no
+/// node of their own; what it leaves must read `x`.
+static void a_node_is_gone_where_it_changes_nothing_and_stays_where_it_might(void **state) {
+    (void)state;
+    static const struct {
+        norn_op_id op;
+        int form;
+        bool gone;
+    } cases[] = {
+        {NORN_OP_Cast, NORN_F32, true},
+        {NORN_OP_Cast, NORN_F64, false},
+        {NORN_OP_Dropout, 0, true}, // training said to be off
+        {NORN_OP_Dropout, 1, false},
+        {NORN_OP_Dropout, 2, false}, // and an input says
+        {NORN_OP_Mul, 1, true},
+        {NORN_OP_Mul, 0, false},
+        {NORN_OP_Mul, 2, false},
+        {NORN_OP_Mul, 11, false}, // 1 of a higher rank
+        {NORN_OP_Div, 1, true},
+        {NORN_OP_Div, 2, false},
+        {NORN_OP_Sub, 0, true},
+        {NORN_OP_Sub, 1, false},
+        {NORN_OP_Pow, 1, true},
+        {NORN_OP_Pow, 0, false},
+        {NORN_OP_Add, 0, false}, // -0 + 0 is +0
+        {NORN_OP_Sum, 1, true},
+        {NORN_OP_Sum, 2, false},
+        {NORN_OP_Max, 1, true},
+        {NORN_OP_Max, 2, false},
+        {NORN_OP_Min, 1, true},
+        {NORN_OP_Min, 2, false},
+        {NORN_OP_Mean, 1, true},
+        {NORN_OP_Mean, 2, false},
+        {NORN_OP_Concat, 1, true},
+        {NORN_OP_Concat, 2, false},
+        {NORN_OP_Slice, 0, true},
+        {NORN_OP_Slice, 1, false}, // of three elements
+        {NORN_OP_Slice, 2, false}, // backwards
+        {NORN_OP_Expand, 0, true},
+        {NORN_OP_Expand, 1, false},
+        {NORN_OP_Tile, 0, true},
+        {NORN_OP_Tile, 1, false},
+        {NORN_OP_Transpose, 0, true},
+        {NORN_OP_Transpose, 1, false},
+        {NORN_OP_ReduceSum, 0, true},
+        {NORN_OP_ReduceSum, 1, false},
+        {NORN_OP_ReduceSum, 2, false}, // one of the two axes is 1
+        {NORN_OP_ReduceSum, 3, true},  // of no axes, which does nothing
+        {NORN_OP_ReduceSum, 4, false}, // of no axes, which are all
+        {NORN_OP_ReduceMax, 0, true},
+        {NORN_OP_ReduceMax, 1, false},
+        {NORN_OP_ReduceSumSquare, 0, false}, // of one element: its square
+        {NORN_OP_ReduceL1, 0, false},
+        {NORN_OP_ReduceLogSum, 0, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        test_graph *t = test_begin();
+        const norn_op_id op = cases[i].op;
+        const int form = cases[i].form;
+        norn_value *x = OP(t, Relu, NONE, test_input(t, "x", NORN_F32, DIMS(B, 1, 4)));
+        norn_value *in[5] = {x, x};
+        uint32_t count = 1;
+        norn_attrs attrs = NONE;
+        switch ((int)op) {
+        case NORN_OP_Cast:
+            attrs = test_keep(t, ATTR_INT("to", form)); // this block ends
+            break;
+        case NORN_OP_Dropout:
+            in[1] = test_const(t, "ratio", NORN_F32, SCALAR, 0.5, 0);
+            in[2] = form == 2 ? test_input(t, "training", NORN_BOOL, SCALAR)
+                              : test_const(t, "training", NORN_BOOL, SCALAR, form, 0);
+            count = 3;
+            break;
+        case NORN_OP_Mul:
+        case NORN_OP_Div:
+        case NORN_OP_Sub:
+        case NORN_OP_Pow:
+        case NORN_OP_Add:
+            in[1] = form == 11 ? test_const(t, "c", NORN_F32, DIMS(1, 1, 1, 1), 1, 0)
+                               : test_const(t, "c", NORN_F32, SCALAR, form, 0);
+            count = 2;
+            break;
+        case NORN_OP_Concat:
+            attrs = test_keep(t, ATTR_INT("axis", 2));
+            count = (uint32_t)form;
+            break;
+        case NORN_OP_Sum:
+        case NORN_OP_Max:
+        case NORN_OP_Min:
+        case NORN_OP_Mean:
+            count = (uint32_t)form;
+            break;
+        case NORN_OP_Slice:
+            in[1] = form == 2 ? INTS(t, -1) : INTS(t, 0);
+            in[2] = form == 2 ? INTS(t, -9) : form == 1 ? INTS(t, 3) : INTS(t, 4);
+            in[3] = INTS(t, 2), in[4] = form == 2 ? INTS(t, -1) : INTS(t, 1);
+            count = 5;
+            break;
+        case NORN_OP_Expand:
+            in[1] = form ? INTS(t, 3, 1) : INTS(t, 1, 4), count = 2;
+            break;
+        case NORN_OP_Tile:
+            in[1] = form ? INTS(t, 1, 2, 1) : INTS(t, 1, 1, 1), count = 2;
+            break;
+        case NORN_OP_Transpose:
+            attrs = test_keep(t, form ? ATTR_INTS("perm", 0, 2, 1) : ATTR_INTS("perm", 0, 1, 2));
+            break;
+        default: // a reduction
+            if (form == 3) attrs = test_keep(t, ATTR_INT("noop_with_empty_axes", 1));
+            in[1] = form == 0 ? INTS(t, 1) : form == 1 ? INTS(t, 2) : INTS(t, 1, 2);
+            count = form >= 3 ? 1 : 2;
+        }
+        test_output(t, OP(t, Abs, NONE, test_node(t, op, attrs, 1, in, count)->out[0]));
+        test_run(t, norn_pass_simplify);
+        const bool moved = op == NORN_OP_Transpose && form == 1; // of ones alone: a Reshape
+        if ((test_count(t, op) == 0) != (cases[i].gone || moved))
+            fail_msg("case %zu: %s", i, norn_op_info_of(op)->name);
+        const norn_value *read = test_find(t, NORN_OP_Abs)->in[0].value;
+        if (cases[i].gone) assert_ptr_equal(read, x);
+        if (moved) assert_true(norn_node_is(read->producer, NORN_OP_Reshape));
+        test_end(t);
+    }
+}
+
+/// Two nodes of the same operands: one where all that tells them apart is told.
+static void two_nodes_are_one_where_nothing_tells_them_apart(void **state) {
+    (void)state;
+    enum {
+        SAME,
+        CONSTANTS_OF_ONE_VALUE,
+        TAKEN,
+        OTHER_INPUT = TAKEN,
+        TURNED, // x - y, y - x
+        OTHER_VALUE,
+        OTHER_TYPE, // of a constant with the same bytes
+        OTHER_RANK, // [4] and [1, 4]
+        LARGE_CONSTANTS,
+        OTHER_OPERATOR,
+        OTHER_ATTRIBUTE,
+        ATTRIBUTE_LEFT_OUT,
+        RANDOM,
+        FORMS
+    };
+    for (int form = 0; form < FORMS; form++) {
+        test_graph *t = test_begin();
+        norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 4)),
+                   *y = test_input(t, "y", NORN_F32, DIMS(B, 4)), *a, *b;
+        const int many = form == LARGE_CONSTANTS ? 300 : 4; // 1200 bytes
+        norn_value *wide = test_input(t, "wide", NORN_F32, DIMS(B, many));
+        norn_value *c = test_const(t, "c", NORN_F32, DIMS(many), 0, 1), *d;
+        d = form == OTHER_RANK ? test_const(t, "d", NORN_F32, DIMS(1, 4), 0, 1)
+                               : test_const(t, "d", NORN_F32, DIMS(many), form == OTHER_VALUE, 1);
+        switch (form) {
+        case CONSTANTS_OF_ONE_VALUE:
+        case OTHER_VALUE:
+        case OTHER_RANK:
+        case LARGE_CONSTANTS:
+            a = OP(t, Sub, NONE, wide, c), b = OP(t, Sub, NONE, wide, d);
+            break;
+        case OTHER_INPUT:
+            a = OP(t, Sub, NONE, x, y), b = OP(t, Sub, NONE, x, x);
+            break;
+        case TURNED:
+            a = OP(t, Sub, NONE, x, y), b = OP(t, Sub, NONE, y, x);
+            break;
+        case OTHER_TYPE: // 0 of both types
+            a = OP(t, Cast, ATTR_INT("to", NORN_F64), test_const(t, "i", NORN_I32, DIMS(2), 0, 0));
+            b = OP(t, Cast, ATTR_INT("to", NORN_F64), test_const(t, "f", NORN_F32, DIMS(2), 0, 0));
+            break;
+        case OTHER_OPERATOR:
+            a = OP(t, Sub, NONE, x, y), b = OP(t, Div, NONE, x, y);
+            break;
+        case OTHER_ATTRIBUTE:
+            a = OP(t, Softmax, ATTR_INT("axis", 1), x), b = OP(t, Softmax, ATTR_INT("axis", 0), x);
+            break;
+        case ATTRIBUTE_LEFT_OUT:
+            a = OP(t, Softmax, ATTR_INT("axis", 0), x), b = OP(t, Softmax, NONE, x);
+            break;
+        case RANDOM:
+            a = OP(t, RandomNormalLike, NONE, x), b = OP(t, RandomNormalLike, NONE, x);
+            break;
+        default:
+            a = OP(t, Sub, NONE, x, y), b = OP(t, Sub, NONE, x, y);
+        }
+        test_output(t, OP(t, Abs, NONE, a));
+        test_output(t, OP(t, Neg, NONE, b));
+        test_run(t, norn_pass_cse);
+        const bool one =
+            test_find(t, NORN_OP_Abs)->in[0].value == test_find(t, NORN_OP_Neg)->in[0].value;
+        if (one != (form < TAKEN)) fail_msg("form %d", form);
+        assert_int_equal(t->graph->node_count, one ? 3 : 4);
+        if (one) assert_int_equal(test_find(t, NORN_OP_Sub)->origin.count, 2);
+        test_end(t);
+    }
+}
+
+/// Runs of columns that lie beside each other become one; `first` and `end` of two slices, and what is left.
+static void slices_are_joined_where_they_touch_and_only_there(void **state) {
+    (void)state;
+    static const struct {
+        int a0, a1, b0, b1, step, axis, concats;
+    } cases[] = {
+        {0, 2, 2, 6, 1, 1, 0}, // all of x
+        {0, 2, 2, 5, 1, 1, 0}, // one slice
+        {0, 2, 3, 6, 1, 1, 1}, // a gap
+        {0, 2, 1, 6, 1, 1, 1}, // an overlap
+        {2, 6, 0, 2, 1, 1, 1}, // turned
+        {0, 2, 0, 2, 1, 1, 1}, // twice the same
+        {-6, -4, -4, 6, 1, 1, 0}, {-99, 2, 2, 99, 1, 1, 0},
+        {0, 2, -4, -1, 1, -1, 0}, {0, 4, 4, 6, 2, 1, 1}, // every second
+        {0, 2, 2, 6, 1, 2, 1}, // of another axis than they are put together along
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        test_graph *t = test_begin();
+        norn_value *x = OP(t, Relu, NONE, test_input(t, "x", NORN_F32, DIMS(B, 6, 6)));
+        norn_value *axis = INTS(t, cases[i].axis), *step = INTS(t, cases[i].step), *part[2];
+        const int64_t axis_is = cases[i].axis == -1 ? -1 : 1;
+        if (cases[i].axis == -1) x = OP(t, Abs, NONE, x);
+        part[0] = OP(t, Slice, NONE, x, INTS(t, cases[i].a0), INTS(t, cases[i].a1), axis, step);
+        part[1] = OP(t, Slice, NONE, x, INTS(t, cases[i].b0), INTS(t, cases[i].b1), axis, step);
+        if (cases[i].axis == 2) // as wide as each other
+            part[1] = OP(t, Slice, NONE, x, INTS(t, 2), INTS(t, 4), axis, step);
+        norn_value *whole = OP(t, Concat, ATTR_INT("axis", axis_is), part[0], part[1]);
+        const norn_shape shape = whole->shape;
+        test_output(t, OP(t, Neg, NONE, whole));
+        test_run(t, norn_pass_simplify_concat);
+        if ((int)test_count(t, NORN_OP_Concat) != cases[i].concats) fail_msg("case %zu", i);
+        const norn_value *read = test_find(t, NORN_OP_Neg)->in[0].value;
+        assert_true(norn_shape_equal(&read->shape, &shape));
+        if (!cases[i].concats && read != x) {
+            const norn_node *slice = read->producer;
+            assert_true(norn_node_is(slice, NORN_OP_Slice));
+            assert_ptr_equal(slice->in[0].value, x);
+        }
+        test_end(t);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(operators_that_change_nothing_are_gone),
@@ -182,6 +420,9 @@ int main(void) {
         cmocka_unit_test(a_concat_of_a_concat_is_one),
         cmocka_unit_test(slices_that_are_put_together_again_are_one),
         cmocka_unit_test(outputs_of_a_split_in_order_are_what_was_split),
+        cmocka_unit_test(a_node_is_gone_where_it_changes_nothing_and_stays_where_it_might),
+        cmocka_unit_test(two_nodes_are_one_where_nothing_tells_them_apart),
+        cmocka_unit_test(slices_are_joined_where_they_touch_and_only_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
