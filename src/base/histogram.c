@@ -19,7 +19,7 @@ static double bucket_low(uint32_t index) {
 
 static double bucket_width(uint32_t index) {
     uint32_t block = index >> NORN_HISTOGRAM_SUB_BITS;
-    return block <= 1 ? 1.0 : (double)(UINT64_C(1) << (block - 1));
+    return block == 0 ? 1.0 : (double)(UINT64_C(1) << (block - 1));
 }
 
 static uint64_t load(const _Atomic uint64_t *value) {
@@ -78,7 +78,7 @@ double norn_histogram_quantile(const norn_histogram *histogram, double quantile)
     if (!(quantile > 0)) return low;
     for (uint32_t i = 0; i < NORN_HISTOGRAM_BUCKETS; i++) {
         double count = (double)load(&histogram->bucket[i]);
-        if (count > 0 && below + count >= wanted) {
+        if (below + count >= wanted) {
             double value = bucket_low(i) + bucket_width(i) * ((wanted - below) / count);
             return value < low ? low : value > high ? high : value;
         }

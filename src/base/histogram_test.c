@@ -96,6 +96,77 @@ static void threads_lose_no_sample(void **state) {
     assert_int_equal(atomic_load(&histogram.max_ns), 9999);
 }
 
+/// Values below 32 have a bucket each, then every power of two has 32.
+static void every_value_has_the_bucket_of_its_first_six_bits(void **state) {
+    (void)state;
+    static const struct {
+        int64_t value;
+        uint32_t bucket;
+    } cases[] = {{-1, 0},
+                 {0, 0},
+                 {1, 1},
+                 {31, 31},
+                 {32, 32},
+                 {33, 33},
+                 {63, 63},
+                 {64, 64},
+                 {65, 64},
+                 {66, 65},
+                 {127, 95},
+                 {128, 96},
+                 {131, 96},
+                 {132, 97},
+                 {1000, 190},
+                 {1007, 190},
+                 {1008, 191},
+                 {1023, 191},
+                 {1024, 192},
+                 {INT64_C(1) << 41, 1184},
+                 {(INT64_C(1) << 42) - 1, 1215},
+                 {INT64_C(1) << 42, 1215},
+                 {INT64_MAX, 1215}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        norn_histogram_init(&histogram);
+        norn_histogram_add(&histogram, cases[i].value);
+        for (uint32_t b = 0; b < NORN_HISTOGRAM_BUCKETS; b++)
+            if (atomic_load(&histogram.bucket[b]) != (b == cases[i].bucket))
+                fail_msg("%lld is in bucket %u", (long long)cases[i].value, b);
+        assert_int_equal(atomic_load(&histogram.count), 1);
+        assert_true(atomic_load(&histogram.sum_ns) ==
+                    (uint64_t)(cases[i].value < 0 ? 0 : cases[i].value));
+    }
+}
+
+/// 64 and 65 share the bucket [64, 66); 100 is in [100, 102).
+static void quantiles_are_interpolated_in_their_bucket_and_stay_between_the_ends(void **state) {
+    (void)state;
+    norn_histogram_init(&histogram);
+    norn_histogram_add(&histogram, 65);
+    norn_histogram_add(&histogram, 64);
+    assert_near(norn_histogram_quantile(&histogram, 0.25), 64.5, 1e-12);
+    assert_near(norn_histogram_quantile(&histogram, 0.5), 65, 1e-12);
+    assert_near(norn_histogram_quantile(&histogram, 1), 65, 0); // not 66
+    norn_histogram_add(&histogram, 100);
+    assert_near(norn_histogram_quantile(&histogram, -1), 64, 0);
+    assert_near(norn_histogram_quantile(&histogram, 0), 64, 0);
+    assert_near(norn_histogram_quantile(&histogram, 0.5), 65.5, 1e-12);
+    assert_near(norn_histogram_quantile(&histogram, 0.9), 100, 0); // not 101.4
+    assert_near(norn_histogram_quantile(&histogram, 2), 100, 0);
+    assert_near(norn_histogram_mean(&histogram), 229.0 / 3, 1e-12);
+    norn_histogram_add(&histogram, 3); // buckets below 32 are 1 wide
+    assert_near(norn_histogram_quantile(&histogram, 0.125), 3.5, 1e-12);
+    norn_histogram_init(&other);
+    norn_histogram_merge(&other, &histogram);
+    assert_int_equal(atomic_load(&other.min_ns), 3);
+    assert_int_equal(atomic_load(&other.max_ns), 100);
+    norn_histogram_add(&histogram, 2);
+    norn_histogram_add(&histogram, 200);
+    norn_histogram_merge(&histogram, &other); // whose ends lie between these
+    assert_int_equal(atomic_load(&histogram.min_ns), 2);
+    assert_int_equal(atomic_load(&histogram.max_ns), 200);
+    assert_int_equal(atomic_load(&histogram.count), 10);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_histogram_has_zero_quantiles),
@@ -104,6 +175,8 @@ int main(void) {
         cmocka_unit_test(values_outside_the_range_saturate),
         cmocka_unit_test(merging_adds_up),
         cmocka_unit_test(threads_lose_no_sample),
+        cmocka_unit_test(every_value_has_the_bucket_of_its_first_six_bits),
+        cmocka_unit_test(quantiles_are_interpolated_in_their_bucket_and_stay_between_the_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
