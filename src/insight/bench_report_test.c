@@ -68,6 +68,10 @@ static void json_has_every_figure_of_every_phase(void **state) {
                 fail_msg("%s %s is %g, not %g", phases[p], figures[f].key, got, want);
         }
     assert_string_equal(json + strlen(json) - 3, "}}\n");
+    int lines = 0, braces = 0;
+    for (const char *at = json; *at; at++) lines += *at == '\n', braces += *at == '{';
+    assert_int_equal(lines, 1);
+    assert_int_equal(braces, 1 + NORN_BENCH_PHASES);
 }
 
 /// A quantile is of few runs while less than one run is slower than it: up to 9, 19 and 99 runs.
@@ -114,6 +118,9 @@ static void the_table_has_a_line_a_phase_and_counts_in_words(void **state) {
     expect(text, "     400.00\ncompute          3.00     301.50 ");
     expect(text, "     600.00\noutput           4.00     402.00 ");
     expect(text, "     800.00\nrun              5.00     502.50 ");
+    int lines = 0;
+    for (const char *at = text; *at; at++) lines += *at == '\n';
+    assert_int_equal(lines, 4 + NORN_BENCH_PHASES);
     options.concurrency = 1;
     expect(text_of(norn_bench_text, 1), "batch 8, 1 caller, 1 thread each, ");
 }
@@ -162,6 +169,33 @@ static void a_measurement_adds_up(void **state) {
     }
 }
 
+static void told(void *context, const char *what, double fraction) {
+    (void)what;
+    assert_true(fraction >= 0 && fraction <= 1);
+    ++*(int *)context;
+}
+
+static void what_a_caller_could_not_run_is_the_answer(void **state) {
+    (void)state;
+    norn_plan *plan = hand_mlp(norn_alloc_heap(), "cpu", 64);
+    int count = 0;
+    norn_bench_options how = {.inputs = {.batch = 200000, .seed = 1},
+                              .concurrency = 2,
+                              .threads = 1,
+                              .max_memory_bytes = 1 << 20,
+                              .duration_s = 1000,
+                              .input_sets = 1,
+                              .progress = told,
+                              .progress_context = &count};
+    assert_int_equal(norn_bench(plan, NULL, &how, norn_alloc_heap(), &result),
+                     NORN_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(norn_message(), "'x'"));
+    how.inputs.batch = 4, how.duration_s = 0.01;
+    HAND_OK(norn_bench(plan, NULL, &how, norn_alloc_heap(), &result));
+    assert_true(count > 0);
+    norn_plan_release(plan);
+}
+
 static void phases_have_names(void **state) {
     (void)state;
     static const char *const names[] = {"acquire", "input", "compute", "output", "run"};
@@ -176,6 +210,7 @@ int main(void) {
         cmocka_unit_test(the_table_has_a_line_a_phase_and_counts_in_words),
         cmocka_unit_test(no_time_is_no_throughput),
         cmocka_unit_test(a_measurement_adds_up),
+        cmocka_unit_test(what_a_caller_could_not_run_is_the_answer),
         cmocka_unit_test(phases_have_names),
     };
     norn_buffer_init(&report, norn_alloc_heap());

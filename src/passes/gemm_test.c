@@ -170,19 +170,28 @@ static void batch_normalisation_goes_into_the_weights(void **state) {
 }
 
 static void batch_normalisation_alone_is_scale_and_shift(void **state) {
-    test_graph *t = test_begin();
-    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 2, 5));
+    static const int dims[9] = {B, 2, 5, 3, 7, 2, 4, 6, END};
     (void)state;
-    norn_value *ones = test_const(t, "1", NORN_F32, DIMS(2), 1, 0);
-    test_output(t, OP(t, BatchNormalization, NONE, x, ones, ones, ones, ones));
-    test_run(t, norn_pass_fold_batchnorm);
-    assert_int_equal(test_count(t, NORN_OP_BatchNormalization), 0);
-    const norn_value *scale = test_find(t, NORN_OP_Mul)->in[1].value;
-    assert_int_equal(scale->data->rank, 2);
-    assert_int_equal(scale->data->dims[0], 2);
-    assert_int_equal(scale->data->dims[1], 1);
-    assert_int_equal(test_count(t, NORN_OP_Add), 1);
-    test_end(t);
+    for (int rank = 2; rank <= NORN_MAX_RANK; rank++) {
+        test_graph *t = test_begin();
+        int cut[9];
+        memcpy(cut, dims, sizeof cut);
+        cut[rank] = END;
+        norn_value *x = test_input(t, "x", NORN_F32, cut);
+        norn_value *ones = test_const(t, "1", NORN_F32, DIMS(2), 1, 0);
+        test_output(t, OP(t, BatchNormalization, NONE, x, ones, ones, ones, ones));
+        test_run(t, norn_pass_fold_batchnorm);
+        assert_int_equal(test_count(t, NORN_OP_BatchNormalization), 0);
+        assert_int_equal(test_count(t, NORN_OP_Add), 1);
+        const norn_value *factors[] = {test_find(t, NORN_OP_Mul)->in[1].value,
+                                       test_find(t, NORN_OP_Add)->in[1].value};
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(factors[i]->data->rank, rank - 1);
+            assert_int_equal(factors[i]->data->dims[0], 2);
+            for (int d = 1; d < rank - 1; d++) assert_int_equal(factors[i]->data->dims[d], 1);
+        }
+        test_end(t);
+    }
 }
 
 /// y = BatchNormalization(Gemm(x, W, c) or Conv(x, W, c)) with one thing as the form says; up to NORM_FOLDED it

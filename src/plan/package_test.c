@@ -218,7 +218,9 @@ static void what_is_not_known_is_refused_where_it_stands(void **state) {
         {"{\"warmup\":true", "byte 14"},
         {"{} {}", "byte 3"},
         {"\xff\xfe{", "its byte order mark says UTF-16"},
+        {"\xff\xfe", "its byte order mark says UTF-16"},
         {"\xfe\xff", "its byte order mark says UTF-16"},
+        {"\xfe\xff{", "its byte order mark says UTF-16"},
         {"\xff", "byte 0"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) refused(cases[i].text, cases[i].part);
