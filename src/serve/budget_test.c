@@ -71,6 +71,48 @@ static void a_trim_is_wanted_once_after_a_high_peak(void **state) {
     assert_false(norn_budget_wants_trim(&budget));
 }
 
+/// From a peak of 64 MiB on, once no more than a quarter of it is held.
+static void a_trim_is_wanted_from_its_bounds_on(void **state) {
+    static const struct {
+        int64_t peak, held;
+        bool wanted;
+    } cases[] = {{64ll * MIB, 16ll * MIB, true},   {64ll * MIB, 16ll * MIB + 1, false},
+                 {64ll * MIB - 1, 0, false},       {64ll * MIB, 0, true},
+                 {400ll * MIB, 100ll * MIB, true}, {400ll * MIB, 100ll * MIB + 1, false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        norn_budget budget;
+        norn_budget_init(&budget, 1024ll * MIB);
+        norn_budget_force(&budget, cases[i].peak);
+        norn_budget_give(&budget, cases[i].peak - cases[i].held);
+        assert_int_equal(norn_budget_wants_trim(&budget), cases[i].wanted);
+        assert_int_equal(budget.peak_bytes, cases[i].wanted ? cases[i].held : cases[i].peak);
+    }
+}
+
+/// Takes of each size fill the budget to their own bound and not a byte further.
+static void the_last_byte_fits_and_the_next_does_not(void **state) {
+    static const struct {
+        int64_t bytes, room;
+    } cases[] = {{NORN_BUDGET_SMALL_BYTES, 8 * MIB},
+                 {NORN_BUDGET_SMALL_BYTES + 1, 7 * MIB},
+                 {1, 8 * MIB},
+                 {2 * MIB, 7 * MIB}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int over = 0; over < 2; over++) {
+            norn_budget budget;
+            norn_budget_init(&budget, 8 * MIB);
+            norn_budget_force(&budget, cases[i].room - cases[i].bytes + over);
+            assert_int_equal(norn_budget_could_take(&budget, cases[i].bytes), !over);
+            assert_true(norn_budget_fits(&budget, cases[i].bytes));
+            assert_int_equal(norn_budget_take(&budget, cases[i].bytes), !over);
+            assert_int_equal(budget.refused, over);
+            assert_int_equal(budget.held_bytes,
+                             over ? cases[i].room - cases[i].bytes + 1 : cases[i].room);
+        }
+}
+
 static void *take_and_give(void *context) {
     norn_budget *budget = context;
     for (int i = 0; i < 20000; i++)
@@ -97,6 +139,8 @@ int main(void) {
         cmocka_unit_test(sizes_near_the_end_of_the_type_do_not_wrap),
         cmocka_unit_test(what_is_there_already_counts_against_those_who_ask),
         cmocka_unit_test(a_trim_is_wanted_once_after_a_high_peak),
+        cmocka_unit_test(a_trim_is_wanted_from_its_bounds_on),
+        cmocka_unit_test(the_last_byte_fits_and_the_next_does_not),
         cmocka_unit_test(threads_never_hold_more_than_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,6 +24,7 @@ static void expect(const norn_stat *stat, uint64_t count, uint64_t ns) {
 static void an_answer_counts_its_rows_and_every_part_of_its_time(void **state) {
     (void)state;
     norn_stats_init(&stats);
+    assert_int_equal(stats.load_ns, 0);
     norn_infer infer = request(NORN_OK);
     norn_stats_count(&stats, &infer);
     infer.rows = 3, infer.times.done_ns = 4000;
