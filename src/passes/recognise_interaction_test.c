@@ -218,6 +218,72 @@ static void dots_are_known_in_every_spelling_and_nothing_like_them(void **state)
     }
 }
 
+/// The four triangles need no list; a pair too few, too many or out of its place does.
+static void triangles_of_pairs_are_known_by_their_form(void **state) {
+    (void)state;
+    static const struct {
+        int64_t pairs[9];
+        int count;
+        bool upper, diagonal, listed;
+    } cases[] = {
+        {{3, 6, 7}, 3, false, false, false}, {{0, 3, 4, 6, 7, 8}, 6, false, true, false},
+        {{1, 2, 5}, 3, true, false, false},  {{0, 1, 2, 4, 5, 8}, 6, true, true, false},
+        {{3, 6}, 2, false, false, true},     {{3, 6, 7, 8}, 4, false, false, true},
+        {{3, 7, 6}, 3, false, false, true},  {{0, 3, 4, 6, 7}, 5, false, false, true},
+        {{1, 5, 2}, 3, false, false, true},  {{0, 1, 2, 3, 4, 5, 6, 7, 8}, 9, false, false, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        test_graph *t = test_begin();
+        norn_value *dense, *a, *b;
+        norn_value *z = products(t, features(t, &dense, &a, &b));
+        norn_value *flat = OP(t, Reshape, NONE, z, INTS(t, -1, FEATURES * FEATURES));
+        test_output(t, OP(t, Gather, ATTR_INT("axis", 1), flat,
+                          test_ints(t, cases[i].count, cases[i].pairs)));
+        run(t);
+        const norn_interaction_region *r = &test_find(t, NORN_OP_Interaction)->region->interaction;
+        assert_int_equal(r->pair_count, cases[i].count);
+        if (r->upper != cases[i].upper || r->diagonal != cases[i].diagonal ||
+            (r->pair_order != NULL) != cases[i].listed)
+            fail_msg("case %zu: upper %d, diagonal %d", i, r->upper, r->diagonal);
+        for (int p = 0; cases[i].listed && p < cases[i].count; p++) {
+            assert_int_equal(r->pair_order[2 * p], cases[i].pairs[p] / FEATURES);
+            assert_int_equal(r->pair_order[2 * p + 1], cases[i].pairs[p] % FEATURES);
+        }
+        test_end(t);
+    }
+}
+
+/// What a Concat of features reads are parts where each holds whole features, as [B, f * D] or [B, f, D].
+static void parts_are_whole_features_or_else_one(void **state) {
+    (void)state;
+    for (int form = 0; form < 4; form++) {
+        test_graph *t = test_begin();
+        norn_value *a, *b, *below;
+        if (form < 2) { // [B, 2, D] under [B, 2 * D]
+            below = OP(t, Relu, NONE,
+                       test_input(t, "a", NORN_F32, DIMS(B, form ? 4 : 2, form ? 2 : DIM)));
+            a = OP(t, Reshape, NONE, below, INTS(t, -1, 2 * DIM));
+            b = OP(t, Relu, NONE, test_input(t, "b", NORN_F32, DIMS(B, DIM)));
+        } else { // a feature and a half each, or a constant beside one
+            below = a = OP(t, Relu, NONE, test_input(t, "a", NORN_F32, DIMS(B, form == 2 ? 6 : 8)));
+            b = OP(t, Relu, NONE, test_input(t, "b", NORN_F32, DIMS(B, form == 2 ? 6 : 4)));
+        }
+        norn_value *x = OP(t, Reshape, NONE, OP(t, Concat, ATTR_INT("axis", 1), a, b),
+                           INTS(t, -1, FEATURES, DIM));
+        norn_value *flat = OP(t, Reshape, NONE, products(t, x), INTS(t, -1, FEATURES * FEATURES));
+        test_output(t, OP(t, Gather, ATTR_INT("axis", 1), flat, INTS(t, 3, 6, 7)));
+        run(t);
+        const norn_node *node = test_find(t, NORN_OP_Interaction);
+        const norn_value *first = node->in[0].value;
+        if ((int)node->in_count != (form == 2 ? 1 : 2)) fail_msg("form %d", form);
+        assert_int_equal(node->region->interaction.part_count, node->in_count);
+        if (form == 0 || form == 3) assert_ptr_equal(first, below);
+        if (form == 1)
+            assert_int_equal(first->shape.dims[1].constant, 2 * DIM); // rows of another width
+        if (form == 2) assert_true(norn_node_is(first->producer, NORN_OP_Concat));
+        test_end(t);
+    }
+}
+
 /// X * X of square features is no product of X with its transpose.
 static void a_transpose_that_leaves_everything_in_place_is_no_product_with_itself(void **state) {
     (void)state;
@@ -469,6 +535,8 @@ int main(void) {
         cmocka_unit_test(another_order_of_pairs_is_written_down),
         cmocka_unit_test(products_that_are_read_whole_stay),
         cmocka_unit_test(dots_are_known_in_every_spelling_and_nothing_like_them),
+        cmocka_unit_test(triangles_of_pairs_are_known_by_their_form),
+        cmocka_unit_test(parts_are_whole_features_or_else_one),
         cmocka_unit_test(a_transpose_that_leaves_everything_in_place_is_no_product_with_itself),
         cmocka_unit_test(pairs_of_a_gather_nd_are_two_indices_each),
         cmocka_unit_test(pairs_out_of_range_are_left_to_the_run),

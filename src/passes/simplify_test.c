@@ -366,6 +366,56 @@ static void two_nodes_are_one_where_nothing_tells_them_apart(void **state) {
     }
 }
 
+/// Attributes of every kind in memory of their own: equal ones do not keep two nodes apart, others do.
+static void attributes_are_equal_by_value_in_every_kind(void **state) {
+    (void)state;
+    enum { KINDS = 6 };
+    for (int form = 0; form < KINDS * 3; form++) {
+        test_graph *t = test_begin();
+        norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 4)), *out[2];
+        const int kind = form / 3;
+        const bool other = form % 3 == 1, named = form % 3 == 2; // another value, another name
+        int64_t ints[2][2] = {{3, 4}, {3, 4 + other}};
+        float floats[2][2] = {{3, 4}, {3, 4 + (float)other}};
+        char text[2][3] = {"ab", "ab"};
+        int64_t dims[1] = {2};
+        text[1][1] = other ? 'c' : 'b';
+        norn_view tensors[2];
+        for (int i = 0; i < 2; i++) {
+            tensors[i] = norn_view_of(NORN_F32, 1, dims, floats[i]);
+            norn_attr attr = {.name = i && named ? "mine" : "your"};
+            if (kind == 0) attr.kind = NORN_ATTR_INT, attr.i64 = ints[i][1];
+            if (kind == 1) attr.kind = NORN_ATTR_FLOAT, attr.f32 = floats[i][1];
+            if (kind == 2) attr.kind = NORN_ATTR_STRING, attr.string = (norn_string){text[i], 2};
+            if (kind == 3) attr.kind = NORN_ATTR_INTS, attr.ints = ints[i], attr.count = 2;
+            if (kind == 4) attr.kind = NORN_ATTR_FLOATS, attr.floats = floats[i], attr.count = 2;
+            if (kind == 5) attr.kind = NORN_ATTR_TENSOR, attr.tensor = &tensors[i];
+            out[i] = OP(t, Relu, ((norn_attrs){&attr, 1}), x);
+        }
+        test_output(t, OP(t, Abs, NONE, out[0]));
+        test_output(t, OP(t, Neg, NONE, out[1]));
+        test_run(t, norn_pass_cse);
+        if ((int)test_count(t, NORN_OP_Relu) != (other || named ? 2 : 1)) fail_msg("form %d", form);
+        test_end(t);
+    }
+}
+
+/// More nodes than the first table of them has room for, each of them twice.
+static void many_nodes_are_each_found_again(void **state) {
+    (void)state;
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 4)), *once[100];
+    for (int i = 0; i < 100; i++)
+        once[i] = OP(t, Softmax, ATTR_INT("axis", i % 2), i < 2 ? x : once[i - 2]);
+    for (int i = 0; i < 100; i++)
+        test_output(
+            t, OP(t, Abs, NONE, OP(t, Softmax, ATTR_INT("axis", i % 2), i < 2 ? x : once[i - 2])));
+    test_run(t, norn_pass_cse);
+    assert_int_equal(test_count(t, NORN_OP_Softmax), 100);
+    assert_int_equal(test_count(t, NORN_OP_Abs), 100);
+    test_end(t);
+}
+
 /// Runs of columns that lie beside each other become one; `first` and `end` of two slices, and what is left.
 static void slices_are_joined_where_they_touch_and_only_there(void **state) {
     (void)state;
@@ -422,6 +472,8 @@ int main(void) {
         cmocka_unit_test(outputs_of_a_split_in_order_are_what_was_split),
         cmocka_unit_test(a_node_is_gone_where_it_changes_nothing_and_stays_where_it_might),
         cmocka_unit_test(two_nodes_are_one_where_nothing_tells_them_apart),
+        cmocka_unit_test(attributes_are_equal_by_value_in_every_kind),
+        cmocka_unit_test(many_nodes_are_each_found_again),
         cmocka_unit_test(slices_are_joined_where_they_touch_and_only_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
