@@ -126,9 +126,8 @@ COST(norn_cost_attention) {
 /// The product of all index sizes, bounded below by the largest operand: exact for products of two.
 COST(norn_cost_einsum) {
     UNUSED();
-    double size[128], total = 1;
+    double size[128] = {0}, total = 1;
     const char *c = norn_attr_string(attrs, "equation", "");
-    for (int i = 0; i < 128; i++) size[i] = 0;
     for (uint32_t i = 0; i < in_count && *c; i++) {
         int32_t d = 0;
         for (; *c && *c != ',' && *c != '-'; c++) {
@@ -137,8 +136,8 @@ COST(norn_cost_einsum) {
         }
         if (*c == ',') c++;
     }
-    for (int i = 0; i < 128; i++)
-        if (size[i] > 0) total *= size[i];
+    for (int letter = 'A'; letter <= 'z'; letter++)
+        if (size[letter] > 0) total *= size[letter];
     *result =
         (norn_cost){.flops = total * (in_count > 1 ? 2 * (in_count - 1) : 1), .bytes = MOVED()};
 }

@@ -55,9 +55,10 @@ static void nodes_cost_what_they_do(void **state) {
     const int64_t window[] = {2, 3};
     norn_attr kernel = {.name = "kernel_shape", .kind = NORN_ATTR_INTS, .count = 2, .ints = window};
     norn_attr trace = {.name = "equation", .kind = NORN_ATTR_STRING};
-    norn_attr product = trace;
+    norn_attr product = trace, ends = trace;
     (void)state;
     trace.string.bytes = "ij->i", trace.string.count = 5;
+    ends.string.bytes = "Az,aZ->AZ", ends.string.count = 9;
     product.string.bytes = "bij,bjd->bid", product.string.count = 12;
     const node_case cases[] = {
         {"Shape", {0}, {OF(NORN_F32, 5, 7)}, {OF(NORN_I64, 2)}, 0, 0},
@@ -127,6 +128,12 @@ static void nodes_cost_what_they_do(void **state) {
          {OF(NORN_F32, 2, 3, 5, 7)},
          2 * 11 * (210 + 210),
          4 * (210 + 462 + 462 + 210)},
+        {"Einsum",
+         {&ends, 1},
+         {OF(NORN_F32, 5, 7), OF(NORN_F32, 3, 2)},
+         {OF(NORN_F32, 5, 2)},
+         2 * 210,
+         4 * (35 + 6 + 10)},
         {"Einsum", {&trace, 1}, {OF(NORN_F32, 5, 7)}, {OF(NORN_F32, 5)}, 35, 140 + 20},
         {"Einsum",
          {&product, 1},
