@@ -275,15 +275,18 @@ static norn_batcher *make_patient(int64_t run_ns) {
 /// is many.
 static void clients_that_stay_weigh_against_those_that_leave(void **state) {
     static const struct {
-        int stay[3]; // before each that leaves
+        int first;   // of four that leave
+        int stay[4]; // before each of them
         bool many;
-    } cases[] = {{{0, 0, 0}, true},   {{0, 0, 8}, true},  {{0, 0, 9}, true}, {{0, 0, 10}, false},
-                 {{0, 0, 11}, false}, {{0, 10, 0}, true}, {{0, 1, 9}, true}, {{9, 0, 0}, true}};
+    } cases[] = {{1, {0, 0, 0, 0}, true},   {1, {0, 0, 0, 8}, true},   {1, {0, 0, 0, 9}, true},
+                 {1, {0, 0, 0, 10}, false}, {1, {0, 0, 0, 11}, false}, {1, {0, 0, 10, 0}, true},
+                 {1, {0, 0, 1, 9}, true},   {1, {0, 9, 0, 0}, true},   {0, {0, 79, 8, 8}, false}};
     (void)state;
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         norn_batcher *batcher = make_patient(100000000);
-        for (int i = 0; i < 3; i++) {
-            if (cases[c].stay[i]) stay(batcher, cases[c].stay[i], 100000000);
+        for (int i = cases[c].first; i < 4; i++) {
+            for (int left = cases[c].stay[i]; left > 0; left -= 16)
+                stay(batcher, left < 16 ? left : 16, 100000000);
             leave(batcher, 1000000000);
         }
         assert_int_equal(let_in(batcher), cases[c].many ? 6 : 20); // half of a second, or a minute

@@ -7,7 +7,11 @@ from node_makers import F32, F64, Case, maker
 
 @maker("MatMul", "Gemm", "Einsum", "MatMulInteger", "QLinearMatMul", "Det")
 def product(r, op):
-    m, k, n = r.pick((1, 2, 5, 16, 17, 33)), r.pick((1, 3, 8, 17, 40)), r.pick((1, 2, 15, 16, 17, 33))
+    m, k, n = (r.pick(sizes) for sizes in ((1, 2, 5, 16, 17, 33), (1, 3, 8, 17, 40), (1, 2, 15, 16, 17, 33)))
+    if r.chance(0.3):  # past one block in one dim: 120 rows, 256 deep, 256 columns
+        wide = r.int(0, 2)
+        m, k, n = (r.pick(sizes) if d == wide else old for d, (old, sizes) in
+                   enumerate(((m, (119, 120, 121)), (k, (255, 256, 257)), (n, (63, 64, 65, 255, 256, 257)))))
     if op == "Gemm":
         ta, tb = r.int(0, 1), r.int(0, 1)
         bias = r.pick((None, [n], [1, n], [m, 1], [m, n], [1], []))
