@@ -303,6 +303,40 @@ static void rows_are_not_picked_cut_or_moved_by_their_place(void **state) {
     judge(&r, OP(&r, Tile, NULL, NULL, INPUT(&r, "x", BATCH, 4), INTS(&r, 2, 1)), "'Tile_0'");
 }
 
+static void a_slice_without_axes_cuts_the_first_dims(void **state) {
+    (void)state;
+    const int64_t swap[] = {1, 0, 2}, starts[] = {0, 0}, ends[] = {1, 2};
+    const norn_attr perm = {.name = "perm", .kind = NORN_ATTR_INTS, .count = 3, .ints = swap};
+    for (int count = 1; count <= 2; count++) { // of [3, B, 4]: 3 alone, or the rows too
+        rows r = begin();
+        norn_value *x = OP(&r, Transpose, &perm, NULL, INPUT(&r, "x", BATCH, 3, 4));
+        norn_value *part =
+            OP(&r, Slice, NULL, NULL, x, ints(&r, count, starts), ints(&r, count, ends));
+        judge(&r, OP(&r, Transpose, &perm, NULL, part), count == 2 ? "'Slice_1'" : NULL);
+    }
+}
+
+static void repeated_values_keep_rows_where_they_are(void **state) {
+    (void)state;
+    rows r = begin(); // the rows move by the dims that are new in front
+    norn_value *x = INPUT(&r, "x", BATCH, 1);
+    const int64_t swap[] = {1, 0, 2};
+    const norn_attr perm = {.name = "perm", .kind = NORN_ATTR_INTS, .count = 3, .ints = swap};
+    norn_value *wide = OP(&r, Expand, NULL, NULL, x, INTS(&r, 5, 1, 4));
+    judge(&r, OP(&r, Transpose, &perm, NULL, wide), NULL);
+    r = begin();
+    wide = OP(&r, Expand, NULL, NULL, INPUT(&r, "x", BATCH, 1), INTS(&r, 1, 4));
+    judge(&r, wide, NULL);
+    r = begin(); // a constant row for all, by the number of rows
+    x = INPUT(&r, "x", BATCH, 4);
+    norn_value *shape = OP(&r, Shape, NULL, NULL, x);
+    judge(&r, OP(&r, Add, NULL, NULL, x, OP(&r, Expand, NULL, NULL, FLOATS(&r, 1, 4), shape)),
+          NULL);
+    r = begin(); // and how often comes with the request
+    judge(&r, OP(&r, Expand, NULL, NULL, INPUT(&r, "x", BATCH, 1), KEYS(&r, "times", 2)),
+          "'Expand_0'");
+}
+
 static void sums_and_statistics_over_the_batch_are_refused(void **state) {
     (void)state;
     rows r = begin();
@@ -541,6 +575,8 @@ int main(void) {
         cmocka_unit_test(a_broadcast_that_meets_the_batch_with_another_dim_is_refused),
         cmocka_unit_test(the_number_of_rows_may_be_a_shape_but_no_value),
         cmocka_unit_test(rows_are_not_picked_cut_or_moved_by_their_place),
+        cmocka_unit_test(a_slice_without_axes_cuts_the_first_dims),
+        cmocka_unit_test(repeated_values_keep_rows_where_they_are),
         cmocka_unit_test(sums_and_statistics_over_the_batch_are_refused),
         cmocka_unit_test(a_recurrent_layer_runs_over_time_and_not_over_the_batch),
         cmocka_unit_test(images_have_their_rows_first),
