@@ -127,6 +127,23 @@ static void a_gather_from_a_mebibyte_of_rows_is_a_table(void **state) {
     }
 }
 
+static void sizes_that_nobody_knows_are_64(void **state) {
+    (void)state;
+    hand h = hand_begin(norn_alloc_heap(), 64);
+    int32_t open;
+    HAND_OK(norn_symbol_input(&h.graph->symbols, "T", &open));
+    norn_shape left = hand_rows(&h, 1), right = hand_rows(&h, 8);
+    left.dims[1] = right.dims[0] = norn_dim_symbol(open);
+    norn_value *in[] = {hand_input(&h, "x", NORN_F32, left), hand_input(&h, "w", NORN_F32, right)};
+    norn_value *y = hand_value(&h, "y", NORN_F32, hand_rows(&h, 8));
+    hand_node(&h, NORN_OP_MatMul, "product", in, 2, &y, 1, (norn_attrs){0}, NULL);
+    hand_output(&h, y);
+    HAND_OK(norn_inspect_graph(h.graph, NULL, 3, &arena, &found));
+    assert_true(found.flops == 2.0 * 3 * 64 * 8);
+    assert_string_equal(found.inputs[1].type, "float32[T,8]");
+    norn_graph_destroy(h.graph);
+}
+
 /// Shapes and axes are constants too, but no parameters.
 static void few_integers_are_no_parameters(void **state) {
     (void)state;
@@ -152,6 +169,7 @@ int main(void) {
         cmocka_unit_test(numbers_have_three_digits_that_matter),
         cmocka_unit_test(work_and_parameters_add_up_over_the_nodes),
         cmocka_unit_test(a_gather_from_a_mebibyte_of_rows_is_a_table),
+        cmocka_unit_test(sizes_that_nobody_knows_are_64),
         cmocka_unit_test(few_integers_are_no_parameters),
     };
     norn_arena_init(&arena, norn_alloc_heap(), 4096);

@@ -1,4 +1,5 @@
 /// recognise_dot, recognise_fm, and Concats: flatten_concat, place_concat.
+#include "passes/parts.h"
 #include "passes/test_graph.h"
 
 enum { FEATURES = 3, DIM = 4 };
@@ -250,6 +251,31 @@ static void triangles_of_pairs_are_known_by_their_form(void **state) {
         }
         test_end(t);
     }
+}
+
+/// Features are float32 [B, F, D], computed, of F and D that are known and not 0.
+static void what_has_no_known_features_has_no_parts(void **state) {
+    (void)state;
+    test_graph *t = test_begin();
+    norn_value *const values[] = {test_input(t, "x", NORN_F32, DIMS(B, 3, 4)), // the one that has
+                                  test_input(t, "f", NORN_F32, DIMS(B, T, 4)),
+                                  test_input(t, "d", NORN_F32, DIMS(B, 3, T)),
+                                  test_input(t, "none", NORN_F32, DIMS(B, 0, 4)),
+                                  test_input(t, "thin", NORN_F32, DIMS(B, 3, 0)),
+                                  test_input(t, "flat", NORN_F32, DIMS(B, 12)),
+                                  test_input(t, "deep", NORN_F32, DIMS(B, 3, 4, 5)),
+                                  test_input(t, "wide", NORN_F64, DIMS(B, 3, 4)),
+                                  test_const(t, "still", NORN_F32, DIMS(2, 3, 4), 0, 1)};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        norn_parts parts;
+        bool found;
+        CHECK(norn_parts_of(t->graph, values[i], &parts, &found));
+        if (found != (i == 0)) fail_msg("value %zu", i);
+        if (!found) continue;
+        assert_true(parts.features == 3 && parts.dim == 4 && parts.count == 1);
+        assert_ptr_equal(parts.at[0], values[i]);
+    }
+    test_end(t);
 }
 
 /// What a Concat of features reads are parts where each holds whole features, as [B, f * D] or [B, f, D].
@@ -536,6 +562,7 @@ int main(void) {
         cmocka_unit_test(products_that_are_read_whole_stay),
         cmocka_unit_test(dots_are_known_in_every_spelling_and_nothing_like_them),
         cmocka_unit_test(triangles_of_pairs_are_known_by_their_form),
+        cmocka_unit_test(what_has_no_known_features_has_no_parts),
         cmocka_unit_test(parts_are_whole_features_or_else_one),
         cmocka_unit_test(a_transpose_that_leaves_everything_in_place_is_no_product_with_itself),
         cmocka_unit_test(pairs_of_a_gather_nd_are_two_indices_each),

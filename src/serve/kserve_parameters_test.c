@@ -197,12 +197,73 @@ static void bodies_of_the_repository_extension_say_what_they_may(void **state) {
     assert_non_null(strstr(norn_message(), "files in the request"));
 }
 
+/// A map entry of a load or unload request: name, and a bool.
+static void put_flag(norn_buffer *out, const char *name, bool value) {
+    const size_t entry = norn_wire_begin(out, 3);
+    norn_wire_put_text(out, 1, name);
+    const size_t mark = norn_wire_begin(out, 2);
+    norn_wire_put_varint(out, 1, value);
+    norn_wire_end(out, mark);
+    norn_wire_end(out, entry);
+}
+
+static void messages_of_the_repository_extension_say_what_they_may(void **state) {
+    (void)state;
+    norn_buffer out;
+    norn_arena arena;
+    norn_buffer_init(&out, norn_alloc_heap());
+    norn_arena_init(&arena, norn_alloc_heap(), 256);
+    static const struct {
+        const char *repository, *model, *parameter; ///< NULL: not in the message
+        norn_status load, unload;
+    } cases[] = {{NULL, "m", NULL, NORN_OK, NORN_OK},
+                 {"", "m", NULL, NORN_OK, NORN_OK},
+                 {"other", "m", NULL, NORN_UNIMPLEMENTED, NORN_UNIMPLEMENTED},
+                 {NULL, "m", "unload_dependents", NORN_UNIMPLEMENTED, NORN_OK},
+                 {NULL, "m", "config", NORN_UNIMPLEMENTED, NORN_UNIMPLEMENTED},
+                 {NULL, "m", "file:1/a", NORN_UNIMPLEMENTED, NORN_UNIMPLEMENTED},
+                 {NULL, "\xff", NULL, NORN_INVALID_ARGUMENT, NORN_INVALID_ARGUMENT},
+                 {NULL, NULL, NULL, NORN_OK, NORN_OK}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int load = 0; load < 2; load++) {
+            const char *model;
+            norn_buffer_clear(&out);
+            norn_wire_put_varint(&out, 2, 7); // no text, so not the name
+            if (cases[i].repository) norn_wire_put_text(&out, 1, cases[i].repository);
+            if (cases[i].model) norn_wire_put_text(&out, 2, cases[i].model);
+            if (cases[i].parameter) put_flag(&out, cases[i].parameter, true);
+            const norn_status want = load ? cases[i].load : cases[i].unload;
+            const norn_status got = norn_repository_decode_load(norn_span_of(out.bytes, out.count),
+                                                                load, &arena, &model);
+            if (got != want) fail_msg("case %zu: %s", i, norn_message());
+            if (got == NORN_OK) assert_string_equal(model, cases[i].model ? cases[i].model : "");
+        }
+    for (int ready = 0; ready < 3; ready++) {
+        norn_repository_ask ask;
+        norn_buffer_clear(&out);
+        norn_wire_put_text(&out, 1, ready == 2 ? "other" : "");
+        norn_wire_put_varint(&out, 2, (uint64_t)ready);
+        norn_wire_put_varint(&out, 3, 1); // of a later protocol
+        assert_int_equal(norn_repository_decode_index(norn_span_of(out.bytes, out.count), &ask),
+                         ready == 2 ? NORN_UNIMPLEMENTED : NORN_OK);
+        if (ready < 2) assert_int_equal(ask.ready, ready);
+    }
+    norn_buffer_clear(&out);
+    norn_wire_put_varint(&out, 1, 0); // a repository's name is text
+    norn_repository_ask ask;
+    assert_int_equal(norn_repository_decode_index(norn_span_of(out.bytes, out.count), &ask),
+                     NORN_UNIMPLEMENTED);
+    norn_arena_deinit(&arena);
+    norn_buffer_deinit(&out);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_values_have_a_kind),
         cmocka_unit_test(protobuf_values_have_a_kind_by_their_field),
         cmocka_unit_test(extensions_are_refused_by_place_name_and_value),
         cmocka_unit_test(a_timeout_is_microseconds_from_the_arrival),
+        cmocka_unit_test(messages_of_the_repository_extension_say_what_they_may),
         cmocka_unit_test(bodies_of_the_repository_extension_say_what_they_may),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
