@@ -316,6 +316,39 @@ static void a_slice_without_axes_cuts_the_first_dims(void **state) {
     }
 }
 
+/// Rows are dim 1 of [3, B, 4]. The sizes stay as they are, which alone proves nothing.
+static void only_a_slice_of_other_dims_may_turn_them_around(void **state) {
+    static const struct {
+        int64_t axes[2], steps[2];
+        int32_t count;
+        bool named, apart;
+    } cases[] = {{{0}, {-1}, 1, true, true},         {{2}, {-1}, 1, true, true},
+                 {{-1}, {-1}, 1, true, true},        {{-3}, {-1}, 1, true, true},
+                 {{0, 2}, {-1, -1}, 2, true, true},  {{1}, {-1}, 1, true, false},
+                 {{-2}, {-1}, 1, true, false},       {{0, 1}, {1, -1}, 2, true, false},
+                 {{0, -2}, {1, -1}, 2, true, false}, {{0}, {-1}, 1, false, true},
+                 {{0, 1}, {1, -1}, 2, false, false}};
+    const int64_t swap[] = {1, 0, 2}, starts[] = {-1, -1}, ends[] = {-INT64_MAX, -INT64_MAX};
+    const norn_attr perm = {.name = "perm", .kind = NORN_ATTR_INTS, .count = 3, .ints = swap};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rows r = begin();
+        const int32_t n = cases[i].count;
+        norn_value *x = OP(&r, Transpose, &perm, NULL, INPUT(&r, "x", BATCH, 3, 4));
+        norn_value *part =
+            OP(&r, Slice, NULL, NULL, x, ints(&r, n, starts), ints(&r, n, ends),
+               cases[i].named ? ints(&r, n, cases[i].axes) : NULL, ints(&r, n, cases[i].steps));
+        part->shape = x->shape;
+        judge(&r, OP(&r, Transpose, &perm, NULL, part), cases[i].apart ? NULL : "'Slice_1'");
+    }
+    rows r = begin(); // axes that come with the request may be any
+    norn_value *x = OP(&r, Transpose, &perm, NULL, INPUT(&r, "x", BATCH, 3, 4));
+    norn_value *part = OP(&r, Slice, NULL, NULL, x, INTS(&r, -1), INTS(&r, -INT64_MAX),
+                          KEYS(&r, "axes", 1), INTS(&r, -1));
+    part->shape = x->shape;
+    judge(&r, OP(&r, Transpose, &perm, NULL, part), "'Slice_1'");
+}
+
 static void repeated_values_keep_rows_where_they_are(void **state) {
     (void)state;
     rows r = begin(); // the rows move by the dims that are new in front
@@ -576,6 +609,7 @@ int main(void) {
         cmocka_unit_test(the_number_of_rows_may_be_a_shape_but_no_value),
         cmocka_unit_test(rows_are_not_picked_cut_or_moved_by_their_place),
         cmocka_unit_test(a_slice_without_axes_cuts_the_first_dims),
+        cmocka_unit_test(only_a_slice_of_other_dims_may_turn_them_around),
         cmocka_unit_test(repeated_values_keep_rows_where_they_are),
         cmocka_unit_test(sums_and_statistics_over_the_batch_are_refused),
         cmocka_unit_test(a_recurrent_layer_runs_over_time_and_not_over_the_batch),
