@@ -332,15 +332,17 @@ static void a_transpose_that_leaves_everything_in_place_is_no_product_with_itsel
 /// Indices [P, n] of a GatherND in [F, F, B] pick [P, B] for n = 2 alone.
 static void pairs_of_a_gather_nd_are_two_indices_each(void **state) {
     (void)state;
-    for (int form = 0; form < 6; form++) {
+    for (int form = 0; form < 7; form++) {
         test_graph *t = test_begin();
         norn_value *dense, *a, *b, *picked;
         norn_value *z = products(t, features(t, &dense, &a, &b));
-        norn_value *pairs = form == 1   ? test_const(t, "p", NORN_I64, DIMS(1, 2, 2), 0, 0)
-                            : form == 2 ? test_const(t, "p", NORN_I64, DIMS(2, 1), 0, 1)
-                            : form == 3 ? test_const(t, "p", NORN_I64, DIMS(2), 0, 1)
-                            : form == 4 ? test_const(t, "p", NORN_I64, DIMS(3, 2), 0, 0)
-                                        : test_const(t, "p", NORN_I64, DIMS(2, 2), -1, 1);
+        norn_value *pairs =
+            form == 1   ? test_const(t, "p", NORN_I64, DIMS(1, 2, 2), 0, 0)
+            : form == 2 ? test_const(t, "p", NORN_I64, DIMS(2, 1), 0, 1)
+            : form == 3 ? test_const(t, "p", NORN_I64, DIMS(2), 0, 1)
+            : form == 6 ? test_const(t, "p", NORN_I64, DIMS(2, 2, 3), 0, 0) // elements, not rows
+            : form == 4 ? test_const(t, "p", NORN_I64, DIMS(3, 2), 0, 0)
+                        : test_const(t, "p", NORN_I64, DIMS(2, 2), -1, 1);
         if (form == 5) // the batch is picked from
             picked = OP(t, GatherND, NONE, z, pairs);
         else
