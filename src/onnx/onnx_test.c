@@ -309,7 +309,7 @@ static void upsample_becomes_resize(void **state) {
     build_value(&f->graph, 12, "y", 1, NULL);
     assert_int_equal(decode(f, 9), NORN_OK);
     assert_non_null(strstr(print(f), "float32[B,3,8,8] = Resize(%1, _, {1,1,2,2})"));
-    assert_non_null(strstr(f->text, "nearest_mode=\"floor\""));
+    assert_non_null(strstr(f->text, "nearest_mode=\"norn_simple\""));
 }
 
 // ---- what is refused

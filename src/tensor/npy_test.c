@@ -73,6 +73,29 @@ static void odd_shapes_and_versions_are_read(void **state) {
     norn_file_release(file);
 }
 
+/// numpy pads the header with spaces and a newline; the format does not ask for them.
+static void a_header_that_ends_with_its_brace_is_read(void **state) {
+    (void)state;
+    static const char header[] = "{'descr': '<i4', 'fortran_order': False, 'shape': (2,), }";
+    _Alignas(64) uint8_t bytes[10 + sizeof header - 1 + 8] = "\x93NUMPY\x01";
+    const int32_t elements[2] = {7, -9};
+    norn_view view;
+    bytes[8] = sizeof header - 1;
+    memcpy(bytes + 10, header, sizeof header - 1);
+    memcpy(bytes + 10 + sizeof header - 1, elements, sizeof elements);
+    norn_status status = norn_npy_decode(norn_span_of(bytes, sizeof bytes), "x.npy", &view);
+    if (status != NORN_OK) // where the elements are not aligned, that is what is said
+        assert_non_null(strstr(norn_message(), "align"));
+    else
+        assert_true(view.rank == 1 && view.dims[0] == 2);
+    for (size_t cut = 1; cut < sizeof header - 1; cut++) { // and one that ends before it is not
+        bytes[8] = (uint8_t)(sizeof header - 1 - cut);
+        assert_int_equal(
+            norn_npy_decode(norn_span_of(bytes, 10 + sizeof header - 1 - cut), "x.npy", &view),
+            NORN_INVALID_ARGUMENT);
+    }
+}
+
 static void what_cannot_be_read_says_why(void **state) {
     (void)state;
     static const struct {
@@ -255,6 +278,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_of_numpy_are_read),
         cmocka_unit_test(odd_shapes_and_versions_are_read),
+        cmocka_unit_test(a_header_that_ends_with_its_brace_is_read),
         cmocka_unit_test(what_cannot_be_read_says_why),
         cmocka_unit_test(hostile_headers_are_refused),
         cmocka_unit_test(sizes_that_do_not_fit_are_refused),

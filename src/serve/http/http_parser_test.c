@@ -282,8 +282,16 @@ static void numbers_are_digits_that_fit(void **state) {
     assert_false(norn_http_has_token(norn_span_text(""), "b"));
 }
 
+static void eight_empty_lines_before_a_request_are_passed_over_and_no_more(void **state) {
+    (void)state;
+    static const char eight[] = "\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n" GET "Host: a\r\n\r\n";
+    assert_int_equal(head_of(eight, sizeof eight - 1), NORN_HTTP_DONE);
+    REFUSED(400, "\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n" GET "Host: a\r\n\r\n");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(eight_empty_lines_before_a_request_are_passed_over_and_no_more),
         cmocka_unit_test(a_plain_request_is_read_whole),
         cmocka_unit_test(connections_are_kept_as_the_version_and_the_client_say),
         cmocka_unit_test(what_two_readers_could_read_differently_is_refused),

@@ -34,6 +34,7 @@ CASES = {
     "compile-unknown-precision": "compile {pkg} -o {tmp}/x.norn --precision fp8",
     "compile-unknown-device": "compile {pkg} -o {tmp}/x.norn --device tpu",
     "compile-timing-cache-for-the-cpu": "compile {pkg} -o {tmp}/x.norn --timing-cache {tmp}/cache",
+    "compile-explain": "compile {pkg} --explain",
     "compile-malformed-shapes": "compile {pkg} -o {tmp}/x.norn --max-shapes user_id:2x",
     "compile-shapes-of-no-input": "compile {pkg} -o {tmp}/x.norn --max-shapes ghost:2",
     "compile-shapes-of-wrong-rank": "compile {pkg} -o {tmp}/x.norn --max-shapes user_id:2x3",
