@@ -117,6 +117,40 @@ static void a_cast_to_half_rounds(void **state) {
     assert_true(y == 1.0);
 }
 
+/// (a + b) - a in halves: 2048 + 1 is 2048 there, so fused work must lose the 1 as unfused work does.
+static void nodes_of_halves_round_one_by_one_when_they_are_fused(void **state) {
+    (void)state;
+    static const norn_dtype halves[2] = {NORN_F16, NORN_BF16};
+    static const double large[2] = {2048, 256};
+    for (int h = 0; h < 2; h++) {
+        const norn_dtype dtypes[2] = {halves[h], halves[h]};
+        norn_scalar_builder builder = {.arena = &arena};
+        norn_scalar_program program;
+        uint16_t a, b, sum, difference;
+        const double loads[2] = {large[h], 1};
+        const int64_t none[2] = {0};
+        double y;
+        int64_t ignored;
+        assert_int_equal(
+            norn_scalar_load_of(&builder, &(norn_scalar_load){.input = 0, .dtype = halves[h]}, &a),
+            NORN_OK);
+        assert_int_equal(
+            norn_scalar_load_of(&builder, &(norn_scalar_load){.input = 1, .dtype = halves[h]}, &b),
+            NORN_OK);
+        assert_int_equal(norn_scalar_emit_node(&builder, norn_op_info_of(NORN_OP_Add),
+                                               (norn_attrs){0}, dtypes, (uint16_t[]){a, b}, 2,
+                                               halves[h], &sum),
+                         NORN_OK);
+        assert_int_equal(norn_scalar_emit_node(&builder, norn_op_info_of(NORN_OP_Sub),
+                                               (norn_attrs){0}, dtypes, (uint16_t[]){sum, a}, 2,
+                                               halves[h], &difference),
+                         NORN_OK);
+        assert_int_equal(norn_scalar_finish(&builder, &difference, 1, &program), NORN_OK);
+        norn_scalar_reference(&program, loads, none, &y, &ignored);
+        assert_true(y == 0);
+    }
+}
+
 static void comparisons_give_bools_and_where_chooses(void **state) {
     (void)state;
     assert_true(eval(NORN_OP_Less, (norn_attrs){0}, NORN_F32, NORN_BOOL, 2, (double[]){1, 2}) == 1);
@@ -209,6 +243,7 @@ int main(void) {
         cmocka_unit_test(gelu_by_tanh_is_chosen_by_its_attribute),
         cmocka_unit_test(integers_wrap_in_their_own_type),
         cmocka_unit_test(shifts_past_the_type_leave_the_sign),
+        cmocka_unit_test(nodes_of_halves_round_one_by_one_when_they_are_fused),
         cmocka_unit_test(a_cast_to_half_rounds),
         cmocka_unit_test(comparisons_give_bools_and_where_chooses),
         cmocka_unit_test(every_pointwise_operator_has_a_scalar_form),
