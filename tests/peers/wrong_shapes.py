@@ -163,6 +163,9 @@ def main(argv=None):
             elif wanted is not None:
                 text = compare(got, wanted)
                 kind = "other" if text else "same"
+                # A window that does not fit gives nothing (ONNX rounds down); onnxruntime rounds towards zero.
+                if text and "pool" in name and any(a.size == 0 for a in got.values()):
+                    kind = "norn answers"
             counts[kind] += 1
             if kind in ("crash", "other") or (options.verbose and kind.startswith("norn")):
                 print(f"{kind}: {name} {shapes}: {text}".replace("\n", " "), flush=True)
