@@ -3,7 +3,7 @@
 // odd strides, hostile data, canaries.
 #include "base/hash.h"
 #include "cpu/cpu_kernel.h"
-#include "cpu/solo_call.h"
+#include "cpu/solo_node.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 
@@ -21,19 +21,6 @@ static norn_random random_state;
 
 static int64_t below(int64_t n) {
     return (int64_t)(norn_random_u64(&random_state) % (uint64_t)n);
-}
-
-static norn_status run(norn_solo *solo, norn_op_id op, norn_kernel_fn kernel, norn_attrs attrs,
-                       const norn_view *in, uint32_t in_count, norn_view *out) {
-    norn_solo_init(solo, norn_alloc_heap(), NULL);
-    solo->call.name = "n/7";
-    solo->call.op = (uint16_t)op;
-    solo->call.attrs = attrs;
-    solo->call.in = in;
-    solo->call.in_count = in_count;
-    solo->call.out = out;
-    solo->call.out_count = 1;
-    return norn_solo_run(solo, kernel);
 }
 
 static void assert_refused(norn_status status, const char *what) {
@@ -60,15 +47,16 @@ static void gather_takes_negative_indices_and_refuses_outside_ones(void **state)
     norn_view in[2] = {view(NORN_F32, 2, DIMS(3, 2), table), view(NORN_I64, 1, DIMS(2), good)};
     norn_view out = view(NORN_F32, 2, DIMS(2, 2), NULL);
     norn_solo solo;
-    assert_int_equal(run(&solo, NORN_OP_Gather, norn_cpu_gather, int_attr("axis", 0), in, 2, &out),
-                     NORN_OK);
+    assert_int_equal(
+        solo_run_node(&solo, NORN_OP_Gather, norn_cpu_gather, int_attr("axis", 0), in, 2, &out),
+        NORN_OK);
     assert_memory_equal(out.data, ((float[]){20, 21, 0, 1}), 4 * sizeof(float));
     norn_solo_deinit(&solo);
     for (int i = 0; i < 2; i++) {
         in[1].data = i ? low : bad;
         out.data = NULL;
         assert_refused(
-            run(&solo, NORN_OP_Gather, norn_cpu_gather, int_attr("axis", 0), in, 2, &out),
+            solo_run_node(&solo, NORN_OP_Gather, norn_cpu_gather, int_attr("axis", 0), in, 2, &out),
             i ? "-4" : "index 3");
         norn_solo_deinit(&solo);
     }
@@ -82,8 +70,8 @@ static void scatter_refuses_an_index_outside(void **state) {
                        view(NORN_F32, 1, DIMS(1), update)};
     norn_view out = view(NORN_F32, 1, DIMS(3), NULL);
     norn_solo solo;
-    assert_refused(run(&solo, NORN_OP_ScatterElements, norn_cpu_scatter_elements,
-                       int_attr("axis", 0), in, 3, &out),
+    assert_refused(solo_run_node(&solo, NORN_OP_ScatterElements, norn_cpu_scatter_elements,
+                                 int_attr("axis", 0), in, 3, &out),
                    "index 3");
     norn_solo_deinit(&solo);
 }
@@ -95,20 +83,23 @@ static void parts_that_do_not_fit_are_refused(void **state) {
     norn_view parts[2] = {view(NORN_F32, 2, DIMS(4, 2), data), view(NORN_F32, 2, DIMS(3, 2), data)};
     norn_view out = view(NORN_F32, 2, DIMS(4, 4), NULL);
     norn_solo solo;
-    assert_refused(run(&solo, NORN_OP_Concat, norn_cpu_concat, int_attr("axis", 1), parts, 2, &out),
-                   "input 1");
+    assert_refused(
+        solo_run_node(&solo, NORN_OP_Concat, norn_cpu_concat, int_attr("axis", 1), parts, 2, &out),
+        "input 1");
     norn_solo_deinit(&solo);
     norn_view wide = view(NORN_F32, 2, DIMS(4, 5), NULL),
               narrow = view(NORN_F32, 2, DIMS(4, 3), data);
-    assert_refused(run(&solo, NORN_OP_Expand, norn_cpu_expand, (norn_attrs){0}, &narrow, 1, &wide),
-                   "input 0");
+    assert_refused(
+        solo_run_node(&solo, NORN_OP_Expand, norn_cpu_expand, (norn_attrs){0}, &narrow, 1, &wide),
+        "input 0");
     norn_solo_deinit(&solo);
     int64_t start[] = {2}, end[] = {9};
     norn_view slice[3] = {view(NORN_F32, 1, DIMS(4), data), view(NORN_I64, 1, DIMS(1), start),
                           view(NORN_I64, 1, DIMS(1), end)};
     norn_view rows = view(NORN_F32, 1, DIMS(3), NULL);
-    assert_refused(run(&solo, NORN_OP_Slice, norn_cpu_slice, (norn_attrs){0}, slice, 3, &rows),
-                   "input 0");
+    assert_refused(
+        solo_run_node(&solo, NORN_OP_Slice, norn_cpu_slice, (norn_attrs){0}, slice, 3, &rows),
+        "input 0");
     norn_solo_deinit(&solo);
 }
 
@@ -142,9 +133,9 @@ static void transposes_of_any_rank_and_width_equal_the_definition(void **state) 
             .name = "perm", .kind = NORN_ATTR_INTS, .count = (uint32_t)rank, .ints = perm};
         norn_view in = view(dtype, rank, dims, data), out = view(dtype, rank, turned, result);
         norn_solo solo;
-        assert_int_equal(
-            run(&solo, NORN_OP_Transpose, norn_cpu_transpose, (norn_attrs){&attr, 1}, &in, 1, &out),
-            NORN_OK);
+        assert_int_equal(solo_run_node(&solo, NORN_OP_Transpose, norn_cpu_transpose,
+                                       (norn_attrs){&attr, 1}, &in, 1, &out),
+                         NORN_OK);
         norn_solo_deinit(&solo);
         for (int64_t i = 0; i < elems; i++) {
             int64_t at[5], from[5], rest = i;
@@ -169,8 +160,8 @@ static void a_slice_walks_backwards(void **state) {
                        view(NORN_I64, 1, DIMS(1), step)};
     norn_view out = view(NORN_F32, 1, DIMS(3), NULL);
     norn_solo solo;
-    assert_int_equal(run(&solo, NORN_OP_Slice, norn_cpu_slice, (norn_attrs){0}, in, 5, &out),
-                     NORN_OK);
+    assert_int_equal(
+        solo_run_node(&solo, NORN_OP_Slice, norn_cpu_slice, (norn_attrs){0}, in, 5, &out), NORN_OK);
     assert_memory_equal(out.data, ((float[]){5, 3, 1}), 3 * sizeof(float));
     norn_solo_deinit(&solo);
 }
@@ -228,7 +219,8 @@ static void reductions_over_any_axes_equal_the_definition(void **state) {
         norn_view out = view(NORN_F32, 3, kept, NULL);
         norn_solo solo;
         assert_int_equal(
-            run(&solo, NORN_OP_ReduceSum, norn_cpu_reduce, (norn_attrs){0}, in, 2, &out), NORN_OK);
+            solo_run_node(&solo, NORN_OP_ReduceSum, norn_cpu_reduce, (norn_attrs){0}, in, 2, &out),
+            NORN_OK);
         for (int64_t i = 0; i < kept[0] * kept[1] * kept[2]; i++)
             assert_true(fabs((double)((float *)out.data)[i] - sum[i]) < 1e-4);
         norn_solo_deinit(&solo);
@@ -241,7 +233,8 @@ static void packed_types_move_by_their_elements(void **state) {
     norn_view in = view(NORN_U4, 2, DIMS(2, 3), data), out = view(NORN_U4, 2, DIMS(3, 2), NULL);
     norn_solo solo;
     assert_int_equal(
-        run(&solo, NORN_OP_Transpose, norn_cpu_transpose, (norn_attrs){0}, &in, 1, &out), NORN_OK);
+        solo_run_node(&solo, NORN_OP_Transpose, norn_cpu_transpose, (norn_attrs){0}, &in, 1, &out),
+        NORN_OK);
     for (int64_t i = 0; i < 6; i++)
         assert_int_equal(norn_element_i64(NORN_U4, out.data, i), ((int[]){1, 4, 2, 5, 3, 6})[i]);
     norn_solo_deinit(&solo);
@@ -254,8 +247,8 @@ static void numbers_with_a_seed_are_the_same_each_time(void **state) {
     norn_view out[2] = {view(NORN_F32, 1, DIMS(1000), NULL), view(NORN_F32, 1, DIMS(1000), NULL)};
     double sum = 0;
     for (int i = 0; i < 2; i++)
-        assert_int_equal(run(&solo[i], NORN_OP_RandomUniform, norn_cpu_random,
-                             (norn_attrs){&seed, 1}, NULL, 0, &out[i]),
+        assert_int_equal(solo_run_node(&solo[i], NORN_OP_RandomUniform, norn_cpu_random,
+                                       (norn_attrs){&seed, 1}, NULL, 0, &out[i]),
                          NORN_OK);
     assert_memory_equal(out[0].data, out[1].data, 1000 * sizeof(float));
     for (int i = 0; i < 1000; i++) sum += (double)((float *)out[0].data)[i];

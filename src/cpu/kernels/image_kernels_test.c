@@ -3,25 +3,13 @@
 #include "base/cmocka_all.h"
 #include "base/hash.h"
 #include "cpu/cpu_kernel.h"
-#include "cpu/solo_call.h"
+#include "cpu/solo_node.h"
 #include "tensor/view.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static norn_status run(norn_solo *solo, norn_op_id op, norn_kernel_fn kernel, norn_attrs attrs,
-                       const norn_view *in, uint32_t in_count, norn_view *out) {
-    norn_solo_init(solo, norn_alloc_heap(), NULL);
-    solo->call.name = "n/7";
-    solo->call.op = (uint16_t)op;
-    solo->call.attrs = attrs;
-    solo->call.in = in;
-    solo->call.in_count = in_count;
-    solo->call.out = out;
-    solo->call.out_count = 1;
-    return norn_solo_run(solo, kernel);
-}
 static norn_string text_of(const char *text) {
     return (norn_string){text, strlen(text)};
 }
@@ -128,9 +116,9 @@ static void regions_of_several_images_and_channels_are_aligned_as_defined(void *
         char what[32];
         snprintf(what, sizeof what, "form %d", form);
         align_by_definition(half, max, ratio, (double)scale, want);
-        assert_int_equal(
-            run(&solo, NORN_OP_RoiAlign, norn_cpu_roi_align, (norn_attrs){attrs, 4}, in, 3, &out),
-            NORN_OK);
+        assert_int_equal(solo_run_node(&solo, NORN_OP_RoiAlign, norn_cpu_roi_align,
+                                       (norn_attrs){attrs, 4}, in, 3, &out),
+                         NORN_OK);
         expect(&out, want, sizeof want / sizeof *want, what);
         norn_solo_deinit(&solo);
     }
@@ -149,9 +137,9 @@ static void regions_of_no_image_are_refused(void **state) {
         if (bad == 1) in[2].dims[0] = REGIONS - 1;
         if (bad == 2) in[1].dims[0] = REGIONS - 1;
         if (bad == 3) out.dims[1] = CHANNELS + 1;
-        assert_int_equal(
-            run(&solo, NORN_OP_RoiAlign, norn_cpu_roi_align, (norn_attrs){0}, in, 3, &out),
-            NORN_INVALID_ARGUMENT);
+        assert_int_equal(solo_run_node(&solo, NORN_OP_RoiAlign, norn_cpu_roi_align, (norn_attrs){0},
+                                       in, 3, &out),
+                         NORN_INVALID_ARGUMENT);
         norn_solo_deinit(&solo);
     }
 }
@@ -182,9 +170,9 @@ static void the_greatest_of_each_bin_is_of_its_own_image_and_channel(void **stat
                        norn_view_of(NORN_F32, 2, DIMS(3, 5), rois)};
     norn_view out = norn_view_of(NORN_F32, 4, DIMS(3, CHANNELS, ROWS, COLUMNS), NULL);
     norn_solo solo;
-    assert_int_equal(
-        run(&solo, NORN_OP_MaxRoiPool, norn_cpu_max_roi_pool, (norn_attrs){0}, in, 2, &out),
-        NORN_OK);
+    assert_int_equal(solo_run_node(&solo, NORN_OP_MaxRoiPool, norn_cpu_max_roi_pool,
+                                   (norn_attrs){0}, in, 2, &out),
+                     NORN_OK);
     expect(&out, want, sizeof want / sizeof *want, "pooled");
     norn_solo_deinit(&solo);
 }
@@ -275,8 +263,8 @@ static void expect_resized(const resize_case *c, bool with_roi) {
     if (!by_scales) in[3] = norn_view_of(NORN_I64, 1, DIMS((int64_t)count), sizes);
     norn_view out = norn_view_of(NORN_F32, 3, c->out, NULL);
     norn_solo solo;
-    assert_int_equal(run(&solo, NORN_OP_Resize, norn_cpu_resize, (norn_attrs){attrs, attr_count},
-                         in, by_scales ? 3 : 4, &out),
+    assert_int_equal(solo_run_node(&solo, NORN_OP_Resize, norn_cpu_resize,
+                                   (norn_attrs){attrs, attr_count}, in, by_scales ? 3 : 4, &out),
                      NORN_OK);
     expect(&out, b, c->out[0] * c->out[1] * c->out[2], c->what);
     norn_solo_deinit(&solo);

@@ -1,7 +1,7 @@
 // Quantisation where the type that divides, the layout of scales or the range decides.
 #include "base/cmocka_all.h"
 #include "cpu/cpu_kernel.h"
-#include "cpu/solo_call.h"
+#include "cpu/solo_node.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 
@@ -9,19 +9,6 @@
 #include <string.h>
 
 #define DIMS(...) ((int64_t[]){__VA_ARGS__})
-
-static norn_status run(norn_solo *solo, norn_op_id op, norn_kernel_fn kernel, norn_attrs attrs,
-                       const norn_view *in, uint32_t in_count, norn_view *out) {
-    norn_solo_init(solo, norn_alloc_heap(), NULL);
-    solo->call.name = "n/7";
-    solo->call.op = (uint16_t)op;
-    solo->call.attrs = attrs;
-    solo->call.in = in;
-    solo->call.in_count = in_count;
-    solo->call.out = out;
-    solo->call.out_count = 1;
-    return norn_solo_run(solo, kernel);
-}
 
 /// x / scale as `precision` (0: not said) has it, with a scale of type `dtype`.
 static int64_t quantized(double x, double scale, norn_dtype dtype, norn_dtype precision) {
@@ -36,8 +23,8 @@ static int64_t quantized(double x, double scale, norn_dtype dtype, norn_dtype pr
     in[2] = norn_view_of(NORN_I16, 0, NULL, &zero);
     norn_view out = norn_view_of(NORN_I16, 1, DIMS(1), &y);
     norn_solo solo;
-    assert_int_equal(run(&solo, NORN_OP_QuantizeLinear, norn_cpu_quantize,
-                         (norn_attrs){&attr, precision ? 1 : 0}, in, 3, &out),
+    assert_int_equal(solo_run_node(&solo, NORN_OP_QuantizeLinear, norn_cpu_quantize,
+                                   (norn_attrs){&attr, precision ? 1 : 0}, in, 3, &out),
                      NORN_OK);
     norn_solo_deinit(&solo);
     return y;
@@ -78,9 +65,9 @@ static void what_is_out_of_range_is_the_end_of_the_range(void **state) {
                            norn_view_of(types[t].dtype, 0, NULL, &zero)};
         norn_view out = norn_view_of(types[t].dtype, 1, DIMS(6), y);
         norn_solo solo;
-        assert_int_equal(
-            run(&solo, NORN_OP_QuantizeLinear, norn_cpu_quantize, (norn_attrs){0}, in, 3, &out),
-            NORN_OK);
+        assert_int_equal(solo_run_node(&solo, NORN_OP_QuantizeLinear, norn_cpu_quantize,
+                                       (norn_attrs){0}, in, 3, &out),
+                         NORN_OK);
         for (int i = 0; i < 6; i++)
             assert_int_equal(norn_element_i64(types[t].dtype, y, i), want[i]);
         norn_solo_deinit(&solo);
@@ -112,13 +99,15 @@ static void scales_belong_to_their_axis_and_block(void **state) {
         norn_view out = norn_view_of(NORN_I8, 3, dims, y);
         norn_solo solo;
         float back[A * N * C];
-        assert_int_equal(run(&solo, NORN_OP_QuantizeLinear, norn_cpu_quantize, said, in, 3, &out),
-                         NORN_OK);
+        assert_int_equal(
+            solo_run_node(&solo, NORN_OP_QuantizeLinear, norn_cpu_quantize, said, in, 3, &out),
+            NORN_OK);
         norn_solo_deinit(&solo);
         in[0] = out;
         out = norn_view_of(NORN_F32, 3, dims, back);
         assert_int_equal(
-            run(&solo, NORN_OP_DequantizeLinear, norn_cpu_dequantize, said, in, 3, &out), NORN_OK);
+            solo_run_node(&solo, NORN_OP_DequantizeLinear, norn_cpu_dequantize, said, in, 3, &out),
+            NORN_OK);
         norn_solo_deinit(&solo);
         for (int i = 0; i < A * N * C; i++) {
             const int at[3] = {i / (N * C), i / C % N, i % C};
@@ -151,8 +140,8 @@ static void scales_that_do_not_fit_are_refused(void **state) {
                            norn_view_of(NORN_I8, 1, DIMS(cases[i].zeros), zero)};
         norn_view out = norn_view_of(NORN_I8, 2, DIMS(2, 3), y);
         norn_solo solo;
-        norn_status status = run(&solo, NORN_OP_QuantizeLinear, norn_cpu_quantize,
-                                 (norn_attrs){attrs, 2}, in, 3, &out);
+        norn_status status = solo_run_node(&solo, NORN_OP_QuantizeLinear, norn_cpu_quantize,
+                                           (norn_attrs){attrs, 2}, in, 3, &out);
         norn_solo_deinit(&solo);
         if ((status == NORN_OK) != cases[i].fits) fail_msg("case %zu: %d", i, (int)status);
     }
