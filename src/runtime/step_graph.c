@@ -67,10 +67,13 @@ static norn_status take_faster(norn_frame *frame, norn_event *const events[2], n
                                norn_capture *laned) {
     norn_run_room *room = frame->room;
     int64_t one_ns = 0, lanes_ns = 0;
+    const uint64_t views_of = room->views_of;
+    room->views_of = 0; // a failure on the way leaves it to the next run to put them there
     NORN_TRY(place_views(room, false));
     norn_status status = time_graph(frame, events, *graph, &one_ns);
     if (status == NORN_OK) status = time_graph(frame, events, laned, &lanes_ns);
     const norn_status placed = place_views(room, true);
+    if (placed == NORN_OK) room->views_of = views_of;
     NORN_TRY(status);
     NORN_TRY(placed);
     const bool pays = lanes_ns < one_ns - one_ns / 50;
