@@ -78,10 +78,11 @@ static void print_tables(const norn_package *package) {
     for (uint32_t t = 0; t < plan->table_count; t++) {
         const norn_plan_table *table = &plan->tables[t];
         const norn_table_binding *binding = snapshot ? snapshot->find(snapshot, table->name) : NULL;
-        const int64_t rows = binding ? binding->row_count : table->rows;
-        const char *why = binding && binding->resolve ? "hashed, from tables/"
-                          : binding                   ? "dense, from tables/"
-                                                      : "dense, from an initializer of the model";
+        const int64_t rows = binding ? binding->view.row_count : table->rows;
+        const bool hashed = binding && binding->view.kind != NORN_TABLE_DENSE;
+        const char *why = hashed    ? "hashed, from tables/"
+                          : binding ? "dense, from tables/"
+                                    : "dense, from an initializer of the model";
         char text[96];
         snprintf(text, sizeof text, "%lld x %lld %s", (long long)rows,
                  (long long)(binding ? binding->dim : table->dim),
@@ -90,7 +91,7 @@ static void print_tables(const norn_package *package) {
             print_line(table->name, "nowhere", "");
         else
             print_line(table->name, text, why);
-        if (binding && binding->resolve)
+        if (hashed)
             print_line("  a missing key", table->missing_is_error ? "error" : "default row",
                        table->missing_is_error ? "norn.json" : "default, counted");
     }

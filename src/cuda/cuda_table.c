@@ -1,12 +1,13 @@
 /// Embedding tables on the GPU: dense ones as they are, hashed ones as buckets of eight keys.
 #include "cuda/backend.h"
 #include "cuda/kernels/bucket.h"
+#include "device/host_rows.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-/// What a binding owns; `context` of the binding points here.
+/// What a binding owns; `owner` of the binding points here.
 typedef struct table_memory {
     norn_alloc alloc;
     norn_cuda_uploader *uploader;
@@ -50,19 +51,19 @@ static norn_status upload(const table_memory *memory, const void *host, size_t b
 
 // ---- hashed tables
 typedef struct bucket_table {
-    int64_t *keys; ///< (mask + 1) * 8
-    int64_t *row;  ///< by slot: the host row, -1 when empty
+    int64_t *keys;    ///< (mask + 1) * 8
+    const void **row; ///< by slot: the host's row, NULL when empty
     uint64_t mask;
 } bucket_table;
 
 static int free_slot(const bucket_table *table, uint64_t bucket) {
     for (int i = 0; i < NORN_CUDA_BUCKET_SLOTS; i++)
-        if (table->row[bucket * NORN_CUDA_BUCKET_SLOTS + (uint64_t)i] < 0) return i;
+        if (!table->row[bucket * NORN_CUDA_BUCKET_SLOTS + (uint64_t)i]) return i;
     return -1;
 }
 
 /// Cuckoo: the emptier bucket, else push somebody out. False when it does not settle.
-static bool insert(bucket_table *table, int64_t key, int64_t row) {
+static bool insert(bucket_table *table, int64_t key, const void *row) {
     enum { MOVES = 512 };
     uint64_t hash = norn_cuda_bucket_hash(key), bucket = norn_cuda_bucket_first(hash, table->mask);
     if (free_slot(table, bucket) < 0) bucket = norn_cuda_bucket_second(hash, table->mask);
@@ -71,7 +72,8 @@ static bool insert(bucket_table *table, int64_t key, int64_t row) {
         bool found = slot >= 0;
         if (!found) slot = move * 5 % NORN_CUDA_BUCKET_SLOTS;
         uint64_t at = bucket * NORN_CUDA_BUCKET_SLOTS + (uint64_t)slot;
-        int64_t out_key = table->keys[at], out_row = table->row[at];
+        const int64_t out_key = table->keys[at];
+        const void *out_row = table->row[at];
         table->keys[at] = key;
         table->row[at] = row;
         if (found) return true;
@@ -85,30 +87,36 @@ static bool insert(bucket_table *table, int64_t key, int64_t row) {
 
 static norn_status fill_buckets(norn_alloc alloc, const norn_table_binding *host, uint64_t buckets,
                                 bucket_table *table, bool *settled) {
+    enum { RUN = 256 };
+    const norn_table_view *view = &host->view;
+    const void *rows[RUN];
+    int64_t keys[RUN], count;
+    uint64_t cursor = 0;
     size_t slots = buckets * NORN_CUDA_BUCKET_SLOTS;
     table->mask = buckets - 1;
     *settled = true;
     NORN_TRY(NORN_NEW_ARRAY(alloc, slots, &table->keys));
     NORN_TRY(NORN_NEW_ARRAY(alloc, slots, &table->row));
-    for (size_t i = 0; i < slots; i++) table->keys[i] = NORN_CUDA_BUCKET_EMPTY, table->row[i] = -1;
-    for (int64_t i = 0; i < host->row_count && *settled; i++) {
-        if (host->keys[i] == NORN_CUDA_BUCKET_EMPTY)
-            return norn_fail(NORN_INVALID_ARGUMENT, "table '%s': key %lld is reserved on CUDA",
-                             host->name, (long long)host->keys[i]);
-        *settled = insert(table, host->keys[i], i);
-    }
+    for (size_t i = 0; i < slots; i++) table->keys[i] = NORN_CUDA_BUCKET_EMPTY;
+    while (*settled && (count = norn_host_rows_list(view->host.rows, view->host.step, &cursor, RUN,
+                                                    keys, rows)) > 0)
+        for (int64_t i = 0; i < count && *settled; i++) {
+            if (keys[i] == NORN_CUDA_BUCKET_EMPTY)
+                return norn_fail(NORN_INVALID_ARGUMENT, "table '%s': key %lld is reserved on CUDA",
+                                 host->name, (long long)keys[i]);
+            *settled = insert(table, keys[i], rows[i]);
+        }
     return NORN_OK;
 }
 
 static norn_status upload_buckets(norn_alloc alloc, const norn_table_binding *host,
                                   const bucket_table *table, table_memory *memory) {
-    size_t slots = (table->mask + 1) * NORN_CUDA_BUCKET_SLOTS, row_bytes = (size_t)host->row_bytes;
+    const size_t slots = (table->mask + 1) * NORN_CUDA_BUCKET_SLOTS,
+                 row_bytes = (size_t)host->view.row_bytes;
     char *rows = NULL;
     NORN_TRY(norn_alloc_zeroed(alloc, slots, row_bytes, (void **)&rows));
     for (size_t i = 0; i < slots; i++)
-        if (table->row[i] >= 0)
-            memcpy(rows + i * row_bytes,
-                   (const char *)host->rows + (size_t)table->row[i] * row_bytes, row_bytes);
+        if (table->row[i]) memcpy(rows + i * row_bytes, table->row[i], row_bytes);
     norn_status status = upload(memory, rows, slots * row_bytes, &memory->rows);
     norn_free(alloc, rows);
     return status == NORN_OK
@@ -116,18 +124,21 @@ static norn_status upload_buckets(norn_alloc alloc, const norn_table_binding *ho
                : status;
 }
 
+/// Keys that deltas added count too.
+static uint64_t count_rows(const norn_table_view *view) {
+    const norn_added_keys *added =
+        atomic_load_explicit(&view->host.rows->added, memory_order_acquire);
+    return view->host.rows->row_count + (added ? added->count : 0);
+}
+
 static norn_status bind_hashed(norn_alloc alloc, const norn_table_binding *host,
                                table_memory *memory, norn_table_binding *out) {
     bucket_table table = {0};
     bool settled = false;
     norn_status status = NORN_OK;
-    if (!host->keys || !host->rows)
-        return norn_fail(
-            NORN_UNIMPLEMENTED,
-            "table '%s': a hashed table without its keys in memory cannot go to the GPU",
-            host->name);
+    const uint64_t count = count_rows(&host->view);
     uint64_t buckets = 2; // at most four fifths full
-    while (buckets * NORN_CUDA_BUCKET_SLOTS * 4 / 5 < (uint64_t)host->row_count) buckets *= 2;
+    while (buckets * NORN_CUDA_BUCKET_SLOTS * 4 / 5 < count) buckets *= 2;
     for (int grow = 0; grow < 4 && !settled; grow++, buckets *= 2) {
         norn_free(alloc, table.keys);
         norn_free(alloc, table.row);
@@ -140,8 +151,10 @@ static norn_status bind_hashed(norn_alloc alloc, const norn_table_binding *host,
         goto done;
     }
     NORN_TRY_DONE(upload_buckets(alloc, host, &table, memory));
-    out->buckets = memory->buckets;
-    out->bucket_mask = table.mask;
+    out->view.kind = NORN_TABLE_DEVICE_CACHE;
+    out->view.cache.rows = memory->rows;
+    out->view.cache.buckets = memory->buckets;
+    out->view.cache.bucket_mask = table.mask;
 done:
     norn_free(alloc, table.keys);
     norn_free(alloc, table.row);
@@ -149,26 +162,33 @@ done:
 }
 
 // ---- binding
+static norn_status bind_dense(const norn_table_binding *host, table_memory *memory,
+                              norn_table_binding *out) {
+    const norn_table_view *view = &host->view;
+    NORN_TRY(upload(memory, view->dense.rows, (size_t)view->row_count * (size_t)view->row_bytes,
+                    &memory->rows));
+    out->view.dense.rows = memory->rows;
+    return NORN_OK;
+}
+
 static norn_status bind(const norn_table_binding *host, table_memory *memory,
                         norn_table_binding *out) {
-    if (host->resolve)
+    const norn_table_view *view = &host->view;
+    if (view->kind == NORN_TABLE_HOST_INDEX)
         NORN_TRY(bind_hashed(memory->alloc, host, memory, out));
     else
-        NORN_TRY(upload(memory, host->rows, (size_t)host->row_count * (size_t)host->row_bytes,
-                        &memory->rows));
-    if (host->default_row)
-        NORN_TRY(upload(memory, host->default_row, (size_t)host->row_bytes, &memory->default_row));
+        NORN_TRY(bind_dense(host, memory, out));
+    if (view->default_row)
+        NORN_TRY(upload(memory, view->default_row, (size_t)view->row_bytes, &memory->default_row));
     const uint64_t zero = 0;
     void *counter = NULL;
     norn_status status = upload(memory, &zero, sizeof zero, &counter);
     memory->missing = counter;
-    memory->counter = host->missing_count;
+    memory->counter = view->missing_count;
     NORN_TRY(status);
-    out->resolve = NULL;
-    out->rows = memory->rows;
-    out->default_row = memory->default_row;
-    out->missing_count = memory->missing;
-    out->context = memory;
+    out->view.default_row = memory->default_row;
+    out->view.missing_count = memory->missing;
+    out->owner = memory;
     return NORN_OK;
 }
 
@@ -185,8 +205,12 @@ norn_status norn_cuda_table_bind(norn_device *self, const norn_table_binding *ho
                                  norn_table_binding *out) {
     table_memory *memory = NULL;
     *out = *host;
-    out->buckets = NULL;
-    out->context = NULL;
+    out->owner = NULL;
+    if (host->view.kind == NORN_TABLE_ELSEWHERE)
+        return norn_fail(
+            NORN_UNIMPLEMENTED,
+            "table '%s' is not in memory; lookups on the GPU read only tables that are",
+            host->name);
     if (!self->can_run) return norn_fail(NORN_UNAVAILABLE, "table '%s': no GPU here", host->name);
     NORN_TRY(NORN_NEW(norn_cuda_device_of(self)->alloc, &memory));
     memory->alloc = norn_cuda_device_of(self)->alloc;
@@ -203,11 +227,11 @@ norn_status norn_cuda_table_bind(norn_device *self, const norn_table_binding *ho
 
 void norn_cuda_table_unbind(norn_device *self, norn_table_binding *table) {
     (void)self;
-    if (table->context) table_free((table_memory *)(uintptr_t)table->context);
+    if (table->owner) table_free(table->owner);
     *table = (norn_table_binding){0};
 }
 
 norn_status norn_cuda_table_count(norn_device *self, const norn_table_binding *table) {
     (void)self;
-    return table->context ? tell_counter((table_memory *)(uintptr_t)table->context) : NORN_OK;
+    return table->owner ? tell_counter(table->owner) : NORN_OK;
 }

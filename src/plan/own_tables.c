@@ -53,11 +53,12 @@ static norn_status make(norn_plan *plan, norn_snapshot **out) {
             .source = table->source,
             .dtype = table->data->dtype,
             .dim = table->dim,
-            .row_bytes = table->dim * (int64_t)(norn_dtype_bits(table->data->dtype) / 8),
-            .row_count = table->data->dims[0],
-            .missing = NORN_MISSING_ERROR,
-            .missing_count = missing,
-            .rows = table->data->data,
+            .view = {.kind = NORN_TABLE_DENSE,
+                     .missing = NORN_MISSING_ERROR,
+                     .row_count = table->data->dims[0],
+                     .row_bytes = table->dim * (int64_t)(norn_dtype_bits(table->data->dtype) / 8),
+                     .missing_count = missing,
+                     .dense = {table->data->data}},
         };
     }
     *out = &own->base;

@@ -352,10 +352,11 @@ static norn_snapshot *snapshot_of(const float *a, const float *b, int64_t rows,
         two->table[i] = (norn_table_binding){.name = i ? "b" : "a",
                                              .dtype = NORN_F32,
                                              .dim = 2,
-                                             .row_bytes = 8,
-                                             .row_count = rows,
-                                             .missing = NORN_MISSING_ERROR,
-                                             .rows = data[i]};
+                                             .view = {.kind = NORN_TABLE_DENSE,
+                                                      .missing = NORN_MISSING_ERROR,
+                                                      .row_count = rows,
+                                                      .row_bytes = 8,
+                                                      .dense = {data[i]}}};
     two->destroyed = destroyed;
     return &two->base;
 }
@@ -446,7 +447,7 @@ static void missing_keys_of_a_device_are_told_while_the_table_stays_there(void *
     _Atomic uint64_t missing = 0;
     norn_snapshot *snapshot = snapshot_of(rows, rows, 4, &destroyed);
     two_tables *two = (two_tables *)(void *)snapshot;
-    two->table[1].missing_count = &missing;
+    two->table[1].view.missing_count = &missing;
     norn_plan *plan = two_table_plan("fake");
     norn_session *session;
     HAND_OK(norn_session_create(plan, &(norn_session_options){.threads = 1, .snapshot = snapshot},
@@ -502,8 +503,8 @@ int main(void) {
             sessions_of_several_devices_run_on_threads_that_allocate_nothing, begin, end),
         cmocka_unit_test_setup_teardown(
             phases_are_of_the_run_itself_also_where_they_are_not_measured, begin, end),
-        cmocka_unit_test_setup_teardown(runs_with_values_of_the_pool_hold_no_more_each_time,
-                                        begin, end),
+        cmocka_unit_test_setup_teardown(runs_with_values_of_the_pool_hold_no_more_each_time, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(every_step_of_a_plan_may_have_code, begin, end),
         cmocka_unit_test_setup_teardown(
             a_swapped_snapshot_keeps_graphs_and_uploads_only_what_changed, begin, end),

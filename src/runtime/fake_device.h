@@ -181,12 +181,7 @@ static inline norn_status fake_do(fake_work *work) {
     call.stream = NULL;
     call.pool = NULL;
     call.host = &fake_host;
-    for (uint32_t i = 0; i < call.table_count; i++) {
-        work->tables[i].rows = call.views[i].rows;
-        work->tables[i].row_count = call.views[i].row_count;
-        work->tables[i].default_row = call.views[i].default_row;
-        work->tables[i].missing_count = call.views[i].missing_count;
-    }
+    for (uint32_t i = 0; i < call.table_count; i++) work->tables[i].view = call.views[i];
     call.tables = work->tables;
     fake_log.kernels++;
     norn_status status = work->kernel(&call);
@@ -449,27 +444,31 @@ static inline void fake_capture_destroy(norn_device *self, norn_capture *capture
 typedef struct fake_table {
     _Atomic uint64_t missing, *counter;
     uint64_t told;
+    void *rows; ///< NULL: not copied
 } fake_table;
 
 static inline norn_status fake_table_bind(norn_device *self, const norn_table_binding *host,
                                           norn_table_binding *out) {
     fake_must_be_in(self);
-    void *rows;
-    size_t bytes = (size_t)(host->row_bytes * host->row_count);
+    void *rows = NULL;
     *out = *host;
     fake_log.tables++;
-    NORN_TRY(fake_memory_create(self, NORN_MEMORY_DEVICE, bytes, &rows));
-    if (bytes) memcpy(rows, host->rows, bytes);
+    if (host->view.kind == NORN_TABLE_DENSE) { // else its kernels read the host's
+        const size_t bytes = (size_t)(host->view.row_bytes * host->view.row_count);
+        NORN_TRY(fake_memory_create(self, NORN_MEMORY_DEVICE, bytes, &rows));
+        if (bytes) memcpy(rows, host->view.dense.rows, bytes);
+        out->view.dense.rows = rows;
+    }
     fake_table *table = calloc(1, sizeof *table);
-    table->counter = host->missing_count;
-    out->rows = rows;
-    out->context = table;
-    out->missing_count = &table->missing;
+    table->counter = host->view.missing_count;
+    table->rows = rows;
+    out->owner = table;
+    out->view.missing_count = &table->missing;
     return NORN_OK;
 }
 static inline norn_status fake_table_count(norn_device *self, const norn_table_binding *bound) {
     fake_must_be_in(self);
-    fake_table *table = (fake_table *)(uintptr_t)bound->context;
+    fake_table *table = bound->owner;
     const uint64_t count = table->missing;
     if (table->counter) atomic_fetch_add(table->counter, count - table->told);
     table->told = count;
@@ -477,8 +476,9 @@ static inline norn_status fake_table_count(norn_device *self, const norn_table_b
 }
 static inline void fake_table_unbind(norn_device *self, norn_table_binding *table) {
     (void)fake_table_count(self, table);
-    fake_memory_destroy(self, NORN_MEMORY_DEVICE, (void *)(uintptr_t)table->rows);
-    free((void *)(uintptr_t)table->context);
+    fake_table *own = table->owner;
+    if (own->rows) fake_memory_destroy(self, NORN_MEMORY_DEVICE, own->rows);
+    free(own);
 }
 
 static inline void fake_destroy(norn_device *self) {

@@ -1,4 +1,5 @@
 #include "runtime/random_input.h"
+#include "device/host_rows.h"
 
 #include "base/hash.h"
 #include "ops/op.h"
@@ -26,8 +27,11 @@ typedef struct key_use {
 static key_use use_of_table(const norn_plan *plan, norn_snapshot *snapshot, uint32_t table) {
     const norn_table_binding *binding = NULL;
     if (snapshot) binding = snapshot->find(snapshot, plan->tables[table].name);
-    if (binding && binding->row_count > 0 && (binding->keys || !binding->resolve))
-        return (key_use){.rows = binding->row_count, .keys = binding->keys};
+    const norn_table_view *view = binding ? &binding->view : NULL;
+    if (view && view->row_count > 0 && view->kind == NORN_TABLE_DENSE)
+        return (key_use){.rows = view->row_count};
+    if (view && view->row_count > 0 && view->kind == NORN_TABLE_HOST_INDEX)
+        return (key_use){.rows = view->row_count, .keys = view->host.rows->keys};
     // Hashed: any key will do.
     return (key_use){.rows = plan->tables[table].rows > 0 ? plan->tables[table].rows : 1000};
 }

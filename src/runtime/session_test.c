@@ -254,7 +254,7 @@ static const norn_table_binding *find_one(const norn_snapshot *self, const char 
 static void destroy_one(norn_snapshot *self) {
     one_table *one = (one_table *)(void *)self;
     atomic_fetch_add(one->destroyed, 1);
-    free((void *)(uintptr_t)one->table.rows);
+    free((void *)(uintptr_t)one->table.view.dense.rows);
     free(one);
 }
 
@@ -271,10 +271,11 @@ static norn_snapshot *version(float v, int64_t rows, int64_t dim, atomic_int *de
                                       .source = "tables/emb.safetensors",
                                       .dtype = NORN_F32,
                                       .dim = dim,
-                                      .row_bytes = dim * 4,
-                                      .row_count = rows,
-                                      .missing = NORN_MISSING_ERROR,
-                                      .rows = data};
+                                      .view = {.kind = NORN_TABLE_DENSE,
+                                               .missing = NORN_MISSING_ERROR,
+                                               .row_count = rows,
+                                               .row_bytes = dim * 4,
+                                               .dense = {data}}};
     one->destroyed = destroyed;
     return &one->base;
 }

@@ -8,8 +8,8 @@ uint64_t norn_table_set_missing(const norn_table_set *set, uint32_t index) {
     norn_device *device = set->plan->device;
     if (device && device->ops->table_count && norn_device_enter(device) == NORN_OK)
         (void)device->ops->table_count(device, &set->device[index]); // else what was told before
-    return table->missing_count ? atomic_load_explicit(table->missing_count, memory_order_relaxed)
-                                : 0;
+    const _Atomic uint64_t *count = table->view.missing_count;
+    return count ? atomic_load_explicit(count, memory_order_relaxed) : 0;
 }
 
 norn_table_set *norn_table_set_retain(norn_table_set *set) {
@@ -63,7 +63,7 @@ static norn_status find(norn_plan *plan, norn_snapshot *snapshot, const norn_pla
                          found->source ? found->source : "the store", (long long)table->dim);
     *out = *found;
     out->name = table->name; // the plan's: messages of a captured graph outlive the snapshot
-    if (table->missing_is_error) out->missing = NORN_MISSING_ERROR;
+    if (table->missing_is_error) out->view.missing = NORN_MISSING_ERROR;
     return NORN_OK;
 }
 
@@ -78,17 +78,24 @@ static norn_status bind(norn_device *device, const norn_table_binding *from,
 
 /// Snapshots are immutable, and the previous one is still alive: the same memory is the same table.
 static bool same_table(const norn_table_binding *a, const norn_table_binding *b) {
-    return a->rows == b->rows && a->row_count == b->row_count && a->row_bytes == b->row_bytes &&
-           a->dim == b->dim && a->dtype == b->dtype && a->keys == b->keys &&
-           a->resolve == b->resolve && a->context == b->context &&
-           a->default_row == b->default_row && a->missing_count == b->missing_count;
+    const norn_table_view *x = &a->view, *y = &b->view;
+    const bool same_rows = x->kind == NORN_TABLE_HOST_INDEX
+                               ? x->host.rows == y->host.rows && x->host.step == y->host.step
+                               : x->dense.rows == y->dense.rows;
+    return x->kind == y->kind && same_rows && x->row_count == y->row_count &&
+           x->row_bytes == y->row_bytes && a->dim == b->dim && a->dtype == b->dtype &&
+           x->default_row == y->default_row && x->missing_count == y->missing_count;
+}
+
+static const void *rows_of(const norn_table_view *view) {
+    return view->kind == NORN_TABLE_DEVICE_CACHE ? view->cache.rows : view->dense.rows;
 }
 
 /// Do kernels that were launched for `a` read `b` as well, once its view is in place?
 static bool same_layout(const norn_table_binding *a, const norn_table_binding *b) {
-    return a->dtype == b->dtype && a->dim == b->dim && a->row_bytes == b->row_bytes &&
-           (uintptr_t)a->rows % 16 == (uintptr_t)b->rows % 16 &&
-           (uintptr_t)a->default_row % 16 == (uintptr_t)b->default_row % 16;
+    return a->dtype == b->dtype && a->dim == b->dim && a->view.row_bytes == b->view.row_bytes &&
+           (uintptr_t)rows_of(&a->view) % 16 == (uintptr_t)rows_of(&b->view) % 16 &&
+           (uintptr_t)a->view.default_row % 16 == (uintptr_t)b->view.default_row % 16;
 }
 
 static norn_status upload(norn_table_set *set, const norn_table_binding *from,
@@ -116,8 +123,8 @@ static norn_status place_on_device(norn_table_set *set, uint32_t i, const norn_t
     set->shared[i] = table;
     set->device[i] = table->on_device;
     set->device[i].name = from->name;
-    set->device[i].missing = from->missing;
-    set->views[i] = norn_table_view_of(&set->device[i]);
+    set->device[i].view.missing = from->view.missing;
+    set->views[i] = set->device[i].view;
     set->device_count++;
     return NORN_OK;
 }

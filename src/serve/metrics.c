@@ -91,7 +91,7 @@ static void row_latency(metric_page *page, const norn_served *served) {
 static void row_missing_keys(metric_page *page, const norn_served *served) {
     norn_table_set *tables = norn_session_pin_tables(served->session);
     for (uint32_t t = 0; t < tables->host_count; t++) {
-        const bool error = tables->host[t].missing == NORN_MISSING_ERROR;
+        const bool error = tables->host[t].view.missing == NORN_MISSING_ERROR;
         norn_buffer_text(page->out, "norn_table_missing_keys_total{model=\"");
         put_label(page->out, served->name);
         norn_buffer_format(page->out, "\",version=\"%lld\",table=\"", (long long)served->version);

@@ -192,15 +192,13 @@ size_t norn_snapshot_table_count(const norn_snapshot *snapshot) {
 
 norn_store_stat norn_snapshot_table_stat(const norn_snapshot *snapshot, size_t index) {
     const norn_table *table = snapshot_of(snapshot)->tables[index];
-    norn_tier_stat tier;
-    table->tier->ops->stat(table->tier, &tier);
     return (norn_store_stat){.name = table->name,
                              .source = table->source,
                              .dtype = table->binding.dtype,
                              .dim = table->binding.dim,
-                             .rows = tier.rows,
-                             .dense = !table->binding.resolve,
-                             .index_bytes = tier.index_bytes,
+                             .rows = table->binding.view.row_count,
+                             .dense = table->binding.view.kind == NORN_TABLE_DENSE,
+                             .index_bytes = norn_host_rows_index_bytes(&table->rows),
                              .missing =
                                  atomic_load_explicit(&table->missing, memory_order_relaxed)};
 }

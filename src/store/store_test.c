@@ -1,7 +1,5 @@
 #include "base/hash.h"
 #include "base/memory.h"
-#include "store/host_tier.h"
-#include "store/key_index.h"
 #include "store/store.h"
 #include "tensor/dtype.h"
 #include "tensor/safetensors.h"
@@ -73,11 +71,12 @@ static norn_snapshot *snapshot_of_dir(const char *dir) {
 }
 
 static const float *row_of(const norn_table_binding *table, int64_t key) {
+    const norn_table_view *view = &table->view;
     const void *row = NULL;
-    if (table->resolve)
-        OK(table->resolve(table, &key, 1, &row));
-    else if (key >= 0 && key < table->row_count)
-        row = (const char *)table->rows + key * table->row_bytes;
+    if (view->kind == NORN_TABLE_HOST_INDEX)
+        norn_host_rows_find(view->host.rows, view->host.step, &key, 1, &row);
+    else if (key >= 0 && key < view->row_count)
+        row = (const char *)view->dense.rows + key * view->row_bytes;
     return row;
 }
 
@@ -96,13 +95,13 @@ static void a_folder_of_tables_is_found_by_name(void **state) {
     assert_non_null(item);
     assert_null(snapshot->find(snapshot, "use"));
     assert_null(snapshot->find(snapshot, "notes"));
-    assert_null(item->resolve);
-    assert_int_equal(item->missing, NORN_MISSING_ERROR);
-    assert_int_equal(item->row_count, 4);
+    assert_int_equal(item->view.kind, NORN_TABLE_DENSE);
+    assert_int_equal(item->view.missing, NORN_MISSING_ERROR);
+    assert_int_equal(item->view.row_count, 4);
     assert_int_equal(item->dim, 2);
     assert_true(row_of(item, 3)[1] == 31);
-    assert_non_null(user->resolve);
-    assert_int_equal(user->missing, NORN_MISSING_DEFAULT);
+    assert_int_equal(user->view.kind, NORN_TABLE_HOST_INDEX);
+    assert_int_equal(user->view.missing, NORN_MISSING_DEFAULT);
     for (int i = 0; i < 5; i++) assert_true(row_of(user, keys[i])[2] == (float)(102 + 10 * i));
     assert_null(row_of(user, 1));
     assert_int_equal(norn_snapshot_table_count(snapshot), 2);
@@ -121,9 +120,10 @@ static void int8_rows_carry_their_scale_behind_them(void **state) {
                              tensor("scales", NORN_F32, 1, 3, 0, scales)};
     OK(norn_safetensors_write(in_folder("int8.safetensors"), all, 2, norn_alloc_heap()));
     OK(norn_table_open(in_folder("int8.safetensors"), "int8", norn_alloc_heap(), &table));
-    assert_int_equal(table->binding.row_bytes, 12);
+    assert_int_equal(table->binding.view.row_bytes, 12);
     for (int i = 0; i < 3; i++) {
-        const char *row = (const char *)table->binding.rows + i * table->binding.row_bytes;
+        const char *row =
+            (const char *)table->binding.view.dense.rows + i * table->binding.view.row_bytes;
         float scale;
         assert_memory_equal(row, rows[i], 5);
         memcpy(&scale, row + norn_table_scale_offset(5), sizeof scale);
@@ -142,7 +142,7 @@ static void a_default_row_is_bound_when_the_file_has_one(void **state) {
                              tensor("default", NORN_F32, 1, 2, 0, fallback)};
     OK(norn_safetensors_write(in_folder("default.safetensors"), all, 3, norn_alloc_heap()));
     OK(norn_table_open(in_folder("default.safetensors"), "t", norn_alloc_heap(), &table));
-    assert_memory_equal(table->binding.default_row, fallback, sizeof fallback);
+    assert_memory_equal(table->binding.view.default_row, fallback, sizeof fallback);
     norn_table_release(table);
 }
 
@@ -221,71 +221,6 @@ static void a_snapshot_keeps_the_tables_that_it_was_taken_of(void **state) {
     norn_snapshot_release(new);
 }
 
-static void the_index_finds_every_key_and_no_other_while_it_grows(void **state) {
-    (void)state;
-    enum { COUNT = 50000 };
-    norn_key_index index;
-    norn_random random;
-    int64_t *keys = calloc(COUNT, sizeof *keys);
-    uint64_t *rows = calloc(COUNT, sizeof *rows);
-    norn_random_init(&random, 3);
-    OK(norn_key_index_init(&index, 0, norn_alloc_heap()));
-    for (int64_t i = 0; i < COUNT; i++) {
-        // Runs, multiples of a large power of two, and noise: what real ids look like.
-        keys[i] = i % 3 == 0   ? i
-                  : i % 3 == 1 ? i << 40
-                               : (int64_t)(norn_random_u64(&random) | 1u << 31);
-        uint64_t row = (uint64_t)i;
-        bool added;
-        OK(norn_key_index_add(&index, keys[i], &row, &added));
-        assert_true(added);
-    }
-    norn_key_index_find(&index, keys, COUNT, rows);
-    for (int64_t i = 0; i < COUNT; i++) assert_int_equal(rows[i], i);
-    for (int64_t i = 0; i < COUNT; i++) keys[i] = -2 - i;
-    norn_key_index_find(&index, keys, COUNT, rows);
-    for (int64_t i = 0; i < COUNT; i++) assert_true(rows[i] == NORN_NO_ROW);
-    uint64_t row = 77;
-    bool added;
-    OK(norn_key_index_add(&index, 0, &row, &added));
-    assert_false(added);
-    assert_int_equal(row, 0);
-    norn_key_index_deinit(&index);
-    free(keys);
-    free(rows);
-}
-
-static void the_host_tier_lists_what_is_missing_and_takes_inserts(void **state) {
-    (void)state;
-    int64_t keys[3] = {1, 2, 3}, asked[5] = {9, 2, 8, 1, 9}, missing[5], count;
-    float rows[3][2] = {{1, 1}, {2, 2}, {3, 3}}, more[2][2] = {{20, 20}, {9, 9}};
-    const void *found[5];
-    norn_tier *tier;
-    norn_tier_stat stat;
-    OK(norn_host_tier_create((norn_row_form){NORN_F32, 2, 8}, keys, rows, 3, norn_alloc_heap(),
-                             &tier));
-    OK(tier->ops->lookup(tier, asked, 5, found, missing, &count));
-    assert_int_equal(count, 3);
-    assert_int_equal(missing[0], 0);
-    assert_int_equal(missing[1], 2);
-    assert_int_equal(missing[2], 4);
-    assert_true(((const float *)found[1])[0] == 2);
-    assert_null(found[2]);
-    OK(tier->ops->insert(tier, (int64_t[]){2, 9}, 2, more));
-    OK(tier->ops->lookup(tier, asked, 5, found, missing, &count));
-    assert_int_equal(count, 1);
-    assert_int_equal(missing[0], 2);
-    assert_true(((const float *)found[1])[0] == 20);
-    assert_true(rows[1][0] == 2); // the file's row is not written
-    assert_true(found[0] == found[4] && ((const float *)found[0])[1] == 9);
-    OK(tier->ops->insert(tier, (int64_t[]){9}, 1, (float[]){5, 5}));
-    OK(tier->ops->lookup(tier, asked, 1, found, NULL, &count));
-    assert_true(((const float *)found[0])[1] == 5);
-    tier->ops->stat(tier, &stat);
-    assert_int_equal(stat.rows, 4);
-    norn_tier_close(tier);
-}
-
 typedef struct reader {
     norn_snapshot *snapshot;
     int bad;
@@ -351,8 +286,6 @@ int main(void) {
         cmocka_unit_test(a_table_that_cannot_be_names_its_file_and_tensor),
         cmocka_unit_test(a_truncated_table_is_data_loss),
         cmocka_unit_test(a_snapshot_keeps_the_tables_that_it_was_taken_of),
-        cmocka_unit_test(the_index_finds_every_key_and_no_other_while_it_grows),
-        cmocka_unit_test(the_host_tier_lists_what_is_missing_and_takes_inserts),
         cmocka_unit_test(many_threads_resolve_at_once),
         cmocka_unit_test(opening_a_folder_cleans_up_wherever_memory_ends),
     };

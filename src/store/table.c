@@ -1,7 +1,6 @@
 #include "store/table.h"
 #include "base/checked.h"
 #include "base/memory.h"
-#include "store/host_tier.h"
 #include "tensor/dtype.h"
 #include "tensor/safetensors.h"
 #include "tensor/view.h"
@@ -66,18 +65,12 @@ static norn_status pack_rows(norn_table *table, const tensors *t) {
         memset(row + dim, 0, at - (size_t)dim);
         memcpy(row + at, &scales[i], sizeof scales[i]);
     }
-    table->binding.rows = table->packed;
-    table->binding.row_bytes = (int64_t)stride;
+    table->binding.view.row_bytes = (int64_t)stride;
     return NORN_OK;
 }
 
-static norn_status resolve(const norn_table_binding *binding, const int64_t *keys, int64_t count,
-                           const void **row_out) {
-    norn_tier *tier = (norn_tier *)(uintptr_t)binding->context;
-    return tier->ops->lookup(tier, keys, count, row_out, NULL, NULL);
-}
-
 static norn_status fill(norn_table *table, const tensors *t) {
+    static const int64_t none;
     norn_table_binding *binding = &table->binding;
     NORN_TRY(check(table, t));
     *binding = (norn_table_binding){
@@ -85,33 +78,32 @@ static norn_status fill(norn_table *table, const tensors *t) {
         .source = table->source,
         .dtype = t->rows->dtype,
         .dim = t->rows->dims[1],
-        .row_bytes = t->rows->dims[1] * (int64_t)(norn_dtype_bits(t->rows->dtype) / 8),
-        .row_count = t->rows->dims[0],
-        .missing = t->keys ? NORN_MISSING_DEFAULT : NORN_MISSING_ERROR,
-        .rows = t->rows->data,
-        .missing_count = &table->missing,
+        .view = {.kind = t->keys ? NORN_TABLE_HOST_INDEX : NORN_TABLE_DENSE,
+                 .missing = t->keys ? NORN_MISSING_DEFAULT : NORN_MISSING_ERROR,
+                 .row_count = t->rows->dims[0],
+                 .row_bytes = t->rows->dims[1] * (int64_t)(norn_dtype_bits(t->rows->dtype) / 8),
+                 .default_row = t->fallback ? t->fallback->data : NULL,
+                 .missing_count = &table->missing},
     };
     if (t->rows->dtype == NORN_I8) NORN_TRY(pack_rows(table, t));
-    if (t->fallback) binding->default_row = t->fallback->data;
-    norn_row_form form = {binding->dtype, binding->dim, binding->row_bytes};
+    const void *rows = table->packed ? table->packed : t->rows->data;
     const int64_t *keys = t->keys ? t->keys->data : NULL;
-    int64_t none = 0;
-    if (t->keys && binding->row_count == 0) keys = &none; // hashed and empty: every key is missing
-    norn_status status = norn_host_tier_create(form, keys, binding->rows, binding->row_count,
-                                               table->alloc, &table->tier);
+    if (t->keys && binding->view.row_count == 0) keys = &none; // hashed: every key is missing
+    norn_status status = norn_host_rows_init(&table->rows, keys, rows, binding->view.row_count,
+                                             binding->view.row_bytes, table->alloc);
     if (status != NORN_OK) norn_note("%s: tensor 'keys'", table->source);
     NORN_TRY(status);
-    if (!t->keys) return NORN_OK;
-    binding->resolve = resolve;
-    binding->context = table->tier;
-    binding->keys = t->keys->data;
+    if (t->keys)
+        binding->view.host.rows = &table->rows;
+    else
+        binding->view.dense.rows = rows;
     return NORN_OK;
 }
 
 // ---- life
 
 static void destroy(norn_table *table) {
-    norn_tier_close(table->tier);
+    norn_host_rows_deinit(&table->rows);
     norn_free(table->alloc, table->packed);
     norn_file_release(table->file);
     norn_arena_deinit(&table->arena);

@@ -1,12 +1,11 @@
-/// One table of a store: a file's tensors, the tier that holds them,
-/// and the binding that kernels read.
+/// One table of a store: a file's tensors, their index, and the binding that kernels read.
 #ifndef NORN_STORE_TABLE_H
 #define NORN_STORE_TABLE_H
 
 #include "base/arena.h"
 #include "base/file.h"
+#include "device/host_rows.h"
 #include "device/table.h"
-#include "store/tier.h"
 
 typedef struct norn_table {
     atomic_uint references;
@@ -15,7 +14,7 @@ typedef struct norn_table {
     norn_file *file;  ///< rows and keys alias it; NULL in tests
     norn_arena arena; ///< tensors that the file does not align
     void *packed;     ///< I8 rows with their scales behind them, NULL for other types
-    norn_tier *tier;
+    norn_host_rows rows;
     norn_table_binding binding;
     _Atomic uint64_t missing; ///< lookups that found no row
 } norn_table;

@@ -5,6 +5,7 @@
 // overlap, across the columns too, which is what a batch of one lives on.
 #include "cpu/cpu_kernel.h"
 #include "cpu/micro/tile_op.h"
+#include "device/host_rows.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 
@@ -153,7 +154,7 @@ static void ring_pop(lookup_ring *ring) {
 static void ring_push(lookup_ring *ring, const lookup_item *item) {
     if (item->row) {
         const char *row = item->row;
-        int64_t lines = (item->column->table->row_bytes + LINE - 1) / LINE;
+        int64_t lines = (item->column->table->view.row_bytes + LINE - 1) / LINE;
         if (lines > PREFETCH_LINES) lines = PREFETCH_LINES; // the hardware goes on from there
         for (int64_t i = 0; i < lines; i++) __builtin_prefetch(row + i * LINE);
     }
@@ -172,18 +173,18 @@ static int64_t integer_at(norn_dtype dtype, const void *data, int64_t index) {
 /// The row of a missing key, by the table's policy. False: an error has been noted.
 static bool missing_row(lookup_job *job, const norn_table_binding *table, int64_t key,
                         const void **row) {
-    if (table->missing == NORN_MISSING_ERROR) {
-        if (table->resolve)
+    if (table->view.missing == NORN_MISSING_ERROR) {
+        if (table->view.kind != NORN_TABLE_DENSE)
             fail_once(job, NORN_INVALID_ARGUMENT, "node '%s': table '%s' has no key %lld",
                       job->call->name, table->name, (long long)key);
         else
             fail_once(job, NORN_INVALID_ARGUMENT,
                       "node '%s': key %lld is outside table '%s', which has keys 0 to %lld",
                       job->call->name, (long long)key, table->name,
-                      (long long)table->row_count - 1);
+                      (long long)table->view.row_count - 1);
         return false;
     }
-    *row = table->default_row;
+    *row = table->view.default_row;
     return true;
 }
 
@@ -198,8 +199,8 @@ static bool fill_missing(lookup_job *job, const norn_table_binding *table, const
         missing++;
         if (filled) filled = missing_row(job, table, keys[i], &rows[i]);
     }
-    if (missing && table->missing_count)
-        atomic_fetch_add_explicit(table->missing_count, missing, memory_order_relaxed);
+    if (missing && table->view.missing_count)
+        atomic_fetch_add_explicit(table->view.missing_count, missing, memory_order_relaxed);
     return filled;
 }
 
@@ -207,7 +208,7 @@ static bool fill_missing(lookup_job *job, const norn_table_binding *table, const
 static int64_t key_at(const lookup_column *column, int64_t index) {
     int64_t key = integer_at(column->keys->dtype, column->keys->data, index);
     key = (int64_t)((uint64_t)key + (uint64_t)column->spec->key_offset);
-    if (key < 0 && column->spec->negative_wraps) key += column->table->row_count;
+    if (key < 0 && column->spec->negative_wraps) key += column->table->view.row_count;
     return key;
 }
 
@@ -215,17 +216,13 @@ static int64_t key_at(const lookup_column *column, int64_t index) {
 static bool resolve_keys(lookup_job *job, const lookup_column *column, const int64_t *keys,
                          int64_t count, const void **rows) {
     const norn_table_binding *table = column->table;
-    if (table->resolve) {
-        norn_status status = table->resolve(table, keys, count, rows);
-        if (status != NORN_OK) {
-            fail_once(job, status, "node '%s': table '%s': %s", job->call->name, table->name,
-                      norn_message());
-            return false;
-        }
+    const norn_table_view *view = &table->view;
+    if (view->kind == NORN_TABLE_HOST_INDEX) {
+        norn_host_rows_find(view->host.rows, view->host.step, keys, count, rows);
     } else {
         for (int64_t i = 0; i < count; i++)
-            rows[i] = keys[i] >= 0 && keys[i] < table->row_count
-                          ? (const char *)table->rows + keys[i] * table->row_bytes
+            rows[i] = keys[i] >= 0 && keys[i] < view->row_count
+                          ? (const char *)view->dense.rows + keys[i] * view->row_bytes
                           : NULL;
     }
     return fill_missing(job, table, keys, count, rows);
@@ -363,10 +360,11 @@ static void bind_inline_rows(const norn_call *call, lookup_column *column) {
         (norn_table_binding){.name = "(constant)",
                              .dtype = rows->dtype,
                              .dim = dim,
-                             .row_bytes = dim * (int64_t)norn_dtype_bits(rows->dtype) / 8,
-                             .row_count = rows->rank ? rows->dims[0] : 0,
-                             .missing = NORN_MISSING_ERROR,
-                             .rows = rows->data};
+                             .view = {.kind = NORN_TABLE_DENSE,
+                                      .missing = NORN_MISSING_ERROR,
+                                      .row_count = rows->rank ? rows->dims[0] : 0,
+                                      .row_bytes = dim * (int64_t)norn_dtype_bits(rows->dtype) / 8,
+                                      .dense = {rows->data}}};
     column->table = &column->inline_table;
 }
 

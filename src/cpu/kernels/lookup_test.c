@@ -1,6 +1,7 @@
 #include "base/memory.h"
 #include "cpu/cpu_kernel.h"
 #include "cpu/solo_call.h"
+#include "device/host_rows.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 
@@ -24,15 +25,16 @@ static float cell(int64_t row, int64_t column) {
     return (float)(row * 10 + column);
 }
 
-static norn_status resolve_even(const norn_table_binding *table, const int64_t *keys, int64_t count,
-                                const void **row_out) {
-    (void)table;
-    for (int64_t i = 0; i < count; i++) {
-        int64_t row = (keys[i] - 1000) / 2;
-        bool known = keys[i] >= 1000 && keys[i] % 2 == 0 && row < ROWS;
-        row_out[i] = known ? rows_f32[row] : NULL;
-    }
-    return NORN_OK;
+/// Row r has the key 1000 + 2r.
+static const norn_host_rows *even_rows(void) {
+    static norn_host_rows table;
+    static int64_t keys[ROWS];
+    if (table.keys) return &table;
+    for (int64_t r = 0; r < ROWS; r++) keys[r] = 1000 + 2 * r;
+    assert_int_equal(
+        norn_host_rows_init(&table, keys, rows_f32, ROWS, sizeof rows_f32[0], norn_alloc_heap()),
+        NORN_OK);
+    return &table;
 }
 
 static void fill_tables(norn_table_binding tables[4]) {
@@ -48,19 +50,21 @@ static void fill_tables(norn_table_binding tables[4]) {
     tables[0] = (norn_table_binding){.name = "dense",
                                      .dtype = NORN_F32,
                                      .dim = DIM,
-                                     .row_count = ROWS,
-                                     .row_bytes = sizeof rows_f32[0],
-                                     .rows = rows_f32,
-                                     .missing = NORN_MISSING_ERROR};
+                                     .view = {.kind = NORN_TABLE_DENSE,
+                                              .missing = NORN_MISSING_ERROR,
+                                              .row_count = ROWS,
+                                              .row_bytes = sizeof rows_f32[0],
+                                              .dense = {rows_f32}}};
     tables[1] = tables[0];
     tables[1].name = "half", tables[1].dtype = NORN_F16;
-    tables[1].rows = rows_f16, tables[1].row_bytes = sizeof rows_f16[0];
+    tables[1].view.dense.rows = rows_f16, tables[1].view.row_bytes = sizeof rows_f16[0];
     tables[2] = tables[0];
     tables[2].name = "quantised", tables[2].dtype = NORN_I8;
-    tables[2].rows = rows_i8, tables[2].row_bytes = sizeof rows_i8[0];
+    tables[2].view.dense.rows = rows_i8, tables[2].view.row_bytes = sizeof rows_i8[0];
     tables[3] = tables[0];
-    tables[3].name = "hashed", tables[3].resolve = resolve_even;
-    tables[3].missing = NORN_MISSING_DEFAULT, tables[3].missing_count = &missing;
+    tables[3].name = "hashed", tables[3].view.kind = NORN_TABLE_HOST_INDEX;
+    tables[3].view.host.rows = even_rows(), tables[3].view.host.step = 0;
+    tables[3].view.missing = NORN_MISSING_DEFAULT, tables[3].view.missing_count = &missing;
 }
 
 typedef struct fixture {

@@ -16,7 +16,9 @@ typedef norn_cuda_table table;
 /// Views are written before the kernels of a run begin, so a table's is read without
 /// waiting for the kernel before this one.
 static __device__ __forceinline__ table table_of(const column &c) {
-    return c.table ? *c.table : c.own;
+    table t = c.table ? *c.table : c.own;
+    if (t.kind != NORN_CUDA_TABLE_CACHE) t.buckets = nullptr; // says it from here on: one register
+    return t;
 }
 
 // ---- elements
@@ -137,10 +139,11 @@ static __device__ __noinline__ const char *probe(const int64_t *buckets, uint64_
 static __device__ __noinline__ const char *absent(const norn_cuda_lookup_args &p, const column &c,
                                                   int64_t key, bool leader) {
     const table t = table_of(c);
-    if (leader && t.missing_is_error)
+    const bool error = t.missing == NORN_CUDA_MISSING_ERROR;
+    if (leader && error)
         norn_cuda_raise(p.fault, p.site, p.first + blockIdx.y, key, t.buckets ? -1 : t.row_count);
     if (leader && t.missing_count) atomicAdd(t.missing_count, 1ull);
-    return t.missing_is_error ? nullptr : t.default_row;
+    return error ? nullptr : t.default_row;
 }
 
 /// The row of the key at `position`; nullptr: zeros.

@@ -11,15 +11,17 @@ enum { NORN_CUDA_LOOKUP_COLUMNS = 64 }; ///< in one launch
 enum { NORN_CUDA_ROW_F32, NORN_CUDA_ROW_F16, NORN_CUDA_ROW_BF16, NORN_CUDA_ROW_I8 };
 enum { NORN_CUDA_POOL_NONE, NORN_CUDA_POOL_SUM, NORN_CUDA_POOL_MEAN, NORN_CUDA_POOL_MAX };
 
+enum { NORN_CUDA_TABLE_DENSE = 0, NORN_CUDA_TABLE_CACHE = 2, NORN_CUDA_MISSING_ERROR = 1 };
+
 /// norn_table_view as the kernel reads it; ops/lookup.c asserts that they agree.
 typedef struct norn_cuda_table {
-    const char *rows;
-    const char *default_row; ///< NULL: zeros
-    const int64_t *buckets;  ///< NULL: dense
-    uint64_t bucket_mask;
+    int32_t kind, missing;
     int64_t row_count, row_bytes;
+    const char *default_row;           ///< NULL: zeros
     unsigned long long *missing_count; ///< or NULL
-    int64_t missing_is_error;
+    const char *rows;
+    const int64_t *buckets; ///< of a cache
+    uint64_t bucket_mask;
 } norn_cuda_table;
 
 /// One column of a lookup region, resolved. Strides of keys and `out` are in elements.

@@ -88,17 +88,18 @@ static uint8_t pool_kind(norn_pool_mode pool) {
     return NORN_CUDA_POOL_NONE;
 }
 
-_Static_assert(
-    sizeof(norn_cuda_table) == sizeof(norn_table_view) &&
-        offsetof(norn_cuda_table, rows) == offsetof(norn_table_view, rows) &&
-        offsetof(norn_cuda_table, default_row) == offsetof(norn_table_view, default_row) &&
-        offsetof(norn_cuda_table, buckets) == offsetof(norn_table_view, buckets) &&
-        offsetof(norn_cuda_table, bucket_mask) == offsetof(norn_table_view, bucket_mask) &&
-        offsetof(norn_cuda_table, row_count) == offsetof(norn_table_view, row_count) &&
-        offsetof(norn_cuda_table, row_bytes) == offsetof(norn_table_view, row_bytes) &&
-        offsetof(norn_cuda_table, missing_count) == offsetof(norn_table_view, missing_count) &&
-        offsetof(norn_cuda_table, missing_is_error) == offsetof(norn_table_view, missing_is_error),
-    "the kernel reads norn_table_view");
+#define SAME_PLACE(mine, field) \
+    (offsetof(norn_cuda_table, mine) == offsetof(norn_table_view, field))
+_Static_assert(sizeof(norn_cuda_table) == sizeof(norn_table_view) && SAME_PLACE(kind, kind) &&
+                   SAME_PLACE(missing, missing) && SAME_PLACE(row_count, row_count) &&
+                   SAME_PLACE(row_bytes, row_bytes) && SAME_PLACE(default_row, default_row) &&
+                   SAME_PLACE(missing_count, missing_count) && SAME_PLACE(rows, dense.rows) &&
+                   SAME_PLACE(rows, cache.rows) && SAME_PLACE(buckets, cache.buckets) &&
+                   SAME_PLACE(bucket_mask, cache.bucket_mask) &&
+                   (int)NORN_CUDA_TABLE_DENSE == (int)NORN_TABLE_DENSE &&
+                   (int)NORN_CUDA_TABLE_CACHE == (int)NORN_TABLE_DEVICE_CACHE &&
+                   (int)NORN_CUDA_MISSING_ERROR == (int)NORN_MISSING_ERROR,
+               "the kernel reads norn_table_view");
 
 /// Where the rows are: a bound table, or a constant input.
 static norn_status set_rows(norn_call *call, const norn_lookup_column *from,
@@ -108,10 +109,11 @@ static norn_status set_rows(norn_call *call, const norn_lookup_column *from,
     if (from->rows_input != NORN_NO_INPUT) {
         const norn_view *rows = &call->in[from->rows_input];
         to->row = NORN_CUDA_ROW_F32;
-        to->own = (norn_cuda_table){.rows = rows->data,
+        to->own = (norn_cuda_table){.kind = NORN_CUDA_TABLE_DENSE,
+                                    .missing = NORN_CUDA_MISSING_ERROR,
                                     .row_count = rows->dims[0],
                                     .row_bytes = from->dim * 4,
-                                    .missing_is_error = 1};
+                                    .rows = rows->data};
     } else {
         const norn_table_binding *table = &call->tables[from->table];
         *name = table->name;
@@ -125,8 +127,7 @@ static norn_status set_rows(norn_call *call, const norn_lookup_column *from,
                 NORN_INVALID_ARGUMENT,
                 "node '%s': table '%s' has rows of %lld elements, the model expects %lld",
                 call->name, table->name, (long long)table->dim, (long long)from->dim);
-        const norn_table_view view = norn_table_view_of(table);
-        memcpy(&to->own, &view, sizeof to->own); // for the alignments below
+        memcpy(&to->own, &table->view, sizeof to->own); // for the alignments below
         to->table = (const norn_cuda_table *)(const void *)&call->views[from->table];
     }
     int64_t bytes = from->dim * element, lanes = bytes / 16;

@@ -145,7 +145,7 @@ norn_status check_views(checker *k, const norn_table_binding *tables, uint32_t c
                         norn_table_view **out) {
     norn_table_view *views = calloc(count + 1, sizeof *views);
     size_t bytes = count * sizeof *views;
-    for (uint32_t i = 0; i < count; i++) views[i] = norn_table_view_of(&tables[i]);
+    for (uint32_t i = 0; i < count; i++) views[i] = tables[i].view;
     norn_status status =
         k->device->ops->memory_create(k->device, NORN_MEMORY_DEVICE, bytes, (void **)out);
     if (status == NORN_OK) status = k->device->ops->copy(k->device, NULL, *out, views, bytes);

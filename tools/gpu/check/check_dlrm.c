@@ -111,10 +111,11 @@ static norn_view add_lookup(checker *k, dlrm *d) {
         norn_table_binding host = {.name = "t",
                                    .dtype = NORN_F32,
                                    .dim = DIM,
-                                   .row_bytes = DIM * 4,
-                                   .row_count = ROWS,
-                                   .rows = rows,
-                                   .missing = NORN_MISSING_ERROR};
+                                   .view = {.kind = NORN_TABLE_DENSE,
+                                            .missing = NORN_MISSING_ERROR,
+                                            .row_count = ROWS,
+                                            .row_bytes = DIM * 4,
+                                            .dense = {rows}}};
         if (k->device->ops->table_bind(k->device, &host, &d->tables[t]) != NORN_OK) die("table");
         d->columns[t] = (norn_lookup_column){.table = t,
                                              .dim = DIM,

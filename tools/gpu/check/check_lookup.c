@@ -1,4 +1,6 @@
+#include "base/memory.h"
 #include "check.h"
+#include "device/host_rows.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 
@@ -9,14 +11,9 @@
 typedef struct host_table {
     norn_table_binding host, bound;
     char *rows;
-    int64_t *keys; ///< hashed
+    int64_t *keys;          ///< hashed
+    norn_host_rows *hashed; ///< likewise
 } host_table;
-
-static norn_status no_resolve(const norn_table_binding *table, const int64_t *keys, int64_t count,
-                              const void **rows) {
-    (void)table, (void)keys, (void)count, (void)rows;
-    return norn_fail(NORN_INTERNAL, "not called");
-}
 
 static host_table make_table(checker *k, const char *name, norn_dtype dtype, int64_t dim,
                              int64_t rows, bool hashed) {
@@ -35,19 +32,26 @@ static host_table make_table(checker *k, const char *name, norn_dtype dtype, int
         float scale = (float)(0.01 + 0.001 * (double)(r % 7));
         if (dtype == NORN_I8) memcpy(row + norn_table_scale_offset(dim), &scale, sizeof scale);
     }
-    t.host = (norn_table_binding){.name = name,
-                                  .dtype = dtype,
-                                  .dim = dim,
-                                  .row_bytes = row_bytes,
-                                  .row_count = rows,
-                                  .rows = t.rows,
-                                  .missing = hashed ? NORN_MISSING_DEFAULT : NORN_MISSING_ERROR};
+    t.host =
+        (norn_table_binding){.name = name,
+                             .dtype = dtype,
+                             .dim = dim,
+                             .view = {.kind = NORN_TABLE_DENSE,
+                                      .missing = hashed ? NORN_MISSING_DEFAULT : NORN_MISSING_ERROR,
+                                      .row_count = rows,
+                                      .row_bytes = row_bytes,
+                                      .dense = {t.rows}}};
     if (hashed) {
         t.keys = calloc((size_t)rows, sizeof *t.keys);
         for (int64_t r = 0; r < rows; r++)
             t.keys[r] = (int64_t)(norn_hash_u64((uint64_t)r + 77) >> 1) | 1;
-        t.host.keys = t.keys;
-        t.host.resolve = no_resolve;
+        t.hashed = calloc(1, sizeof *t.hashed);
+        if (norn_host_rows_init(t.hashed, t.keys, t.rows, rows, row_bytes, norn_alloc_heap()) !=
+            NORN_OK)
+            k->failed++;
+        t.host.view.kind = NORN_TABLE_HOST_INDEX;
+        t.host.view.host.rows = t.hashed;
+        t.host.view.host.step = 0;
     }
     if (k->device->ops->table_bind(k->device, &t.host, &t.bound) != NORN_OK) {
         printf("FAIL table %s: %s\n", name, norn_message());
@@ -58,6 +62,8 @@ static host_table make_table(checker *k, const char *name, norn_dtype dtype, int
 
 static void drop_table(checker *k, host_table *t) {
     k->device->ops->table_unbind(k->device, &t->bound);
+    if (t->hashed) norn_host_rows_deinit(t->hashed);
+    free(t->hashed);
     free(t->rows);
     free(t->keys);
 }
@@ -66,11 +72,11 @@ static void drop_table(checker *k, host_table *t) {
 static double reference(const host_table *t, int64_t key, int64_t i) {
     int64_t row = key;
     if (t->keys) {
-        for (row = 0; row < t->host.row_count; row++)
+        for (row = 0; row < t->host.view.row_count; row++)
             if (t->keys[row] == key) break;
     }
-    if (row < 0 || row >= t->host.row_count) return 0;
-    const char *at = t->rows + row * t->host.row_bytes;
+    if (row < 0 || row >= t->host.view.row_count) return 0;
+    const char *at = t->rows + row * t->host.view.row_bytes;
     double x = norn_element_f64(t->host.dtype, at, i);
     float scale = 1;
     if (t->host.dtype == NORN_I8)
@@ -104,7 +110,7 @@ static void ones(checker *k, const host_table *tables, uint32_t count, int64_t b
                                           .column = width};
         width += tables[t].host.dim;
         for (int64_t b = 0; b < batch; b++) {
-            int64_t row = check_below(k, tables[t].host.row_count);
+            int64_t row = check_below(k, tables[t].host.view.row_count);
             bool miss = tables[t].keys && check_below(k, 5) == 0;
             if (tables[t].keys && key_dtype == NORN_I64)
                 norn_element_set_i64(key_dtype, keys->data, b * count + t,
@@ -139,7 +145,8 @@ static void bags(checker *k, const host_table *table, int64_t batch, bool csr, n
     check_init(&c, NORN_OP_Lookup, "lookup bags: %s %s %s%s dim %lld batch %lld",
                norn_dtype_name(table->host.dtype), csr ? "csr" : "fixed", modes[pool],
                weighted ? " weighted" : "", (long long)dim, (long long)batch);
-    norn_view *keys = check_input(k, &c, NORN_I64, csr ? 1 : 2, key_dims, table->host.row_count);
+    norn_view *keys =
+        check_input(k, &c, NORN_I64, csr ? 1 : 2, key_dims, table->host.view.row_count);
     norn_view *ends = check_input(k, &c, NORN_I64, 1, &offset_count, 1);
     const norn_view *weights = check_input(k, &c, NORN_F32, 1, &nnz, 0);
     memcpy(ends->data, offsets, (size_t)offset_count * 8);
@@ -178,8 +185,8 @@ static void bad_key(checker *k, const host_table *table, int64_t key) {
     check_case c;
     const int64_t dims[] = {70, 1}, out_dims[] = {70, table->host.dim};
     check_init(&c, NORN_OP_Lookup, "lookup: key %lld of %lld is refused", (long long)key,
-               (long long)table->host.row_count);
-    norn_view *keys = check_input(k, &c, NORN_I64, 2, dims, table->host.row_count);
+               (long long)table->host.view.row_count);
+    norn_view *keys = check_input(k, &c, NORN_I64, 2, dims, table->host.view.row_count);
     ((int64_t *)keys->data)[33] = key;
     norn_lookup_column column = {.dim = table->host.dim,
                                  .form = NORN_KEYS_ONE,

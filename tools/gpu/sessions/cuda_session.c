@@ -116,7 +116,7 @@ static const norn_table_binding *find_table(const norn_snapshot *self, const cha
 
 static void destroy_versioned(norn_snapshot *self) {
     versioned *v = (versioned *)(void *)self;
-    for (uint32_t i = 0; i < v->count; i++) free((void *)(uintptr_t)v->table[i].rows);
+    for (uint32_t i = 0; i < v->count; i++) free((void *)(uintptr_t)v->table[i].view.dense.rows);
     free(v);
 }
 
@@ -139,10 +139,11 @@ static norn_snapshot *snapshot_of(const norn_plan *plan, uint32_t seed) {
         v->table[t] = (norn_table_binding){.name = table->name,
                                            .dtype = NORN_F32,
                                            .dim = table->dim,
-                                           .row_bytes = table->dim * 4,
-                                           .row_count = table->rows,
-                                           .missing = NORN_MISSING_ERROR,
-                                           .rows = rows};
+                                           .view = {.kind = NORN_TABLE_DENSE,
+                                                    .missing = NORN_MISSING_ERROR,
+                                                    .row_count = table->rows,
+                                                    .row_bytes = table->dim * 4,
+                                                    .dense = {rows}}};
     }
     return &v->base;
 }

@@ -1,4 +1,4 @@
-#include "store/key_index.h"
+#include "device/key_index.h"
 #include "base/checked.h"
 #include "base/hash.h"
 #include "base/memory.h"
@@ -79,7 +79,8 @@ static void put(norn_key_index *index, int64_t key, uint64_t row) {
         if (free_slots) {
             uint64_t slot = group * GROUP + (uint64_t)__builtin_ctz(free_slots);
             index->tags[slot] = tag_of(hash);
-            index->slots[slot] = (norn_key_slot){key, row};
+            index->slots[slot].key = key;
+            atomic_init(&index->slots[slot].row, row);
             return;
         }
         group = (group + step) & index->group_mask; // triangular: visits every group
@@ -114,12 +115,12 @@ static inline norn_key_slot *slot_of(const norn_key_index *index, int64_t key, u
 
 static inline uint64_t find_one(const norn_key_index *index, int64_t key, uint64_t hash) {
     const norn_key_slot *slot = slot_of(index, key, hash);
-    return slot ? slot->row : NORN_NO_ROW;
+    return slot ? atomic_load_explicit(&slot->row, memory_order_acquire) : NORN_NO_ROW;
 }
 
-void norn_key_index_move(norn_key_index *index, int64_t key, uint64_t row) {
+_Atomic uint64_t *norn_key_index_at(norn_key_index *index, int64_t key) {
     norn_key_slot *slot = slot_of(index, key, hash_of(key));
-    if (slot) slot->row = row;
+    return slot ? &slot->row : NULL;
 }
 
 norn_status norn_key_index_add(norn_key_index *index, int64_t key, uint64_t *row, bool *added) {

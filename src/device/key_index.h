@@ -2,14 +2,16 @@
 /// slot: one 16-byte comparison finds the slots of a group that may hold the key.
 ///
 /// Memory   9/8 of 16 bytes a slot, at most 7/8 full.
-/// Threads  find: any, at once; add: one, with no find beside it.
+/// Threads  find: any, at once; add: one, with no find beside it. What norn_key_index_at gives may be
+///          stored to beside finds.
 /// Source   the layout of Abseil's "Swiss tables" (https://abseil.io/about/design/swisstables)
-#ifndef NORN_STORE_KEY_INDEX_H
-#define NORN_STORE_KEY_INDEX_H
+#ifndef NORN_DEVICE_KEY_INDEX_H
+#define NORN_DEVICE_KEY_INDEX_H
 
 #include "base/status.h"
 #include "norn/alloc.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,7 +19,7 @@
 
 typedef struct norn_key_slot {
     int64_t key;
-    uint64_t row;
+    _Atomic uint64_t row;
 } norn_key_slot;
 
 typedef struct norn_key_index {
@@ -36,8 +38,9 @@ void norn_key_index_deinit(norn_key_index *index);
 /// Add `key`, or find it: *row is set to its row and *added to false when it was there.
 norn_status norn_key_index_add(norn_key_index *index, int64_t key, uint64_t *row,
                                bool *added) NORN_NODISCARD;
-/// The row of a key that is there becomes `row`.
-void norn_key_index_move(norn_key_index *index, int64_t key, uint64_t row);
+/// Where the row of a key stands, NULL when it is not there: a store with release order changes what
+/// later finds give, until the next add.
+_Atomic uint64_t *norn_key_index_at(norn_key_index *index, int64_t key);
 /// rows[i] is the row of keys[i], NORN_NO_ROW where there is none. Prefetches in batches.
 void norn_key_index_find(const norn_key_index *index, const int64_t *keys, int64_t count,
                          uint64_t *rows);
