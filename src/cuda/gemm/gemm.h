@@ -58,12 +58,13 @@ typedef enum norn_cuda_gemm_way {
     NORN_CUDA_GEMM_DOT,    ///< a warp a column: few rows, or one column
     NORN_CUDA_GEMM_THIN_K, ///< short sums: k up to 32
     NORN_CUDA_GEMM_SKINNY, ///< tf32 tensor cores, k split over a cluster: tens of rows
+    NORN_CUDA_GEMM_TILE,   ///< tf32 on Hopper, tiles of 64 rows: tens to hundreds of rows
 } norn_cuda_gemm_way;
 
 typedef struct norn_cuda_gemm_choice {
     int64_t m;
     norn_cuda_gemm_way way;
-    int32_t split, groups; ///< SKINNY: blocks of a cluster; times 16 columns a block
+    int32_t split, groups; ///< SKINNY, TILE: blocks of a cluster; times 16 columns a block
     float us;              ///< as timed while preparing; 0 when not timed
     bool algorithm_known;
     cublasLtMatmulAlgo_t algorithm;
@@ -91,6 +92,7 @@ typedef struct norn_cuda_gemm_state {
     bool tf32;
     float *packed; ///< constant B as [n][k padded to 16], zeros beyond; NULL when B is not constant
     int64_t packed_k;
+    float *panels; ///< constant B for TILE (gemm_tile.cu); NULL where no choice is TILE
     int32_t choice_count;
     norn_cuda_gemm_choice choices[NORN_CUDA_GEMM_CHOICES]; ///< by rising m
 } norn_cuda_gemm_state;
@@ -104,6 +106,9 @@ bool norn_cuda_gemm_is_lt(const norn_cuda_product *product, const norn_cuda_gemm
 norn_status norn_cuda_gemm_run(const norn_cuda_gemm_state *state, const norn_cuda_product *product,
                                const norn_cuda_gemm_choice *choice, float *scratch,
                                norn_stream *stream) NORN_NODISCARD;
+/// Is there a layout of B for TILE: tf32, compute capability 9.0, a tile of columns?
+bool norn_cuda_gemm_tiles(const norn_cuda_gemm_state *state, int64_t n, int64_t k);
+size_t norn_cuda_gemm_panel_elems(int64_t n, int64_t k); ///< floats of that layout
 /// Can this way compute the product of `key` at the choice's rows and all fewer ones?
 bool norn_cuda_gemm_suits(const norn_cuda_gemm_state *state, const norn_cuda_gemm_key *key,
                           const norn_cuda_gemm_choice *choice);

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RECORD_VERSION = 1, ENTRIES_MAX = 1 << 16 };
+enum { RECORD_VERSION = 2, ENTRIES_MAX = 1 << 16 };
 #define RECORD_MAGIC "NORNTUNE"
 
 typedef struct record_header {
@@ -129,7 +129,7 @@ static norn_status decode_entry(const record_entry *entry, norn_cuda_gemm_tuned 
     *out = (norn_cuda_gemm_tuned){.key = entry->key, .choice_count = (int32_t)entry->choice_count};
     for (int32_t i = 0; i < out->choice_count; i++) {
         const record_choice *from = &entry->choice[i];
-        if (from->way < 0 || from->way > NORN_CUDA_GEMM_SKINNY || from->m <= before)
+        if (from->way < 0 || from->way > NORN_CUDA_GEMM_TILE || from->m <= before)
             return norn_fail(NORN_DATA_LOSS, "a choice that cannot be");
         before = from->m;
         out->choices[i] = (norn_cuda_gemm_choice){.m = from->m,

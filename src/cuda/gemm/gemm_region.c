@@ -30,7 +30,7 @@ norn_status norn_cuda_gemm_codegen(norn_cuda_device *device, const norn_step_spe
     return status;
 }
 
-/// A copy of constant weights in the layout of our own kernels.
+/// Copies of constant weights in the layouts of our own kernels.
 static norn_status pack_weights(norn_cuda_gemm_state *state, const norn_gemm_region *region,
                                 const float *host) {
     size_t bytes = (size_t)region->k * (size_t)region->n * sizeof(float);
@@ -49,10 +49,27 @@ static norn_status pack_weights(norn_cuda_gemm_state *state, const norn_gemm_reg
                                                     (int32_t)region->n, (int32_t)region->k,
                                                     (int32_t)state->packed_k, state->packed, NULL),
                          "packing weights"));
+    if (norn_cuda_gemm_tiles(state, region->n, region->k)) {
+        const size_t count = norn_cuda_gemm_panel_elems(region->n, region->k);
+        NORN_TRY_DONE(norn_cuda_status(cudaMalloc((void **)&state->panels, count * sizeof(float)),
+                                       "weights in panels"));
+        NORN_TRY_DONE(norn_cuda_status(
+            norn_cuda_gemm_panels_launch(staged, region->b_transposed, (int32_t)region->n,
+                                         (int32_t)region->k, state->panels, NULL),
+            "weights in panels"));
+    }
     NORN_TRY_DONE(norn_cuda_status(cudaDeviceSynchronize(), "packing weights"));
 done:
     (void)cudaFree(staged);
     return status;
+}
+
+/// Panels that no choice reads are given back.
+static void drop_panels(norn_cuda_gemm_state *state) {
+    for (int32_t i = 0; i < state->choice_count; i++)
+        if (state->choices[i].way == NORN_CUDA_GEMM_TILE) return;
+    (void)cudaFree(state->panels);
+    state->panels = NULL;
 }
 
 static int64_t rows_of(const norn_view *a) {
@@ -69,7 +86,9 @@ static norn_status fill_state(norn_cuda_gemm_state *state, const norn_step_spec 
     if (spec->in[1].data) NORN_TRY(pack_weights(state, region, spec->in[1].data));
     int64_t rows = rows_of(&spec->in[0]);
     if (rows <= 0 || region->n == 0) return NORN_OK;
-    return norn_cuda_gemm_tune(state, rows, region->n, region->k, region->b_transposed);
+    NORN_TRY(norn_cuda_gemm_tune(state, rows, region->n, region->k, region->b_transposed));
+    drop_panels(state);
+    return NORN_OK;
 }
 
 norn_status norn_cuda_gemm_prepare(norn_cuda_device *device, const norn_step_spec *spec,
@@ -90,6 +109,7 @@ void norn_cuda_gemm_unprepare(norn_cuda_device *device, void *memory) {
     norn_cuda_gemm_state *state = memory;
     norn_cuda_module_unload(&state->pointwise.module);
     (void)cudaFree(state->packed);
+    (void)cudaFree(state->panels);
     norn_free(device->alloc, state);
 }
 

@@ -64,6 +64,12 @@ norn_status norn_cuda_gemm_run(const norn_cuda_gemm_state *state, const norn_cud
         return norn_cuda_status(norn_cuda_gemm_dot_launch(&args, stream->handle), "gemm dot");
     if (way == NORN_CUDA_GEMM_THIN_K)
         return norn_cuda_status(norn_cuda_gemm_thin_k_launch(&args, stream->handle), "gemm thin k");
+    if (way == NORN_CUDA_GEMM_TILE) {
+        args.b = state->panels;
+        return norn_cuda_status(
+            norn_cuda_gemm_tile_launch(&args, choice->split, choice->groups, stream->handle),
+            "gemm tile");
+    }
     return norn_cuda_status(
         norn_cuda_gemm_skinny_launch(&args, choice->split, choice->groups, stream->handle),
         "gemm skinny");

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { LT_MOST = 6, CANDIDATE_MOST = 12, LAUNCHES = 8, REPLAYS = 3 };
+enum { LT_MOST = 6, CANDIDATE_MOST = 20, LAUNCHES = 8, REPLAYS = 3 };
 #define POINTWISE_US 1.5f // what one more small kernel in a graph costs
 
 static const int64_t row_counts[] = {1,   2,    4,    8,    16,   32,    64,    128,   256,
@@ -91,6 +91,14 @@ static norn_status time_choice(gemm_bench *bench, const norn_cuda_product *produ
     return status;
 }
 
+bool norn_cuda_gemm_tiles(const norn_cuda_gemm_state *state, int64_t n, int64_t k) {
+    return state->tf32 && state->device->sm == 90 && n >= 32 && k >= 64;
+}
+
+size_t norn_cuda_gemm_panel_elems(int64_t n, int64_t k) {
+    return (size_t)((n + 31) / 32 * 32) * (size_t)((k + 63) / 64 * 64);
+}
+
 bool norn_cuda_gemm_suits(const norn_cuda_gemm_state *state, const norn_cuda_gemm_key *key,
                           const norn_cuda_gemm_choice *choice) {
     const int32_t split = choice->split, groups = choice->groups;
@@ -108,8 +116,22 @@ bool norn_cuda_gemm_suits(const norn_cuda_gemm_state *state, const norn_cuda_gem
                (split == 1 || split == 2 || split == 4 || split == 8) &&
                key->n % (groups * 16) == 0 &&
                state->packed_k >= split * 64; // a chunk for every warp of the cluster
+    case NORN_CUDA_GEMM_TILE:
+        return state->panels && choice->m <= 512 && (groups == 2 || groups == 4) &&
+               (split == 1 || split == 2 || split == 4 || split == 8) &&
+               (key->n + 31) / 32 * 32 % (groups * 16) == 0 &&
+               key->k > (split - 1) * 64; // a stage for every block
     }
     return false;
+}
+
+/// Timing takes a load's time: a tile is not tried for few rows, nor in many more blocks than the
+/// chip has multiprocessors when fewer would do.
+static bool worth_a_try(const norn_cuda_gemm_key *key, const norn_cuda_gemm_choice *choice) {
+    if (choice->way != NORN_CUDA_GEMM_TILE) return true;
+    const int64_t blocks =
+        (key->n + 31) / 32 * 2 / choice->groups * ((choice->m + 63) / 64) * choice->split;
+    return choice->m > 16 && (choice->split == 1 || blocks <= 288);
 }
 
 static int list_own(const norn_cuda_gemm_state *state, const norn_cuda_gemm_key *key, int64_t m,
@@ -125,13 +147,21 @@ static int list_own(const norn_cuda_gemm_state *state, const norn_cuda_gemm_key 
         {.way = NORN_CUDA_GEMM_SKINNY, .split = 2, .groups = 2},
         {.way = NORN_CUDA_GEMM_SKINNY, .split = 4, .groups = 2},
         {.way = NORN_CUDA_GEMM_SKINNY, .split = 8, .groups = 2},
+        {.way = NORN_CUDA_GEMM_TILE, .split = 1, .groups = 2},
+        {.way = NORN_CUDA_GEMM_TILE, .split = 2, .groups = 2},
+        {.way = NORN_CUDA_GEMM_TILE, .split = 4, .groups = 2},
+        {.way = NORN_CUDA_GEMM_TILE, .split = 8, .groups = 2},
+        {.way = NORN_CUDA_GEMM_TILE, .split = 1, .groups = 4},
+        {.way = NORN_CUDA_GEMM_TILE, .split = 2, .groups = 4},
+        {.way = NORN_CUDA_GEMM_TILE, .split = 4, .groups = 4},
+        {.way = NORN_CUDA_GEMM_TILE, .split = 8, .groups = 4},
     };
     int count = 0;
     _Static_assert(sizeof own / sizeof *own <= CANDIDATE_MOST, "room for them");
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
         list[count] = own[i];
         list[count].m = m;
-        count += norn_cuda_gemm_suits(state, key, &list[count]);
+        count += norn_cuda_gemm_suits(state, key, &list[count]) && worth_a_try(key, &list[count]);
     }
     return count;
 }
@@ -181,6 +211,8 @@ static const char *way_name(norn_cuda_gemm_way way) {
         return "thin-k";
     case NORN_CUDA_GEMM_SKINNY:
         return "skinny";
+    case NORN_CUDA_GEMM_TILE:
+        return "tile";
     }
     return "?";
 }

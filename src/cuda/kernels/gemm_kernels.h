@@ -41,6 +41,14 @@ cudaError_t norn_cuda_gemm_thin_k_launch(const norn_cuda_gemm_args *args, cudaSt
 /// multiple; `split` blocks of a cluster share the sum: 1, 2, 4 or 8.
 cudaError_t norn_cuda_gemm_skinny_launch(const norn_cuda_gemm_args *args, int32_t split,
                                          int32_t groups, cudaStream_t stream);
+/// Tensor cores of compute capability 9.0 alone, for tens to hundreds of rows: tiles of 64 rows and
+/// `groups` (2 or 4) times 16 columns, of which n rounded up to 32 is a multiple; `split` as above. `b` is what
+/// norn_cuda_gemm_panels_launch made; packed_k is not read.
+cudaError_t norn_cuda_gemm_tile_launch(const norn_cuda_gemm_args *args, int32_t split,
+                                       int32_t groups, cudaStream_t stream);
+/// Lay B out for it, rounded to tf32: (n rounded up to 32) * (k rounded up to 64) floats, 16-byte aligned.
+cudaError_t norn_cuda_gemm_panels_launch(const float *b, int32_t transposed, int32_t n, int32_t k,
+                                         float *panels, cudaStream_t stream);
 
 /// Lay B out as the kernels above want it; b is [n, k] when transposed, else [k, n].
 cudaError_t norn_cuda_gemm_pack_launch(const float *b, int32_t transposed, int32_t n, int32_t k,

@@ -5,26 +5,13 @@
 /// k = 4t..4t+3 of both operands, which is a permutation of k that the product does not see.
 #include "cuda/kernels/dependent.cuh"
 #include "cuda/kernels/gemm_kernels.h"
+#include "cuda/kernels/tf32.cuh"
 
 #include <cooperative_groups.h>
 
 namespace cg = cooperative_groups;
 
 enum { WARPS = 4, CHUNK = 16 };
-
-static __device__ __forceinline__ uint32_t to_tf32(float x) {
-    uint32_t u;
-    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(u) : "f"(x));
-    return u;
-}
-
-static __device__ __forceinline__ void mma(float (&d)[4], uint32_t a0, uint32_t a1, uint32_t a2,
-                                           uint32_t a3, uint32_t b0, uint32_t b1) {
-    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
-                 "{%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-                 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-}
 
 static __device__ __forceinline__ float4 load_a(const float *row, int at, int k, bool inside,
                                                 bool aligned) {
@@ -88,12 +75,15 @@ static __global__ void __launch_bounds__(WARPS * 32)
 #pragma unroll
         for (int n = 0; n < GROUPS; n++) {
             const float4 a = now.w[n][0], b = now.w[n][1];
-            const uint32_t u[8] = {to_tf32(a.x), to_tf32(b.x), to_tf32(a.y), to_tf32(b.y),
-                                   to_tf32(a.z), to_tf32(b.z), to_tf32(a.w), to_tf32(b.w)};
+            uint32_t u[4], v[4];
+            norn_tf32x4(a, u);
+            norn_tf32x4(b, v);
 #pragma unroll
             for (int i = 0; i < TILES; i++) {
-                mma(sum[n][i], u[0], u[1], u[2], u[3], to_tf32(now.x[i].x), to_tf32(now.x[i].y));
-                mma(sum[n][i], u[4], u[5], u[6], u[7], to_tf32(now.x[i].z), to_tf32(now.x[i].w));
+                uint32_t x[4];
+                norn_tf32x4(now.x[i], x);
+                norn_mma_tf32(sum[n][i], u[0], v[0], u[1], v[1], x[0], x[1]);
+                norn_mma_tf32(sum[n][i], u[2], v[2], u[3], v[3], x[2], x[3]);
             }
         }
         now = next;

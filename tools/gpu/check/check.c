@@ -210,6 +210,7 @@ static norn_status execute(checker *k, check_case *c, running *r, norn_view *spe
     NORN_TRY(ops->codegen(k->device, &r->spec, norn_alloc_heap(), &r->code));
     r->spec.code = r->code;
     NORN_TRY(ops->prepare(k->device, &r->spec, &r->state));
+    if (c->prepared) NORN_TRY(c->prepared(c->wish, r->state));
     NORN_TRY(check_views(k, c->tables, c->table_count, &r->views));
     norn_call call = {.name = c->label,
                       .op = c->op,

@@ -36,6 +36,9 @@ typedef struct check_case {
     uint32_t out_count;
     const norn_table_binding *tables;
     uint32_t table_count;
+    /// When not NULL: may choose another way in the step's state before the run.
+    norn_status (*prepared)(const void *wish, void *state);
+    const void *wish;
     norn_status wanted; ///< what the run returns; outputs are not compared unless OK
 } check_case;
 

@@ -1,8 +1,10 @@
 #include "check.h"
+#include "cuda/gemm/gemm.h"
 #include "tensor/view.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const norn_scalar_load linear_loads[2] = {
     {.input = NORN_SCALAR_ACC, .dtype = NORN_F32},
@@ -34,8 +36,50 @@ static double finish(double x, double bias, ending end) {
     return end == SIGMOID ? 1 / (1 + exp(-x)) : x;
 }
 
-static void gemm(checker *k, int64_t m, int64_t n, int64_t kk, bool transposed, ending end,
-                 norn_precision precision, int64_t stride) {
+/// Take `way` for every number of rows, with the panels of weights that preparing drops where no
+/// choice reads them.
+typedef struct forced_way {
+    norn_cuda_gemm_choice choice;
+    const norn_view *b;
+    const norn_gemm_region *region;
+} forced_way;
+
+static norn_status make_panels(const forced_way *forced, norn_cuda_gemm_state *state) {
+    const norn_gemm_region *region = forced->region;
+    const size_t bytes = (size_t)(region->n * region->k) * sizeof(float);
+    float *staged = NULL;
+    norn_status status;
+    NORN_TRY_DONE(norn_cuda_status(cudaMalloc((void **)&staged, bytes), "weights"));
+    NORN_TRY_DONE(norn_cuda_status(
+        cudaMalloc((void **)&state->panels,
+                   norn_cuda_gemm_panel_elems(region->n, region->k) * sizeof(float)),
+        "panels"));
+    NORN_TRY_DONE(norn_cuda_status(
+        cudaMemcpy(staged, forced->b->data, bytes, cudaMemcpyHostToDevice), "weights"));
+    NORN_TRY_DONE(norn_cuda_status(
+        norn_cuda_gemm_panels_launch(staged, region->b_transposed, (int32_t)region->n,
+                                     (int32_t)region->k, state->panels, NULL),
+        "panels"));
+    NORN_TRY_DONE(norn_cuda_status(cudaDeviceSynchronize(), "panels"));
+done:
+    (void)cudaFree(staged);
+    return status;
+}
+
+static norn_status force(const void *wish, void *memory) {
+    const forced_way *forced = wish;
+    norn_cuda_gemm_state *state = memory;
+    if (forced->choice.way == NORN_CUDA_GEMM_TILE && !state->panels)
+        NORN_TRY(make_panels(forced, state));
+    state->choices[0] = forced->choice;
+    state->choices[0].m = INT64_MAX;
+    state->choice_count = 1;
+    return NORN_OK;
+}
+
+/// `way` NULL: the one that was fastest.
+static void gemm_by(checker *k, const norn_cuda_gemm_choice *way, int64_t m, int64_t n, int64_t kk,
+                    bool transposed, ending end, norn_precision precision, int64_t stride) {
     check_case c;
     const int64_t a_dims[] = {m, kk}, b_dims[] = {transposed ? n : kk, transposed ? kk : n},
                   out_dims[] = {m, n};
@@ -57,6 +101,14 @@ static void gemm(checker *k, int64_t m, int64_t n, int64_t kk, bool transposed, 
                     *b = check_input(k, &c, NORN_F32, 2, b_dims, 0);
     const norn_view *bias = check_input(k, &c, NORN_F32, 1, &n, 0);
     c.constant[1] = c.constant[2] = true;
+    const forced_way forced = {way ? *way : (norn_cuda_gemm_choice){0}, b, &c.region.gemm};
+    if (way) {
+        c.prepared = force;
+        c.wish = &forced;
+        const size_t used = strlen(c.label);
+        snprintf(c.label + used, sizeof c.label - used, " way %d split %d groups %d", (int)way->way,
+                 (int)way->split, (int)way->groups);
+    }
     check_output(&c, NORN_F32, 2, out_dims, stride);
     double *want = check_doubles(m * n);
     for (int64_t i = 0; i < m; i++)
@@ -70,7 +122,34 @@ static void gemm(checker *k, int64_t m, int64_t n, int64_t kk, bool transposed, 
     free(want);
 }
 
+static void gemm(checker *k, int64_t m, int64_t n, int64_t kk, bool transposed, ending end,
+                 norn_precision precision, int64_t stride) {
+    gemm_by(k, NULL, m, n, kk, transposed, end, precision, stride);
+}
+
+/// Our own tensor-core kernels whether or not they are the fastest: each split and width, full
+/// and part tiles, k that fills no stage, rows that no vector load can read.
+static void own_ways(checker *k) {
+    static const int64_t shapes[][3] = {{64, 128, 512},  {1, 64, 512},   {65, 192, 528},
+                                        {200, 64, 1030}, {37, 128, 479}, {130, 64, 2050},
+                                        {70, 49, 512},   {64, 430, 600}, {9, 100, 512}};
+    static const norn_cuda_gemm_way ways[] = {NORN_CUDA_GEMM_SKINNY, NORN_CUDA_GEMM_TILE};
+    for (size_t w = 0; w < 2; w++)
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+            for (int32_t split = 1, turn = 0; split <= 8; split *= 2, turn++)
+                for (int32_t wide = 0; wide < 2; wide++) {
+                    const bool tile = ways[w] == NORN_CUDA_GEMM_TILE;
+                    if (!tile && shapes[s][1] % 32) continue;
+                    const norn_cuda_gemm_choice way = {
+                        .way = ways[w], .split = split, .groups = tile ? 2 + 2 * wide : 1 + wide};
+                    gemm_by(k, &way, shapes[s][0], shapes[s][1], shapes[s][2], wide,
+                            RELU + turn % 2, NORN_PRECISION_TF32,
+                            turn == 3 ? shapes[s][1] + 13 : 0);
+                }
+}
+
 void check_gemm(checker *k) {
+    own_ways(k);
     static const int64_t rows[] = {1, 3, 8, 17, 64, 200};
     static const int64_t shapes[][2] = {{512, 13},  {256, 512}, {1024, 479}, {1, 256},
                                         {128, 256}, {48, 100},  {30, 7},     {7, 33}};
