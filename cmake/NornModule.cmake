@@ -1,4 +1,4 @@
-# norn_module(NAME DEPENDS a b [FEATURES libevent] [OPTIONAL zlib] [LIBRARIES m] [THREADED foo_test] [EXCLUDE main.c])
+# norn_module(NAME DEPENDS a b [FEATURES libevent] [OPTIONAL zlib] [LIBRARIES m] [THREADED foo_test] [EXCLUDE main.c] [TESTING])
 #
 # One folder of src/ is one module:
 #   foo.c        into the static library norn_NAME (and, with all others, libnorn.so and libnorn.a)
@@ -6,6 +6,7 @@
 #   foo_fuzz.c   a libFuzzer program under the fuzz preset
 #   *_avx2.c, *_avx512.c   compiled for that ISA; everything else for baseline x86-64
 # DEPENDS are the folders that may be included; the edge test (tests/edges) reads them.
+# TESTING: what tests share (fakes, cases): built where tests are, and no part of libnorn.
 # In code NORN_HAVE_<DEPEND> is 1 or 0: a depend that this machine cannot build is 0; so is an OPTIONAL feature
 # that was not found (NORN_HAVE_ZLIB).
 set(NORN_ISA_avx2 -mavx2 -mfma -mf16c -mbmi2)
@@ -49,7 +50,7 @@ function(norn_add_tests name library)
         string(REGEX REPLACE "_test$" "" short ${stem})
         set(target ${name}_${stem})
         add_executable(${target} ${file})
-        if(NORN_TESTS_SHARED AND NOT library STREQUAL "norn_cli")
+        if(NORN_TESTS_SHARED AND NOT library MATCHES "^norn_(cli|testing)$")
             target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/src)
             target_link_libraries(${target} PRIVATE norn_shared Threads::Threads)
         else()
@@ -74,7 +75,11 @@ function(norn_add_tests name library)
 endfunction()
 
 function(norn_module name)
-    cmake_parse_arguments(ARG "" "" "DEPENDS;FEATURES;OPTIONAL;LIBRARIES;THREADED;EXCLUDE" ${ARGN})
+    cmake_parse_arguments(ARG "TESTING" "" "DEPENDS;FEATURES;OPTIONAL;LIBRARIES;THREADED;EXCLUDE" ${ARGN})
+    if(ARG_TESTING AND NOT (NORN_TESTS AND NORN_ON_cmocka))
+        norn_declare_edges(${name} ${ARG_DEPENDS})
+        return()
+    endif()
     norn_declare_edges(${name} ${ARG_DEPENDS})
     foreach(feature IN LISTS ARG_FEATURES)
         if(NOT NORN_ON_${feature})
@@ -118,7 +123,12 @@ function(norn_module name)
             target_compile_definitions(norn_${name} PRIVATE NORN_HAVE_${upper}=0)
         endif()
     endforeach()
-    set_property(GLOBAL APPEND PROPERTY NORN_MODULES ${name})
+    if(ARG_TESTING)
+        target_link_libraries(norn_${name} PUBLIC norn_feature_cmocka)
+        target_compile_options(norn_${name} PRIVATE -Wno-conversion -Wno-cast-qual)
+    else()
+        set_property(GLOBAL APPEND PROPERTY NORN_MODULES ${name})
+    endif()
 
     norn_add_tests(${name} norn_${name} THREADED ${ARG_THREADED} SOURCES ${tests})
     if(NORN_FUZZ)

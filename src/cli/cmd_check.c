@@ -1,6 +1,6 @@
 #include "base/file.h"
 #include "cli/options.h"
-#include "device/table.h"
+#include "store/snapshot.h"
 #include "graph/graph.h"
 #include "package/package_ready.h"
 #include "package/row_policy.h"

@@ -45,9 +45,8 @@ static norn_row_found row_as_of(const norn_host_rows *table, const norn_row_vers
     uint64_t base = NORN_NO_ROW;
     for (; version; version = atomic_load_explicit(&version->older, memory_order_acquire)) {
         if (version->step <= step) {
-            const bool deleted = version->deleted != 0;
-            return (norn_row_found){deleted ? NULL : norn_row_version_bytes(version), version->step,
-                                    deleted};
+            const void *row = version->deleted ? NULL : norn_row_version_bytes(version);
+            return (norn_row_found){row, version->step, version->deleted};
         }
         base = version->base;
     }

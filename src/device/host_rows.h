@@ -18,9 +18,15 @@ struct norn_row_version {
     uint64_t step;
     norn_row_version *_Atomic older; ///< NULL: what comes before is row `base`
     uint64_t base;                   ///< of the full version; NORN_NO_ROW: it lacks the key
-    uint64_t deleted;                ///< no bytes count
+    bool deleted;                    ///< no bytes count
+    bool pending, replaced;          ///< the writer's: not committed; nor is a newer one
+    int64_t key;                     ///< the writer's
+    norn_row_version *next;          ///< the writer's lists
+    uint64_t retired;                ///< the writer's: epoch
+    uint64_t reserved;
     // row_bytes follow
 };
+_Static_assert(sizeof(norn_row_version) == 64, "rows keep the alignment of what holds them");
 
 /// Keys that only deltas have: open addressing, a power of two of slots, at most half full.
 typedef struct norn_added_slot {

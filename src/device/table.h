@@ -23,13 +23,4 @@ static inline int64_t norn_table_scale_offset(int64_t dim) {
     return (dim + 3) / 4 * 4;
 }
 
-/// One immutable view of some tables: what a session pins while it runs. The plan makes one of its
-/// own tables, the store one of everything that it holds. Counted: norn_snapshot_retain, _release.
-struct norn_snapshot {
-    atomic_uint references; ///< begins at 1
-    /// NULL: no such table. Borrowed while the snapshot is held. Any thread.
-    const norn_table_binding *(*find)(const norn_snapshot *self, const char *name);
-    void (*destroy)(norn_snapshot *self); ///< at the last release
-};
-
 #endif

@@ -39,7 +39,6 @@ static void unprepare(norn_plan *plan, const norn_program *program) {
 }
 
 static void destroy(norn_plan *plan) {
-    norn_snapshot_release(plan->own_tables);
     (void)norn_device_enter(plan->device); // what cannot be entered has nothing to give back
     if (plan->program) unprepare(plan, plan->program);
     if (plan->device_weights)

@@ -54,7 +54,6 @@ struct norn_plan {
     pthread_mutex_t lock; ///< of what follows
     bool ready;
     void *device_weights;
-    norn_snapshot *own_tables; ///< made when first asked for
 };
 
 /// An empty plan with one reference.
@@ -69,9 +68,6 @@ norn_status norn_plan_finish(norn_plan *plan) NORN_NODISCARD;
 /// Prepare every step and upload weights, once; sessions call it. A plan can be compiled where it
 /// cannot run: UNAVAILABLE then.
 norn_status norn_plan_ready(norn_plan *plan) NORN_NODISCARD;
-
-/// The tables whose rows the plan has itself (or in files of PLAN.tables/). Borrowed from the plan.
-norn_status norn_plan_own_tables(norn_plan *plan, norn_snapshot **out) NORN_NODISCARD;
 
 // ---- parts of compiling
 

@@ -1,5 +1,6 @@
 #include "runtime/random_input.h"
 #include "device/host_rows.h"
+#include "store/snapshot.h"
 
 #include "base/hash.h"
 #include "ops/op.h"

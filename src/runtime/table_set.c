@@ -1,5 +1,6 @@
 #include "runtime/table_set.h"
 #include "base/memory.h"
+#include "runtime/own_tables.h"
 
 #include <string.h>
 
@@ -35,6 +36,7 @@ static void destroy(norn_table_set *set) {
     norn_free(set->alloc, set->shared);
     norn_free(set->alloc, set->host);
     norn_snapshot_release(set->snapshot);
+    norn_snapshot_release(set->own);
     norn_plan_release(set->plan);
     norn_free(set->alloc, set);
 }
@@ -44,11 +46,10 @@ void norn_table_set_release(norn_table_set *set) {
         destroy(set);
 }
 
-static norn_status find(norn_plan *plan, norn_snapshot *snapshot, const norn_plan_table *table,
+static norn_status find(const norn_table_set *set, const norn_plan_table *table,
                         norn_table_binding *out) {
+    norn_snapshot *snapshot = set->snapshot, *own = set->own;
     const norn_table_binding *found = snapshot ? snapshot->find(snapshot, table->name) : NULL;
-    norn_snapshot *own;
-    NORN_TRY(norn_plan_own_tables(plan, &own));
     if (!found) found = own->find(own, table->name);
     if (!found)
         return norn_fail(
@@ -148,6 +149,10 @@ norn_status norn_table_set_create(norn_plan *plan, norn_snapshot *snapshot,
     set->plan = norn_plan_retain(plan);
     set->snapshot = norn_snapshot_retain(snapshot);
     atomic_init(&set->references, 1);
+    if (previous)
+        set->own = norn_snapshot_retain(previous->own);
+    else
+        NORN_TRY_DONE(norn_own_tables_create(plan, alloc, &set->own));
     NORN_TRY_DONE(norn_device_enter(plan->device));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->table_count, &set->host));
     if (plan->device) {
@@ -157,7 +162,7 @@ norn_status norn_table_set_create(norn_plan *plan, norn_snapshot *snapshot,
     }
     for (uint32_t i = 0; i < plan->table_count; i++) {
         norn_table_binding found;
-        NORN_TRY_DONE(find(plan, snapshot, &plan->tables[i], &found));
+        NORN_TRY_DONE(find(set, &plan->tables[i], &found));
         NORN_TRY_DONE(bind(plan->host, &found, &set->host[i]));
         set->host_count++;
         if (plan->device) NORN_TRY_DONE(place_on_device(set, i, &found, previous));

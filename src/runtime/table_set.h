@@ -5,6 +5,7 @@
 #define NORN_RUNTIME_TABLE_SET_H
 
 #include "plan/plan.h"
+#include "store/snapshot.h"
 
 #include <stdatomic.h>
 
@@ -21,6 +22,7 @@ typedef struct norn_table_set {
     norn_alloc alloc;
     norn_plan *plan;                   ///< retained
     norn_snapshot *snapshot;           ///< retained; NULL: only the plan's own tables
+    norn_snapshot *own;                ///< the plan's own; all sets of a session share them
     norn_table_binding *host, *device; ///< device NULL: a plan for the CPU
     norn_table_view *views;            ///< of `device`, in host memory: what instances copy over
     norn_device_table **shared;        ///< behind `device`

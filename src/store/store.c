@@ -1,53 +1,79 @@
 #include "store/store.h"
 #include "base/memory.h"
+#include "store/host/host_tier.h"
+#include "store/store_snapshot.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
+
+/// A version that some table of the store is of.
+typedef struct store_version {
+    struct store_version *next;
+    norn_version *version;
+    uint32_t used; ///< tables; 0: it is dropped
+} store_version;
+
+typedef struct store_table {
+    store_version *of;
+    uint32_t table;
+} store_table;
 
 struct norn_store {
     norn_alloc alloc;
     pthread_mutex_t lock;
-    norn_table **tables; ///< in order of name
+    norn_store_home *home;
+    store_version *versions; ///< newest first
+    store_table *tables;     ///< in order of name
     size_t count, capacity;
+    uint64_t next_number;
 };
-
-/// An immutable list of tables, each retained.
-typedef struct store_snapshot {
-    norn_snapshot base;
-    norn_alloc alloc;
-    norn_table **tables;
-    size_t count;
-} store_snapshot;
-
-// ---- store
 
 norn_status norn_store_create(norn_alloc alloc, norn_store **out) {
     norn_store *store;
     *out = NULL;
     NORN_TRY(NORN_NEW(alloc, &store));
     store->alloc = alloc;
+    store->next_number = 1;
+    const norn_status status = norn_store_home_create(alloc, &store->home);
+    if (status != NORN_OK) {
+        norn_free(alloc, store);
+        return status;
+    }
     pthread_mutex_init(&store->lock, NULL);
     *out = store;
     return NORN_OK;
 }
 
+/// Its tables are somebody's no more; pins keep what they hold.
+static void drop_version(norn_store *store, store_version *old) {
+    store_version **at = &store->versions;
+    while (*at != old) at = &(*at)->next;
+    *at = old->next;
+    store->home->tier->ops->drop(store->home->tier, old->version);
+    norn_free(store->alloc, old);
+}
+
 void norn_store_destroy(norn_store *store) {
     if (!store) return;
-    for (size_t i = 0; i < store->count; i++) norn_table_release(store->tables[i]);
+    while (store->versions) drop_version(store, store->versions);
+    norn_store_home_release(store->home);
     norn_free(store->alloc, store->tables);
     pthread_mutex_destroy(&store->lock);
     norn_free(store->alloc, store);
 }
 
+// ---- opening
+
+static const char *name_of(const store_table *table) {
+    return table->of->version->tables[table->table].name;
+}
+
 /// Index of the first table whose name is not before `name`.
-static size_t place_of(norn_table *const *tables, size_t count, const char *name) {
-    size_t low = 0, high = count;
+static size_t place_of(const norn_store *store, const char *name) {
+    size_t low = 0, high = store->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (strcmp(tables[middle]->name, name) < 0)
+        if (strcmp(name_of(&store->tables[middle]), name) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -55,23 +81,25 @@ static size_t place_of(norn_table *const *tables, size_t count, const char *name
     return low;
 }
 
-/// Takes over the reference; a table of the same name is replaced. Room has been made.
-static void put_table(norn_store *store, norn_table *table) {
-    size_t at = place_of(store->tables, store->count, table->name);
-    if (at < store->count && strcmp(store->tables[at]->name, table->name) == 0) {
-        norn_table_release(store->tables[at]);
+/// A table of the same name is replaced. Room has been made.
+static void put_table(norn_store *store, store_version *of, uint32_t table) {
+    const char *name = of->version->tables[table].name;
+    const size_t at = place_of(store, name);
+    if (at < store->count && strcmp(name_of(&store->tables[at]), name) == 0) {
+        store->tables[at].of->used--;
     } else {
         memmove(store->tables + at + 1, store->tables + at,
                 (store->count - at) * sizeof(*store->tables));
         store->count++;
     }
-    store->tables[at] = table;
+    store->tables[at] = (store_table){of, table};
+    of->used++;
 }
 
 static norn_status make_room(norn_store *store, size_t more) {
     if (store->count + more <= store->capacity) return NORN_OK;
     size_t capacity = (store->count + more) * 2;
-    norn_table **tables;
+    store_table *tables;
     NORN_TRY(NORN_NEW_ARRAY(store->alloc, capacity, &tables));
     if (store->count) memcpy(tables, store->tables, store->count * sizeof(*tables));
     norn_free(store->alloc, store->tables);
@@ -80,125 +108,86 @@ static norn_status make_room(norn_store *store, size_t more) {
     return NORN_OK;
 }
 
-// ---- folders
-
-typedef struct opened {
-    norn_table **tables;
-    size_t count, capacity;
-    norn_alloc alloc;
-} opened;
-
-static norn_status open_one(opened *all, const char *dir, const char *file) {
-    static const char suffix[] = ".safetensors";
-    size_t count = strlen(file), dir_count = strlen(dir), tail = sizeof suffix - 1;
-    if (file[0] == '.' || count <= tail || strcmp(file + count - tail, suffix) != 0) return NORN_OK;
-    if (all->count == all->capacity) {
-        size_t capacity = all->capacity ? all->capacity * 2 : 16;
-        norn_table **tables;
-        NORN_TRY(NORN_NEW_ARRAY(all->alloc, capacity, &tables));
-        if (all->count) memcpy(tables, all->tables, all->count * sizeof(*tables));
-        norn_free(all->alloc, all->tables);
-        all->tables = tables;
-        all->capacity = capacity;
+/// All tables of a version come at once.
+static void put_version(norn_store *store, store_version *of) {
+    of->next = store->versions;
+    store->versions = of;
+    for (uint32_t t = 0; t < of->version->table_count; t++) put_table(store, of, t);
+    for (store_version *at = of->next, *next; at; at = next) {
+        next = at->next;
+        if (at->used == 0) drop_version(store, at);
     }
-    char *path, *name;
-    NORN_TRY(norn_alloc_bytes(all->alloc, dir_count + count + 2, (void **)&path));
-    memcpy(path, dir, dir_count);
-    path[dir_count] = '/';
-    memcpy(path + dir_count + 1, file, count + 1);
-    norn_status status = norn_alloc_string(all->alloc, file, &name);
-    if (status == NORN_OK) {
-        name[count - tail] = '\0';
-        status = norn_table_open(path, name, all->alloc, &all->tables[all->count]);
-        norn_free(all->alloc, name);
-    }
-    all->count += status == NORN_OK;
-    norn_free(all->alloc, path);
-    return status;
 }
 
-static norn_status open_all(opened *all, const char *dir) {
-    DIR *folder = opendir(dir);
-    norn_status status = NORN_OK;
-    if (!folder)
-        return norn_fail(errno == EACCES ? NORN_PERMISSION_DENIED : NORN_NOT_FOUND,
-                         "%s: cannot open the folder: %s", dir, strerror(errno));
-    for (struct dirent *entry; status == NORN_OK && (entry = readdir(folder));)
-        status = open_one(all, dir, entry->d_name);
-    closedir(folder);
+norn_status norn_store_open_version(norn_store *store, const char *model, uint64_t number,
+                                    const char *dir) {
+    norn_tier *tier = store->home->tier;
+    store_version *made = NULL;
+    norn_version *version = NULL;
+    norn_status status;
+    NORN_TRY(NORN_NEW(store->alloc, &made));
+    NORN_TRY_DONE(tier->ops->load(tier, number, dir, &version));
+    made->version = version;
+    pthread_mutex_lock(&store->lock);
+    status = make_room(store, version->table_count);
+    if (status == NORN_OK) status = norn_store_home_name(store->home, model);
+    if (status == NORN_OK) {
+        put_version(store, made);
+        if (number >= store->next_number) store->next_number = number + 1;
+        made = NULL;
+        version = NULL;
+    }
+    pthread_mutex_unlock(&store->lock);
+done:
+    if (version) tier->ops->drop(tier, version);
+    norn_free(store->alloc, made);
     return status;
 }
 
 norn_status norn_store_open_dir(norn_store *store, const char *dir) {
-    opened all = {.alloc = store->alloc};
-    norn_status status = open_all(&all, dir);
-    if (status == NORN_OK) {
-        pthread_mutex_lock(&store->lock);
-        status = make_room(store, all.count);
-        // All tables of a folder come at once or none does.
-        if (status == NORN_OK)
-            while (all.count > 0) put_table(store, all.tables[--all.count]);
-        pthread_mutex_unlock(&store->lock);
-    }
-    while (all.count > 0) norn_table_release(all.tables[--all.count]);
-    norn_free(all.alloc, all.tables);
-    return status;
+    pthread_mutex_lock(&store->lock);
+    const uint64_t number = store->next_number++;
+    pthread_mutex_unlock(&store->lock);
+    return norn_store_open_version(store, "", number, dir);
+}
+
+norn_tier *norn_store_tier(norn_store *store) {
+    return store->home->tier;
+}
+
+norn_version *norn_store_version(norn_store *store) {
+    pthread_mutex_lock(&store->lock);
+    norn_version *version = store->versions ? store->versions->version : NULL;
+    pthread_mutex_unlock(&store->lock);
+    return version;
 }
 
 // ---- snapshots
 
-static store_snapshot *snapshot_of(const norn_snapshot *self) {
-    return (store_snapshot *)(uintptr_t)self;
+static norn_status fill_snapshot(norn_store *store, norn_store_snapshot_maker *maker) {
+    for (const store_version *at = store->versions; at; at = at->next)
+        NORN_TRY(norn_store_snapshot_pin(maker, at->version));
+    for (size_t i = 0; i < store->count; i++)
+        norn_store_snapshot_add(maker, store->tables[i].of->version, store->tables[i].table);
+    return NORN_OK;
 }
 
-static const norn_table_binding *find(const norn_snapshot *self, const char *name) {
-    const store_snapshot *snapshot = snapshot_of(self);
-    size_t at = place_of(snapshot->tables, snapshot->count, name);
-    if (at == snapshot->count || strcmp(snapshot->tables[at]->name, name) != 0) return NULL;
-    return &snapshot->tables[at]->binding;
-}
-
-static void destroy_snapshot(norn_snapshot *self) {
-    store_snapshot *snapshot = snapshot_of(self);
-    for (size_t i = 0; i < snapshot->count; i++) norn_table_release(snapshot->tables[i]);
-    norn_free(snapshot->alloc, snapshot->tables);
-    norn_free(snapshot->alloc, snapshot);
+static size_t count_versions(const norn_store *store) {
+    size_t count = 0;
+    for (const store_version *at = store->versions; at; at = at->next) count++;
+    return count;
 }
 
 norn_status norn_store_snapshot(norn_store *store, norn_snapshot **out) {
-    store_snapshot *snapshot;
+    norn_store_snapshot_maker maker;
     *out = NULL;
-    NORN_TRY(NORN_NEW(store->alloc, &snapshot));
-    snapshot->alloc = store->alloc;
-    snapshot->base.find = find;
-    snapshot->base.destroy = destroy_snapshot;
-    atomic_init(&snapshot->base.references, 1);
     pthread_mutex_lock(&store->lock);
-    norn_status status = NORN_NEW_ARRAY(store->alloc, store->count, &snapshot->tables);
-    if (status == NORN_OK)
-        for (; snapshot->count < store->count; snapshot->count++)
-            snapshot->tables[snapshot->count] = norn_table_retain(store->tables[snapshot->count]);
+    norn_status status = norn_store_snapshot_begin(store->home, count_versions(store), store->count,
+                                                   store->alloc, &maker);
+    if (status == NORN_OK) {
+        status = fill_snapshot(store, &maker);
+        *out = norn_store_snapshot_end(&maker, status);
+    }
     pthread_mutex_unlock(&store->lock);
-    if (status != NORN_OK)
-        norn_free(store->alloc, snapshot);
-    else
-        *out = &snapshot->base;
     return status;
-}
-
-size_t norn_snapshot_table_count(const norn_snapshot *snapshot) {
-    return snapshot->find == find ? snapshot_of(snapshot)->count : 0;
-}
-
-norn_store_stat norn_snapshot_table_stat(const norn_snapshot *snapshot, size_t index) {
-    const norn_table *table = snapshot_of(snapshot)->tables[index];
-    return (norn_store_stat){.name = table->name,
-                             .source = table->source,
-                             .dtype = table->binding.dtype,
-                             .dim = table->binding.dim,
-                             .rows = table->binding.view.row_count,
-                             .dense = table->binding.view.kind == NORN_TABLE_DENSE,
-                             .index_bytes = norn_host_rows_index_bytes(&table->rows),
-                             .missing =
-                                 atomic_load_explicit(&table->missing, memory_order_relaxed)};
 }

@@ -1,6 +1,8 @@
 #include "base/hash.h"
 #include "base/memory.h"
+#include "device/host_rows.h"
 #include "store/store.h"
+#include "store/table.h"
 #include "tensor/dtype.h"
 #include "tensor/safetensors.h"
 #include "tensor/view.h"

@@ -89,12 +89,12 @@ static norn_status fill(norn_table *table, const tensors *t) {
     const void *rows = table->packed ? table->packed : t->rows->data;
     const int64_t *keys = t->keys ? t->keys->data : NULL;
     if (t->keys && binding->view.row_count == 0) keys = &none; // hashed: every key is missing
-    norn_status status = norn_host_rows_init(&table->rows, keys, rows, binding->view.row_count,
-                                             binding->view.row_bytes, table->alloc);
+    norn_status status = norn_host_table_init(&table->rows, keys, rows, binding->view.row_count,
+                                              binding->view.row_bytes, table->alloc);
     if (status != NORN_OK) norn_note("%s: tensor 'keys'", table->source);
     NORN_TRY(status);
     if (t->keys)
-        binding->view.host.rows = &table->rows;
+        binding->view.host.rows = &table->rows.rows;
     else
         binding->view.dense.rows = rows;
     return NORN_OK;
@@ -103,7 +103,7 @@ static norn_status fill(norn_table *table, const tensors *t) {
 // ---- life
 
 static void destroy(norn_table *table) {
-    norn_host_rows_deinit(&table->rows);
+    norn_host_table_deinit(&table->rows);
     norn_free(table->alloc, table->packed);
     norn_file_release(table->file);
     norn_arena_deinit(&table->arena);

@@ -4,8 +4,8 @@
 
 #include "base/arena.h"
 #include "base/file.h"
-#include "device/host_rows.h"
 #include "device/table.h"
+#include "store/host/host_table.h"
 
 typedef struct norn_table {
     atomic_uint references;
@@ -14,7 +14,7 @@ typedef struct norn_table {
     norn_file *file;  ///< rows and keys alias it; NULL in tests
     norn_arena arena; ///< tensors that the file does not align
     void *packed;     ///< I8 rows with their scales behind them, NULL for other types
-    norn_host_rows rows;
+    norn_host_table rows;
     norn_table_binding binding;
     _Atomic uint64_t missing; ///< lookups that found no row
 } norn_table;

@@ -173,18 +173,19 @@ static int64_t integer_at(norn_dtype dtype, const void *data, int64_t index) {
 /// The row of a missing key, by the table's policy. False: an error has been noted.
 static bool missing_row(lookup_job *job, const norn_table_binding *table, int64_t key,
                         const void **row) {
-    if (table->view.missing == NORN_MISSING_ERROR) {
-        if (table->view.kind != NORN_TABLE_DENSE)
+    const norn_table_view *view = &table->view;
+    if (view->missing == NORN_MISSING_ERROR) {
+        const bool dense = view->kind == NORN_TABLE_DENSE || !view->host.rows->keys;
+        if (!dense || (uint64_t)key < (uint64_t)view->row_count)
             fail_once(job, NORN_INVALID_ARGUMENT, "node '%s': table '%s' has no key %lld",
                       job->call->name, table->name, (long long)key);
         else
             fail_once(job, NORN_INVALID_ARGUMENT,
                       "node '%s': key %lld is outside table '%s', which has keys 0 to %lld",
-                      job->call->name, (long long)key, table->name,
-                      (long long)table->view.row_count - 1);
+                      job->call->name, (long long)key, table->name, (long long)view->row_count - 1);
         return false;
     }
-    *row = table->view.default_row;
+    *row = view->default_row;
     return true;
 }
 

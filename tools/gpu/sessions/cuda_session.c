@@ -8,6 +8,7 @@
 #include "cuda/backend.h"
 #include "plan/plan.h"
 #include "runtime/random_input.h"
+#include "store/snapshot.h"
 #include "tensor/view.h"
 
 #include <pthread.h>

@@ -1,4 +1,4 @@
-#include "device/table.h"
+#include "store/snapshot.h"
 
 norn_snapshot *norn_snapshot_retain(norn_snapshot *snapshot) {
     if (snapshot) atomic_fetch_add_explicit(&snapshot->references, 1, memory_order_relaxed);

@@ -1,5 +1,5 @@
+#include "runtime/own_tables.h"
 #include "base/memory.h"
-#include "plan/plan.h"
 #include "tensor/dtype.h"
 
 #include <string.h>
@@ -31,14 +31,16 @@ static void destroy(norn_snapshot *self) {
     norn_free(own->alloc, own);
 }
 
-static norn_status make(norn_plan *plan, norn_snapshot **out) {
+norn_status norn_own_tables_create(const norn_plan *plan, norn_alloc alloc, norn_snapshot **out) {
     own_tables *own;
-    NORN_TRY(NORN_NEW(plan->alloc, &own));
+    *out = NULL;
+    NORN_TRY(NORN_NEW(alloc, &own));
     own->base.find = find;
     own->base.destroy = destroy;
-    own->alloc = plan->alloc;
-    norn_status status = NORN_NEW_ARRAY(plan->alloc, plan->table_count, &own->tables);
-    if (status == NORN_OK) status = NORN_NEW_ARRAY(plan->alloc, plan->table_count, &own->missing);
+    own->base.model = "";
+    own->alloc = alloc;
+    norn_status status = NORN_NEW_ARRAY(alloc, plan->table_count, &own->tables);
+    if (status == NORN_OK) status = NORN_NEW_ARRAY(alloc, plan->table_count, &own->missing);
     if (status != NORN_OK) {
         destroy(&own->base);
         return status;
@@ -63,13 +65,4 @@ static norn_status make(norn_plan *plan, norn_snapshot **out) {
     }
     *out = &own->base;
     return NORN_OK;
-}
-
-norn_status norn_plan_own_tables(norn_plan *plan, norn_snapshot **out) {
-    norn_status status = NORN_OK;
-    pthread_mutex_lock(&plan->lock);
-    if (!plan->own_tables) status = make(plan, &plan->own_tables);
-    *out = plan->own_tables;
-    pthread_mutex_unlock(&plan->lock);
-    return status;
 }
