@@ -90,3 +90,14 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+    def close(self):
+        """The end of a test: a server that was not ended by it must end well (a sanitizer speaks at exit)."""
+        if self.process.poll() is not None:
+            return
+        try:
+            status = self.stop()
+        finally:
+            self.kill()
+        if status != 0:
+            raise AssertionError(f"norn serve ended with {status}:\n{self.log.read_text()[-4000:]}")

@@ -114,7 +114,7 @@ class GrpcTest(unittest.TestCase):
         cls.scratch = pathlib.Path(scratch.name)
         cls.repository = repository_of(cls.scratch / "repository")
         cls.server = cls.start()
-        cls.addClassCleanup(cls.server.kill)
+        cls.addClassCleanup(cls.server.close)
 
     @classmethod
     def start(cls, *options, log="shared"):
@@ -123,7 +123,7 @@ class GrpcTest(unittest.TestCase):
 
     def own(self, *options):
         server = self.start(*options, log=self.id())
-        self.addCleanup(server.kill)
+        self.addCleanup(server.close)
         return server
 
     def client(self, server=None, **more):

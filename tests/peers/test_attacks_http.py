@@ -165,7 +165,7 @@ class AttacksTest(unittest.TestCase):
         cls.scratch = pathlib.Path(scratch.name)
         cls.repository = repository_of_identities(cls.scratch / "repository")
         cls.server = cls.start()
-        cls.addClassCleanup(cls.server.kill)
+        cls.addClassCleanup(cls.server.close)
 
     @classmethod
     def start(cls, *options):
@@ -173,7 +173,7 @@ class AttacksTest(unittest.TestCase):
 
     def own(self, *options):
         server = self.start(*options)
-        self.addCleanup(server.kill)
+        self.addCleanup(server.close)
         return server
 
     def client(self, server=None, **more):

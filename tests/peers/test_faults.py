@@ -70,7 +70,7 @@ class FaultsTest(unittest.TestCase):
         (package / "norn.json").write_text(json.dumps(config))
         shutil.copytree(example_models() / "repository" / "dlrm_bags", cls.repository / "dlrm_bags")
         cls.server = Server(cls.repository, "--max-batch", "64", "--max-request-bytes", "2000000")
-        cls.addClassCleanup(cls.server.kill)
+        cls.addClassCleanup(cls.server.close)
         cls.feeds = models.inputs(NAME, "small", 3, seed=1)
         cls.expected = reference(NAME, cls.feeds)
 
@@ -182,7 +182,7 @@ class FaultsTest(unittest.TestCase):
 
     def test_a_full_queue_refuses_and_recovers(self):
         server = Server(self.repository, "--queue-limit", "2", "--batch-delay-us", "2000000", "--max-batch", "64")
-        self.addCleanup(server.kill)
+        self.addCleanup(server.close)
         codes, started = [], threading.Barrier(12)
 
         def client(seed):
@@ -203,7 +203,7 @@ class FaultsTest(unittest.TestCase):
 
     def test_deadlines(self):
         server = Server(self.repository, "--batch-delay-us", "1500000", "--max-batch", "64")
-        self.addCleanup(server.kill)
+        self.addCleanup(server.close)
         begin = time.monotonic()
         with self.assertRaisesRegex(InferenceServerException, "deadline"):
             self.http(server).infer(NAME, client_inputs(tritonclient.http, self.feeds), timeout=50000)
@@ -369,14 +369,14 @@ class FaultsTest(unittest.TestCase):
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
         server = Server(self.repository, *ports)
-        self.addCleanup(server.kill)
+        self.addCleanup(server.close)
         held.close()
         self.assert_scores(self.http(server).infer(NAME, client_inputs(tritonclient.http, self.feeds)), self.expected)
         self.assertEqual(server.stop(), 0)
 
     def test_sigterm_with_idle_and_stuck_clients(self):
         server = Server(self.repository, "--drain-ms", "3000")
-        self.addCleanup(server.kill)
+        self.addCleanup(server.close)
         idle = [self.connect(server=server) for _ in range(10)] + [self.connect("gRPC", server) for _ in range(10)]
         idle[0].sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         self.assertIn(b"200", idle[0].recv(1000))

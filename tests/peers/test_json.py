@@ -29,7 +29,7 @@ class JsonTest(unittest.TestCase):
             onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
                       repository / name / "1" / "model.onnx")
         cls.server = Server(repository)
-        cls.addClassCleanup(cls.server.kill)
+        cls.addClassCleanup(cls.server.close)
         cls.client = tritonclient.http.InferenceServerClient(cls.server.http)
         cls.addClassCleanup(cls.client.close)
 

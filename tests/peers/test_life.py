@@ -70,7 +70,7 @@ class LifeTest(unittest.TestCase):
 
     def serve(self, *options):
         self.server = Server(self.repository, "--model-control", "explicit", *options)
-        self.addCleanup(self.server.kill)
+        self.addCleanup(self.server.close)
         return self.server
 
     def infer(self, name, version=None, **arrays):

@@ -40,7 +40,7 @@ class Metrics(unittest.TestCase):
         for name in ("one", "two"):
             doubler(repository / name / "1")
         self.server = served.Server(repository)
-        self.addCleanup(self.server.kill)
+        self.addCleanup(self.server.close)
 
     def page(self):
         """Value by (name, labels)."""

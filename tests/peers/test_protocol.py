@@ -47,7 +47,7 @@ class ProtocolTest(unittest.TestCase):
     def tearDownClass(cls):
         for _, client in cls.clients:
             client.close()
-        cls.server.kill()
+        cls.server.close()
         cls.folder.cleanup()
 
     def infer(self, module, client, model="neg", feeds=None, **more):
@@ -119,7 +119,7 @@ class ProtocolTest(unittest.TestCase):
 
     def test_perf_analyzer_runs_the_movielens_example(self):
         server = Server(REPOSITORY / "examples/movielens/repository", log=pathlib.Path(self.folder.name) / "movielens.log")
-        self.addCleanup(server.kill)
+        self.addCleanup(server.close)
         for protocol, url in (("http", server.http), ("grpc", server.grpc)):
             run = subprocess.run(
                 [sys.executable, str(REPOSITORY / "tests/peers/perf_analyzer.py"), "-m", "movielens", "-u", url, "-i", protocol,
@@ -194,7 +194,7 @@ class ProtocolTest(unittest.TestCase):
 
     def test_model_control_is_off_unless_it_is_asked_for(self):
         server = Server(self.repository, "--model-control", "none", log=pathlib.Path(self.folder.name) / "none.log")
-        self.addCleanup(server.kill)
+        self.addCleanup(server.close)
         with tritonclient.http.InferenceServerClient(server.http) as http, \
                 tritonclient.grpc.InferenceServerClient(server.grpc) as grpc:
             for client in (http, grpc):

@@ -75,7 +75,7 @@ class Folder(unittest.TestCase):
 
     def tearDown(self):
         if self.server:
-            self.server.kill()
+            self.server.close()
         shutil.rmtree(self.folder)
 
     def serve(self, *options):

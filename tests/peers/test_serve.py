@@ -67,7 +67,7 @@ class ServeTest(unittest.TestCase):
     def tearDownClass(cls):
         cls.http.close()
         cls.grpc.close()
-        cls.server.kill()
+        cls.server.close()
         cls.scratch.cleanup()
 
     def assert_scores(self, result, expected, what):

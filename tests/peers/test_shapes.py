@@ -354,7 +354,7 @@ class SqueezesWithoutAxes(Scratch):
         repository = self.folder / "repository"
         served.add_model(repository, "scores", self.save(model))
         server = served.Server(repository)
-        self.addCleanup(server.kill)
+        self.addCleanup(server.close)
         for rows, shape, data in ((1, [], [3.0]), (2, [2], [3.0, 3.0])):
             body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [rows, 3], "data": [1.0] * 3 * rows}]}
             answer = json.loads(server.post("/v2/models/scores/infer", json.dumps(body).encode())[1])
@@ -454,7 +454,7 @@ class InitializersThatCallersMayOverride(Scratch):
         repository = self.folder / "repository"
         served.add_model(repository, "m", self.save(self.model()))
         server = served.Server(repository)
-        self.addCleanup(server.kill)
+        self.addCleanup(server.close)
 
         def tensor(name, array):
             return {"name": name, "datatype": "FP32", "shape": list(array.shape), "data": array.ravel().tolist()}

@@ -36,7 +36,7 @@ class StoppingTest(unittest.TestCase):
 
     def server(self, *options):
         server = Server(self.repository, *options, log=pathlib.Path(self.folder.name) / f"{self.id()}.log")
-        self.addCleanup(server.kill)
+        self.addCleanup(server.close)
         return server
 
     def wait_for(self, condition, seconds=20):
