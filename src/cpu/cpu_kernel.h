@@ -5,7 +5,7 @@
 #ifndef NORN_CPU_KERNEL_H
 #define NORN_CPU_KERNEL_H
 
-#include "device/kernel.h"
+#include "kernel/call.h"
 #include "ops/op.h"
 
 #define NORN_OP(name, domain, since, flags, shape, cost, cpu, cuda) \

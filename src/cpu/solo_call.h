@@ -10,7 +10,7 @@
 #define NORN_CPU_SOLO_CALL_H
 
 #include "base/arena.h"
-#include "device/kernel.h"
+#include "kernel/call.h"
 
 typedef struct norn_solo {
     norn_call call; ///< first: the host functions find the solo by it

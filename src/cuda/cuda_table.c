@@ -1,7 +1,7 @@
 /// Embedding tables on the GPU: dense ones as they are, hashed ones as buckets of eight keys.
 #include "cuda/backend.h"
 #include "cuda/kernels/bucket.h"
-#include "device/host_rows.h"
+#include "kernel/host_rows.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -5,7 +5,8 @@
 #include "base/span.h"
 #include "base/status.h"
 #include "base/wire.h"
-#include "device/kernel.h"
+#include "kernel/call.h"
+#include "kernel/step_spec.h"
 #include "norn/alloc.h"
 
 typedef struct norn_device norn_device;
@@ -17,19 +18,6 @@ typedef enum norn_memory_kind {
     NORN_MEMORY_DEVICE, ///< the device's own
     NORN_MEMORY_STAGING ///< host memory that the device copies from and to quickly (pinned)
 } norn_memory_kind;
-
-/// A step as `prepare` and `codegen` see it: constant inputs have data (host memory),
-/// shapes are at the profile's maximum.
-typedef struct norn_step_spec {
-    const char *name;
-    uint16_t op;
-    norn_attrs attrs;
-    const void *region;
-    const norn_view *in, *out;
-    uint32_t in_count, out_count;
-    norn_span code;    ///< prepare: what codegen made for this step, or empty
-    int32_t precision; ///< norn_precision
-} norn_step_spec;
 
 /// Devices implement this; `self` is theirs. All calls but noted are from one thread
 /// at a time a device object's stream; memory_* and copy are safe from any thread.

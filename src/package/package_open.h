@@ -3,8 +3,8 @@
 #ifndef NORN_PACKAGE_PACKAGE_OPEN_H
 #define NORN_PACKAGE_PACKAGE_OPEN_H
 
+#include "compile/package.h"
 #include "norn/store.h"
-#include "plan/package.h"
 
 typedef struct norn_package_options {
     const norn_compile_options *compile; ///< wins over norn.json; may be NULL

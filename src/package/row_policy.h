@@ -4,7 +4,7 @@
 #define NORN_PACKAGE_ROW_POLICY_H
 
 #include "base/arena.h"
-#include "plan/package.h"
+#include "compile/package.h"
 #include "plan/plan.h"
 
 typedef struct norn_row_policy {

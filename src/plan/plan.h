@@ -69,24 +69,9 @@ norn_status norn_plan_finish(norn_plan *plan) NORN_NODISCARD;
 /// cannot run: UNAVAILABLE then.
 norn_status norn_plan_ready(norn_plan *plan) NORN_NODISCARD;
 
-// ---- parts of compiling
-
-/// Code objects of every step that the device generates code for.
-/// `options` (may be NULL) hears of the progress.
+/// Code objects of every step that the device generates code for: when a plan is compiled, and when
+/// one is loaded that has those of another GPU. `options` (may be NULL) hears of the progress.
 norn_status norn_plan_generate_code(norn_plan *plan,
                                     const norn_compile_options *options) NORN_NODISCARD;
-
-/// Make every constant of `graph` point into memory of the plan: it keeps the model's files that
-/// constants lie in; bytes in the model's own memory are copied.
-norn_status norn_plan_adopt_constants(norn_plan *plan, const norn_model *model,
-                                      norn_graph *graph) NORN_NODISCARD;
-/// Release what only constants lie in that the passes have replaced (packed, folded, fused): a plan
-/// made of a model of 160 MB would hold 160 more. A file that the model still holds is kept whole.
-norn_status norn_plan_drop_unused(norn_plan *plan) NORN_NODISCARD;
-
-/// Write the profile of `options` into the graph's symbols and choose the batch symbol. Shapes that
-/// `given` (may be NULL) does not have came from norn.json, and messages say so.
-norn_status norn_profile_apply(norn_graph *graph, const norn_compile_options *options,
-                               const norn_compile_options *given) NORN_NODISCARD;
 
 #endif

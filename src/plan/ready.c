@@ -71,7 +71,7 @@ static norn_status make_ready(norn_plan *plan) {
     NORN_TRY(norn_device_enter(plan->device));
     NORN_TRY(prepare_program(plan, plan->program));
     if (plan->device && !plan->device_weights) NORN_TRY(upload_weights(plan));
-    return plan->path ? NORN_OK : norn_plan_drop_unused(plan); // all of a plan file is in use
+    return NORN_OK;
 }
 
 norn_status norn_plan_ready(norn_plan *plan) {

@@ -1,5 +1,5 @@
 #include "runtime/random_input.h"
-#include "device/host_rows.h"
+#include "kernel/host_rows.h"
 #include "store/snapshot.h"
 
 #include "base/hash.h"

@@ -3,7 +3,7 @@
 #ifndef NORN_STORE_SNAPSHOT_H
 #define NORN_STORE_SNAPSHOT_H
 
-#include "device/table.h"
+#include "kernel/table.h"
 
 /// Counted: norn_snapshot_retain, _release.
 struct norn_snapshot {

@@ -1,6 +1,6 @@
 #include "store/store_snapshot.h"
 #include "base/memory.h"
-#include "device/host_rows.h"
+#include "kernel/host_rows.h"
 #include "store/host/host_tier.h"
 #include "store/store.h"
 

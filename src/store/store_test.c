@@ -1,6 +1,6 @@
 #include "base/hash.h"
 #include "base/memory.h"
-#include "device/host_rows.h"
+#include "kernel/host_rows.h"
 #include "store/store.h"
 #include "store/table.h"
 #include "tensor/dtype.h"

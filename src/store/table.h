@@ -4,7 +4,7 @@
 
 #include "base/arena.h"
 #include "base/file.h"
-#include "device/table.h"
+#include "kernel/table.h"
 #include "store/host/host_table.h"
 
 typedef struct norn_table {

@@ -8,7 +8,7 @@
 #define NORN_STORE_TIER_H
 
 #include "base/status.h"
-#include "device/table.h"
+#include "kernel/table.h"
 #include "norn/alloc.h"
 
 #include <stdatomic.h>

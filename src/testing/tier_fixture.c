@@ -1,5 +1,5 @@
 #include "testing/tier_fixture.h"
-#include "device/host_rows.h"
+#include "kernel/host_rows.h"
 #include "tensor/safetensors.h"
 #include "tensor/view.h"
 

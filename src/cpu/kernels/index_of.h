@@ -2,7 +2,7 @@
 #ifndef NORN_CPU_INDEX_OF_H
 #define NORN_CPU_INDEX_OF_H
 
-#include "device/kernel.h"
+#include "kernel/call.h"
 
 static inline norn_status norn_index_outside(const norn_call *call, int64_t index, int64_t length) {
     return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': index %lld is outside an axis of %lld",

@@ -5,7 +5,7 @@
 // overlap, across the columns too, which is what a batch of one lives on.
 #include "cpu/cpu_kernel.h"
 #include "cpu/micro/tile_op.h"
-#include "device/host_rows.h"
+#include "kernel/host_rows.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 

@@ -1,7 +1,7 @@
 #include "base/memory.h"
 #include "cpu/cpu_kernel.h"
 #include "cpu/solo_call.h"
-#include "device/host_rows.h"
+#include "kernel/host_rows.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 

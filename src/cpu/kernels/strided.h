@@ -6,7 +6,7 @@
 #define NORN_CPU_STRIDED_H
 
 #include "base/thread.h"
-#include "device/kernel.h"
+#include "kernel/call.h"
 
 typedef struct norn_strided {
     int32_t rank;

@@ -8,7 +8,7 @@
 #ifndef NORN_STORE_HOST_TABLE_H
 #define NORN_STORE_HOST_TABLE_H
 
-#include "device/host_rows.h"
+#include "kernel/host_rows.h"
 
 typedef struct norn_row_list {
     norn_row_version *first, **last;

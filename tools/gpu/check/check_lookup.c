@@ -1,6 +1,6 @@
 #include "base/memory.h"
 #include "check.h"
-#include "device/host_rows.h"
+#include "kernel/host_rows.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 

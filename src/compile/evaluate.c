@@ -1,4 +1,4 @@
-#include "plan/evaluate.h"
+#include "compile/evaluate.h"
 #include "base/memory.h"
 #include "ops/op.h"
 #include "plan/program.h"

@@ -1,4 +1,4 @@
-#include "plan/plan.h"
+#include "compile/compile.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -96,8 +96,8 @@ static void infer_batch(norn_graph *graph) {
     }
 }
 
-norn_status norn_profile_apply(norn_graph *graph, const norn_compile_options *options,
-                               const norn_compile_options *given) {
+norn_status norn_compile_profile(norn_graph *graph, const norn_compile_options *options,
+                                 const norn_compile_options *given) {
     for (int32_t i = 0; i < graph->symbols.count; i++) {
         norn_symbol *symbol = &graph->symbols.at[i];
         if (symbol->kind == NORN_SYMBOL_INPUT) symbol->min = symbol->opt = symbol->max = -1;

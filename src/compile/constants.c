@@ -1,5 +1,5 @@
 #include "base/memory.h"
-#include "plan/plan.h"
+#include "compile/compile.h"
 #include "tensor/view.h"
 
 #include <string.h>
@@ -91,7 +91,8 @@ static norn_status adopt_graph(adopter *a, norn_graph *graph) {
     return NORN_OK;
 }
 
-norn_status norn_plan_adopt_constants(norn_plan *plan, const norn_model *model, norn_graph *graph) {
+norn_status norn_compile_adopt_constants(norn_plan *plan, const norn_model *model,
+                                         norn_graph *graph) {
     adopter a = {.plan = plan, .model = model, .top = graph};
     NORN_TRY(NORN_TAKE_ARRAY(&graph->arena, (size_t)model->file_count + 1, &a.kept));
     return adopt_graph(&a, graph);

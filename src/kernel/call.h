@@ -3,12 +3,12 @@
 /// A kernel is one function. The executor has resolved shapes and memory; the kernel computes. On
 /// CUDA views point to device memory and the kernel only launches work on `stream` (so that a run
 /// of steps can be captured in a graph); on the CPU it returns when the outputs are written.
-#ifndef NORN_DEVICE_KERNEL_H
-#define NORN_DEVICE_KERNEL_H
+#ifndef NORN_KERNEL_CALL_H
+#define NORN_KERNEL_CALL_H
 
 #include "base/status.h"
 #include "base/thread.h"
-#include "device/table.h"
+#include "kernel/table.h"
 #include "tensor/attr.h"
 #include "tensor/view.h"
 

@@ -4,8 +4,8 @@
 /// what lies in it and no graph is captured again.
 ///
 /// Memory   everything is borrowed from the snapshot that the view is of.
-#ifndef NORN_DEVICE_TABLE_VIEW_H
-#define NORN_DEVICE_TABLE_VIEW_H
+#ifndef NORN_KERNEL_TABLE_VIEW_H
+#define NORN_KERNEL_TABLE_VIEW_H
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -36,7 +36,7 @@ typedef struct norn_table_view {
             const void *rows;
         } dense;
         struct {
-            const struct norn_host_rows *rows; ///< device/host_rows.h
+            const struct norn_host_rows *rows; ///< kernel/host_rows.h
             uint64_t step;                     ///< rows as of this step
         } host;
         /// Buckets of eight int64 keys; row index = bucket * 8 + slot.

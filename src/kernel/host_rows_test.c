@@ -2,7 +2,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/memory_sweep.h"
-#include "device/host_rows.h"
+#include "kernel/host_rows.h"
 
 #include <stdlib.h>
 #include <string.h>

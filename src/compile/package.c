@@ -1,4 +1,4 @@
-#include "plan/package.h"
+#include "compile/package.h"
 
 #include "base/file.h"
 #include "base/json.h"

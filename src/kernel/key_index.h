@@ -5,8 +5,8 @@
 /// Threads  find: any, at once; add: one, with no find beside it. What norn_key_index_at gives may be
 ///          stored to beside finds.
 /// Source   the layout of Abseil's "Swiss tables" (https://abseil.io/about/design/swisstables)
-#ifndef NORN_DEVICE_KEY_INDEX_H
-#define NORN_DEVICE_KEY_INDEX_H
+#ifndef NORN_KERNEL_KEY_INDEX_H
+#define NORN_KERNEL_KEY_INDEX_H
 
 #include "base/status.h"
 #include "norn/alloc.h"

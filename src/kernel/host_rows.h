@@ -8,10 +8,10 @@
 ///
 /// Memory   what is found is valid while the reader's pin holds its step.
 /// Threads  reading: any, beside the one writer (store/host/host_table.h).
-#ifndef NORN_DEVICE_HOST_ROWS_H
-#define NORN_DEVICE_HOST_ROWS_H
+#ifndef NORN_KERNEL_HOST_ROWS_H
+#define NORN_KERNEL_HOST_ROWS_H
 
-#include "device/key_index.h"
+#include "kernel/key_index.h"
 
 typedef struct norn_row_version norn_row_version;
 struct norn_row_version {

@@ -2,11 +2,11 @@
 /// view that kernels read.
 ///
 /// A binding is made by the store for one snapshot and one device; kernels borrow it for a run.
-#ifndef NORN_DEVICE_TABLE_H
-#define NORN_DEVICE_TABLE_H
+#ifndef NORN_KERNEL_TABLE_H
+#define NORN_KERNEL_TABLE_H
 
 #include "base/status.h"
-#include "device/table_view.h"
+#include "kernel/table_view.h"
 #include "norn/store.h"
 
 typedef struct norn_table_binding {

@@ -1,6 +1,6 @@
 /// Runs single nodes on the CPU while compiling: constant folding's evaluator.
-#ifndef NORN_PLAN_EVALUATE_H
-#define NORN_PLAN_EVALUATE_H
+#ifndef NORN_COMPILE_EVALUATE_H
+#define NORN_COMPILE_EVALUATE_H
 
 #include "device/device.h"
 #include "passes/pass.h"

@@ -1,5 +1,5 @@
 /// norn.json, key by key: what each says, at its bounds and one beyond.
-#include "plan/package.h"
+#include "compile/package.h"
 
 #include "base/cmocka_all.h"
 #include "base/memory.h"

@@ -14,8 +14,8 @@
 ///   }
 ///
 /// A key that Norn does not know is refused: a misspelt option must not be silently lost.
-#ifndef NORN_PLAN_PACKAGE_H
-#define NORN_PLAN_PACKAGE_H
+#ifndef NORN_COMPILE_PACKAGE_H
+#define NORN_COMPILE_PACKAGE_H
 
 #include "base/arena.h"
 #include "base/span.h"

@@ -1,4 +1,4 @@
-#include "device/host_rows.h"
+#include "kernel/host_rows.h"
 #include "base/hash.h"
 #include "base/status.h"
 

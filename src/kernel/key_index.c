@@ -1,4 +1,4 @@
-#include "device/key_index.h"
+#include "kernel/key_index.h"
 #include "base/checked.h"
 #include "base/hash.h"
 #include "base/memory.h"
