@@ -42,9 +42,11 @@ conformance-docs: venv build ## rewrite docs/ops.md, docs/conformance.md and the
 	@$(PYTHON) tests/peers/conformance_cases.py build/conformance-cases
 	@$(PYTHON) tests/peers/conformance_cases.py --dynamic build/conformance-dynamic
 	@$(PYTHON) tests/peers/conformance_cases.py --unknown build/conformance-unknown
+	@$(PYTHON) tests/peers/conformance_cases.py --rows build/conformance-rows
 	@build/release/test/conformance build/conformance-cases --docs docs --write-expected tests/conformance/expected-cases.tsv
 	@build/release/test/conformance build/conformance-dynamic --write-expected tests/conformance/expected-dynamic.tsv
 	@build/release/test/conformance build/conformance-unknown --write-expected tests/conformance/expected-unknown.tsv
+	@build/release/test/conformance_rows build/conformance-rows --write-expected tests/conformance/expected-rows.tsv
 
 tidy: deps ## clang-tidy every C file (slow)
 	@tools/build_preset tidy

@@ -6,6 +6,9 @@
 
     python tests/peers/conformance_cases.py --unknown build/conformance-unknown   every input comes out of an If whose
                                                    branches differ in rank, so that not even its rank is known
+
+    python tests/peers/conformance_cases.py --rows build/conformance-rows   inputs have a batch at dimension 0, in all
+                                                   ways (row_cases.py); no outputs
     DIR/CASE/model.onnx
     DIR/CASE/test_data_set_0/input_N.pb, output_N.pb   TensorProto; SequenceProto, OptionalProto or
                                                        MapProto where the graph says so
@@ -25,6 +28,7 @@ import warnings
 
 import numpy as np
 import onnx
+import row_cases
 from onnx import TensorProto, helper, numpy_helper
 
 FORMAT = 1
@@ -143,6 +147,20 @@ def only_tensors(case):
     return all(kind_of(info) == "t" for info in [*case.model.graph.input, *case.model.graph.output])
 
 
+def write_rows(case, folder):
+    """The case in every way to have rows; returns the lines of cases.tsv."""
+    lines = []
+    for suffix, model, inputs in row_cases.variants(case):
+        name = f"{case.name}.{suffix}"
+        data = folder / name / "test_data_set_0"
+        data.mkdir(parents=True)
+        (folder / name / "model.onnx").write_bytes(model.SerializeToString())
+        for i, value in enumerate(inputs):
+            (data / f"input_{i}.pb").write_bytes(encode(value, model.graph.input[i]))
+        lines.append(describe(case).replace(case.name, name, 1))
+    return lines
+
+
 def write_all(folder, kind):
     """Write every case; returns how many there are and how many could not be written."""
     np.random.seed(SEED)
@@ -152,11 +170,16 @@ def write_all(folder, kind):
     cases = sorted(load_model_tests(kind="node"), key=lambda case: case.name)
     if kind != "cases":
         cases = [case for case in cases if only_tensors(case)]
+    if kind == "rows":  # other versions of an operator are upgraded to the newest
+        cases = [case for case in cases if opset_of(case) >= 13 and "_expanded" not in case.name]
     if kind == "unknown":  # Unsqueeze takes its axes as an input from opset 13 on, Constant value_ints from 12
         cases = [case for case in cases if opset_of(case) >= 13 and case.model.graph.input]
     lines, failed = [], []
     for number, case in enumerate(cases):
         try:
+            if kind == "rows":
+                lines += write_rows(case, folder)
+                continue
             write_case(case, folder / case.name, kind)
             lines.append(describe(case))
         except Exception as error:
@@ -176,10 +199,11 @@ def main():
     parser.add_argument("folder", type=pathlib.Path, metavar="DIR")
     parser.add_argument("--dynamic", action="store_true", help="with symbols for all input dims")
     parser.add_argument("--unknown", action="store_true", help="with inputs of no known rank")
+    parser.add_argument("--rows", action="store_true", help="with a batch at dimension 0")
     parser.add_argument("--force", action="store_true", help="write even if they are there")
     options = parser.parse_args()
     stamp = options.folder / "version.txt"
-    kind = "unknown" if options.unknown else "dynamic" if options.dynamic else "cases"
+    kind = next((kind for kind in ("unknown", "dynamic", "rows") if getattr(options, kind)), "cases")
     mark = "" if kind == "cases" else f" {kind}"
     version = f"onnx {onnx.__version__}{mark} format {FORMAT} seed {SEED}\n"
     if not options.force and stamp.is_file() and stamp.read_text() == version:
@@ -187,7 +211,7 @@ def main():
         return
     began = time.monotonic()
     if options.folder.is_dir() and any(options.folder.iterdir()) and not stamp.exists() \
-            and not (options.folder / "test_abs").exists():
+            and not (options.folder / "cases.tsv").exists():
         sys.exit(f"{options.folder}: holds other files; name an empty or a new folder")
     shutil.rmtree(options.folder, ignore_errors=True)
     options.folder.mkdir(parents=True)

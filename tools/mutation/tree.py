@@ -68,8 +68,8 @@ class Tree:
         """ONNX's cases, where the tests of the copy look for them."""
         writer = self.copy / "tests" / "peers" / "conformance_cases.py"
         if writer.exists():
-            checked([python, writer, self.copy / "build" / "conformance-cases"])
-            checked([python, writer, "--dynamic", self.copy / "build" / "conformance-dynamic"])
+            for kind, more in (("cases", []), *((kind, [f"--{kind}"]) for kind in ("dynamic", "unknown", "rows"))):
+                checked([python, writer, *more, self.copy / "build" / f"conformance-{kind}"])
 
     def build(self, kind, jobs):
         where = self.work / kind
