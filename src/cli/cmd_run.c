@@ -202,7 +202,7 @@ static void tell_missing(const run_state *state) {
         const uint64_t missing = norn_table_set_missing(tables, t);
         if (missing)
             fprintf(stderr, "table '%s': %llu keys have no row; the default row was taken\n",
-                    tables->plan->tables[t].name, (unsigned long long)missing);
+                    tables->resident->plan->tables[t].name, (unsigned long long)missing);
     }
     norn_table_set_release(tables);
 }

@@ -1,4 +1,6 @@
+#include "base/checked.h"
 #include "ops/op.h"
+#include "plan/memory_plan.h"
 #include "plan/placement.h"
 #include "plan/program.h"
 #include "plan/step_order.h"
@@ -13,6 +15,7 @@ typedef struct lowering {
     uint32_t (*map)[2]; ///< by value id: its slot on the host, on the device
     uint32_t slot_capacity, step_capacity;
     int32_t precision;
+    uint32_t *states; ///< step states so far, of the whole plan
 } lowering;
 
 static norn_node_place *note_of(const norn_node *node) {
@@ -154,6 +157,10 @@ static norn_status slot_for(lowering *l, norn_value *value, bool on_device, cons
 
 // ---- steps
 
+static norn_status lower_program(norn_graph *graph, norn_device *host, norn_device *device,
+                                 int32_t precision, norn_arena *arena, uint32_t *states,
+                                 norn_program **out);
+
 static norn_status lower_bodies(lowering *l, norn_step *step) {
     const norn_attrs attrs = step->node->attrs;
     const norn_program **bodies;
@@ -165,8 +172,8 @@ static norn_status lower_bodies(lowering *l, norn_step *step) {
     for (uint32_t i = 0; i < attrs.count; i++) {
         if (attrs.at[i].kind != NORN_ATTR_GRAPH) continue;
         norn_program *body;
-        norn_status status = norn_program_lower(attrs.at[i].graph, l->program->host, NULL,
-                                                l->precision, l->arena, &body);
+        norn_status status = lower_program(attrs.at[i].graph, l->program->host, NULL, l->precision,
+                                           l->arena, l->states, &body);
         if (status != NORN_OK)
             norn_note("body '%s' of node '%s'", attrs.at[i].name, step->node->name);
         NORN_TRY(status);
@@ -232,6 +239,7 @@ static norn_status lower_node(lowering *l, norn_node *node) {
                       .kernel = place->kernel,
                       .check = place->check,
                       .fit = place->fit,
+                      .state = (*l->states)++,
                       .in_count = node->in_count,
                       .out_count = node->out_count};
     NORN_TRY(NORN_TAKE_ARRAY(l->arena, (size_t)node->in_count + node->out_count + 1, &slots));
@@ -304,6 +312,21 @@ static void note_lifetimes(lowering *l) {
     }
 }
 
+/// Where each constant is in the one block that a resident uploads.
+static norn_status place_weights(norn_program *program) {
+    size_t bytes;
+    for (uint32_t i = 0; i < program->slot_count; i++) {
+        norn_slot *slot = &program->slots[i];
+        if (slot->kind != NORN_SLOT_CONST || !slot->on_device) continue;
+        NORN_TRY(norn_view_bytes(slot->value->data, &bytes));
+        slot->weight_offset = program->device_weight_bytes;
+        if (!norn_size_add(program->device_weight_bytes, norn_align_up(bytes, NORN_DEVICE_ALIGN),
+                           &program->device_weight_bytes))
+            return norn_fail(NORN_RESOURCE_EXHAUSTED, "the weights do not fit in memory");
+    }
+    return NORN_OK;
+}
+
 static norn_status lower_graph(lowering *l) {
     norn_program *program = l->program;
     norn_graph *graph = l->graph;
@@ -320,12 +343,13 @@ static norn_status lower_graph(lowering *l) {
     for (norn_node *node = graph->nodes; node; node = node->next) NORN_TRY(lower_node(l, node));
     for (uint32_t i = 0; i < graph->output_count; i++) NORN_TRY(lower_output(l, i));
     note_lifetimes(l);
-    return NORN_OK;
+    return place_weights(program);
 }
 
-norn_status norn_program_lower(norn_graph *graph, norn_device *host, norn_device *device,
-                               int32_t precision, norn_arena *arena, norn_program **out) {
-    lowering l = {.arena = arena, .graph = graph, .precision = precision};
+static norn_status lower_program(norn_graph *graph, norn_device *host, norn_device *device,
+                                 int32_t precision, norn_arena *arena, uint32_t *states,
+                                 norn_program **out) {
+    lowering l = {.arena = arena, .graph = graph, .precision = precision, .states = states};
     *out = NULL;
     NORN_TRY(NORN_TAKE(arena, &l.program));
     l.program->graph = graph;
@@ -334,6 +358,13 @@ norn_status norn_program_lower(norn_graph *graph, norn_device *host, norn_device
     NORN_TRY(norn_placement_make(graph, host, device, precision, arena, &l.place));
     NORN_TRY(lower_graph(&l));
     NORN_TRY(norn_step_order_make(l.program, arena, &l.program->order));
+    l.program->state_count = *states;
     *out = l.program;
     return NORN_OK;
+}
+
+norn_status norn_program_lower(norn_graph *graph, norn_device *host, norn_device *device,
+                               int32_t precision, norn_arena *arena, norn_program **out) {
+    uint32_t states = 0;
+    return lower_program(graph, host, device, precision, arena, &states, out);
 }

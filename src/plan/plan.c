@@ -11,7 +11,6 @@ norn_status norn_plan_create(norn_alloc alloc, norn_plan **out) {
     plan->alloc = alloc;
     atomic_init(&plan->references, 1);
     norn_arena_init(&plan->arena, alloc, 1 << 16);
-    pthread_mutex_init(&plan->lock, NULL);
     plan->name = "";
     *out = plan;
     return NORN_OK;
@@ -22,34 +21,13 @@ norn_plan *norn_plan_retain(norn_plan *plan) {
     return plan;
 }
 
-static void unprepare(norn_plan *plan, const norn_program *program) {
-    for (uint32_t i = 0; i < program->step_count; i++) {
-        norn_step *step = &program->steps[i];
-        for (uint32_t b = 0; b < step->body_count; b++) unprepare(plan, step->bodies[b]);
-        norn_device *device = step->on_device ? program->device : program->host;
-        if (!step->state || !device->ops->unprepare) continue;
-        norn_step_spec spec = {.name = step->node->name,
-                               .op = step->node->op->id,
-                               .attrs = step->node->attrs,
-                               .region = step->node->region,
-                               .code = step->code};
-        device->ops->unprepare(device, &spec, step->state);
-        step->state = NULL;
-    }
-}
-
 static void destroy(norn_plan *plan) {
-    (void)norn_device_enter(plan->device); // what cannot be entered has nothing to give back
-    if (plan->program) unprepare(plan, plan->program);
-    if (plan->device_weights)
-        plan->device->ops->memory_destroy(plan->device, NORN_MEMORY_DEVICE, plan->device_weights);
     norn_device_close(plan->device);
     norn_device_close(plan->host);
     norn_graph_destroy(plan->graph);
     for (uint32_t i = 0; i < plan->file_count; i++) norn_file_release(plan->files[i]);
     norn_free(plan->alloc, plan->files);
     norn_arena_deinit(&plan->arena);
-    pthread_mutex_destroy(&plan->lock);
     norn_free(plan->alloc, plan);
 }
 

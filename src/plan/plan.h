@@ -1,4 +1,5 @@
-/// A plan as the layers above the compiler see it.
+/// A plan as the layers above the compiler see it. Nothing writes into it once it is made: what it
+/// needs on a device is a norn_resident (runtime/resident.h).
 #ifndef NORN_PLAN_PLAN_INTERNAL_H
 #define NORN_PLAN_PLAN_INTERNAL_H
 
@@ -8,7 +9,6 @@
 #include "plan/memory_plan.h"
 #include "plan/program.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 /// A table that the plan's lookups name; a region's table index counts these.
@@ -50,10 +50,6 @@ struct norn_plan {
     norn_port *inputs, *outputs;
     const char *batch_name;
     int64_t max_batch;
-
-    pthread_mutex_t lock; ///< of what follows
-    bool ready;
-    void *device_weights;
 };
 
 /// An empty plan with one reference.
@@ -64,10 +60,6 @@ norn_status norn_plan_keep_file(norn_plan *plan, norn_file *file) NORN_NODISCARD
 norn_status norn_plan_open_devices(norn_plan *plan, const char *device_name) NORN_NODISCARD;
 /// From graph and devices: the program, ports, batch. Graph symbols have their profile.
 norn_status norn_plan_finish(norn_plan *plan) NORN_NODISCARD;
-
-/// Prepare every step and upload weights, once; sessions call it. A plan can be compiled where it
-/// cannot run: UNAVAILABLE then.
-norn_status norn_plan_ready(norn_plan *plan) NORN_NODISCARD;
 
 /// Code objects of every step that the device generates code for: when a plan is compiled, and when
 /// one is loaded that has those of another GPU. `options` (may be NULL) hears of the progress.

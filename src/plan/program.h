@@ -3,7 +3,7 @@
 /// plan for a device copies stand where a value is needed on the other side.
 ///
 /// Memory   a program lives in the arena it was lowered into and borrows the graph and the devices.
-/// Threads  immutable once the plan is ready; any number of frames run it.
+/// Threads  immutable once the plan is made; any number of frames run it.
 #ifndef NORN_PLAN_PROGRAM_H
 #define NORN_PLAN_PROGRAM_H
 
@@ -35,8 +35,8 @@ typedef struct norn_slot {
     uint32_t root;        ///< ALIAS: the slot with the bytes, itself no ALIAS; else this slot
     int64_t column;       ///< ALIAS: first element in the root's bytes
     int64_t row_stride;   ///< elements between rows; 0: dense
-    const void *data;     ///< CONST: where its bytes are, on its side
-    size_t weight_offset; ///< CONST on a device: offset in the block of uploaded weights
+    const void *data;     ///< CONST on the host: where its bytes are
+    size_t weight_offset; ///< CONST on a device: offset in a resident's block of weights
     /// Steps that write it first and read it last; of a root, through every alias.
     uint32_t first, last;
 } norn_slot;
@@ -60,7 +60,7 @@ typedef struct norn_step {
     const uint32_t *in, *out; ///< slots; NORN_NO_SLOT: omitted, unwanted
     uint32_t in_count, out_count;
     norn_span code;                    ///< of the device's codegen
-    void *state;                       ///< of the device's prepare
+    uint32_t state;                    ///< KERNEL: its place among a resident's step states
     const norn_program *const *bodies; ///< by index among the node's GRAPH attributes
     uint32_t body_count;
 } norn_step;
@@ -79,6 +79,7 @@ struct norn_program {
     uint32_t *outputs;            ///< slot of each graph output
     const norn_step_order *order; ///< of a program that is all on the device, else NULL
     size_t device_weight_bytes;   ///< of CONST slots on the device
+    uint32_t state_count;         ///< of its steps and its bodies'
     uint32_t host_steps;          ///< KERNEL steps on the CPU, for a device: they rule out capture
     bool has_pooled;
 };

@@ -35,7 +35,7 @@ struct norn_device_run {
 
 static bool can_capture(const norn_frame *frame) {
     const norn_program *program = frame->program;
-    const norn_device_ops *ops = program->device->ops;
+    const norn_device_ops *ops = frame->room->device->ops;
     if (!ops->capture_begin || !ops->capture_end || !ops->capture_launch) return false;
     if (program->has_pooled || program->host_steps > 0) return false;
     for (uint32_t i = 0; i < program->step_count; i++) {
@@ -54,7 +54,7 @@ norn_status norn_device_run_create(norn_frame *frame, norn_device_run **out) {
     *out = NULL;
     NORN_TRY(NORN_NEW(alloc, &run));
     run->frame = frame;
-    run->device = frame->program->device;
+    run->device = frame->room->device;
     norn_arena_init(&run->arena, alloc, 1 << 14);
     norn_capture_cache_init(&run->cache, run->device, (uint32_t)graph->symbols.count, alloc);
     run->captures = can_capture(frame);

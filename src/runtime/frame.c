@@ -55,14 +55,15 @@ static norn_status make_step(norn_frame *frame, uint32_t index) {
     own->out = own->in + step->in_count;
     own->frame = frame;
     own->step = step;
-    own->call = (norn_call){.in = own->in,
-                            .in_count = step->in_count,
-                            .out = own->out,
-                            .out_count = step->out_count,
-                            .pool = room->threads,
-                            .stream = step->on_device ? (void *)room->stream : NULL,
-                            .state = step->state,
-                            .host = &norn_executor_host};
+    own->call = (norn_call){
+        .in = own->in,
+        .in_count = step->in_count,
+        .out = own->out,
+        .out_count = step->out_count,
+        .pool = room->threads,
+        .stream = step->on_device ? (void *)room->stream : NULL,
+        .state = step->kind == NORN_STEP_KERNEL ? room->resident->states[step->state] : NULL,
+        .host = &norn_executor_host};
     if (step->node) {
         own->call.name = step->node->name;
         own->call.op = step->node->op->id;

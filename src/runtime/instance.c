@@ -9,9 +9,10 @@
 
 // ---- making
 
-norn_status norn_instance_create(norn_session *session, norn_plan *plan,
+norn_status norn_instance_create(norn_session *session, norn_resident *resident,
                                  const norn_session_options *options, norn_alloc alloc,
                                  norn_instance **out) {
+    const norn_plan *plan = resident->plan;
     norn_instance *instance = NULL;
     norn_status status;
     *out = NULL;
@@ -19,19 +20,21 @@ norn_status norn_instance_create(norn_session *session, norn_plan *plan,
     instance->session = session;
     instance->plan = plan;
     instance->alloc = alloc;
-    NORN_TRY_DONE(norn_device_enter(plan->device));
+    instance->room.resident = resident;
+    instance->room.host = resident->host;
+    instance->room.device = resident->device;
+    NORN_TRY_DONE(norn_device_enter(resident->device));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->input_count, &instance->given));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->input_count, &instance->is_given));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->input_count, &instance->staging));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->output_count, &instance->outputs));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->output_count, &instance->answers));
     instance->room.alloc = alloc;
-    instance->room.host = plan->host;
-    instance->room.device = plan->device;
     instance->room.table_count = plan->table_count;
     NORN_TRY_DONE(norn_run_room_init(&instance->room, options));
     NORN_TRY_DONE(norn_frame_create(plan->program, &instance->room, &instance->frame));
-    if (plan->device) NORN_TRY_DONE(norn_device_run_create(instance->frame, &instance->device_run));
+    if (resident->device)
+        NORN_TRY_DONE(norn_device_run_create(instance->frame, &instance->device_run));
     *out = instance;
     instance = NULL;
 done:
@@ -42,7 +45,7 @@ done:
 void norn_instance_destroy(norn_instance *instance) {
     if (!instance) return;
     norn_run_room *room = &instance->room;
-    (void)norn_device_enter(instance->plan->device);
+    (void)norn_device_enter(instance->room.device);
     norn_trace_destroy(instance->trace);
     norn_device_run_destroy(instance->device_run);
     norn_frame_destroy(instance->frame);
@@ -170,7 +173,7 @@ static norn_status use_tables(norn_run_room *room, const norn_table_set *tables)
 norn_status norn_instance_execute(norn_instance *instance, const norn_view *inputs,
                                   const norn_table_set *tables) {
     norn_run_room *room = &instance->room;
-    NORN_TRY(norn_device_enter(instance->plan->device));
+    NORN_TRY(norn_device_enter(instance->room.device));
     NORN_TRY(use_tables(room, tables));
     if (instance->trace_on && !instance->trace)
         NORN_TRY(norn_trace_create(instance->frame, &instance->trace));

@@ -21,7 +21,7 @@ enum { NORN_TRIM_EVERY = 64 };
 
 struct norn_instance {
     norn_session *session;
-    norn_plan *plan;
+    const norn_plan *plan;
     norn_alloc alloc;
     norn_run_room room;
     norn_frame *frame;
@@ -39,7 +39,7 @@ struct norn_instance {
 };
 
 /// `options`: threads, instances and max_memory_bytes count.
-norn_status norn_instance_create(norn_session *session, norn_plan *plan,
+norn_status norn_instance_create(norn_session *session, norn_resident *resident,
                                  const norn_session_options *options, norn_alloc alloc,
                                  norn_instance **out) NORN_NODISCARD;
 void norn_instance_destroy(norn_instance *instance); ///< takes NULL

@@ -88,7 +88,8 @@ static norn_status lay_slot(norn_frame *frame, uint32_t index) {
     norn_shape_at(&slot->shape, frame->symbols, &view->rank, view->dims);
     if (slot->kind == NORN_SLOT_CONST) {
         *view = *slot->value->data;
-        view->data = (void *)(uintptr_t)slot->data;
+        view->data = slot->on_device ? frame->room->resident->weights + slot->weight_offset
+                                     : (void *)(uintptr_t)slot->data;
     }
     if (slot->kind != NORN_SLOT_PLANNED) return NORN_OK;
     for (int32_t d = 0; d < view->rank; d++)
@@ -133,7 +134,6 @@ static norn_status lay_alias(norn_frame *frame, uint32_t index) {
 
 static norn_status lay_step(norn_frame *frame, norn_frame_step *own) {
     const norn_step *step = own->step;
-    own->call.state = step->state;
     for (uint32_t k = 0; k < step->in_count; k++)
         own->in[k] = step->in[k] == NORN_NO_SLOT ? (norn_view){0} : frame->slots[step->in[k]];
     own->empty = step->out_count > 0 && !step->dynamic;

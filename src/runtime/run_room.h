@@ -8,6 +8,7 @@
 #include "device/device.h"
 #include "norn/session.h"
 #include "plan/step_order.h"
+#include "runtime/resident.h"
 #include "runtime/run_memory.h"
 
 typedef enum norn_place {
@@ -24,7 +25,8 @@ typedef struct norn_memory_bound {
 typedef struct norn_run_room {
     norn_alloc alloc;
     norn_pool *threads;
-    norn_device *host, *device;    ///< device NULL: a plan for the CPU
+    const norn_resident *resident; ///< whose states and weights the frames use
+    norn_device *host, *device;    ///< its; device NULL: a plan for the CPU
     norn_stream *stream;           ///< of the device
     norn_stream *lane[NORN_LANES]; ///< [0] is `stream`; the others are made when first needed
     bool laned;                    ///< steps are given to the lanes of program->order
@@ -42,7 +44,7 @@ typedef struct norn_run_room {
     struct norn_trace *trace; ///< of the top frame; NULL: not recorded
 } norn_run_room;
 
-/// alloc, host, device and table_count are in place; takes threads, a stream and no
+/// alloc, resident, host, device and table_count are in place; takes threads, a stream and no
 /// memory yet but for `views`. On failure norn_run_room_deinit is still to be called.
 /// `options`: threads, instances, max_memory_bytes.
 norn_status norn_run_room_init(norn_run_room *room,

@@ -10,7 +10,7 @@
 
 struct norn_session {
     norn_alloc alloc;
-    norn_plan *plan;
+    norn_resident *resident;
     norn_instance **instances;
     int32_t count;
     pthread_mutex_t lock; ///< of the free list and the tables' pointer; held for a few instructions
@@ -37,8 +37,8 @@ static int32_t threads_of(const norn_session_options *options) {
     return share > 0 ? share : 1;
 }
 
-norn_status norn_session_create(norn_plan *plan, const norn_session_options *given,
-                                norn_alloc alloc, norn_session **out) {
+norn_status norn_session_create_on(norn_resident *resident, const norn_session_options *given,
+                                   norn_alloc alloc, norn_session **out) {
     norn_session_options options = given ? *given : (norn_session_options){0};
     norn_session *session = NULL;
     norn_status status;
@@ -50,15 +50,15 @@ norn_status norn_session_create(norn_plan *plan, const norn_session_options *giv
                          options.instances, options.threads, (long long)options.max_memory_bytes);
     if (options.instances == 0) options.instances = 1;
     options.threads = threads_of(&options);
-    NORN_TRY(norn_plan_ready(plan));
     NORN_TRY(NORN_NEW(alloc, &session));
     session->alloc = alloc;
-    session->plan = norn_plan_retain(plan);
+    session->resident = norn_resident_retain(resident);
     NORN_TRY_DONE(init_lock(session));
-    NORN_TRY_DONE(norn_table_set_create(plan, options.snapshot, NULL, alloc, &session->tables));
+    NORN_TRY_DONE(norn_table_set_create(resident, options.snapshot, NULL, alloc, &session->tables));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, (size_t)options.instances, &session->instances));
     for (int32_t i = 0; i < options.instances; i++) {
-        NORN_TRY_DONE(norn_instance_create(session, plan, &options, alloc, &session->instances[i]));
+        NORN_TRY_DONE(
+            norn_instance_create(session, resident, &options, alloc, &session->instances[i]));
         session->instances[i]->next = session->free;
         session->free = session->instances[i];
         session->free_count = ++session->count;
@@ -70,6 +70,16 @@ done:
     return status;
 }
 
+norn_status norn_session_create(norn_plan *plan, const norn_session_options *options,
+                                norn_alloc alloc, norn_session **out) {
+    norn_resident *resident;
+    *out = NULL;
+    NORN_TRY(norn_resident_share(plan, &resident));
+    const norn_status status = norn_session_create_on(resident, options, alloc, out);
+    norn_resident_release(resident);
+    return status;
+}
+
 void norn_session_destroy(norn_session *session) {
     if (!session) return;
     pthread_mutex_lock(&session->lock);
@@ -78,7 +88,7 @@ void norn_session_destroy(norn_session *session) {
     for (int32_t i = 0; i < session->count; i++) norn_instance_destroy(session->instances[i]);
     norn_free(session->alloc, session->instances);
     norn_table_set_release(session->tables);
-    norn_plan_release(session->plan);
+    norn_resident_release(session->resident);
     pthread_cond_destroy(&session->freed);
     pthread_mutex_destroy(&session->lock);
     norn_free(session->alloc, session);
@@ -87,7 +97,7 @@ void norn_session_destroy(norn_session *session) {
 norn_status norn_session_set_snapshot(norn_session *session, norn_snapshot *snapshot) {
     norn_table_set *set, *before = norn_session_pin_tables(session);
     const norn_status status =
-        norn_table_set_create(session->plan, snapshot, before, session->alloc, &set);
+        norn_table_set_create(session->resident, snapshot, before, session->alloc, &set);
     norn_table_set_release(before);
     NORN_TRY(status);
     pthread_mutex_lock(&session->lock);

@@ -6,7 +6,7 @@
 
 uint64_t norn_table_set_missing(const norn_table_set *set, uint32_t index) {
     const norn_table_binding *table = &set->host[index];
-    norn_device *device = set->plan->device;
+    norn_device *device = set->resident->device;
     if (device && device->ops->table_count && norn_device_enter(device) == NORN_OK)
         (void)device->ops->table_count(device, &set->device[index]); // else what was told before
     const _Atomic uint64_t *count = table->view.missing_count;
@@ -19,25 +19,25 @@ norn_table_set *norn_table_set_retain(norn_table_set *set) {
 }
 
 static void release_table(norn_table_set *set, norn_device_table *table) {
-    norn_device *device = set->plan->device;
+    norn_device *device = set->resident->device;
     if (atomic_fetch_sub_explicit(&table->references, 1, memory_order_acq_rel) != 1) return;
     if (device->ops->table_unbind) device->ops->table_unbind(device, &table->on_device);
     norn_free(set->alloc, table);
 }
 
 static void destroy(norn_table_set *set) {
-    (void)norn_device_enter(set->plan->device);
+    (void)norn_device_enter(set->resident->device);
     for (uint32_t i = 0; i < set->device_count; i++) release_table(set, set->shared[i]);
     for (uint32_t i = 0; i < set->host_count; i++)
-        if (set->plan->host->ops->table_unbind)
-            set->plan->host->ops->table_unbind(set->plan->host, &set->host[i]);
+        if (set->resident->host->ops->table_unbind)
+            set->resident->host->ops->table_unbind(set->resident->host, &set->host[i]);
     norn_free(set->alloc, set->device);
     norn_free(set->alloc, set->views);
     norn_free(set->alloc, set->shared);
     norn_free(set->alloc, set->host);
     norn_snapshot_release(set->snapshot);
     norn_snapshot_release(set->own);
-    norn_plan_release(set->plan);
+    norn_resident_release(set->resident);
     norn_free(set->alloc, set);
 }
 
@@ -105,7 +105,7 @@ static norn_status upload(norn_table_set *set, const norn_table_binding *from,
     NORN_TRY(NORN_NEW(set->alloc, &table));
     atomic_init(&table->references, 1);
     table->from = *from;
-    norn_status status = bind(set->plan->device, from, &table->on_device);
+    norn_status status = bind(set->resident->device, from, &table->on_device);
     if (status != NORN_OK) {
         norn_free(set->alloc, table);
         return status;
@@ -136,9 +136,10 @@ static void name_layout(norn_table_set *set, const norn_table_set *previous) {
         if (!same_layout(&set->device[i], &previous->device[i])) set->layout = set->id;
 }
 
-norn_status norn_table_set_create(norn_plan *plan, norn_snapshot *snapshot,
+norn_status norn_table_set_create(norn_resident *resident, norn_snapshot *snapshot,
                                   const norn_table_set *previous, norn_alloc alloc,
                                   norn_table_set **out) {
+    const norn_plan *plan = resident->plan;
     norn_table_set *set = NULL;
     norn_status status;
     *out = NULL;
@@ -146,16 +147,16 @@ norn_status norn_table_set_create(norn_plan *plan, norn_snapshot *snapshot,
     static atomic_uint_fast64_t ids;
     set->id = atomic_fetch_add(&ids, 1) + 1;
     set->alloc = alloc;
-    set->plan = norn_plan_retain(plan);
+    set->resident = norn_resident_retain(resident);
     set->snapshot = norn_snapshot_retain(snapshot);
     atomic_init(&set->references, 1);
     if (previous)
         set->own = norn_snapshot_retain(previous->own);
     else
         NORN_TRY_DONE(norn_own_tables_create(plan, alloc, &set->own));
-    NORN_TRY_DONE(norn_device_enter(plan->device));
+    NORN_TRY_DONE(norn_device_enter(resident->device));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->table_count, &set->host));
-    if (plan->device) {
+    if (resident->device) {
         NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->table_count, &set->device));
         NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->table_count, &set->views));
         NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->table_count, &set->shared));
@@ -163,9 +164,9 @@ norn_status norn_table_set_create(norn_plan *plan, norn_snapshot *snapshot,
     for (uint32_t i = 0; i < plan->table_count; i++) {
         norn_table_binding found;
         NORN_TRY_DONE(find(set, &plan->tables[i], &found));
-        NORN_TRY_DONE(bind(plan->host, &found, &set->host[i]));
+        NORN_TRY_DONE(bind(resident->host, &found, &set->host[i]));
         set->host_count++;
-        if (plan->device) NORN_TRY_DONE(place_on_device(set, i, &found, previous));
+        if (resident->device) NORN_TRY_DONE(place_on_device(set, i, &found, previous));
     }
     name_layout(set, previous);
     *out = set;

@@ -4,12 +4,12 @@
 #ifndef NORN_RUNTIME_TABLE_SET_H
 #define NORN_RUNTIME_TABLE_SET_H
 
-#include "plan/plan.h"
+#include "runtime/resident.h"
 #include "store/snapshot.h"
 
 #include <stdatomic.h>
 
-/// One table's rows on the plan's device. Counted by the sets that have it.
+/// One table's rows on the resident's device. Counted by the sets that have it.
 typedef struct norn_device_table {
     atomic_uint references;
     norn_table_binding from, on_device;
@@ -20,7 +20,7 @@ typedef struct norn_table_set {
     uint64_t id;     ///< of this process's sets
     uint64_t layout; ///< the same for sets whose tables differ in rows alone: graphs outlive these
     norn_alloc alloc;
-    norn_plan *plan;                   ///< retained
+    norn_resident *resident;           ///< retained
     norn_snapshot *snapshot;           ///< retained; NULL: only the plan's own tables
     norn_snapshot *own;                ///< the plan's own; all sets of a session share them
     norn_table_binding *host, *device; ///< device NULL: a plan for the CPU
@@ -33,7 +33,7 @@ typedef struct norn_table_set {
 /// `previous` (may be NULL) is alive during the call.
 /// Errors   FAILED_PRECONDITION: a table is nowhere; INVALID_ARGUMENT:
 ///          it does not fit the model; names it
-norn_status norn_table_set_create(norn_plan *plan, norn_snapshot *snapshot,
+norn_status norn_table_set_create(norn_resident *resident, norn_snapshot *snapshot,
                                   const norn_table_set *previous, norn_alloc alloc,
                                   norn_table_set **out) NORN_NODISCARD;
 /// Keys of table `index` that had no row so far, in all sets of its snapshot, on the device too.

@@ -95,7 +95,7 @@ static void row_missing_keys(metric_page *page, const norn_served *served) {
         norn_buffer_text(page->out, "norn_table_missing_keys_total{model=\"");
         put_label(page->out, served->name);
         norn_buffer_format(page->out, "\",version=\"%lld\",table=\"", (long long)served->version);
-        put_label(page->out, tables->plan->tables[t].name);
+        put_label(page->out, tables->resident->plan->tables[t].name);
         norn_buffer_format(page->out, "\",policy=\"%s\"} %llu\n", error ? "error" : "default",
                            (unsigned long long)norn_table_set_missing(tables, t));
     }

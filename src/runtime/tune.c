@@ -1,9 +1,9 @@
-/// Tuning: a device times the ways of computing a product while it prepares the plan's steps;
+/// Tuning: a device times the ways of computing a product while it prepares the plan's steps (resident.h);
 /// the choices go into the plan file, and into a cache that several models share.
 #include "base/file.h"
 #include "base/file_writer.h"
 #include "base/log.h"
-#include "plan/plan.h"
+#include "runtime/resident.h"
 
 #include <string.h>
 
@@ -59,6 +59,8 @@ norn_status norn_plan_tune(norn_plan *plan, const char *cache) {
         return NORN_OK;
     }
     if (cache) NORN_TRY(read_cache(plan, cache));
-    NORN_TRY(norn_plan_ready(plan));
+    norn_resident *resident;
+    NORN_TRY(norn_resident_share(plan, &resident)); // times what the device does not know
+    norn_resident_release(resident);
     return cache ? write_cache(plan, cache) : NORN_OK;
 }
