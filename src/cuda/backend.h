@@ -59,7 +59,7 @@ struct norn_capture {
 
 /// The call's stream.
 static inline norn_stream *norn_cuda_stream_of(const norn_call *call) {
-    return (norn_stream *)call->stream;
+    return call->stream;
 }
 
 /// CUDA's result as a status; `what` names the call.
@@ -85,7 +85,7 @@ norn_status norn_cuda_launched(const norn_call *call, cudaError_t error) NORN_NO
 
 /// Operators that need more than a kernel. A row may leave any member NULL.
 typedef struct norn_cuda_op {
-    uint16_t op;
+    norn_op_id op;
     bool (*supports)(const norn_step_spec *spec); ///< NULL: always
     norn_status (*codegen)(norn_cuda_device *device, const norn_step_spec *spec, norn_alloc alloc,
                            norn_span *code);

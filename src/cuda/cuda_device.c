@@ -35,7 +35,7 @@ static const norn_kernel_fn kernels[NORN_OP_COUNT] = {
 #undef NORN_OP
 };
 
-static const norn_cuda_op *find_op(uint16_t op) {
+static const norn_cuda_op *find_op(norn_op_id op) {
     for (size_t i = 0; i < norn_cuda_op_count; i++)
         if (norn_cuda_ops[i].op == op) return &norn_cuda_ops[i];
     return NULL;

@@ -10,7 +10,6 @@
 #include "norn/alloc.h"
 
 typedef struct norn_device norn_device;
-typedef struct norn_stream norn_stream;   ///< an ordered queue of work; NULL on the CPU
 typedef struct norn_event norn_event;     ///< a point in a stream's time
 typedef struct norn_capture norn_capture; ///< a recorded run of steps that can be launched again
 

@@ -9,10 +9,12 @@
 #include "base/status.h"
 #include "base/thread.h"
 #include "kernel/table.h"
+#include "ops/op.h"
 #include "tensor/attr.h"
 #include "tensor/view.h"
 
 typedef struct norn_call norn_call;
+typedef struct norn_stream norn_stream; ///< an ordered queue of a device's work; NULL on the CPU
 
 /// What a kernel may ask of the executor. CUDA kernels use none but `scratch`.
 typedef struct norn_call_host {
@@ -31,16 +33,16 @@ typedef struct norn_call_host {
 
 struct norn_call {
     const char *name; ///< node name, for messages
-    uint16_t op;      ///< norn_op_id
+    norn_op_id op;
     norn_attrs attrs;
-    const void *region;  ///< const norn_region * of region operators, else NULL
-    const norn_view *in; ///< dense; omitted inputs have dtype NONE
+    const norn_region *region; ///< of region operators, else NULL
+    const norn_view *in;       ///< dense; omitted inputs have dtype NONE
     uint32_t in_count;
-    norn_view *out;     ///< may have a row_stride where the operator is marked NORN_OP_STRIDED;
-    uint32_t out_count; ///< an output that nobody reads has dtype NONE: do not write it
-    norn_pool *pool;    ///< CPU threads
-    void *stream;       ///< device stream
-    void *state;        ///< what the device's prepare made for this step, or NULL
+    norn_view *out;      ///< may have a row_stride where the operator is marked NORN_OP_STRIDED;
+    uint32_t out_count;  ///< an output that nobody reads has dtype NONE: do not write it
+    norn_pool *pool;     ///< CPU threads
+    norn_stream *stream; ///< of the device; NULL on the CPU
+    void *state;         ///< the device's own: what its prepare made for this step, or NULL
     const norn_table_binding *tables; ///< by the plan's table index
     const norn_table_view *views;     ///< the same on a device, in its memory; NULL on the CPU
     uint32_t table_count;

@@ -76,7 +76,7 @@ typedef struct norn_reduce_form {
     norn_reduce_kind kind;
     norn_scalar_op before, after;
 } norn_reduce_form;
-bool norn_reduce_form_of(uint16_t op, norn_reduce_form *out);
+bool norn_reduce_form_of(norn_op_id op, norn_reduce_form *out);
 /// Checks a program from a plan file: every index in range, dtypes consistent.
 norn_status norn_scalar_verify(const norn_scalar_program *program, uint32_t input_count,
                                uint32_t output_count) NORN_NODISCARD;

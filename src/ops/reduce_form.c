@@ -1,7 +1,7 @@
 // Reduce* operators of float32 as RowReduce regions.
 #include "ops/op.h"
 
-bool norn_reduce_form_of(uint16_t op, norn_reduce_form *out) {
+bool norn_reduce_form_of(norn_op_id op, norn_reduce_form *out) {
     *out = (norn_reduce_form){NORN_REDUCE_SUM, NORN_SCALAR_LOAD, NORN_SCALAR_LOAD};
     switch ((int)op) {
     case NORN_OP_ReduceSum:

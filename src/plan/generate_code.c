@@ -22,7 +22,7 @@ norn_status norn_plan_generate_code(norn_plan *plan, const norn_compile_options 
         void *kept;
         NORN_TRY_DONE(
             NORN_TAKE_ARRAY(&scratch, (size_t)step->in_count + step->out_count + 1, &views));
-        norn_step_spec spec = norn_node_spec(step->node, max, (int32_t)plan->precision, views);
+        norn_step_spec spec = norn_node_spec(step->node, max, plan->precision, views);
         status = device->ops->codegen(device, &spec, plan->alloc, &made);
         if (status != NORN_OK) {
             norn_note("node '%s'", step->node->name);

@@ -14,7 +14,7 @@ typedef struct lowering {
     norn_placement place;
     uint32_t (*map)[2]; ///< by value id: its slot on the host, on the device
     uint32_t slot_capacity, step_capacity;
-    int32_t precision;
+    norn_precision precision;
     uint32_t *states; ///< step states so far, of the whole plan
 } lowering;
 
@@ -158,7 +158,7 @@ static norn_status slot_for(lowering *l, norn_value *value, bool on_device, cons
 // ---- steps
 
 static norn_status lower_program(norn_graph *graph, norn_device *host, norn_device *device,
-                                 int32_t precision, norn_arena *arena, uint32_t *states,
+                                 norn_precision precision, norn_arena *arena, uint32_t *states,
                                  norn_program **out);
 
 static norn_status lower_bodies(lowering *l, norn_step *step) {
@@ -347,7 +347,7 @@ static norn_status lower_graph(lowering *l) {
 }
 
 static norn_status lower_program(norn_graph *graph, norn_device *host, norn_device *device,
-                                 int32_t precision, norn_arena *arena, uint32_t *states,
+                                 norn_precision precision, norn_arena *arena, uint32_t *states,
                                  norn_program **out) {
     lowering l = {.arena = arena, .graph = graph, .precision = precision, .states = states};
     *out = NULL;
@@ -364,7 +364,7 @@ static norn_status lower_program(norn_graph *graph, norn_device *host, norn_devi
 }
 
 norn_status norn_program_lower(norn_graph *graph, norn_device *host, norn_device *device,
-                               int32_t precision, norn_arena *arena, norn_program **out) {
+                               norn_precision precision, norn_arena *arena, norn_program **out) {
     uint32_t states = 0;
     return lower_program(graph, host, device, precision, arena, &states, out);
 }

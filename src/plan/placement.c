@@ -8,7 +8,7 @@
 typedef struct placer {
     norn_graph *graph;
     norn_device *host, *device;
-    int32_t precision;
+    norn_precision precision;
     norn_arena *arena;
     norn_placement *place;
     int64_t *symbols_max;
@@ -281,7 +281,7 @@ static void place_concat(placer *p, norn_node *concat) {
 }
 
 norn_status norn_placement_make(norn_graph *graph, norn_device *host, norn_device *device,
-                                int32_t precision, norn_arena *arena, norn_placement *out) {
+                                norn_precision precision, norn_arena *arena, norn_placement *out) {
     placer p = {graph, host, device, precision, arena, out, NULL};
     uint32_t count = 0;
     *out = (norn_placement){0};

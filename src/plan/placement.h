@@ -34,7 +34,7 @@ typedef struct norn_placement {
 
 /// Errors   UNIMPLEMENTED names a node that neither device has a kernel for
 norn_status norn_placement_make(norn_graph *graph, norn_device *host, norn_device *device,
-                                int32_t precision, norn_arena *arena,
+                                norn_precision precision, norn_arena *arena,
                                 norn_placement *out) NORN_NODISCARD;
 
 /// The value whose bytes `value` shows, through views.

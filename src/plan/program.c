@@ -24,8 +24,8 @@ static norn_view view_at(const norn_value *value, const int64_t *symbols) {
     return view;
 }
 
-norn_step_spec norn_node_spec(const norn_node *node, const int64_t *symbols, int32_t precision,
-                              norn_view *views) {
+norn_step_spec norn_node_spec(const norn_node *node, const int64_t *symbols,
+                              norn_precision precision, norn_view *views) {
     for (uint32_t i = 0; i < node->in_count; i++) views[i] = view_at(node->in[i].value, symbols);
     for (uint32_t i = 0; i < node->out_count; i++)
         views[node->in_count + i] = view_at(node->out[i], symbols);

@@ -88,7 +88,7 @@ struct norn_program {
 /// everything on the CPU. May add derived symbols to the graph; uses the notes of its nodes. Errors
 /// UNIMPLEMENTED: a node that no device has a kernel for; names it
 norn_status norn_program_lower(norn_graph *graph, norn_device *host, norn_device *device,
-                               int32_t precision, norn_arena *arena,
+                               norn_precision precision, norn_arena *arena,
                                norn_program **out) NORN_NODISCARD;
 
 /// Known dims of `shape`, -1 where a dim is not known from these symbol values; rank -1 stays.
@@ -99,8 +99,8 @@ void norn_symbols_at_max(const norn_graph *graph, int64_t *values);
 
 /// A node as a device's kernel, codegen and prepare see it: shapes at `symbols`, constants with
 /// data. `views` has room for in_count + out_count.
-norn_step_spec norn_node_spec(const norn_node *node, const int64_t *symbols, int32_t precision,
-                              norn_view *views);
+norn_step_spec norn_node_spec(const norn_node *node, const int64_t *symbols,
+                              norn_precision precision, norn_view *views);
 
 static inline const norn_slot *norn_slot_root(const norn_program *program, uint32_t slot) {
     return &program->slots[program->slots[slot].root];

@@ -35,7 +35,7 @@ static struct {
         timed;
     int lanes;           ///< beside the main stream, over all captures
     bool lanes_are_slow; ///< else a graph with lanes takes half the time of one without
-    uint16_t refuse_op;
+    norn_op_id refuse_op;
     bool refuse_capture;
 } fake_log;
 

@@ -61,7 +61,7 @@ static norn_status make_step(norn_frame *frame, uint32_t index) {
         .out = own->out,
         .out_count = step->out_count,
         .pool = room->threads,
-        .stream = step->on_device ? (void *)room->stream : NULL,
+        .stream = step->on_device ? room->stream : NULL,
         .state = step->kind == NORN_STEP_KERNEL ? room->resident->states[step->state] : NULL,
         .host = &norn_executor_host};
     if (step->node) {

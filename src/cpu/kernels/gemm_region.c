@@ -222,7 +222,7 @@ static norn_status run_any(norn_call *call, const norn_gemm_region *region, int6
 }
 
 norn_status norn_cpu_gemm_region(norn_call *call) {
-    const norn_gemm_region *region = &((const norn_region *)call->region)->gemm;
+    const norn_gemm_region *region = &call->region->gemm;
     const norn_view *a = &call->in[0];
     int64_t m = norn_dims_product(a->dims, 0, a->rank - 1);
     if (!norn_view_present(&call->out[0]) || m == 0 || region->n == 0) return NORN_OK;

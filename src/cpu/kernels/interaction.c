@@ -123,7 +123,7 @@ static norn_status f32_input(norn_call *call, uint32_t index, int64_t batch, con
 }
 
 norn_status norn_cpu_interaction(norn_call *call) {
-    const norn_interaction_region *region = &((const norn_region *)call->region)->interaction;
+    const norn_interaction_region *region = &call->region->interaction;
     norn_view *out = &call->out[0];
     bool dot = region->kind == NORN_INTERACTION_DOT;
     if (!norn_view_present(out)) return NORN_OK;

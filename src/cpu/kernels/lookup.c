@@ -447,7 +447,7 @@ static norn_status bind_column(norn_call *call, const norn_lookup_column *spec,
 }
 
 norn_status norn_cpu_lookup(norn_call *call) {
-    const norn_lookup_region *region = &((const norn_region *)call->region)->lookup;
+    const norn_lookup_region *region = &call->region->lookup;
     lookup_job job = {.call = call};
     void *columns, *pools;
     int64_t batch = -1, bytes = 0;

@@ -122,7 +122,7 @@ static norn_scalar_program widen_program(const norn_scalar_program *source,
 }
 
 norn_status norn_cpu_pointwise(norn_call *call) {
-    const norn_pointwise_region *region = &((const norn_region *)call->region)->pointwise;
+    const norn_pointwise_region *region = &call->region->pointwise;
     norn_scalar_load loads[NORN_SCALAR_LOAD_MAX];
     norn_scalar_instr instrs[NORN_SCALAR_INSTR_MAX];
     norn_scalar_program source = widen_program(&region->program, loads, instrs);

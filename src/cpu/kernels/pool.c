@@ -20,7 +20,7 @@ typedef struct pool_job {
 /// One output of one plane: the first tap's coordinates are in `first`.
 static void pool_one(const pool_job *job, const double *plane, const int64_t *first,
                      int64_t plane_index, int64_t to) {
-    norn_op_id op = (norn_op_id)job->call->op;
+    norn_op_id op = job->call->op;
     double sum = 0, most = -(double)INFINITY;
     int64_t counted = 0, best = -1, rank = job->window.rank;
     for (int64_t tap = 0; tap < job->taps; tap++) {

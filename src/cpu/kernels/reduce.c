@@ -213,7 +213,7 @@ norn_status norn_cpu_reduce(norn_call *call) {
         if (axis < 0 || axis >= in->rank) return norn_call_misfit(call, 1);
         reduced[axis] = true;
     }
-    reduce_job job = {.call = call, .op = (norn_op_id)call->op, .count = 1};
+    reduce_job job = {.call = call, .op = call->op, .count = 1};
     norn_strided_dense(in->rank, in->dims, strides);
     int64_t rows = 1;
     bool done;

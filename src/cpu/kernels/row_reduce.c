@@ -377,7 +377,7 @@ static norn_scalar_program load_only(norn_scalar_load *load, norn_scalar_instr *
 }
 
 norn_status norn_cpu_row_reduce(norn_call *call) {
-    const norn_row_reduce_region *region = &((const norn_region *)call->region)->row_reduce;
+    const norn_row_reduce_region *region = &call->region->row_reduce;
     norn_scalar_program prologue = region->prologue, epilogue = region->epilogue;
     norn_scalar_load load, acc;
     norn_scalar_instr load_instr, acc_instr;

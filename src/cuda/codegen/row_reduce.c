@@ -219,7 +219,7 @@ static void print_finish(norn_buffer *out, const norn_row_reduce_region *region,
 }
 
 norn_status norn_cuda_row_reduce_source(const norn_step_spec *spec, norn_buffer *source) {
-    const norn_row_reduce_region *region = &((const norn_region *)spec->region)->row_reduce;
+    const norn_row_reduce_region *region = &spec->region->row_reduce;
     norn_dtype element = element_dtype(region, spec->in);
     int64_t dims[NORN_MAX_RANK];
     int32_t rank;
@@ -245,7 +245,7 @@ norn_status norn_cuda_row_reduce_source(const norn_step_spec *spec, norn_buffer 
 
 // ---- compiling and preparing
 bool norn_cuda_row_reduce_supports(const norn_step_spec *spec) {
-    const norn_row_reduce_region *region = &((const norn_region *)spec->region)->row_reduce;
+    const norn_row_reduce_region *region = &spec->region->row_reduce;
     for (uint32_t i = 0; i < spec->out_count; i++)
         if (!norn_cuda_storage_type(spec->out[i].dtype)) return false;
     return norn_cuda_storage_type(spec->in[0].dtype) &&
@@ -323,7 +323,7 @@ static norn_status launch(norn_call *call, const row_reduce_state *state,
 }
 
 norn_status norn_cuda_row_reduce(norn_call *call) {
-    const norn_row_reduce_region *region = &((const norn_region *)call->region)->row_reduce;
+    const norn_row_reduce_region *region = &call->region->row_reduce;
     norn_cuda_generated_args args;
     norn_cuda_loop loop;
     int64_t dims[NORN_MAX_RANK], kept[NORN_MAX_RANK];

@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 
-static const norn_gemm_region *region_of(const void *region) {
-    return &((const norn_region *)region)->gemm;
+static const norn_gemm_region *region_of(const norn_region *region) {
+    return &region->gemm;
 }
 
 bool norn_cuda_gemm_supports(const norn_step_spec *spec) {

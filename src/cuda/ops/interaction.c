@@ -12,8 +12,8 @@ typedef struct interaction_state {
     bool tf32;
 } interaction_state;
 
-static const norn_interaction_region *region_of(const void *region) {
-    return &((const norn_region *)region)->interaction;
+static const norn_interaction_region *region_of(const norn_region *region) {
+    return &region->interaction;
 }
 
 bool norn_cuda_interaction_supports(const norn_step_spec *spec) {

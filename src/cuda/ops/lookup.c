@@ -11,8 +11,8 @@ typedef struct lookup_state {
     const char *names[]; ///< by column
 } lookup_state;
 
-static const norn_lookup_region *region_of(const void *region) {
-    return &((const norn_region *)region)->lookup;
+static const norn_lookup_region *region_of(const norn_region *region) {
+    return &region->lookup;
 }
 
 static bool is_key(norn_dtype dtype) {

@@ -92,7 +92,7 @@ typedef struct reduce_state {
     bool nothing; ///< no axes and noop_with_empty_axes
 } reduce_state;
 
-static bool reduce_kind(uint16_t op, int32_t *kind) {
+static bool reduce_kind(norn_op_id op, int32_t *kind) {
     switch ((int)op) {
     case NORN_OP_ReduceSum:
         *kind = NORN_CUDA_REDUCE_SUM;

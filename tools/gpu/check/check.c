@@ -204,7 +204,7 @@ static norn_status execute(checker *k, check_case *c, running *r, norn_view *spe
                                .out = c->out,
                                .in_count = c->in_count,
                                .out_count = c->out_count,
-                               .precision = (int32_t)c->precision};
+                               .precision = c->precision};
     norn_kernel_fn kernel = ops->kernel(k->device, &r->spec);
     if (!kernel) return norn_fail(NORN_UNIMPLEMENTED, "the backend has no kernel for this");
     NORN_TRY(ops->codegen(k->device, &r->spec, norn_alloc_heap(), &r->code));

@@ -180,7 +180,7 @@ static norn_step_spec spec_of(const dlrm *d, const step *s, norn_view *in) {
                             .in_count = s->in_count,
                             .out_count = 1,
                             .code = s->code,
-                            .precision = (int32_t)d->precision};
+                            .precision = d->precision};
 }
 
 static void prepare(checker *k, dlrm *d) {
