@@ -52,7 +52,7 @@ static norn_status run(evaluation *e, norn_device *host, const norn_node *node,
                            .out = call->out,
                            .in_count = call->in_count,
                            .out_count = call->out_count};
-    norn_kernel_fn kernel = host->ops->kernel(host, &spec);
+    norn_kernel_fn kernel = norn_target_kernel(&host->target, &spec);
     if (!kernel)
         return norn_fail(NORN_UNIMPLEMENTED, "node '%s' is not folded: no kernel", node->name);
     call->op = op->id;

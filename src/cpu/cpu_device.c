@@ -33,21 +33,14 @@ norn_status norn_cpu_scratch(norn_call *call, int64_t count, size_t size, void *
     return norn_call_scratch(call, bytes ? bytes : 1, out);
 }
 
-static norn_kernel_fn cpu_kernel(norn_device *self, const norn_step_spec *spec) {
+static norn_kernel_fn cpu_kernel(const norn_target *self, const norn_step_spec *spec) {
     (void)self;
     norn_kernel_fn fn = spec->op < NORN_OP_COUNT ? kernels[spec->op] : NULL;
     return fn == norn_cpu_none ? NULL : fn;
 }
 
-static norn_status cpu_codegen(norn_device *self, const norn_step_spec *spec, norn_alloc alloc,
-                               norn_span *code) {
-    (void)self, (void)spec, (void)alloc;
-    *code = norn_span_of(NULL, 0);
-    return NORN_OK;
-}
-
 /// Plans run on any x86-64: kernels choose their instruction set when they run.
-static const char *cpu_stamp(norn_device *self) {
+static const char *cpu_stamp(const norn_target *self) {
     (void)self;
 #if defined(__x86_64__)
     return "cpu x86-64";
@@ -92,11 +85,9 @@ static void cpu_destroy(norn_device *self) {
     norn_free(cpu_of(self)->alloc, self);
 }
 
+static const norn_target_ops cpu_target = {.kind = "cpu", .kernel = cpu_kernel, .stamp = cpu_stamp};
+
 static const norn_device_ops cpu_ops = {
-    .kind = "cpu",
-    .kernel = cpu_kernel,
-    .codegen = cpu_codegen,
-    .stamp = cpu_stamp,
     .prepare = cpu_prepare,
     .unprepare = cpu_unprepare,
     .memory_create = cpu_memory_create,
@@ -111,7 +102,7 @@ norn_status norn_cpu_open(int32_t ordinal, norn_alloc alloc, norn_device **out) 
     (void)ordinal;
     *out = NULL;
     NORN_TRY(NORN_NEW(alloc, &device));
-    device->device = (norn_device){&cpu_ops, 0, true};
+    device->device = (norn_device){&cpu_ops, 0, true, {&cpu_target}};
     device->alloc = alloc;
     *out = &device->device;
     return NORN_OK;

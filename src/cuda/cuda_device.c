@@ -41,7 +41,7 @@ static const norn_cuda_op *find_op(norn_op_id op) {
     return NULL;
 }
 
-static norn_kernel_fn device_kernel(norn_device *self, const norn_step_spec *spec) {
+static norn_kernel_fn device_kernel(const norn_target *self, const norn_step_spec *spec) {
     (void)self;
     if (spec->op >= NORN_OP_COUNT || !kernels[spec->op]) return NULL;
     const norn_cuda_op *more = find_op(spec->op);
@@ -49,18 +49,19 @@ static norn_kernel_fn device_kernel(norn_device *self, const norn_step_spec *spe
     return kernels[spec->op];
 }
 
-static norn_status device_codegen(norn_device *self, const norn_step_spec *spec, norn_alloc alloc,
-                                  norn_span *code) {
+static norn_status device_codegen(const norn_target *self, const norn_step_spec *spec,
+                                  norn_alloc alloc, norn_span *code) {
     *code = (norn_span){0};
     const norn_cuda_op *more = find_op(spec->op);
     if (!more || !more->codegen) return NORN_OK;
-    norn_status status = more->codegen(norn_cuda_device_of(self), spec, alloc, code);
+    norn_status status =
+        more->codegen(norn_cuda_device_of(norn_target_device(self)), spec, alloc, code);
     if (status != NORN_OK) norn_note("node '%s'", spec->name);
     return status;
 }
 
-static const char *device_stamp(norn_device *self) {
-    return norn_cuda_device_of(self)->stamp;
+static const char *device_stamp(const norn_target *self) {
+    return norn_cuda_device_of(norn_target_device(self))->stamp;
 }
 
 // ---- loading
@@ -91,11 +92,14 @@ static void device_destroy(norn_device *self) {
     norn_free(device->alloc, device);
 }
 
-static const norn_device_ops cuda_ops = {
+static const norn_target_ops cuda_target = {
     .kind = "cuda",
     .kernel = device_kernel,
     .codegen = device_codegen,
     .stamp = device_stamp,
+};
+
+static const norn_device_ops cuda_ops = {
     .enter = norn_cuda_enter,
     .prepare = device_prepare,
     .unprepare = device_unprepare,
@@ -157,6 +161,7 @@ norn_status norn_backend_open(int32_t ordinal, norn_alloc alloc, norn_device **o
     *out = NULL;
     NORN_TRY(NORN_NEW(alloc, &device));
     device->base.ops = &cuda_ops;
+    device->base.target.ops = &cuda_target;
     device->base.ordinal = ordinal;
     device->alloc = alloc;
     pthread_mutex_init(&device->uploader_lock, NULL);

@@ -5,9 +5,10 @@
 #include "base/span.h"
 #include "base/status.h"
 #include "base/wire.h"
-#include "kernel/call.h"
-#include "kernel/step_spec.h"
+#include "kernel/target.h"
 #include "norn/alloc.h"
+
+#include <stddef.h>
 
 typedef struct norn_device norn_device;
 typedef struct norn_event norn_event;     ///< a point in a stream's time
@@ -23,19 +24,6 @@ typedef enum norn_memory_kind {
 /// A thread enters the device before it makes any call of "Loading" or "Running": with several
 /// GPUs, nothing else says which one the thread's launches and allocations are for.
 typedef struct norn_device_ops {
-    const char *kind; ///< "cpu", "cuda"
-
-    // Compiling. Works without the hardware.
-    /// The kernel of an operator for these operands, NULL when the device
-    /// has none (falls back to the CPU).
-    norn_kernel_fn (*kernel)(norn_device *self, const norn_step_spec *spec);
-    /// Code object for a step that is generated (pointwise, row-reduce on CUDA); *code empty when
-    /// none is needed. Memory from `alloc`.
-    norn_status (*codegen)(norn_device *self, const norn_step_spec *spec, norn_alloc alloc,
-                           norn_span *code);
-    /// Text that a plan is stamped with: "cpu x86-64", "cuda sm_90".
-    const char *(*stamp)(norn_device *self);
-
     // Loading.
     /// Makes this device the calling thread's. Cheap where it is already; NULL: nothing to do.
     norn_status (*enter)(norn_device *self);
@@ -92,8 +80,18 @@ typedef struct norn_device_ops {
 struct norn_device {
     const norn_device_ops *ops;
     int32_t ordinal;
-    bool can_run; ///< false: hardware absent, compile only
+    bool can_run;       ///< false: hardware absent, compile only
+    norn_target target; ///< what is compiled for it
 };
+
+/// The target of a device, NULL of none.
+static inline const norn_target *norn_device_target(const norn_device *device) {
+    return device ? &device->target : NULL;
+}
+/// The device that `target` is a member of.
+static inline norn_device *norn_target_device(const norn_target *target) {
+    return (norn_device *)((uintptr_t)target - offsetof(norn_device, target));
+}
 
 static inline norn_status norn_device_enter(norn_device *device) {
     return device && device->ops->enter ? device->ops->enter(device) : NORN_OK;

@@ -18,7 +18,7 @@ static void fake_destroy(norn_device *self) {
     fake *device = (fake *)(void *)self;
     norn_free(device->alloc, device);
 }
-static const norn_device_ops fake_ops = {.kind = "fake", .destroy = fake_destroy};
+static const norn_device_ops fake_ops = {.destroy = fake_destroy};
 
 static norn_status fake_open(int32_t ordinal, norn_alloc alloc, norn_device **out) {
     fake *device;

@@ -5,10 +5,10 @@
 
 norn_status norn_plan_generate_code(norn_plan *plan, const norn_compile_options *options) {
     norn_program *program = plan->program;
-    norn_device *device = plan->device;
+    const norn_target *target = norn_device_target(plan->device);
     norn_arena scratch;
     norn_status status = NORN_OK;
-    if (!device || !device->ops->codegen) return NORN_OK;
+    if (!target || !target->ops->codegen) return NORN_OK;
     norn_arena_init(&scratch, plan->alloc, 1 << 14);
     int64_t *max;
     NORN_TRY_DONE(NORN_TAKE_ARRAY(&plan->arena, (size_t)program->step_count + 1, &plan->codes));
@@ -23,7 +23,7 @@ norn_status norn_plan_generate_code(norn_plan *plan, const norn_compile_options 
         NORN_TRY_DONE(
             NORN_TAKE_ARRAY(&scratch, (size_t)step->in_count + step->out_count + 1, &views));
         norn_step_spec spec = norn_node_spec(step->node, max, plan->precision, views);
-        status = device->ops->codegen(device, &spec, plan->alloc, &made);
+        status = target->ops->codegen(target, &spec, plan->alloc, &made);
         if (status != NORN_OK) {
             norn_note("node '%s'", step->node->name);
             goto done;

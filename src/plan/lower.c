@@ -157,9 +157,9 @@ static norn_status slot_for(lowering *l, norn_value *value, bool on_device, cons
 
 // ---- steps
 
-static norn_status lower_program(norn_graph *graph, norn_device *host, norn_device *device,
-                                 norn_precision precision, norn_arena *arena, uint32_t *states,
-                                 norn_program **out);
+static norn_status lower_program(norn_graph *graph, const norn_target *host,
+                                 const norn_target *target, norn_precision precision,
+                                 norn_arena *arena, uint32_t *states, norn_program **out);
 
 static norn_status lower_bodies(lowering *l, norn_step *step) {
     const norn_attrs attrs = step->node->attrs;
@@ -346,16 +346,16 @@ static norn_status lower_graph(lowering *l) {
     return place_weights(program);
 }
 
-static norn_status lower_program(norn_graph *graph, norn_device *host, norn_device *device,
-                                 norn_precision precision, norn_arena *arena, uint32_t *states,
-                                 norn_program **out) {
+static norn_status lower_program(norn_graph *graph, const norn_target *host,
+                                 const norn_target *target, norn_precision precision,
+                                 norn_arena *arena, uint32_t *states, norn_program **out) {
     lowering l = {.arena = arena, .graph = graph, .precision = precision, .states = states};
     *out = NULL;
     NORN_TRY(NORN_TAKE(arena, &l.program));
     l.program->graph = graph;
     l.program->host = host;
-    l.program->device = device;
-    NORN_TRY(norn_placement_make(graph, host, device, precision, arena, &l.place));
+    l.program->target = target;
+    NORN_TRY(norn_placement_make(graph, host, target, precision, arena, &l.place));
     NORN_TRY(lower_graph(&l));
     NORN_TRY(norn_step_order_make(l.program, arena, &l.program->order));
     l.program->state_count = *states;
@@ -363,8 +363,9 @@ static norn_status lower_program(norn_graph *graph, norn_device *host, norn_devi
     return NORN_OK;
 }
 
-norn_status norn_program_lower(norn_graph *graph, norn_device *host, norn_device *device,
-                               norn_precision precision, norn_arena *arena, norn_program **out) {
+norn_status norn_program_lower(norn_graph *graph, const norn_target *host,
+                               const norn_target *target, norn_precision precision,
+                               norn_arena *arena, norn_program **out) {
     uint32_t states = 0;
-    return lower_program(graph, host, device, precision, arena, &states, out);
+    return lower_program(graph, host, target, precision, arena, &states, out);
 }

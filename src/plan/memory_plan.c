@@ -138,7 +138,7 @@ static norn_status append(norn_layout *layout, uint32_t slot, size_t *end) {
 /// Inputs and outputs of the device, side by side at the front.
 static norn_status plan_device_ends(const norn_program *program, norn_layout *layout) {
     size_t end = 0;
-    for (uint32_t i = 0; program->device && i < program->graph->input_count; i++)
+    for (uint32_t i = 0; program->target && i < program->graph->input_count; i++)
         if (program->device_inputs[i] != NORN_NO_SLOT)
             NORN_TRY(append(layout, program->device_inputs[i], &end));
     layout->input_bytes = layout->output_offset = end;

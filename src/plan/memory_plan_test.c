@@ -20,8 +20,8 @@ static void make(made *m, uint64_t seed, bool device) {
     HAND_OK(norn_graph_create("made", norn_alloc_heap(), &m->graph));
     m->program = (norn_program){
         .graph = m->graph, .slots = m->slots, .slot_count = SLOTS, .step_count = STEPS};
-    static norn_device fake;
-    if (device) m->program.device = &fake;
+    static const norn_target fake;
+    if (device) m->program.target = &fake;
     HAND_OK(norn_layout_create(&m->program, norn_alloc_heap(), &m->layout));
     for (uint32_t i = 0; i < SLOTS; i++) {
         norn_slot *slot = &m->slots[i];

@@ -7,7 +7,7 @@
 
 typedef struct placer {
     norn_graph *graph;
-    norn_device *host, *device;
+    const norn_target *host, *target; ///< target NULL: the host alone
     norn_precision precision;
     norn_arena *arena;
     norn_placement *place;
@@ -178,18 +178,18 @@ static norn_status place_node(placer *p, norn_node *node) {
     NORN_TRY(NORN_TAKE_ARRAY(p->arena, (size_t)node->in_count + node->out_count + 1, &views));
     norn_step_spec spec = norn_node_spec(node, p->symbols_max, p->precision, views);
     // Bodies and values of unknown size need the host between steps.
-    if (p->device && !(node->op->flags & NORN_OP_SUBGRAPH) && !place->check &&
+    if (p->target && !(node->op->flags & NORN_OP_SUBGRAPH) && !place->check &&
         inputs_planned(p, node) && outputs_planned(p, node))
-        place->kernel = p->device->ops->kernel(p->device, &spec);
+        place->kernel = norn_target_kernel(p->target, &spec);
     place->on_device = place->kernel != NULL;
     if (place->on_device) return NORN_OK;
-    if (p->device && p->place->fallback_count++ == 0) p->place->fallback_op = node->op->name;
-    place->kernel = p->host->ops->kernel(p->host, &spec);
+    if (p->target && p->place->fallback_count++ == 0) p->place->fallback_op = node->op->name;
+    place->kernel = norn_target_kernel(p->host, &spec);
     if (!place->kernel)
         return norn_fail(NORN_UNIMPLEMENTED,
                          "node '%s': operator %s%s%s has no kernel for these types on %s%s%s",
                          node->name, node->op->domain, *node->op->domain ? "." : "", node->op->name,
-                         p->device ? p->device->ops->kind : "cpu", p->device ? " or cpu" : "",
+                         p->target ? p->target->ops->kind : "cpu", p->target ? " or cpu" : "",
                          strcmp(node->op->domain, "ai.norn") == 0
                              ? "; tables are looked up in the main graph, not in bodies: "
                                "norn.export.from_torch writes such models"
@@ -280,9 +280,10 @@ static void place_concat(placer *p, norn_node *concat) {
     note_of(concat)->is_placed = true;
 }
 
-norn_status norn_placement_make(norn_graph *graph, norn_device *host, norn_device *device,
-                                norn_precision precision, norn_arena *arena, norn_placement *out) {
-    placer p = {graph, host, device, precision, arena, out, NULL};
+norn_status norn_placement_make(norn_graph *graph, const norn_target *host,
+                                const norn_target *target, norn_precision precision,
+                                norn_arena *arena, norn_placement *out) {
+    placer p = {graph, host, target, precision, arena, out, NULL};
     uint32_t count = 0;
     *out = (norn_placement){0};
     NORN_TRY(find_runtime_symbols(&p));

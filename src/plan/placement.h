@@ -1,10 +1,10 @@
-/// Decided before lowering: which device a node runs on, which nodes only rename bytes, and which
+/// Decided before lowering: which target's kernel a node runs, which nodes only rename bytes, and which
 /// values are written straight into a Concat's output.
 #ifndef NORN_PLAN_PLACEMENT_H
 #define NORN_PLAN_PLACEMENT_H
 
-#include "device/device.h"
 #include "graph/graph.h"
+#include "kernel/target.h"
 
 typedef struct norn_node_place {
     uint32_t index; ///< of the node in order
@@ -32,10 +32,10 @@ typedef struct norn_placement {
     uint32_t fallback_count;
 } norn_placement;
 
-/// Errors   UNIMPLEMENTED names a node that neither device has a kernel for
-norn_status norn_placement_make(norn_graph *graph, norn_device *host, norn_device *device,
-                                norn_precision precision, norn_arena *arena,
-                                norn_placement *out) NORN_NODISCARD;
+/// Errors   UNIMPLEMENTED names a node that neither target has a kernel for
+norn_status norn_placement_make(norn_graph *graph, const norn_target *host,
+                                const norn_target *target, norn_precision precision,
+                                norn_arena *arena, norn_placement *out) NORN_NODISCARD;
 
 /// The value whose bytes `value` shows, through views.
 norn_value *norn_placement_source(norn_value *value);

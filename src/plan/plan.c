@@ -91,8 +91,8 @@ static norn_status describe(norn_plan *plan, const char *name, const norn_value 
 norn_status norn_plan_finish(norn_plan *plan) {
     norn_graph *graph = plan->graph;
     int64_t *max;
-    NORN_TRY(norn_program_lower(graph, plan->host, plan->device, plan->precision, &plan->arena,
-                                &plan->program));
+    NORN_TRY(norn_program_lower(graph, &plan->host->target, norn_device_target(plan->device),
+                                plan->precision, &plan->arena, &plan->program));
     NORN_TRY(norn_row_safety_find(graph, &plan->arena, &plan->program->rows));
     NORN_TRY(NORN_TAKE_ARRAY(&plan->arena, (size_t)graph->symbols.count + 1, &max));
     norn_symbols_at_max(graph, max);

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/file.h"
+#include "device/device.h"
 #include "norn/plan.h"
 #include "plan/memory_plan.h"
 #include "plan/program.h"

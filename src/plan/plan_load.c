@@ -197,8 +197,8 @@ static norn_status in_section(norn_status status, const char *name, norn_plan_se
 /// Code objects are of one architecture; the graph is of all. On another GPU
 /// the kernels are generated again from it.
 static norn_status take_code(norn_plan *plan, const norn_plan_parts *parts, const char *name) {
-    norn_device *device = plan->device;
-    const char *here = device && device->ops->stamp ? device->ops->stamp(device) : parts->stamp;
+    const norn_target *target = norn_device_target(plan->device);
+    const char *here = target ? target->ops->stamp(target) : parts->stamp;
     if (strcmp(here, parts->stamp) != 0) {
         norn_log(NORN_LOG_INFO, "%s: compiled for '%s'; generating its kernels for '%s'", name,
                  parts->stamp, here);

@@ -139,12 +139,12 @@ static norn_status make_entry(saver *s, int section, uint64_t offset, norn_plan_
 
 static norn_status make_header(saver *s) {
     norn_plan_header *header = &s->header;
-    const norn_device *device = s->plan->device ? s->plan->device : s->plan->host;
+    const norn_target *target =
+        norn_device_target(s->plan->device ? s->plan->device : s->plan->host);
     uint64_t at = NORN_PLAN_PAGE;
     memcpy(header->magic, NORN_PLAN_MAGIC, sizeof header->magic);
     header->abi = NORN_PLAN_ABI;
-    const char *stamp = device->ops->stamp ? device->ops->stamp((norn_device *)(uintptr_t)device)
-                                           : device->ops->kind;
+    const char *stamp = target->ops->stamp(target);
     strncpy(header->stamp, stamp, sizeof header->stamp - 1);
     for (int i = 0; i < NORN_SECTION_COUNT; i++) {
         if (!is_there(s, i)) continue;

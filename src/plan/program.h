@@ -2,12 +2,12 @@
 /// pointers resolved; nodes that only rename bytes (Reshape, a placed Concat) have none, and in a
 /// plan for a device copies stand where a value is needed on the other side.
 ///
-/// Memory   a program lives in the arena it was lowered into and borrows the graph and the devices.
+/// Memory   a program lives in the arena it was lowered into and borrows the graph and the targets.
 /// Threads  immutable once the plan is made; any number of frames run it.
 #ifndef NORN_PLAN_PROGRAM_H
 #define NORN_PLAN_PROGRAM_H
 
-#include "device/device.h"
+#include "kernel/target.h"
 #include "plan/row_safe.h"
 
 typedef struct norn_program norn_program;
@@ -67,9 +67,9 @@ typedef struct norn_step {
 
 struct norn_program {
     norn_graph *graph;
-    norn_row_safety rows; ///< may its rows be treated apart; of a plan's own program
-    norn_device *host;    ///< the CPU
-    norn_device *device;  ///< NULL: the CPU is the plan's device
+    norn_row_safety rows;      ///< may its rows be treated apart; of a plan's own program
+    const norn_target *host;   ///< the CPU's
+    const norn_target *target; ///< NULL: a program for the CPU alone
     norn_slot *slots;
     uint32_t slot_count;
     norn_step *steps;
@@ -84,12 +84,12 @@ struct norn_program {
     bool has_pooled;
 };
 
-/// Build the program of `graph` in `arena`, bodies too (those on the CPU). `device` NULL:
+/// Build the program of `graph` in `arena`, bodies too (those on the CPU). `target` NULL:
 /// everything on the CPU. May add derived symbols to the graph; uses the notes of its nodes. Errors
 /// UNIMPLEMENTED: a node that no device has a kernel for; names it
-norn_status norn_program_lower(norn_graph *graph, norn_device *host, norn_device *device,
-                               norn_precision precision, norn_arena *arena,
-                               norn_program **out) NORN_NODISCARD;
+norn_status norn_program_lower(norn_graph *graph, const norn_target *host,
+                               const norn_target *target, norn_precision precision,
+                               norn_arena *arena, norn_program **out) NORN_NODISCARD;
 
 /// Known dims of `shape`, -1 where a dim is not known from these symbol values; rank -1 stays.
 void norn_shape_at(const norn_shape *shape, const int64_t *symbols, int32_t *rank, int64_t *dims);

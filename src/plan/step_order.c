@@ -19,7 +19,7 @@ static uint64_t *past_of(const ordering *o, uint32_t step) {
 
 /// One stream's work already, or steps that the host must see to.
 static bool has_order(const norn_program *program) {
-    if (!program->device || program->has_pooled || program->host_steps > 0) return false;
+    if (!program->target || program->has_pooled || program->host_steps > 0) return false;
     if (program->step_count < 2 || program->step_count > NORN_ORDER_STEPS_MAX) return false;
     for (uint32_t i = 0; i < program->step_count; i++) {
         const norn_step *step = &program->steps[i];

@@ -195,13 +195,13 @@ static inline fake_device *fake_of(norn_device *self) {
     return (fake_device *)(void *)self;
 }
 
-static inline norn_kernel_fn fake_kernel_of(norn_device *self, const norn_step_spec *spec) {
-    norn_device *cpu = fake_of(self)->cpu;
+static inline norn_kernel_fn fake_kernel_of(const norn_target *self, const norn_step_spec *spec) {
+    norn_device *cpu = fake_of(norn_target_device(self))->cpu;
     if (spec->op == fake_log.refuse_op) return NULL;
-    return cpu->ops->kernel(cpu, spec) ? fake_kernel : NULL;
+    return norn_target_kernel(&cpu->target, spec) ? fake_kernel : NULL;
 }
 
-static inline norn_status fake_codegen(norn_device *self, const norn_step_spec *spec,
+static inline norn_status fake_codegen(const norn_target *self, const norn_step_spec *spec,
                                        norn_alloc alloc, norn_span *code) {
     void *memory;
     (void)self;
@@ -213,7 +213,7 @@ static inline norn_status fake_codegen(norn_device *self, const norn_step_spec *
     return NORN_OK;
 }
 
-static inline const char *fake_stamp(norn_device *self) {
+static inline const char *fake_stamp(const norn_target *self) {
     (void)self;
     return "fake";
 }
@@ -222,7 +222,7 @@ static inline norn_status fake_prepare(norn_device *self, const norn_step_spec *
                                        void **state) {
     fake_must_be_in(self);
     norn_device *cpu = fake_of(self)->cpu;
-    norn_kernel_fn kernel = cpu->ops->kernel(cpu, spec);
+    norn_kernel_fn kernel = norn_target_kernel(&cpu->target, spec);
     const uint64_t step = UINT64_C(1) << norn_hash_bytes(spec->name, strlen(spec->name), 0) % 64;
     if (!fake_of(self)->knows_choices && !(fake_of(self)->timed_steps & step)) fake_log.timed++;
     fake_of(self)->timed_steps |= step;
@@ -491,11 +491,10 @@ static inline void fake_destroy(norn_device *self) {
     norn_free(fake_of(self)->alloc, self);
 }
 
+static const norn_target_ops fake_target = {
+    .kind = "fake", .kernel = fake_kernel_of, .codegen = fake_codegen, .stamp = fake_stamp};
+
 static const norn_device_ops fake_ops = {
-    .kind = "fake",
-    .kernel = fake_kernel_of,
-    .codegen = fake_codegen,
-    .stamp = fake_stamp,
     .enter = fake_enter,
     .prepare = fake_prepare,
     .unprepare = fake_unprepare,
@@ -525,7 +524,8 @@ static const norn_device_ops fake_ops = {
 static inline norn_status fake_open(int32_t ordinal, norn_alloc alloc, norn_device **out) {
     fake_device *device;
     NORN_TRY(NORN_NEW(alloc, &device));
-    device->base = (norn_device){.ops = &fake_ops, .ordinal = ordinal, .can_run = ordinal < 4};
+    device->base = (norn_device){
+        .ops = &fake_ops, .ordinal = ordinal, .can_run = ordinal < 4, .target = {&fake_target}};
     device->alloc = alloc;
     norn_status status = norn_cpu_open(0, alloc, &device->cpu);
     if (status != NORN_OK)

@@ -18,7 +18,7 @@ static inline void norn_guard_slot(const norn_frame *frame, uint32_t slot, bool 
 /// Slots that begin (`begins`) or end with a step.
 static inline void norn_guard_step(const norn_frame *frame, uint32_t step, bool begins) {
     const norn_program *program = frame->program;
-    if (program->device) return; // its copies come late, when the stream gets to them
+    if (program->target) return; // its copies come late, when the stream gets to them
     for (uint32_t i = 0; i < program->slot_count; i++) {
         const norn_slot *slot = &program->slots[i];
         if (slot->kind != NORN_SLOT_PLANNED || slot->on_device) continue;
@@ -27,7 +27,7 @@ static inline void norn_guard_step(const norn_frame *frame, uint32_t step, bool 
 }
 
 static inline void norn_guard_run(const norn_frame *frame) {
-    if (!frame->program->device) norn_poison(frame->host_arena, frame->host_capacity);
+    if (!frame->program->target) norn_poison(frame->host_arena, frame->host_capacity);
 }
 
 #else

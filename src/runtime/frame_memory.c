@@ -29,7 +29,7 @@ static norn_status take_arenas(norn_frame *frame, const norn_layout *layout) {
     void *host = NULL, *device = NULL;
     norn_status status = NORN_OK;
     bool host_grows = layout->host_bytes > frame->host_capacity || !frame->host_arena;
-    bool device_grows = frame->program->device && layout->device_bytes > frame->device_capacity;
+    bool device_grows = frame->program->target && layout->device_bytes > frame->device_capacity;
     if (host_grows)
         status =
             norn_room_take(room, NORN_PLACE_HOST, layout->host_bytes, frame->host_capacity, &host);
@@ -107,7 +107,7 @@ norn_status norn_frame_make_room(norn_frame *frame) {
 void norn_frame_presize(norn_frame *frame) {
     const norn_program *program = frame->program;
     norn_layout *next = &frame->next_layout;
-    if (!program->device) return;
+    if (!program->target) return;
     norn_symbols_at_max(program->graph, frame->incoming);
     if (norn_layout_measure(program, frame->incoming, next->bytes) == NORN_OK &&
         norn_memory_plan(program, frame->room->alloc, next) == NORN_OK &&
@@ -142,7 +142,7 @@ void norn_frame_trim(norn_frame *frame) {
     uint32_t count = program->slot_count;
     size_t held = frame->host_capacity + frame->device_capacity;
     double reserved = sum_of(frame->layout.bytes, count), recent = sum_of(frame->recent, count);
-    bool presized = program->device && held <= PRESIZED_BYTES;
+    bool presized = program->target && held <= PRESIZED_BYTES;
     if (reserved > 0 && !presized &&
         norn_keeps_too_much(held, (size_t)((double)held * (recent / reserved))))
         shrink(frame);

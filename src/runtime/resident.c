@@ -97,17 +97,17 @@ static norn_status take_choices(norn_resident *resident) {
 // ---- making
 
 static norn_status check_device(const norn_plan *plan, norn_device *device) {
-    const char *kind = plan->device ? plan->device->ops->kind : plan->host->ops->kind;
-    if (device && (!plan->device || strcmp(device->ops->kind, kind) != 0))
+    const norn_target *target = norn_device_target(plan->device);
+    if (device && (!target || strcmp(device->target.ops->kind, target->ops->kind) != 0))
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "the plan is for '%s'; on a '%s' device it cannot be", plan->device_name,
-                         device->ops->kind);
+                         device->target.ops->kind);
     if (!device) device = plan->device;
     if (device && !device->can_run)
         return norn_fail(
             NORN_UNAVAILABLE,
             "the plan is for '%s' (%s), which this machine cannot run; compile for another device",
-            plan->device_name, device->ops->stamp(device));
+            plan->device_name, device->target.ops->stamp(&device->target));
     return NORN_OK;
 }
 

@@ -26,7 +26,7 @@ static size_t bytes_now(const norn_view *view) {
 static void lay_device_ends(norn_frame *frame) {
     const norn_program *program = frame->program;
     size_t at = 0;
-    if (!program->device) return;
+    if (!program->target) return;
     for (uint32_t i = 0; i < program->graph->input_count; i++) {
         uint32_t slot = program->device_inputs[i];
         frame->input_offsets[i] = at;

@@ -88,7 +88,7 @@ static norn_status take_faster(norn_frame *frame, norn_event *const events[2], n
 /// Also a failure leaves *graph as it was: lanes are a gain, not a need.
 static void try_lanes(norn_frame *frame, norn_event *const events[2], norn_capture **graph) {
     norn_capture *laned = NULL;
-    if (!events[1] || !norn_lanes_worthwhile(frame->program)) return;
+    if (!events[1] || !norn_lanes_worthwhile(frame)) return;
     norn_status status = norn_lanes_open(frame);
     if (status == NORN_OK) status = record(frame, true, &laned);
     if (status == NORN_OK && take_faster(frame, events, graph, laned) == NORN_OK) return;

@@ -15,7 +15,7 @@ static norn_status make_origin(norn_trace *trace, norn_arena *arena, uint32_t in
     *out = (norn_step_trace){.op = step->kind == NORN_STEP_COPY ? "Copy" : step->node->op->name,
                              .origin = ""};
     out->device = step->on_device || step->kind == NORN_STEP_COPY
-                      ? trace->frame->room->device->ops->kind
+                      ? trace->frame->room->device->target.ops->kind
                       : "cpu";
     if (!step->node || step->node->origin.count == 0) return NORN_OK;
     const norn_origin *origin = &step->node->origin;

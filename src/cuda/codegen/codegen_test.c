@@ -190,8 +190,9 @@ static void a_row_reduce_compiles_with_inner_dims_and_an_epilogue(void **state) 
                                .in_count = 2,
                                .out_count = 1};
         norn_span code;
-        assert_non_null(device->ops->kernel(device, &spec));
-        norn_status status = device->ops->codegen(device, &spec, norn_alloc_heap(), &code);
+        assert_non_null(norn_target_kernel(&device->target, &spec));
+        norn_status status =
+            device->target.ops->codegen(&device->target, &spec, norn_alloc_heap(), &code);
         if (status != NORN_OK) fail_msg("%s", norn_message());
         assert_true(code.count > 1000);
         norn_free(norn_alloc_heap(), (void *)(uintptr_t)code.bytes);
@@ -270,8 +271,8 @@ static void a_constant_bias_and_sigmoid_end_in_our_own_kernels(void **state) {
 
 static void without_a_gpu_the_device_compiles_and_refuses_to_run(void **state) {
     (void)state;
-    assert_string_equal(device->ops->kind, "cuda");
-    assert_non_null(strstr(device->ops->stamp(device), "cuda sm_"));
+    assert_string_equal(device->target.ops->kind, "cuda");
+    assert_non_null(strstr(device->target.ops->stamp(&device->target), "cuda sm_"));
     if (device->can_run) skip();
     void *memory;
     norn_stream *stream;

@@ -205,9 +205,10 @@ static norn_status execute(checker *k, check_case *c, running *r, norn_view *spe
                                .in_count = c->in_count,
                                .out_count = c->out_count,
                                .precision = c->precision};
-    norn_kernel_fn kernel = ops->kernel(k->device, &r->spec);
+    norn_kernel_fn kernel = norn_target_kernel(&k->device->target, &r->spec);
     if (!kernel) return norn_fail(NORN_UNIMPLEMENTED, "the backend has no kernel for this");
-    NORN_TRY(ops->codegen(k->device, &r->spec, norn_alloc_heap(), &r->code));
+    NORN_TRY(
+        k->device->target.ops->codegen(&k->device->target, &r->spec, norn_alloc_heap(), &r->code));
     r->spec.code = r->code;
     NORN_TRY(ops->prepare(k->device, &r->spec, &r->state));
     if (c->prepared) NORN_TRY(c->prepared(c->wish, r->state));

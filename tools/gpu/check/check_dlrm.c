@@ -187,7 +187,7 @@ static void prepare(checker *k, dlrm *d) {
     for (uint32_t i = 0; i < d->count; i++) {
         norn_view in[4];
         norn_step_spec spec = spec_of(d, &d->steps[i], in);
-        d->steps[i].kernel = k->device->ops->kernel(k->device, &spec);
+        d->steps[i].kernel = norn_target_kernel(&k->device->target, &spec);
         if (!d->steps[i].kernel) die(d->steps[i].name);
         if (k->device->ops->prepare(k->device, &spec, &d->steps[i].state) != NORN_OK)
             die(d->steps[i].name);
