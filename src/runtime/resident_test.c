@@ -121,6 +121,47 @@ static void sessions_of_a_plan_share_one_resident(void **state) {
     norn_plan_release(other);
 }
 
+static void options_that_cannot_be_upload_nothing(void **state) {
+    (void)state;
+    norn_plan *plan = hand_mlp(norn_alloc_heap(), "fake", 64);
+    norn_session *session = (norn_session *)(uintptr_t)1;
+    assert_int_equal(norn_session_create(plan, &(norn_session_options){.threads = -1},
+                                         norn_alloc_heap(), &session),
+                     NORN_INVALID_ARGUMENT);
+    assert_null(session);
+    assert_int_equal(fake_log.timed, 0);
+    norn_plan_release(plan);
+}
+
+static void weights_lie_side_by_side_and_every_kernel_has_a_state(void **state) {
+    (void)state;
+    norn_plan *plan = hand_mlp(norn_alloc_heap(), "fake", 64);
+    const norn_program *program = plan->program;
+    norn_resident *resident;
+    size_t end = 0, bytes;
+    uint32_t weights = 0;
+    HAND_OK(norn_resident_share(plan, &resident));
+    for (uint32_t i = 0; i < program->slot_count; i++) {
+        const norn_slot *slot = &program->slots[i];
+        if (slot->kind != NORN_SLOT_CONST || !slot->on_device) continue;
+        assert_int_equal(slot->weight_offset, end);
+        HAND_OK(norn_view_bytes(slot->value->data, &bytes));
+        assert_memory_equal(resident->weights + end, slot->value->data->data, bytes);
+        end += (bytes + 255) / 256 * 256;
+        weights++;
+    }
+    assert_int_equal(weights, 4);
+    assert_int_equal(program->device_weight_bytes, end);
+    assert_int_equal(program->state_count, 2);
+    for (uint32_t i = 0, kernels = 0; i < program->step_count; i++) {
+        if (program->steps[i].kind != NORN_STEP_KERNEL) continue;
+        assert_int_equal(program->steps[i].state, kernels++);
+        assert_non_null(resident->states[program->steps[i].state]);
+    }
+    norn_resident_release(resident);
+    norn_plan_release(plan);
+}
+
 static void choices_of_the_plans_device_are_not_timed_again_on_another(void **state) {
     (void)state;
     norn_plan *plan = hand_mlp(norn_alloc_heap(), "fake", 64);
@@ -229,6 +270,9 @@ int main(void) {
             two_residents_of_one_plan_answer_alike_and_end_by_themselves, begin, end),
         cmocka_unit_test_setup_teardown(a_plan_is_not_written_by_what_runs_it, begin, end),
         cmocka_unit_test_setup_teardown(sessions_of_a_plan_share_one_resident, begin, end),
+        cmocka_unit_test_setup_teardown(options_that_cannot_be_upload_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(weights_lie_side_by_side_and_every_kernel_has_a_state,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(choices_of_the_plans_device_are_not_timed_again_on_another,
                                         begin, end),
         cmocka_unit_test_setup_teardown(a_device_that_cannot_be_is_refused, begin, end),

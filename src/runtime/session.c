@@ -37,17 +37,23 @@ static int32_t threads_of(const norn_session_options *options) {
     return share > 0 ? share : 1;
 }
 
+static norn_status check_options(const norn_session_options *options) {
+    if (options->instances < 0 || options->instances > 4096 || options->threads < 0 ||
+        options->max_memory_bytes < 0)
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "a session of %d instances with %d threads and %lld bytes each cannot be",
+                         options->instances, options->threads,
+                         (long long)options->max_memory_bytes);
+    return NORN_OK;
+}
+
 norn_status norn_session_create_on(norn_resident *resident, const norn_session_options *given,
                                    norn_alloc alloc, norn_session **out) {
     norn_session_options options = given ? *given : (norn_session_options){0};
     norn_session *session = NULL;
     norn_status status;
     *out = NULL;
-    if (options.instances < 0 || options.instances > 4096 || options.threads < 0 ||
-        options.max_memory_bytes < 0)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "a session of %d instances with %d threads and %lld bytes each cannot be",
-                         options.instances, options.threads, (long long)options.max_memory_bytes);
+    NORN_TRY(check_options(&options));
     if (options.instances == 0) options.instances = 1;
     options.threads = threads_of(&options);
     NORN_TRY(NORN_NEW(alloc, &session));
@@ -74,6 +80,7 @@ norn_status norn_session_create(norn_plan *plan, const norn_session_options *opt
                                 norn_alloc alloc, norn_session **out) {
     norn_resident *resident;
     *out = NULL;
+    if (options) NORN_TRY(check_options(options)); // before anything is uploaded
     NORN_TRY(norn_resident_share(plan, &resident));
     const norn_status status = norn_session_create_on(resident, options, alloc, out);
     norn_resident_release(resident);
