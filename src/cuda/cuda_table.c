@@ -206,11 +206,6 @@ norn_status norn_cuda_table_bind(norn_device *self, const norn_table_binding *ho
     table_memory *memory = NULL;
     *out = *host;
     out->owner = NULL;
-    if (host->view.kind == NORN_TABLE_ELSEWHERE)
-        return norn_fail(
-            NORN_UNIMPLEMENTED,
-            "table '%s' is not in memory; lookups on the GPU read only tables that are",
-            host->name);
     if (!self->can_run) return norn_fail(NORN_UNAVAILABLE, "table '%s': no GPU here", host->name);
     NORN_TRY(NORN_NEW(norn_cuda_device_of(self)->alloc, &memory));
     memory->alloc = norn_cuda_device_of(self)->alloc;

@@ -57,6 +57,15 @@ static void an_entry_is_swapped_where_it_stands(void **state) {
     norn_key_index_find(&index, keys, 2, rows);
     assert_int_equal(rows[0], 0);
     assert_int_equal(rows[1], 70);
+    norn_key_index_clear(&index);
+    norn_key_index_find(&index, keys, 2, rows);
+    assert_true(rows[0] == NORN_NO_ROW && rows[1] == NORN_NO_ROW);
+    for (int64_t k = 0; k < 100; k++) { // and it grows again
+        row = (uint64_t)k;
+        OK(norn_key_index_add(&index, k, &row, &added));
+        assert_true(added);
+    }
+    assert_int_equal(index.count, 100);
     norn_key_index_deinit(&index);
 }
 

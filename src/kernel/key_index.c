@@ -65,6 +65,11 @@ void norn_key_index_deinit(norn_key_index *index) {
     *index = (norn_key_index){0};
 }
 
+void norn_key_index_clear(norn_key_index *index) {
+    memset(index->tags, EMPTY, (size_t)(index->group_mask + 1) * GROUP);
+    index->count = 0;
+}
+
 size_t norn_key_index_bytes(const norn_key_index *index) {
     return (size_t)(index->group_mask + 1) * GROUP * (sizeof(norn_key_slot) + 1);
 }

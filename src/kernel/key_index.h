@@ -41,6 +41,8 @@ norn_status norn_key_index_add(norn_key_index *index, int64_t key, uint64_t *row
 /// Where the row of a key stands, NULL when it is not there: a store with release order changes what
 /// later finds give, until the next add.
 _Atomic uint64_t *norn_key_index_at(norn_key_index *index, int64_t key);
+/// No keys; it keeps its room.
+void norn_key_index_clear(norn_key_index *index);
 /// rows[i] is the row of keys[i], NORN_NO_ROW where there is none. Prefetches in batches.
 void norn_key_index_find(const norn_key_index *index, const int64_t *keys, int64_t count,
                          uint64_t *rows);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct norn_host_rows;
+struct norn_elsewhere;
 
 typedef enum norn_table_kind {
     NORN_TABLE_DENSE,        ///< key k is row k
@@ -44,6 +45,9 @@ typedef struct norn_table_view {
             const void *rows, *buckets;
             uint64_t bucket_mask;
         } cache;
+        struct {
+            const struct norn_elsewhere *source; ///< store/elsewhere.h
+        } elsewhere;
     };
 } norn_table_view;
 

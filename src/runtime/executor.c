@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "ops/op.h"
 #include "runtime/frame_guard.h"
+#include "runtime/gather.h"
 #include "runtime/lanes.h"
 #include "runtime/trace.h"
 #include "tensor/dtype.h"
@@ -241,14 +242,17 @@ norn_status norn_frame_run(norn_frame *frame) {
     const norn_program *program = frame->program;
     norn_trace *trace = frame->room->trace;
     const bool laned = frame->room->laned;
+    norn_gather *gather = frame->room->gather;
     if (trace && trace->frame != frame) trace = NULL; // bodies are part of their step
     if (laned) NORN_TRY(norn_lanes_fork(frame));
     norn_guard_run(frame);
+    if (gather) NORN_TRY(norn_gather_begin(gather, frame));
     for (uint32_t i = 0; i < program->step_count; i++) {
         if (trace) NORN_TRY(norn_trace_begin(trace, i));
         if (laned) NORN_TRY(norn_lanes_before(frame, i));
         norn_guard_step(frame, i, true);
-        norn_status status = run_step(frame, &frame->steps[i]);
+        norn_status status = gather ? norn_gather_before(gather, frame, i) : NORN_OK;
+        if (status == NORN_OK) status = run_step(frame, &frame->steps[i]);
         norn_guard_step(frame, i, false);
         if (status != NORN_OK) return name_step(&frame->steps[i], status);
         if (laned) NORN_TRY(norn_lanes_after(frame, i));

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/poison.h"
+#include "runtime/gather.h"
 #include "tensor/dtype.h"
 
 #include <string.h>
@@ -49,6 +50,7 @@ void norn_instance_destroy(norn_instance *instance) {
     norn_trace_destroy(instance->trace);
     norn_device_run_destroy(instance->device_run);
     norn_frame_destroy(instance->frame);
+    norn_gather_destroy(instance->gather);
     for (uint32_t i = 0; instance->staging && i < instance->plan->graph->input_count; i++)
         norn_room_give(room, NORN_PLACE_STAGING, instance->staging[i].memory,
                        instance->staging[i].bytes);
@@ -157,11 +159,18 @@ static norn_status run_on_host(norn_instance *instance, const norn_view *inputs)
 
 /// The tables of this run; on a device their views go where its
 /// kernels read them, when they changed.
-static norn_status use_tables(norn_run_room *room, const norn_table_set *tables) {
+static norn_status use_tables(norn_instance *instance, const norn_table_set *tables) {
+    norn_run_room *room = &instance->room;
     room->host_tables = tables->host;
     room->device_tables = tables->device;
     room->tables_layout = tables->layout;
     room->host_views = tables->views;
+    room->gather = NULL;
+    if (tables->has_elsewhere) {
+        if (!instance->gather) NORN_TRY(norn_gather_create(room, &instance->gather));
+        NORN_TRY(norn_gather_use(instance->gather, tables));
+        room->gather = instance->gather;
+    }
     if (!room->views || room->views_of == tables->id) return NORN_OK;
     room->views_of = 0;
     NORN_TRY(room->device->ops->copy(room->device, room->stream, room->views, tables->views,
@@ -174,7 +183,7 @@ norn_status norn_instance_execute(norn_instance *instance, const norn_view *inpu
                                   const norn_table_set *tables) {
     norn_run_room *room = &instance->room;
     NORN_TRY(norn_device_enter(instance->room.device));
-    NORN_TRY(use_tables(room, tables));
+    NORN_TRY(use_tables(instance, tables));
     if (instance->trace_on && !instance->trace)
         NORN_TRY(norn_trace_create(instance->frame, &instance->trace));
     room->trace = instance->trace_on ? instance->trace : NULL;

@@ -24,6 +24,7 @@ struct norn_instance {
     const norn_plan *plan;
     norn_alloc alloc;
     norn_run_room room;
+    struct norn_gather *gather; ///< made by the first run whose tables are not all in memory
     norn_frame *frame;
     norn_view *given; ///< inputs as the caller placed them
     bool *is_given;

@@ -40,8 +40,9 @@ typedef struct norn_run_room {
     uint64_t views_of;                 ///< the set whose views lie there; 0: none
     uint64_t tables_layout;            ///< captured graphs are of one layout
     uint32_t table_count;
-    bool device_busy;         ///< work was given to the stream that the host has not waited for
-    struct norn_trace *trace; ///< of the top frame; NULL: not recorded
+    bool device_busy;           ///< work was given to the stream that the host has not waited for
+    struct norn_gather *gather; ///< this run's tables are not all in memory; else NULL
+    struct norn_trace *trace;   ///< of the top frame; NULL: not recorded
 } norn_run_room;
 
 /// alloc, resident, host, device and table_count are in place; takes threads, a stream and no

@@ -116,6 +116,11 @@ static norn_status upload(norn_table_set *set, const norn_table_binding *from,
 
 static norn_status place_on_device(norn_table_set *set, uint32_t i, const norn_table_binding *from,
                                    const norn_table_set *previous) {
+    if (from->view.kind == NORN_TABLE_ELSEWHERE)
+        return norn_fail(
+            NORN_UNIMPLEMENTED,
+            "table '%s' is not in memory; lookups on a device read only tables that are",
+            from->name);
     norn_device_table *table = previous ? previous->shared[i] : NULL;
     if (table && same_table(&table->from, from))
         atomic_fetch_add_explicit(&table->references, 1, memory_order_relaxed);
@@ -166,6 +171,7 @@ norn_status norn_table_set_create(norn_resident *resident, norn_snapshot *snapsh
         NORN_TRY_DONE(find(set, &plan->tables[i], &found));
         NORN_TRY_DONE(bind(resident->host, &found, &set->host[i]));
         set->host_count++;
+        set->has_elsewhere |= found.view.kind == NORN_TABLE_ELSEWHERE;
         if (resident->device) NORN_TRY_DONE(place_on_device(set, i, &found, previous));
     }
     name_layout(set, previous);

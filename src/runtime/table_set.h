@@ -27,6 +27,7 @@ typedef struct norn_table_set {
     norn_table_view *views;            ///< of `device`, in host memory: what instances copy over
     norn_device_table **shared;        ///< behind `device`
     uint32_t host_count, device_count; ///< bound so far
+    bool has_elsewhere;                ///< a table is not in memory: runs gather
 } norn_table_set;
 
 /// Tables come from `snapshot` (may be NULL), else from the plan's own.

@@ -9,8 +9,10 @@
 /// A version that some table of the store is of.
 typedef struct store_version {
     struct store_version *next;
+    norn_tier *tier;
     norn_version *version;
-    uint32_t used; ///< tables; 0: it is dropped
+    norn_store_attached *attached; ///< of a tier that is not the store's; else NULL
+    uint32_t used;                 ///< tables; 0: it is dropped
 } store_version;
 
 typedef struct store_table {
@@ -49,7 +51,7 @@ static void drop_version(norn_store *store, store_version *old) {
     store_version **at = &store->versions;
     while (*at != old) at = &(*at)->next;
     *at = old->next;
-    store->home->tier->ops->drop(store->home->tier, old->version);
+    if (!old->attached) old->tier->ops->drop(old->tier, old->version);
     norn_free(store->alloc, old);
 }
 
@@ -127,6 +129,7 @@ norn_status norn_store_open_version(norn_store *store, const char *model, uint64
     norn_status status;
     NORN_TRY(NORN_NEW(store->alloc, &made));
     NORN_TRY_DONE(tier->ops->load(tier, number, dir, &version));
+    made->tier = tier;
     made->version = version;
     pthread_mutex_lock(&store->lock);
     status = make_room(store, version->table_count);
@@ -151,13 +154,31 @@ norn_status norn_store_open_dir(norn_store *store, const char *dir) {
     return norn_store_open_version(store, "", number, dir);
 }
 
+norn_status norn_store_attach(norn_store *store, norn_tier *tier, norn_version *version,
+                              const norn_fetch_rule *rules) {
+    store_version *made;
+    NORN_TRY(NORN_NEW(store->alloc, &made));
+    made->tier = tier;
+    made->version = version;
+    pthread_mutex_lock(&store->lock);
+    norn_status status = make_room(store, version->table_count);
+    if (status == NORN_OK)
+        status = norn_store_home_attach(store->home, version->table_count, rules, &made->attached);
+    if (status == NORN_OK) put_version(store, made);
+    pthread_mutex_unlock(&store->lock);
+    if (status != NORN_OK) norn_free(store->alloc, made);
+    return status;
+}
+
 norn_tier *norn_store_tier(norn_store *store) {
     return store->home->tier;
 }
 
 norn_version *norn_store_version(norn_store *store) {
     pthread_mutex_lock(&store->lock);
-    norn_version *version = store->versions ? store->versions->version : NULL;
+    const store_version *at = store->versions;
+    while (at && at->attached) at = at->next;
+    norn_version *version = at ? at->version : NULL;
     pthread_mutex_unlock(&store->lock);
     return version;
 }
@@ -166,9 +187,10 @@ norn_version *norn_store_version(norn_store *store) {
 
 static norn_status fill_snapshot(norn_store *store, norn_store_snapshot_maker *maker) {
     for (const store_version *at = store->versions; at; at = at->next)
-        NORN_TRY(norn_store_snapshot_pin(maker, at->version));
+        NORN_TRY(norn_store_snapshot_pin(maker, at->tier, at->version));
     for (size_t i = 0; i < store->count; i++)
-        norn_store_snapshot_add(maker, store->tables[i].of->version, store->tables[i].table);
+        norn_store_snapshot_add(maker, store->tables[i].of->version, store->tables[i].table,
+                                store->tables[i].of->attached);
     return NORN_OK;
 }
 

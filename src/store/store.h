@@ -4,6 +4,7 @@
 #define NORN_STORE_STORE_INTERNAL_H
 
 #include "norn/store.h"
+#include "store/elsewhere.h"
 #include "store/snapshot.h"
 #include "store/tier.h"
 
@@ -17,6 +18,12 @@ norn_status norn_store_open_version(norn_store *store, const char *model, uint64
 norn_tier *norn_store_tier(norn_store *store);
 norn_version *norn_store_version(norn_store *store);
 
+/// Offer the tables of `version` too, which a tier that is not in memory holds: runs fetch their
+/// rows by `rules`, one a table of the version (NULL: all wait). A table of the same name is replaced.
+/// Tier and version outlive the store and its snapshots.
+norn_status norn_store_attach(norn_store *store, norn_tier *tier, norn_version *version,
+                              const norn_fetch_rule *rules) NORN_NODISCARD;
+
 typedef struct norn_store_stat {
     const char *name, *source;
     norn_dtype dtype;
@@ -24,6 +31,7 @@ typedef struct norn_store_stat {
     bool dense;
     size_t index_bytes;
     uint64_t missing; ///< lookups so far that found no row
+    uint64_t late;    ///< keys so far that got the default row because theirs did not come in time
 } norn_store_stat;
 
 /// Tables of a snapshot that a store made, in order of name; of another's there are 0.

@@ -5,6 +5,7 @@
 // overlap, across the columns too, which is what a batch of one lives on.
 #include "cpu/cpu_kernel.h"
 #include "cpu/micro/tile_op.h"
+#include "graph/lookup_key.h"
 #include "kernel/host_rows.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
@@ -208,9 +209,7 @@ static bool fill_missing(lookup_job *job, const norn_table_binding *table, const
 /// Key `index` of a column, as its table knows it.
 static int64_t key_at(const lookup_column *column, int64_t index) {
     int64_t key = integer_at(column->keys->dtype, column->keys->data, index);
-    key = (int64_t)((uint64_t)key + (uint64_t)column->spec->key_offset);
-    if (key < 0 && column->spec->negative_wraps) key += column->table->view.row_count;
-    return key;
+    return norn_lookup_key(column->spec, key, column->table->view.row_count);
 }
 
 /// Rows of `count` <= KEY_RUN keys.
@@ -230,7 +229,7 @@ static bool resolve_keys(lookup_job *job, const lookup_column *column, const int
 }
 
 static bool is_padding(const lookup_column *column, int64_t key) {
-    return column->spec->has_padding && key == column->spec->padding_key;
+    return norn_lookup_is_padding(column->spec, key);
 }
 
 /// Keys [begin, end) without padding.
