@@ -1,6 +1,7 @@
 #include "runtime/table_set.h"
 #include "base/memory.h"
 #include "runtime/own_tables.h"
+#include "store/elsewhere.h"
 
 #include <string.h>
 
@@ -11,6 +12,12 @@ uint64_t norn_table_set_missing(const norn_table_set *set, uint32_t index) {
         (void)device->ops->table_count(device, &set->device[index]); // else what was told before
     const _Atomic uint64_t *count = table->view.missing_count;
     return count ? atomic_load_explicit(count, memory_order_relaxed) : 0;
+}
+
+uint64_t norn_table_set_late(const norn_table_set *set, uint32_t index) {
+    const norn_table_view *view = &set->host[index].view;
+    if (view->kind != NORN_TABLE_ELSEWHERE) return 0;
+    return atomic_load_explicit(view->elsewhere.source->late_count, memory_order_relaxed);
 }
 
 norn_table_set *norn_table_set_retain(norn_table_set *set) {

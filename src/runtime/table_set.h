@@ -39,6 +39,9 @@ norn_status norn_table_set_create(norn_resident *resident, norn_snapshot *snapsh
                                   norn_table_set **out) NORN_NODISCARD;
 /// Keys of table `index` that had no row so far, in all sets of its snapshot, on the device too.
 uint64_t norn_table_set_missing(const norn_table_set *set, uint32_t index);
+/// Keys of table `index` so far that got the default row because theirs did not come in time; 0 for
+/// one that is in memory.
+uint64_t norn_table_set_late(const norn_table_set *set, uint32_t index);
 norn_table_set *norn_table_set_retain(norn_table_set *set);
 void norn_table_set_release(norn_table_set *set); ///< takes NULL
 

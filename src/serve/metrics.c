@@ -88,16 +88,35 @@ static void row_latency(metric_page *page, const norn_served *served) {
     put_row(page->out, "norn_request_seconds_count", served, histogram->count);
 }
 
+/// One row of a table: its labels but the last, which ends the braces.
+static void put_table(metric_page *page, const char *metric, const norn_served *served,
+                      const char *table) {
+    norn_buffer_format(page->out, "%s{model=\"", metric);
+    put_label(page->out, served->name);
+    norn_buffer_format(page->out, "\",version=\"%lld\",table=\"", (long long)served->version);
+    put_label(page->out, table);
+    norn_buffer_text(page->out, "\"");
+}
+
 static void row_missing_keys(metric_page *page, const norn_served *served) {
     norn_table_set *tables = norn_session_pin_tables(served->session);
     for (uint32_t t = 0; t < tables->host_count; t++) {
         const bool error = tables->host[t].view.missing == NORN_MISSING_ERROR;
-        norn_buffer_text(page->out, "norn_table_missing_keys_total{model=\"");
-        put_label(page->out, served->name);
-        norn_buffer_format(page->out, "\",version=\"%lld\",table=\"", (long long)served->version);
-        put_label(page->out, tables->resident->plan->tables[t].name);
-        norn_buffer_format(page->out, "\",policy=\"%s\"} %llu\n", error ? "error" : "default",
+        put_table(page, "norn_table_missing_keys_total", served,
+                  tables->resident->plan->tables[t].name);
+        norn_buffer_format(page->out, ",policy=\"%s\"} %llu\n", error ? "error" : "default",
                            (unsigned long long)norn_table_set_missing(tables, t));
+    }
+    norn_table_set_release(tables);
+}
+
+static void row_late_keys(metric_page *page, const norn_served *served) {
+    norn_table_set *tables = norn_session_pin_tables(served->session);
+    for (uint32_t t = 0; t < tables->host_count; t++) {
+        put_table(page, "norn_table_late_keys_total", served,
+                  tables->resident->plan->tables[t].name);
+        norn_buffer_format(page->out, "} %llu\n",
+                           (unsigned long long)norn_table_set_late(tables, t));
     }
     norn_table_set_release(tables);
 }
@@ -124,6 +143,9 @@ static const struct metric {
     {"norn_table_missing_keys_total", "counter",
      "Keys that a table had no row for, by policy: default rows taken, or requests refused",
      row_missing_keys},
+    {"norn_table_late_keys_total", "counter",
+     "Keys that got the default row because theirs did not come from its tier in time",
+     row_late_keys},
     {"norn_request_seconds", "histogram", "Time from arrival to answer", row_latency},
 };
 

@@ -232,6 +232,10 @@ static void rows_after_the_deadline_are_the_default_and_counted(void **state) {
     norn_slow_tier_delay(w.tier, INT64_C(3600) * 1000 * MS);
     OK(run(w.session, keys_of, later_of, &a));
     expect_step(&a, NORN_TIER_NONE);
+    norn_table_set *tables = norn_session_pin_tables(w.session);
+    assert_int_equal(norn_table_set_late(tables, TIER_HASHED), 3 + 3);
+    assert_int_equal(norn_table_set_late(tables, TIER_DENSE), 3);
+    norn_table_set_release(tables);
     assert_int_equal(late_of(&w, TIER_HASHED), 3 + 3);
     assert_int_equal(late_of(&w, TIER_DENSE), 3);
     assert_int_equal(late_of(&w, TIER_WIDE), 3);
@@ -291,6 +295,9 @@ static void tables_in_memory_and_elsewhere_go_together(void **state) {
     OK(run(w.session, keys_of, later_of, &a));
     expect_step(&a, 0);
     assert_int_equal(norn_slow_tier_fetches(w.tier), fetches);
+    norn_table_set *tables = norn_session_pin_tables(w.session);
+    assert_int_equal(norn_table_set_late(tables, TIER_HASHED), 0);
+    norn_table_set_release(tables);
     norn_snapshot *snapshot = snapshot_of(w.store);
     assert_string_equal(snapshot->model, "ranker");
     assert_int_equal(snapshot->version, 1);

@@ -454,6 +454,7 @@ class LifeTest(unittest.TestCase):
             return self.metric(f'norn_table_missing_keys_total{{model="{name}",version="1",table="t",policy="{policy}"}}')
         before = {name: count(name, policy) for name, policy in (("soft", "default"), ("hard", "error"), ("dense", "error"))}
         self.assertNotIn(None, before.values())
+        self.assertEqual(self.metric('norn_table_late_keys_total{model="soft",version="1",table="t"}'), 0)
         asked = np.concatenate([keys, np.arange(1000, 1500)])  # more than one run of keys
         code, got = self.infer("soft", k=asked)
         self.assertEqual((code, got), (200, [1.0] * 6 + [0.0] * 1000))
