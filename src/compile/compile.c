@@ -135,7 +135,6 @@ norn_status norn_plan_compile(const norn_model *model, const norn_compile_option
     progress(&options, "planning", 0.6);
     NORN_TRY_DONE(norn_plan_finish(plan));
     NORN_TRY_DONE(norn_plan_generate_code(plan, &options));
-    NORN_TRY_DONE(norn_compile_drop_unused(plan));
     report_fallback(plan);
     progress(&options, "done", 1.0);
     *out = plan;

@@ -9,10 +9,6 @@
 /// constants lie in; bytes in the model's own memory are copied.
 norn_status norn_compile_adopt_constants(norn_plan *plan, const norn_model *model,
                                          norn_graph *graph) NORN_NODISCARD;
-/// Release what only constants lie in that the passes have replaced (packed, folded, fused): a plan
-/// made of a model of 160 MB would hold 160 more. A file that the model still holds is kept whole.
-norn_status norn_compile_drop_unused(norn_plan *plan) NORN_NODISCARD;
-
 /// Write the profile of `options` into the graph's symbols and choose the batch symbol. Shapes that
 /// `given` (may be NULL) does not have came from norn.json, and messages say so.
 norn_status norn_compile_profile(norn_graph *graph, const norn_compile_options *options,

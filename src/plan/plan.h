@@ -1,5 +1,6 @@
-/// A plan as the layers above the compiler see it. Nothing writes into it once it is made: what it
-/// needs on a device is a norn_resident (runtime/resident.h).
+/// A plan as the layers above the compiler see it. Nothing writes into it once it is made, but for
+/// files it lets go of (norn_plan_drop_unused): what it needs on a device is a norn_resident
+/// (runtime/resident.h).
 #ifndef NORN_PLAN_PLAN_INTERNAL_H
 #define NORN_PLAN_PLAN_INTERNAL_H
 
@@ -61,6 +62,12 @@ norn_status norn_plan_keep_file(norn_plan *plan, norn_file *file) NORN_NODISCARD
 norn_status norn_plan_open_devices(norn_plan *plan, const char *device_name) NORN_NODISCARD;
 /// From graph and devices: the program, ports, batch. Graph symbols have their profile.
 norn_status norn_plan_finish(norn_plan *plan) NORN_NODISCARD;
+
+/// Release what only constants lie in that the passes have replaced (packed, folded, fused): a plan
+/// made of a model of 160 MB would hold 160 more. A file that the model still holds is kept whole,
+/// so this is called when a resident is made: the model is closed by then. It gives pages back that
+/// nothing reads; one thread at a time.
+norn_status norn_plan_drop_unused(norn_plan *plan) NORN_NODISCARD;
 
 /// Code objects of every step that the device generates code for: when a plan is compiled, and when
 /// one is loaded that has those of another GPU. `options` (may be NULL) hears of the progress.

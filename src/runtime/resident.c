@@ -140,6 +140,7 @@ static norn_status make(norn_plan *plan, norn_device *device, norn_alloc alloc,
     if (resident->device) NORN_TRY_DONE(take_choices(resident));
     NORN_TRY_DONE(prepare_program(resident, plan->program));
     if (resident->device) NORN_TRY_DONE(upload_weights(resident));
+    if (!plan->path) NORN_TRY_DONE(norn_plan_drop_unused(plan)); // all of a plan file is in use
     *out = resident;
     resident = NULL;
 done:

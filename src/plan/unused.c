@@ -1,5 +1,5 @@
 #include "base/memory.h"
-#include "compile/compile.h"
+#include "plan/plan.h"
 #include "tensor/view.h"
 
 #include <string.h>
@@ -54,7 +54,7 @@ static size_t spans_in(const norn_file *file, const live_spans *live, norn_span 
     return count;
 }
 
-norn_status norn_compile_drop_unused(norn_plan *plan) {
+norn_status norn_plan_drop_unused(norn_plan *plan) {
     norn_arena scratch;
     norn_status status;
     norn_arena_init(&scratch, plan->alloc, 1 << 14);
