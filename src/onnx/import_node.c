@@ -29,6 +29,7 @@ norn_status norn_call_emit(norn_onnx_call *call, const char *op_type, norn_value
         return norn_fail(NORN_UNIMPLEMENTED, "node '%s': operator '%s%s%s' is not implemented",
                          call->name, call->domain, *call->domain ? "." : "", op_type);
     }
+    NORN_TRY(norn_op_check_choices(op, call->name, (norn_attrs){attrs, attr_count}));
     if (importer->nodes_left == 0) {
         return norn_fail(NORN_RESOURCE_EXHAUSTED,
                          "the model has more than %d nodes (functions inlined)",

@@ -16,6 +16,11 @@ const norn_op_info *norn_op_info_of(norn_op_id op); ///< never NULL for a valid 
 /// NULL if Norn does not have it. Domain "ai.onnx" is "".
 const norn_op_info *norn_op_find(const char *domain, const char *name);
 
+/// INVALID_ARGUMENT when a text attribute is none of the words that the operator knows
+/// (attr_choices.inc).
+norn_status norn_op_check_choices(const norn_op_info *op, const char *node,
+                                  norn_attrs attrs) NORN_NODISCARD;
+
 // ---- shape functions: one family a file (shape_*.c), declared here from the table
 #define NORN_OP(name, domain, since, flags, shape, cost, cpu, cuda)                         \
     norn_status shape(norn_shape_ctx *ctx);                                                 \

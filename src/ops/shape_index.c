@@ -128,12 +128,17 @@ norn_status norn_shape_top_k(norn_shape_ctx *ctx) {
     if (out.rank >= 0) {
         NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", -1), out.rank, &axis));
         norn_dim whole = out.dims[axis];
-        if (norn_shape_elements(ctx, 1, k, &count) && count == 1)
+        const bool known = norn_shape_elements(ctx, 1, k, &count);
+        if (known && count != 1)
+            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': k has %u values, not one",
+                             ctx->node, count);
+        if (!known) NORN_TRY(norn_shape_later(ctx, 1));
+        if (known)
             out.dims[axis] = k[0];
         else
             NORN_TRY(norn_shape_fresh(ctx, &out.dims[axis]));
         if (!norn_dim_equal(whole, out.dims[axis])) norn_shape_unproved(ctx);
-        bool numbers = norn_dim_is_const(whole) && norn_dim_is_const(out.dims[axis]) && count == 1;
+        bool numbers = norn_dim_is_const(whole) && norn_dim_is_const(out.dims[axis]) && known;
         if (numbers && (out.dims[axis].constant < 0 || out.dims[axis].constant > whole.constant))
             return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': k is %lld, the axis has %lld",
                              ctx->node, (long long)out.dims[axis].constant,

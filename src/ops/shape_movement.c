@@ -423,6 +423,7 @@ norn_status norn_shape_tile(norn_shape_ctx *ctx) {
             NORN_TRY(norn_shape_dim(ctx, NORN_DIM_MUL, in->dims[i], repeats[i], &out.dims[i]));
         }
     } else if (in->rank >= 0) {
+        NORN_TRY(norn_shape_later(ctx, 1));
         NORN_TRY(norn_shape_fresh_rank(ctx, in->rank, &out));
     }
     norn_shape_put(ctx, 0, ctx->in[0].dtype, &out);
@@ -457,6 +458,7 @@ norn_status norn_shape_pad(norn_shape_ctx *ctx) {
                                  "node '%s': axis %d is cut by more than it has", ctx->node, axis);
         }
     } else if (in->rank >= 0) {
+        NORN_TRY(norn_shape_later(ctx, 1));
         NORN_TRY(norn_shape_fresh_rank(ctx, in->rank, &out));
     }
     norn_shape_put(ctx, 0, ctx->in[0].dtype, &out);
@@ -483,6 +485,7 @@ norn_status norn_shape_center_crop_pad(norn_shape_ctx *ctx) {
             out.dims[axis] = want[i];
         }
     } else if (in->rank >= 0) {
+        NORN_TRY(norn_shape_later(ctx, 1));
         NORN_TRY(norn_shape_fresh_rank(ctx, in->rank, &out));
     }
     norn_shape_put(ctx, 0, ctx->in[0].dtype, &out);

@@ -1,5 +1,7 @@
 #include "plan/step_shape.h"
 
+#include "ops/op.h"
+
 static norn_shape_io io_of(const norn_view *view) {
     norn_shape_io io = {.dtype = view->dtype, .shape = {.rank = view->rank}, .data = view};
     for (int32_t d = 0; d < view->rank; d++) io.shape.dims[d] = norn_dim_const(view->dims[d]);
@@ -65,6 +67,12 @@ norn_status norn_step_fit(const norn_node *node, const norn_view *in, uint32_t i
     return NORN_OK;
 }
 
+/// Do kernels of this operator find their outputs' sizes? No other may be called without.
+static bool sizes_itself(const norn_node *node) {
+    return node->op->id == NORN_OP_Pointwise || // what its operands broadcast to
+           node->op->flags & (NORN_OP_RUNTIME_SHAPE | NORN_OP_SUBGRAPH | NORN_OP_SEQUENCE);
+}
+
 norn_status norn_step_shapes(const norn_node *node, const norn_view *in, uint32_t in_count,
                              norn_view *out, uint32_t out_count, norn_shape_room room) {
     if (room.count < in_count + out_count)
@@ -93,6 +101,11 @@ norn_status norn_step_shapes(const norn_node *node, const norn_view *in, uint32_
             else
                 out[i].rank = -1; // the kernel sizes it
         }
+        if (out[i].rank < 0 && !sizes_itself(node))
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "node '%s': its inputs do not say how large output %u is; what gives "
+                             "sizes, axes or counts must be a list of integers",
+                             node->name, i);
     }
     return NORN_OK;
 }

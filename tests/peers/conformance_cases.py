@@ -9,6 +9,8 @@
 
     python tests/peers/conformance_cases.py --rows build/conformance-rows   inputs have a batch at dimension 0, in all
                                                    ways (row_cases.py); no outputs
+    python tests/peers/conformance_cases.py --broken build/conformance-broken   one thing is wrong (broken_cases.py):
+                                                   DIR/cases.bin
     DIR/CASE/model.onnx
     DIR/CASE/test_data_set_0/input_N.pb, output_N.pb   TensorProto; SequenceProto, OptionalProto or
                                                        MapProto where the graph says so
@@ -26,6 +28,7 @@ import sys
 import time
 import warnings
 
+import broken_cases
 import numpy as np
 import onnx
 import row_cases
@@ -174,6 +177,8 @@ def write_all(folder, kind):
         cases = [case for case in cases if opset_of(case) >= 13 and "_expanded" not in case.name]
     if kind == "unknown":  # Unsqueeze takes its axes as an input from opset 13 on, Constant value_ints from 12
         cases = [case for case in cases if opset_of(case) >= 13 and case.model.graph.input]
+    if kind == "broken":
+        return broken_cases.write([case for case in cases if opset_of(case) >= 13], folder / "cases.bin", encode)
     lines, failed = [], []
     for number, case in enumerate(cases):
         try:
@@ -200,10 +205,11 @@ def main():
     parser.add_argument("--dynamic", action="store_true", help="with symbols for all input dims")
     parser.add_argument("--unknown", action="store_true", help="with inputs of no known rank")
     parser.add_argument("--rows", action="store_true", help="with a batch at dimension 0")
+    parser.add_argument("--broken", action="store_true", help="with one thing wrong")
     parser.add_argument("--force", action="store_true", help="write even if they are there")
     options = parser.parse_args()
     stamp = options.folder / "version.txt"
-    kind = next((kind for kind in ("unknown", "dynamic", "rows") if getattr(options, kind)), "cases")
+    kind = next((kind for kind in ("unknown", "dynamic", "rows", "broken") if getattr(options, kind)), "cases")
     mark = "" if kind == "cases" else f" {kind}"
     version = f"onnx {onnx.__version__}{mark} format {FORMAT} seed {SEED}\n"
     if not options.force and stamp.is_file() and stamp.read_text() == version:
@@ -211,7 +217,7 @@ def main():
         return
     began = time.monotonic()
     if options.folder.is_dir() and any(options.folder.iterdir()) and not stamp.exists() \
-            and not (options.folder / "cases.tsv").exists():
+            and not list(options.folder.glob("cases.*")):
         sys.exit(f"{options.folder}: holds other files; name an empty or a new folder")
     shutil.rmtree(options.folder, ignore_errors=True)
     options.folder.mkdir(parents=True)

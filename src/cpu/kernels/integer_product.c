@@ -9,11 +9,12 @@ static int64_t zero_at(const norn_view *zero, int64_t i) {
     return norn_element_i64(zero->dtype, zero->data, norn_view_elems(zero) == 1 ? 0 : i);
 }
 
-static norn_status check_zero(const norn_call *call, const norn_view *zero, uint32_t index,
-                              int64_t count) {
-    if (!zero || !norn_view_present(zero)) return NORN_OK;
-    int64_t elems = norn_view_elems(zero);
-    return elems == 1 || elems == count ? NORN_OK : norn_call_misfit(call, index);
+/// A scale, zero point or bias is one, or one for each of `count`.
+static norn_status check_count(const norn_call *call, const norn_view *in, int64_t count) {
+    if (!in || !norn_view_present(in)) return NORN_OK;
+    const int64_t elems = norn_view_elems(in);
+    return elems == 1 || elems == count ? NORN_OK
+                                        : norn_call_misfit(call, (uint32_t)(in - call->in));
 }
 
 typedef struct product_job {
@@ -60,8 +61,12 @@ static norn_status product(const product_job *job) {
         return norn_call_misfit(call, 1);
     norn_broadcast_strides(&a_batch, batch_rank, batch_dims, a_steps);
     norn_broadcast_strides(&b_batch, batch_rank, batch_dims, b_steps);
-    NORN_TRY(check_zero(call, job->a_zero, 2, m));
-    NORN_TRY(check_zero(call, job->b_zero, 3, n));
+    NORN_TRY(check_count(call, job->a_zero, m));
+    NORN_TRY(check_count(call, job->b_zero, n));
+    NORN_TRY(check_count(call, job->a_scale, m));
+    NORN_TRY(check_count(call, job->b_scale, n));
+    NORN_TRY(check_count(call, job->y_scale, n));
+    NORN_TRY(check_count(call, job->y_zero, n));
     for (int64_t i = 0; i < batches * m * n; i++) {
         int64_t column = i % n, row = i / n % m, rest = i / (n * m), a_at = 0, b_at = 0, sum = 0;
         for (int32_t d = batch_rank - 1; d >= 0; d--) {
@@ -112,8 +117,12 @@ static norn_status convolve(norn_call *call, const norn_view *x, const norn_view
     const int64_t *source;
     NORN_TRY(norn_conv_describe(call, x, w, out, &conv));
     NORN_TRY(norn_conv_sources(call, &conv, &source));
-    NORN_TRY(check_zero(call, w_zero, 3, conv.filters));
-    NORN_TRY(check_zero(call, bias, 8, conv.filters));
+    NORN_TRY(check_count(call, x_zero, 1));
+    NORN_TRY(check_count(call, w_zero, conv.filters));
+    NORN_TRY(check_count(call, y_zero, 1));
+    NORN_TRY(check_count(call, bias, conv.filters));
+    for (int i = 0; scales && i < 3; i++)
+        NORN_TRY(check_count(call, scales[i], i == 1 ? conv.filters : 1));
     int64_t per_group = conv.channels / conv.groups, zx = zero_at(x_zero, 0),
             elems = norn_view_elems(out);
     for (int64_t i = 0; i < elems; i++) {
