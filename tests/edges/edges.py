@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Refuse an #include across an undeclared edge between the folders of src/.
+"""Refuse an #include across an undeclared edge between the folders of src/, and circles between rooms.
 
 usage: edges.py SOURCE_DIR EDGES_FILE
 
 EDGES_FILE has a line `folder: direct depends` for each module (CMake writes it from norn_module).
 Depends are transitive. Every folder may include itself and include/norn; include/norn only itself.
+A file is a header with its source; files that include each other, over others too, must lie in one
+folder, which also holds for folders within a module (serve/http and serve).
 """
+import graphlib
 import pathlib
 import re
 import sys
@@ -52,6 +55,26 @@ def check_file(path, shown, folder, allowed, folders):
     return problems
 
 
+def circles(source):
+    """Files of several folders that include each other, tests left out."""
+    graph = {}
+    for path in sorted((source / "src").rglob("*")):
+        if path.suffix not in SOURCES or not path.is_file() or path.stem.endswith(("_test", "_fuzz")):
+            continue
+        own = path.relative_to(source / "src").with_suffix("").as_posix()
+        found = {target.rsplit(".", 1)[0] for target in INCLUDE.findall(path.read_text(errors="replace"))}
+        graph.setdefault(own, set()).update(found - {own})
+    while True:
+        try:
+            tuple(graphlib.TopologicalSorter(graph).static_order())
+            return
+        except graphlib.CycleError as error:
+            circle = error.args[1]
+        if len({name.rsplit("/", 1)[0] for name in circle}) > 1:
+            yield circle
+        graph[circle[1]].discard(circle[0])  # the sorter names a circle against the arrows
+
+
 def check(source, direct):
     source = pathlib.Path(source)
     folders = {p.name for p in (source / "src").iterdir() if p.is_dir()}
@@ -70,6 +93,7 @@ def check(source, direct):
             if path.suffix in SOURCES and path.is_file():
                 files += 1
                 problems += check_file(path, path.relative_to(source), folder, allowed, folders)
+    problems += [f"src: a circle between folders: {' -> '.join(reversed(circle))}" for circle in circles(source)]
     return files, problems
 
 
@@ -80,7 +104,7 @@ def main():
     files, problems = check(sys.argv[1], read_edges(sys.argv[2]))
     for problem in problems:
         print(problem)
-    print(f"{files} files, {len(problems)} includes across undeclared edges")
+    print(f"{files} files, {len(problems)} includes across undeclared edges or around a circle")
     return 1 if problems or not files else 0
 
 

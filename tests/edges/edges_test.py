@@ -42,6 +42,18 @@ class Edges(unittest.TestCase):
         with self.assertRaises(ValueError):
             self.problems({}, {"base": ["graph"], "tensor": ["base"], "graph": ["tensor"]})
 
+    def test_files_of_two_rooms_that_include_each_other_are_refused(self):
+        there = {"src/base/http/x.h": '#include "base/y.h"\n', "src/base/z.h": ""}
+        back = {"src/base/y.h": '#include "base/z.h"\n', "src/base/y.c": '#include "base/http/x.h"\n'}
+        self.assertEqual(self.problems(there | {"src/base/y.h": ""}), [])
+        found = self.problems(there | back)
+        self.assertEqual(len(found), 1)
+        self.assertIn("a circle between folders: ", found[0])
+        self.assertRegex(found[0], "(base/y -> base/http/x -> base/y|base/http/x -> base/y -> base/http/x)$")
+
+    def test_files_of_one_room_may_include_each_other(self):
+        self.assertEqual(self.problems({"src/base/x.h": '#include "base/y.h"\n', "src/base/y.c": '#include "base/x.h"\n', "src/base/y.h": ""}), [])
+
 
 if __name__ == "__main__":
     unittest.main()
