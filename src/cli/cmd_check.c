@@ -1,10 +1,11 @@
 #include "base/file.h"
 #include "cli/options.h"
-#include "store/snapshot.h"
+#include "compile/settings.h"
 #include "graph/graph.h"
 #include "package/package_ready.h"
 #include "package/row_policy.h"
 #include "plan/plan.h"
+#include "store/snapshot.h"
 #include "tensor/dtype.h"
 
 #include <stdio.h>
@@ -21,7 +22,8 @@ const cli_command cli_check = {
                "is compiled, its tables are\n"
                "opened and it runs once, as in `norn serve`; exit status 1 where that would refuse "
                "it.\n\n"
-               "  norn check repository/movielens/1\n",
+               "  norn check repository/movielens/1\n"
+               "  norn check --keys                   every key of norn.json\n",
     .run = run,
 };
 
@@ -115,7 +117,8 @@ static void print_settings(const norn_package *package, const norn_serving *serv
                                                         : "default, exact");
     if (norn_plan_batch_symbol(plan))
         print_number("profile.max_batch", norn_plan_max_batch(plan),
-                     now ? said(config->max_batch || config->max_count, "default") : "of the plan");
+                     now ? said(config->max_batch || config->max_shapes.count, "default")
+                         : "of the plan");
     print_number("instances", serving->instances, said(config->instances, "default"));
     if (serving->threads)
         print_number("threads", serving->threads, "norn.json");
@@ -176,11 +179,41 @@ done:
     return exit_status;
 }
 
+/// "1 to 1024", or the words, or "" where anything goes.
+static void bounds_text(const norn_setting *setting, char out[96]) {
+    out[0] = '\0';
+    if (setting->low || setting->high)
+        snprintf(out, 96, "%lld to %lld; ", (long long)setting->low, (long long)setting->high);
+    if (*setting->words)
+        snprintf(out, 96, "%.*s; ", (int)strlen(setting->words) - 1, setting->words);
+}
+
+static void print_keys(void) {
+    size_t count;
+    const norn_setting *all = norn_settings(&count);
+    for (size_t i = 0; i < count; i++) {
+        char name[64], bounds[96];
+        snprintf(name, sizeof name, "%s%s", norn_setting_prefix(all[i].scope), all[i].key);
+        bounds_text(&all[i], bounds);
+        printf("%-28s %s\n%-28s %swhen absent: %s\n", name, all[i].meaning, "", bounds,
+               all[i].absent);
+    }
+}
+
 static int run(int argc, char **argv) {
     cli_list operands;
     int exit_status;
-    if (cli_parse(&cli_check, NULL, 0, argc, argv, &operands, &exit_status))
-        exit_status = check(operands.at[0]);
+    bool keys = false;
+    const cli_option options[] = {{"--keys", 0, CLI_FLAG, &keys, NULL,
+                                   "say what norn.json may hold, key by key; without DIR"}};
+    if (argc == 2 && strcmp(argv[1], "--keys") == 0) {
+        print_keys();
+        return CLI_DONE;
+    }
+    if (cli_parse(&cli_check, options, 1, argc, argv, &operands, &exit_status))
+        exit_status =
+            keys ? cli_error(&cli_check, CLI_WRONG, "--keys is of no package: leave out DIR")
+                 : check(operands.at[0]);
     cli_list_free(&operands);
     return exit_status;
 }

@@ -1,3 +1,4 @@
+#include "base/nearest.h"
 #include "cli/options.h"
 
 #include <signal.h>
@@ -55,7 +56,7 @@ int main(int argc, char **argv) {
         names[i] = commands[i]->name;
         if (strcmp(argv[1], names[i]) == 0) return commands[i]->run(argc - 1, argv + 1);
     }
-    const char *near = cli_nearest(argv[1], names, COMMAND_COUNT);
+    const char *near = norn_nearest(argv[1], names, COMMAND_COUNT);
     if (near) {
         fprintf(stderr, "norn: no command '%s'; did you mean '%s'?\n", argv[1], near);
     } else {

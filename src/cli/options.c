@@ -1,5 +1,7 @@
 #include "cli/options.h"
 
+#include "base/nearest.h"
+
 #include "device/device.h"
 
 #include <errno.h>
@@ -37,41 +39,6 @@ static bool list_add(cli_list *list, const char *text) {
     larger[list->count++] = text;
     list->at = larger;
     return true;
-}
-
-// ---- did you mean
-
-enum { WORD_MAX = 32 };
-
-/// Levenshtein distance of words of at most WORD_MAX letters; more when one is longer.
-static size_t distance(const char *a, const char *b) {
-    size_t row[WORD_MAX + 1];
-    const size_t m = strlen(a), n = strlen(b);
-    if (m > WORD_MAX || n > WORD_MAX) return WORD_MAX;
-    for (size_t j = 0; j <= n; j++) row[j] = j;
-    for (size_t i = 1; i <= m; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            const size_t change = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            const size_t step = 1 + (row[j] < row[j - 1] ? row[j] : row[j - 1]);
-            row[j] = change < step ? change : step;
-        }
-    }
-    return row[n];
-}
-
-const char *cli_nearest(const char *word, const char *const *names, size_t count) {
-    const char *best = NULL;
-    size_t least = 1 + strlen(word) / 3;
-    for (size_t i = 0; i < count; i++) {
-        const size_t d = distance(word, names[i]);
-        if (d > least || (best && d == least)) continue;
-        best = names[i];
-        least = d;
-    }
-    return best;
 }
 
 // ---- help
@@ -118,7 +85,7 @@ static int unknown_option(const cli_command *command, const cli_option *options,
     const char *names[128];
     size_t used = 0;
     for (; used < count && used < 128; used++) names[used] = options[used].name;
-    const char *near = cli_nearest(word, names, used);
+    const char *near = norn_nearest(word, names, used);
     if (near)
         return cli_error(command, CLI_WRONG, "no option '%s'; did you mean '%s'?", word, near);
     return cli_error(command, CLI_WRONG, "no option '%s'; `norn %s --help` lists them", word,

@@ -69,9 +69,6 @@ bool cli_shapes(const cli_command *command, const char *option, const char *text
 /// is about the command line; whether the device is there shows when it is opened.
 bool cli_device(const cli_command *command, const char *text);
 
-/// The closest of `names` to `word` for "did you mean", or NULL when none is near.
-const char *cli_nearest(const char *word, const char *const *names, size_t count);
-
 /// A line that is drawn again and again when stderr is a terminal; nothing otherwise. Fits
 /// norn_compile_options.progress.
 void cli_progress(void *context, const char *what, double fraction);

@@ -20,11 +20,11 @@ static norn_status merge_options(norn_plan *plan, const norn_model *model,
     if (out->max_batch == 0) out->max_batch = config->max_batch;
     if (config->freeze_initializers) out->freeze_initializers = 1;
     if (out->min_count == 0)
-        out->min_shapes = config->min_shapes, out->min_count = config->min_count;
+        out->min_shapes = config->min_shapes.at, out->min_count = config->min_shapes.count;
     if (out->opt_count == 0)
-        out->opt_shapes = config->opt_shapes, out->opt_count = config->opt_count;
+        out->opt_shapes = config->opt_shapes.at, out->opt_count = config->opt_shapes.count;
     if (out->max_count == 0)
-        out->max_shapes = config->max_shapes, out->max_count = config->max_count;
+        out->max_shapes = config->max_shapes.at, out->max_count = config->max_shapes.count;
     return NORN_OK;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "compile/settings.h"
 #include "device/device.h"
 
 #include <stdio.h>
@@ -20,12 +21,6 @@ typedef norn_status (*member_fn)(package_parser *parser, const char *key,
 
 static norn_status wrong_kind(const package_parser *parser, const char *key, const char *wanted) {
     return norn_fail(NORN_INVALID_ARGUMENT, "%s: \"%s\" must be %s", parser->name, key, wanted);
-}
-
-static norn_status unknown_key(const package_parser *parser, const char *where, const char *key) {
-    return norn_fail(NORN_INVALID_ARGUMENT,
-                     "%s: unknown key \"%s\" in %s; see docs/package.md for the keys", parser->name,
-                     key, where);
 }
 
 static norn_status take_text(package_parser *parser, const norn_json_token *token,
@@ -90,77 +85,46 @@ static norn_status parse_text(package_parser *parser, const char *key, const nor
     return take_text(parser, value, out);
 }
 
-static norn_status parse_choice(package_parser *parser, const char *key,
-                                const norn_json_token *value, const char *no, const char *yes,
-                                bool *out) {
-    const char *text;
-    NORN_TRY(parse_text(parser, key, value, &text));
-    if (strcmp(text, no) != 0 && strcmp(text, yes) != 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "%s: \"%s\" must be \"%s\" or \"%s\", not \"%s\"",
-                         parser->name, key, no, yes, text);
-    *out = strcmp(text, yes) == 0;
+/// The index of a text among the setting's words.
+static norn_status parse_word(package_parser *parser, const norn_setting *setting,
+                              const norn_json_token *value, int *out) {
+    const char *text, *end;
+    char words[64] = "";
+    NORN_TRY(parse_text(parser, setting->key, value, &text));
+    *out = 0;
+    for (const char *word = setting->words; *word; word = end + 1, ++*out) {
+        end = strchr(word, '|');
+        const size_t length = (size_t)(end - word), used = strlen(words);
+        if (strlen(text) == length && memcmp(text, word, length) == 0) return NORN_OK;
+        snprintf(words + used, sizeof words - used, "%s\"%.*s\"",
+                 used == 0     ? ""
+                 : end[1] == 0 ? " or "
+                               : ", ",
+                 (int)length, word);
+    }
+    return norn_fail(NORN_INVALID_ARGUMENT, "%s: \"%s\" must be %s, not \"%s\"", parser->name,
+                     setting->key, words, text);
+}
+
+static norn_status parse_flag(package_parser *parser, const char *key, const norn_json_token *value,
+                              bool *out) {
+    if (value->kind != NORN_JSON_TRUE && value->kind != NORN_JSON_FALSE)
+        return wrong_kind(parser, key, "true or false");
+    *out = value->kind == NORN_JSON_TRUE;
     return NORN_OK;
 }
 
-static norn_status parse_rows(package_parser *parser, const char *key, const norn_json_token *value,
-                              norn_package_rows *out) {
-    static const char *const names[] = {[NORN_PACKAGE_ROWS_PROVED] = "proved",
-                                        [NORN_PACKAGE_ROWS_NEVER] = "never",
-                                        [NORN_PACKAGE_ROWS_ALWAYS] = "always"};
-    const char *text;
-    NORN_TRY(parse_text(parser, key, value, &text));
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(text, names[i]) != 0) continue;
-        *out = (norn_package_rows)i;
-        return NORN_OK;
-    }
-    return norn_fail(NORN_INVALID_ARGUMENT,
-                     "%s: \"%s\" must be \"proved\", \"never\" or \"always\", not \"%s\"",
-                     parser->name, key, text);
+static norn_status parse_device(package_parser *parser, const char *key,
+                                const norn_json_token *value, const char **out) {
+    NORN_TRY(parse_text(parser, key, value, out));
+    if (norn_device_is_name(*out)) return NORN_OK;
+    return norn_fail(NORN_INVALID_ARGUMENT, "%s: \"%s\" must be cpu, cuda or cuda:N, not \"%s\"",
+                     parser->name, key, *out);
 }
 
-static norn_status input_member(package_parser *parser, const char *key,
+static norn_status shape_member(package_parser *parser, const char *key,
                                 const norn_json_token *value, void *context) {
-    norn_package_input *input = context;
-    if (strcmp(key, "batch") == 0)
-        return parse_choice(parser, key, value, "item", "user", &input->user);
-    if (strcmp(key, "offsets") == 0) return parse_text(parser, key, value, &input->offsets);
-    return unknown_key(parser, "an input", key);
-}
-
-static norn_status inputs_member(package_parser *parser, const char *key,
-                                 const norn_json_token *value, void *context) {
-    norn_package_config *config = context;
-    norn_package_input *input = &config->inputs[config->input_count++];
-    input->name = key;
-    return parse_members(parser, key, value, input_member, input);
-}
-
-static norn_status table_member(package_parser *parser, const char *key,
-                                const norn_json_token *value, void *context) {
-    norn_package_table *table = context;
-    if (strcmp(key, "missing") == 0)
-        return parse_choice(parser, key, value, "default", "error", &table->missing_is_error);
-    return unknown_key(parser, "a table", key);
-}
-
-static norn_status tables_member(package_parser *parser, const char *key,
-                                 const norn_json_token *value, void *context) {
-    norn_package_config *config = context;
-    norn_package_table *table = &config->tables[config->table_count++];
-    table->name = key;
-    return parse_members(parser, key, value, table_member, table);
-}
-
-/// A list of shapes that is being filled.
-typedef struct shape_list {
-    norn_input_shape *at;
-    uint32_t count;
-} shape_list;
-
-static norn_status shapes_member(package_parser *parser, const char *key,
-                                 const norn_json_token *value, void *context) {
-    shape_list *list = context;
+    norn_shape_list *list = context;
     norn_input_shape *shape = &list->at[list->count++];
     shape->name = key;
     if (value->kind != NORN_JSON_ARRAY_BEGIN)
@@ -178,110 +142,126 @@ static norn_status shapes_member(package_parser *parser, const char *key,
 }
 
 static norn_status parse_shapes(package_parser *parser, const char *key,
-                                const norn_json_token *value, norn_input_shape **at,
-                                uint32_t *count) {
-    shape_list list = {NULL, 0};
+                                const norn_json_token *value, norn_shape_list *list) {
     uint32_t capacity;
     NORN_TRY(count_members(parser, value, &capacity));
-    NORN_TRY(NORN_TAKE_ARRAY(parser->arena, capacity, &list.at));
-    NORN_TRY(parse_members(parser, key, value, shapes_member, &list));
-    *at = list.at;
-    *count = list.count;
-    return NORN_OK;
+    NORN_TRY(NORN_TAKE_ARRAY(parser->arena, capacity, &list->at));
+    list->count = 0;
+    return parse_members(parser, key, value, shape_member, list);
+}
+
+static norn_status parse_setting(package_parser *parser, norn_setting_scope scope, const char *key,
+                                 const norn_json_token *value, void *owner);
+
+static norn_status input_member(package_parser *parser, const char *key,
+                                const norn_json_token *value, void *context) {
+    return parse_setting(parser, NORN_SETTINGS_INPUT, key, value, context);
+}
+
+static norn_status inputs_member(package_parser *parser, const char *key,
+                                 const norn_json_token *value, void *context) {
+    norn_package_config *config = context;
+    norn_package_input *input = &config->inputs[config->input_count++];
+    input->name = key;
+    return parse_members(parser, key, value, input_member, input);
+}
+
+static norn_status table_member(package_parser *parser, const char *key,
+                                const norn_json_token *value, void *context) {
+    return parse_setting(parser, NORN_SETTINGS_TABLE, key, value, context);
+}
+
+static norn_status tables_member(package_parser *parser, const char *key,
+                                 const norn_json_token *value, void *context) {
+    norn_package_config *config = context;
+    norn_package_table *table = &config->tables[config->table_count++];
+    table->name = key;
+    return parse_members(parser, key, value, table_member, table);
 }
 
 static norn_status profile_member(package_parser *parser, const char *key,
                                   const norn_json_token *value, void *context) {
-    norn_package_config *config = context;
-    if (strcmp(key, "max_batch") == 0)
-        return parse_integer(parser, key, value, 1, INT32_MAX, &config->max_batch);
-    if (strcmp(key, "min") == 0)
-        return parse_shapes(parser, key, value, &config->min_shapes, &config->min_count);
-    if (strcmp(key, "opt") == 0)
-        return parse_shapes(parser, key, value, &config->opt_shapes, &config->opt_count);
-    if (strcmp(key, "max") == 0)
-        return parse_shapes(parser, key, value, &config->max_shapes, &config->max_count);
-    return unknown_key(parser, "\"profile\"", key);
+    return parse_setting(parser, NORN_SETTINGS_PROFILE, key, value, context);
 }
 
 static norn_status batching_member(package_parser *parser, const char *key,
                                    const norn_json_token *value, void *context) {
-    norn_package_config *config = context;
-    if (strcmp(key, "max_batch") == 0)
-        return parse_integer(parser, key, value, 1, INT32_MAX, &config->batch_rows);
-    if (strcmp(key, "max_delay_us") == 0)
-        return parse_integer(parser, key, value, 0, 10000000, &config->batch_delay_us);
-    if (strcmp(key, "max_queue") == 0)
-        return parse_integer(parser, key, value, 1, INT32_MAX, &config->queue_limit);
-    if (strcmp(key, "max_wait_ms") == 0)
-        return parse_integer(parser, key, value, 0, 24 * 3600 * 1000, &config->max_wait_ms);
-    if (strcmp(key, "join") == 0) return parse_rows(parser, key, value, &config->join);
-    if (strcmp(key, "split") == 0) return parse_rows(parser, key, value, &config->split);
-    if (strcmp(key, "max_request_rows") == 0)
-        return parse_integer(parser, key, value, 1, INT32_MAX, &config->max_request_rows);
-    return unknown_key(parser, "\"batching\"", key);
-}
-
-static norn_status parse_small(package_parser *parser, const char *key,
-                               const norn_json_token *value, int32_t *out) {
-    int64_t number;
-    NORN_TRY(parse_integer(parser, key, value, 0, 1024, &number));
-    *out = (int32_t)number;
-    return NORN_OK;
-}
-
-static norn_status parse_flag(package_parser *parser, const char *key, const norn_json_token *value,
-                              bool *out) {
-    if (value->kind != NORN_JSON_TRUE && value->kind != NORN_JSON_FALSE)
-        return wrong_kind(parser, key, "true or false");
-    *out = value->kind == NORN_JSON_TRUE;
-    return NORN_OK;
+    return parse_setting(parser, NORN_SETTINGS_BATCHING, key, value, context);
 }
 
 static norn_status top_member(package_parser *parser, const char *key, const norn_json_token *value,
                               void *context) {
-    norn_package_config *config = context;
+    return parse_setting(parser, NORN_SETTINGS_TOP, key, value, context);
+}
+
+/// Objects: a key said twice counts as said last.
+static norn_status parse_object(package_parser *parser, const norn_setting *setting,
+                                const norn_json_token *value) {
+    norn_package_config *config = parser->config;
     uint32_t capacity;
-    if (strcmp(key, "inputs") == 0) {
-        NORN_TRY(count_members(parser, value, &capacity));
+    NORN_TRY(count_members(parser, value, &capacity));
+    if (setting->kind == NORN_SETTING_INPUTS) {
         NORN_TRY(NORN_TAKE_ARRAY(parser->arena, capacity, &config->inputs));
         config->input_count = 0;
-        return parse_members(parser, key, value, inputs_member, config);
+        return parse_members(parser, setting->key, value, inputs_member, config);
     }
-    if (strcmp(key, "tables") == 0) {
-        NORN_TRY(count_members(parser, value, &capacity));
+    if (setting->kind == NORN_SETTING_TABLES) {
         NORN_TRY(NORN_TAKE_ARRAY(parser->arena, capacity, &config->tables));
         config->table_count = 0;
-        return parse_members(parser, key, value, tables_member, config);
+        return parse_members(parser, setting->key, value, tables_member, config);
     }
-    if (strcmp(key, "profile") == 0)
-        return parse_members(parser, key, value, profile_member, config);
-    if (strcmp(key, "batching") == 0)
-        return parse_members(parser, key, value, batching_member, config);
-    if (strcmp(key, "device") == 0) {
-        NORN_TRY(parse_text(parser, key, value, &config->device));
-        if (norn_device_is_name(config->device)) return NORN_OK;
+    return parse_members(parser, setting->key, value,
+                         setting->kind == NORN_SETTING_PROFILE ? profile_member : batching_member,
+                         config);
+}
+
+/// The value of `key` into its field of `owner`, the struct of the scope.
+static norn_status parse_setting(package_parser *parser, norn_setting_scope scope, const char *key,
+                                 const norn_json_token *value, void *owner) {
+    const char *near;
+    const norn_setting *setting = norn_setting_find(scope, key, &near);
+    if (!setting)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "%s: \"device\" must be cpu, cuda or cuda:N, not \"%s\"", parser->name,
-                         config->device);
-    }
-    if (strcmp(key, "precision") == 0) {
-        bool tf32;
-        NORN_TRY(parse_choice(parser, key, value, "fp32", "tf32", &tf32));
-        config->precision = tf32 ? NORN_PRECISION_TF32 : NORN_PRECISION_FP32;
+                         "%s: unknown key \"%s%s\"%s%s%s; `norn check --keys` lists them",
+                         parser->name, norn_setting_prefix(scope), key,
+                         near ? "; did you mean \"" : "", near ? near : "", near ? "\"" : "");
+    void *field = (char *)owner + setting->offset;
+    int64_t number;
+    int word;
+    switch (setting->kind) {
+    case NORN_SETTING_NUMBER:
+        return parse_integer(parser, key, value, setting->low, setting->high, field);
+    case NORN_SETTING_SMALL:
+        NORN_TRY(parse_integer(parser, key, value, setting->low, setting->high, &number));
+        *(int32_t *)field = (int32_t)number;
         return NORN_OK;
-    }
-    if (strcmp(key, "instances") == 0) return parse_small(parser, key, value, &config->instances);
-    if (strcmp(key, "threads") == 0) return parse_small(parser, key, value, &config->threads);
-    if (strcmp(key, "max_memory_mb") == 0) {
-        NORN_TRY(parse_integer(parser, key, value, 1, INT32_MAX, &config->max_memory_bytes));
-        config->max_memory_bytes <<= 20;
+    case NORN_SETTING_MEBIBYTES:
+        NORN_TRY(parse_integer(parser, key, value, setting->low, setting->high, &number));
+        *(int64_t *)field = number << 20;
         return NORN_OK;
+    case NORN_SETTING_FLAG:
+        return parse_flag(parser, key, value, field);
+    case NORN_SETTING_SWITCH:
+        NORN_TRY(parse_word(parser, setting, value, &word));
+        *(bool *)field = word == 1;
+        return NORN_OK;
+    case NORN_SETTING_WORD:
+        NORN_TRY(parse_word(parser, setting, value, &word));
+        memcpy(field, &word, sizeof word);
+        return NORN_OK;
+    case NORN_SETTING_TEXT:
+        return parse_text(parser, key, value, field);
+    case NORN_SETTING_DEVICE:
+        return parse_device(parser, key, value, field);
+    case NORN_SETTING_SHAPES:
+        return parse_shapes(parser, key, value, field);
+    case NORN_SETTING_INPUTS:
+    case NORN_SETTING_TABLES:
+    case NORN_SETTING_PROFILE:
+    case NORN_SETTING_BATCHING:
+        break;
     }
-    if (strcmp(key, "warmup") == 0) return parse_flag(parser, key, value, &config->warmup);
-    if (strcmp(key, "freeze_initializers") == 0)
-        return parse_flag(parser, key, value, &config->freeze_initializers);
-    return unknown_key(parser, "the package's configuration", key);
+    return parse_object(parser, setting, value);
 }
 
 static bool is_utf16(norn_span text) {

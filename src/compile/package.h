@@ -13,7 +13,8 @@
 ///     "warmup":   true, "freeze_initializers": false
 ///   }
 ///
-/// A key that Norn does not know is refused: a misspelt option must not be silently lost.
+/// The keys are a table, settings.inc. One that Norn does not know is refused with the nearest
+/// that it knows: a misspelt option must not be silently lost.
 #ifndef NORN_COMPILE_PACKAGE_H
 #define NORN_COMPILE_PACKAGE_H
 
@@ -41,12 +42,16 @@ typedef enum norn_package_rows {
     NORN_PACKAGE_ROWS_ALWAYS, ///< the user's word that they do not
 } norn_package_rows;
 
+typedef struct norn_shape_list {
+    norn_input_shape *at;
+    uint32_t count;
+} norn_shape_list;
+
 typedef struct norn_package_config {
     norn_package_input *inputs;
     norn_package_table *tables;
     uint32_t input_count, table_count;
-    norn_input_shape *min_shapes, *opt_shapes, *max_shapes;
-    uint32_t min_count, opt_count, max_count;
+    norn_shape_list min_shapes, opt_shapes, max_shapes;
     const char *device; ///< NULL: not said
     norn_precision precision;
     int64_t max_batch; ///< 0: not said

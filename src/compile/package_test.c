@@ -27,7 +27,8 @@ static void refused(const char *text, const char *part) {
 static void expect_defaults(void) {
     assert_int_equal(config.input_count, 0);
     assert_int_equal(config.table_count, 0);
-    assert_int_equal(config.min_count + config.opt_count + config.max_count, 0);
+    assert_int_equal(config.min_shapes.count + config.opt_shapes.count + config.max_shapes.count,
+                     0);
     assert_null(config.device);
     assert_int_equal(config.precision, NORN_PRECISION_FP32);
     assert_int_equal(config.max_batch, 0);
@@ -184,17 +185,17 @@ static void shapes_keep_their_list_their_order_and_up_to_eight_dims(void **state
     (void)state;
     must("{\"profile\":{\"min\":{\"x\":[1,0]},\"opt\":{\"x\":[64,26],\"y\":[]},"
          "\"max\":{\"y\":[1,2,3,4,5,6,7,2147483647]}}}");
-    assert_int_equal(config.min_count, 1);
-    assert_int_equal(config.min_shapes[0].rank, 2);
-    assert_true(config.min_shapes[0].dims[0] == 1 && config.min_shapes[0].dims[1] == 0);
-    assert_int_equal(config.opt_count, 2);
-    assert_string_equal(config.opt_shapes[0].name, "x");
-    assert_true(config.opt_shapes[0].dims[0] == 64 && config.opt_shapes[0].dims[1] == 26);
-    assert_int_equal(config.opt_shapes[1].rank, 0);
-    assert_int_equal(config.max_count, 1);
-    assert_string_equal(config.max_shapes[0].name, "y");
-    assert_int_equal(config.max_shapes[0].rank, 8);
-    assert_true(config.max_shapes[0].dims[7] == INT32_MAX);
+    assert_int_equal(config.min_shapes.count, 1);
+    assert_int_equal(config.min_shapes.at[0].rank, 2);
+    assert_true(config.min_shapes.at[0].dims[0] == 1 && config.min_shapes.at[0].dims[1] == 0);
+    assert_int_equal(config.opt_shapes.count, 2);
+    assert_string_equal(config.opt_shapes.at[0].name, "x");
+    assert_true(config.opt_shapes.at[0].dims[0] == 64 && config.opt_shapes.at[0].dims[1] == 26);
+    assert_int_equal(config.opt_shapes.at[1].rank, 0);
+    assert_int_equal(config.max_shapes.count, 1);
+    assert_string_equal(config.max_shapes.at[0].name, "y");
+    assert_int_equal(config.max_shapes.at[0].rank, 8);
+    assert_true(config.max_shapes.at[0].dims[7] == INT32_MAX);
     refused("{\"profile\":{\"max\":{\"y\":[1,2,3,4,5,6,7,8,9]}}}",
             "\"y\" must be a list of at most 8 dimensions");
     refused("{\"profile\":{\"max\":{\"y\":[-1]}}}", "\"y\" must be a whole number from 0 to");
@@ -209,11 +210,11 @@ static void what_is_not_known_is_refused_where_it_stands(void **state) {
     static const struct {
         const char *text, *part;
     } cases[] = {
-        {"{\"input\":{}}", "unknown key \"input\" in the package's configuration"},
-        {"{\"profile\":{\"batch\":1}}", "unknown key \"batch\" in \"profile\""},
-        {"{\"batching\":{\"maxbatch\":1}}", "unknown key \"maxbatch\" in \"batching\""},
-        {"{\"inputs\":{\"u\":{\"kind\":\"user\"}}}", "unknown key \"kind\" in an input"},
-        {"{\"tables\":{\"u\":{\"rows\":1}}}", "unknown key \"rows\" in a table"},
+        {"{\"input\":{}}", "unknown key \"input\"; did you mean \"inputs\"; `norn check --keys`"},
+        {"{\"profile\":{\"batch\":1}}", "unknown key \"profile.batch\"; `norn check"},
+        {"{\"batching\":{\"maxbatch\":1}}", "unknown key \"batching.maxbatch\"; did you mean \"max_batch\"; "},
+        {"{\"inputs\":{\"u\":{\"kind\":\"user\"}}}", "unknown key \"inputs.NAME.kind\"; `norn check"},
+        {"{\"tables\":{\"u\":{\"rows\":1}}}", "unknown key \"tables.NAME.rows\"; `norn check"},
         {"[]", "\"the configuration\" must be an object"},
         {"{\"warmup\":true", "byte 14"},
         {"{} {}", "byte 3"},

@@ -108,9 +108,9 @@ static norn_status note_profile(norn_package *package) {
         opt[s] = graph->symbols.at[s].opt;
         max[s] = graph->symbols.at[s].max;
     }
-    if (shapes_differ(package->plan, config->min_shapes, config->min_count, min) ||
-        shapes_differ(package->plan, config->opt_shapes, config->opt_count, opt) ||
-        shapes_differ(package->plan, config->max_shapes, config->max_count, max))
+    if (shapes_differ(package->plan, config->min_shapes.at, config->min_shapes.count, min) ||
+        shapes_differ(package->plan, config->opt_shapes.at, config->opt_shapes.count, opt) ||
+        shapes_differ(package->plan, config->max_shapes.at, config->max_shapes.count, max))
         return note(package, "norn.json: \"profile\" has other shapes than model.norn was compiled "
                              "for; those of the plan are used");
     return NORN_OK;

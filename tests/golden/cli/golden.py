@@ -74,6 +74,8 @@ CASES = {
     "check-missing-table": "check {tmp}/no_table",
     "check-misspelt-config": "check {tmp}/misspelt",
     "check-malformed-config": "check {tmp}/malformed",
+    "check-keys": "check --keys",
+    "check-keys-of-a-package": "check {pkg} --keys",
     "compile-device-gpu": "compile {pkg} -o {tmp}/x.norn --device gpu",
     "compile-no-batch": "compile {pkg} -o {tmp}/x.norn --max-batch 0",
     "compile-overflowing-batch": "compile {pkg} -o {tmp}/x.norn --max-batch 99999999999999999999",
