@@ -5,12 +5,6 @@
 
 #include <string.h>
 
-static const uint8_t arity[NORN_SCALAR_COUNT] = {
-#define NORN_SCALAR(name, operands, c_expression) operands,
-#include "graph/scalar_table.inc"
-#undef NORN_SCALAR
-};
-
 static norn_status append(norn_scalar_builder *builder, const norn_scalar_instr *instr,
                           uint16_t *reg) {
     if (builder->instr_count == NORN_SCALAR_INSTR_MAX)
@@ -109,19 +103,18 @@ static bool is_logic(uint16_t op) {
 
 /// The dtypes of an instruction's operands and of its result go together.
 static bool dtypes_agree(const norn_scalar_program *program, const norn_scalar_instr *instr) {
-    norn_dtype a = arity[instr->op] > 0 ? program->instrs[instr->a].dtype : NORN_DTYPE_NONE;
-    norn_dtype b = arity[instr->op] > 1 ? program->instrs[instr->b].dtype : NORN_DTYPE_NONE;
-    norn_dtype c = arity[instr->op] > 2 ? program->instrs[instr->c].dtype : NORN_DTYPE_NONE;
-    if (instr->op == NORN_SCALAR_CAST || arity[instr->op] == 0) return true;
+    const uint32_t arity = norn_scalar_arity(instr->op);
+    norn_dtype a = arity > 0 ? program->instrs[instr->a].dtype : NORN_DTYPE_NONE;
+    norn_dtype b = arity > 1 ? program->instrs[instr->b].dtype : NORN_DTYPE_NONE;
+    norn_dtype c = arity > 2 ? program->instrs[instr->c].dtype : NORN_DTYPE_NONE;
+    if (instr->op == NORN_SCALAR_CAST || arity == 0) return true;
     if (instr->op == NORN_SCALAR_SELECT)
         return a == NORN_BOOL && b == instr->dtype && c == instr->dtype;
     if (is_test(instr->op)) return norn_dtype_is_float(a) && instr->dtype == NORN_BOOL;
     if (is_comparison(instr->op)) return a == b && instr->dtype == NORN_BOOL;
     if (is_logic(instr->op))
-        return a == NORN_BOOL && (arity[instr->op] < 2 || b == NORN_BOOL) &&
-               instr->dtype == NORN_BOOL;
-    return a == instr->dtype && (arity[instr->op] < 2 || b == a) &&
-           (arity[instr->op] < 3 || c == a);
+        return a == NORN_BOOL && (arity < 2 || b == NORN_BOOL) && instr->dtype == NORN_BOOL;
+    return a == instr->dtype && (arity < 2 || b == a) && (arity < 3 || c == a);
 }
 
 static norn_status verify_instr(const norn_scalar_program *program, uint32_t at) {
@@ -135,7 +128,7 @@ static norn_status verify_instr(const norn_scalar_program *program, uint32_t at)
         return norn_fail(NORN_INVALID_ARGUMENT, "instruction %u: registers of %s do not exist", at,
                          norn_dtype_name(instr->dtype));
     const uint16_t operands[3] = {instr->a, instr->b, instr->c};
-    for (uint32_t i = 0; i < arity[instr->op]; i++)
+    for (uint32_t i = 0; i < norn_scalar_arity(instr->op); i++)
         if (operands[i] >= at)
             return norn_fail(NORN_INVALID_ARGUMENT,
                              "instruction %u reads register %u, which is not before it", at,

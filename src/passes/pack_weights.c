@@ -4,16 +4,15 @@
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
 
-enum { PANEL = 16 };
-
 static void pack(const float *b, int64_t k, int64_t n, bool transposed, float *out) {
-    int64_t panels = (n + PANEL - 1) / PANEL;
+    int64_t panels = (n + NORN_GEMM_PANEL - 1) / NORN_GEMM_PANEL;
     for (int64_t p = 0; p < panels; p++) {
-        int64_t columns = n - p * PANEL < PANEL ? n - p * PANEL : PANEL;
+        int64_t columns =
+            n - p * NORN_GEMM_PANEL < NORN_GEMM_PANEL ? n - p * NORN_GEMM_PANEL : NORN_GEMM_PANEL;
         for (int64_t i = 0; i < k; i++) {
-            float *row = out + (p * k + i) * PANEL;
+            float *row = out + (p * k + i) * NORN_GEMM_PANEL;
             for (int64_t j = 0; j < columns; j++) {
-                int64_t column = p * PANEL + j;
+                int64_t column = p * NORN_GEMM_PANEL + j;
                 row[j] = transposed ? b[column * k + i] : b[i * n + column];
             }
         }
@@ -34,7 +33,7 @@ static norn_status pack_matrix(norn_graph *graph, packing **all, norn_value *b,
         *packed = p->packed;
         if (p->from == b && p->transposed == gemm->b_transposed) return NORN_OK;
     }
-    int64_t dims[3] = {(gemm->n + PANEL - 1) / PANEL, gemm->k, PANEL};
+    int64_t dims[3] = {(gemm->n + NORN_GEMM_PANEL - 1) / NORN_GEMM_PANEL, gemm->k, NORN_GEMM_PANEL};
     packing *added;
     void *data;
     NORN_TRY(norn_rewrite_constant(graph, b->name, NORN_F32, 3, dims, packed, &data));

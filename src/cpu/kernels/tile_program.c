@@ -13,18 +13,6 @@ _Static_assert((int)SLOT_BYTES_MAX >= (int)SLOT_BYTES_TOTAL, "the larger bounds 
 
 // ---- compiling
 
-static const uint8_t arity[NORN_SCALAR_COUNT] = {
-#define NORN_SCALAR(name, arity, c_expression) [NORN_SCALAR_##name] = arity,
-#include "graph/scalar_table.inc"
-#undef NORN_SCALAR
-};
-
-static const char *const op_names[NORN_SCALAR_COUNT] = {
-#define NORN_SCALAR(name, arity, c_expression) [NORN_SCALAR_##name] = #name,
-#include "graph/scalar_table.inc"
-#undef NORN_SCALAR
-};
-
 typedef struct tile_compiler {
     norn_tile_program *out;
     norn_isa isa;
@@ -56,7 +44,7 @@ static norn_status tile_compute(tile_compiler *compiler, norn_scalar_op op, norn
     reg->fn = norn_tile_op(compiler->isa, op, from, dtype);
     if (!reg->fn)
         return norn_fail(NORN_UNIMPLEMENTED, "node '%s': the CPU has no %s from %s to %s",
-                         compiler->name, op_names[op], norn_dtype_name(from),
+                         compiler->name, norn_scalar_name(op), norn_dtype_name(from),
                          norn_dtype_name(dtype));
     reg->in_count = in_count;
     for (uint8_t i = 0; i < 3; i++) reg->in[i] = in[i < in_count ? i : 0];
@@ -91,7 +79,7 @@ static void tile_join_products(tile_compiler *compiler, const norn_scalar_progra
     for (uint32_t i = 0; i < source->instr_count; i++) {
         const norn_scalar_instr *instr = &source->instrs[i];
         const uint16_t raw[3] = {instr->a, instr->b, instr->c};
-        for (uint8_t k = 0; k < arity[instr->op]; k++)
+        for (uint8_t k = 0; k < norn_scalar_arity(instr->op); k++)
             if (readers[raw[k]] < 2) readers[raw[k]]++;
     }
     for (uint32_t i = 0; i < source->store_count; i++) readers[source->stores[i]] = 2;
@@ -131,11 +119,12 @@ static norn_status tile_instr(tile_compiler *compiler, const norn_scalar_program
     }
     const uint16_t raw[3] = {instr->a, instr->b, instr->c};
     uint16_t in[3] = {0};
-    for (uint8_t i = 0; i < arity[op]; i++) in[i] = compiler->map[raw[i]];
+    const uint8_t arity = (uint8_t)norn_scalar_arity(op);
+    for (uint8_t i = 0; i < arity; i++) in[i] = compiler->map[raw[i]];
     if (op == NORN_SCALAR_CAST) return tile_convert(compiler, in[0], instr->dtype);
     // The bool condition of a SELECT says nothing of the values that it chooses from.
     norn_dtype from = (norn_dtype)out->registers[in[op == NORN_SCALAR_SELECT ? 1 : 0]].dtype;
-    return tile_compute(compiler, op, instr->dtype, in, arity[op], from);
+    return tile_compute(compiler, op, instr->dtype, in, arity, from);
 }
 
 /// Linear scan: a slot is free again after the last reader of its register. Loads need one too, for

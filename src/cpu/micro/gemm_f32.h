@@ -3,11 +3,10 @@
 #define NORN_CPU_MICRO_GEMM_F32_H
 
 #include "cpu/isa.h"
+#include "graph/region.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-enum { NORN_GEMM_PANEL = 16 }; ///< columns of a packed panel
 
 /// C[rows, columns] = max(A[rows, k] * B[k, columns] (+ C) (+ bias), floor). Strides in elements.
 /// B is a run of panels: column j of row p is b[j / 16 * b_panel + p * ldb + j % 16].
