@@ -9,6 +9,12 @@ norn_status norn_shape_same(norn_shape_ctx *ctx) {
     return NORN_OK;
 }
 
+/// As the input; the second input is the axis.
+norn_status norn_shape_cumulate(norn_shape_ctx *ctx) {
+    NORN_TRY(norn_shape_inputs(ctx, 2));
+    return norn_shape_same(ctx);
+}
+
 /// As the input; an `axis` attribute must be inside its rank.
 norn_status norn_shape_same_axis(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 1));
@@ -48,6 +54,10 @@ static norn_status broadcast(norn_shape_ctx *ctx, uint32_t inputs, norn_dtype dt
 
 norn_status norn_shape_broadcast(norn_shape_ctx *ctx) {
     return broadcast(ctx, 1, NORN_DTYPE_NONE);
+}
+
+norn_status norn_shape_binary(norn_shape_ctx *ctx) {
+    return broadcast(ctx, 2, NORN_DTYPE_NONE);
 }
 
 norn_status norn_shape_compare(norn_shape_ctx *ctx) {

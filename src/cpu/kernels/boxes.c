@@ -45,6 +45,7 @@ norn_status norn_cpu_non_max_suppression(norn_call *call) {
     const float *boxes, *scores;
     void *room;
     const norn_view *in = call->in;
+    NORN_TRY(norn_call_numbers(call, 2, 5));
     bool centred = norn_attr_i64(call->attrs, "center_point_box", 0) != 0,
          has_threshold = norn_call_has(call, 4);
     int64_t batches = in[0].dims[0], spots = in[0].dims[1], classes = in[1].dims[1];

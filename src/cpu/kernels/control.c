@@ -182,6 +182,7 @@ static norn_status loop_step(loop *l, uint32_t first_in, uint32_t first_out) {
 
 static norn_status loop_run(loop *l) {
     norn_call *call = l->call;
+    NORN_TRY(norn_call_numbers(call, 0, 2));
     int64_t trips = norn_call_has(call, 0)
                         ? norn_element_i64(call->in[0].dtype, call->in[0].data, 0)
                         : INT64_MAX;

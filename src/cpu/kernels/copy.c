@@ -17,6 +17,7 @@ norn_status norn_cpu_copy(norn_call *call) {
 
 /// As in inference: everything stays.
 norn_status norn_cpu_dropout(norn_call *call) {
+    NORN_TRY(norn_call_numbers(call, 1, 3));
     if (norn_call_has(call, 2) && norn_element_i64(call->in[2].dtype, call->in[2].data, 0) != 0) {
         double ratio =
             norn_call_has(call, 1) ? norn_element_f64(call->in[1].dtype, call->in[1].data, 0) : 0.5;

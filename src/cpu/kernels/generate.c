@@ -34,6 +34,7 @@ norn_status norn_cpu_eye_like(norn_call *call) {
 
 norn_status norn_cpu_range(norn_call *call) {
     const norn_view *out = &call->out[0];
+    NORN_TRY(norn_call_numbers(call, 0, 3));
     if (norn_dtype_is_integer(out->dtype)) {
         int64_t start = norn_element_i64(out->dtype, call->in[0].data, 0),
                 step = norn_element_i64(out->dtype, call->in[2].data, 0);
@@ -52,6 +53,7 @@ norn_status norn_cpu_range(norn_call *call) {
 norn_status norn_cpu_trilu(norn_call *call) {
     const norn_view *in = &call->in[0];
     norn_view from, to;
+    NORN_TRY(norn_call_numbers(call, 1, 2));
     int64_t k =
         norn_call_has(call, 1) ? norn_element_i64(call->in[1].dtype, call->in[1].data, 0) : 0;
     bool upper = norn_attr_i64(call->attrs, "upper", 1) != 0;

@@ -70,3 +70,10 @@ norn_status norn_call_misfit(const norn_call *call, uint32_t index) {
                      call->name, index, norn_view_text(&call->in[index], text),
                      norn_view_text(index ? &call->in[0] : &call->out[0], first));
 }
+
+norn_status norn_call_numbers(const norn_call *call, uint32_t first, uint32_t end) {
+    for (uint32_t i = first; i < end; i++)
+        if (norn_call_has(call, i) && norn_view_elems(&call->in[i]) != 1)
+            return norn_call_misfit(call, i);
+    return NORN_OK;
+}

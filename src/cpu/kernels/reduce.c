@@ -269,6 +269,7 @@ norn_status norn_cpu_arg_reduce(norn_call *call) {
 
 norn_status norn_cpu_cumulate(norn_call *call) {
     const norn_view *in = &call->in[0], *out = &call->out[0];
+    NORN_TRY(norn_call_numbers(call, 1, 2));
     int64_t axis = norn_element_i64(call->in[1].dtype, call->in[1].data, 0);
     bool exclusive = norn_attr_i64(call->attrs, "exclusive", 0) != 0,
          reverse = norn_attr_i64(call->attrs, "reverse", 0) != 0;

@@ -68,6 +68,7 @@ norn_status norn_cpu_dft(norn_call *call) {
     double *y;
     bool inverse = norn_attr_i64(call->attrs, "inverse", 0) != 0,
          onesided = norn_attr_i64(call->attrs, "onesided", 0) != 0;
+    NORN_TRY(norn_call_numbers(call, 1, 3));
     int64_t axis =
         norn_call_has(call, 2) ? norn_element_i64(call->in[2].dtype, call->in[2].data, 0) : -2;
     if (axis < 0) axis += in->rank;
@@ -102,6 +103,8 @@ norn_status norn_cpu_stft(norn_call *call) {
     const double *x, *window, *turn;
     double *y;
     void *room;
+    NORN_TRY(norn_call_numbers(call, 1, 2));
+    NORN_TRY(norn_call_numbers(call, 3, 4));
     int64_t step = norn_element_i64(call->in[1].dtype, call->in[1].data, 0),
             parts = in->rank == 3 ? in->dims[2] : 1;
     int64_t signal = in->dims[1], frame = signal, frames = out->dims[1], bins = out->dims[2];
@@ -155,6 +158,7 @@ norn_status norn_cpu_blackman_window(norn_call *call) {
 /// Triangles between points that are evenly spaced on the mel scale.
 norn_status norn_cpu_mel_weights(norn_call *call) {
     const norn_view *out = &call->out[0], *in = call->in;
+    NORN_TRY(norn_call_numbers(call, 0, 5));
     int64_t bins = out->dims[0], bands = out->dims[1];
     double length = norn_element_f64(in[1].dtype, in[1].data, 0),
            rate = norn_element_f64(in[2].dtype, in[2].data, 0);

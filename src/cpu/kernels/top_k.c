@@ -108,6 +108,7 @@ norn_status norn_cpu_top_k(norn_call *call) {
     const norn_view *in = &call->in[0];
     int32_t axis = norn_call_axis(call, -1, in->rank);
     norn_view none = {0};
+    NORN_TRY(norn_call_numbers(call, 1, 2));
     int64_t k = norn_element_i64(call->in[1].dtype, call->in[1].data, 0);
     if (in->dtype == NORN_STRING) return norn_call_refuse(call, in->dtype);
     if (k < 0 || k > in->dims[axis])
