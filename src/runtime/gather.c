@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { NO_STEP = UINT32_MAX };
+#define NO_STEP UINT32_MAX
 
 /// One of the plan's tables in this round.
 typedef struct gather_table {
