@@ -12,10 +12,15 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { VALUES_MAX = 64, RUNS = 3 };
+enum { VALUES_MAX = 64, RUNS = 4 };
 #define TOLERANCE 1e-5
 
-typedef enum which_rows { FORWARDS, BACKWARDS, BOTH } which_rows;
+typedef enum which_rows {
+    FORWARDS,
+    BACKWARDS,
+    BOTH,   ///< one after the other
+    PADDED, ///< forwards, and the last row again
+} which_rows;
 
 typedef struct row_run {
     norn_arena arena;
@@ -88,12 +93,17 @@ static norn_status give_input(row_run *run, uint32_t i, which_rows which) {
     void *to;
     memcpy(dims, in->dims, sizeof dims);
     if (run->has_rows[i] && which == BOTH) dims[0] *= 2;
+    if (run->has_rows[i] && which == PADDED) dims[0]++;
     NORN_TRY(norn_view_bytes(in, &bytes));
     NORN_TRY(norn_instance_input(run->instance, i, in->rank, dims, &to));
     if (bytes == 0) return NORN_OK;
     const size_t row = run->has_rows[i] ? bytes / (size_t)in->dims[0] : bytes;
     if (which != BACKWARDS || !run->has_rows[i]) memcpy(to, in->data, bytes);
     if (which == FORWARDS || !run->has_rows[i]) return NORN_OK;
+    if (which == PADDED) {
+        memcpy((char *)to + bytes, (const char *)in->data + bytes - row, row);
+        return NORN_OK;
+    }
     char *back = (char *)to + (which == BOTH ? bytes : 0);
     for (int64_t r = 0; r < in->dims[0]; r++)
         memcpy(back + (size_t)r * row, (const char *)in->data + bytes - (size_t)(r + 1) * row, row);
@@ -125,14 +135,15 @@ static bool close_enough(norn_dtype dtype, const void *a, int64_t i, const void 
     return x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= TOLERANCE * (1 + fabs(y));
 }
 
-/// Elements [at, at + those of `part`) of output `i` of the joined run are those of the run `part`.
-static norn_status same(const row_run *run, uint32_t i, which_rows part, int64_t at) {
-    const norn_view *joined = &run->out[BOTH][i], *apart = &run->out[part][i];
+/// Elements [at, at + those of `part`) of output `i` of the run `whole` are those of the run `part`.
+static norn_status same(const row_run *run, uint32_t i, which_rows whole, which_rows part,
+                        int64_t at) {
+    const norn_view *joined = &run->out[whole][i], *apart = &run->out[part][i];
     const int64_t count = norn_view_elems(apart);
     for (int64_t k = 0; k < count; k++)
         if (!close_enough(apart->dtype, joined->data, at + k, apart->data, k))
-            return norn_fail(NORN_INTERNAL, "output %u: row %lld of a joined batch is not its own",
-                             i, (long long)(at + k));
+            return norn_fail(NORN_INTERNAL, "output %u: element %lld of a %s batch is not its own",
+                             i, (long long)(at + k), whole == BOTH ? "joined" : "padded");
     return NORN_OK;
 }
 
@@ -145,8 +156,9 @@ static norn_status compare(const row_run *run, const norn_row_safety *rows) {
             (each && (joined->rank < 1 || joined->dims[0] != 2 * run->rows * each)))
             return norn_fail(NORN_INTERNAL, "output %u has not %lld rows a batch row", i,
                              (long long)each);
-        NORN_TRY(same(run, i, FORWARDS, 0));
-        NORN_TRY(same(run, i, BACKWARDS, each ? count : 0));
+        NORN_TRY(same(run, i, BOTH, FORWARDS, 0));
+        NORN_TRY(same(run, i, BOTH, BACKWARDS, each ? count : 0));
+        if (rows->pad.allowed) NORN_TRY(same(run, i, PADDED, FORWARDS, 0));
     }
     return NORN_OK;
 }
@@ -160,6 +172,7 @@ static norn_status check(row_run *run, const char *dir, const char *name) {
     NORN_TRY_DONE(norn_session_create(run->plan, &options, norn_alloc_heap(), &session));
     NORN_TRY_DONE(norn_instance_acquire(session, 0, &run->instance));
     for (which_rows which = FORWARDS; which <= BOTH; which++) NORN_TRY_DONE(run_rows(run, which));
+    if (rows->pad.allowed) NORN_TRY_DONE(run_rows(run, PADDED));
     status = compare(run, rows);
 done:
     if (run->instance) norn_instance_release(run->instance);
@@ -190,7 +203,8 @@ norn_status row_case_run(const char *dir, const char *name, char text[ROW_CASE_T
     run.in_count = (uint32_t)norn_plan_input_count(run.plan);
     run.out_count = (uint32_t)norn_plan_output_count(run.plan);
     describe(&run, &run.plan->program->rows, text);
-    if (run.plan->program->rows.join.allowed) status = check(&run, dir, name);
+    const norn_row_safety *rows = &run.plan->program->rows;
+    if (rows->join.allowed || rows->split.allowed) status = check(&run, dir, name);
 done:
     norn_plan_release(run.plan);
     norn_model_close(model);

@@ -94,7 +94,7 @@ class Tree:
         """Sources that become part of the library or the program."""
         paths = (str(path.relative_to(self.copy)) for path in (self.copy / "src").rglob("*.c"))
         return sorted(path for path in paths
-                      if path in self.commands["plain"] and not path.startswith("src/cuda/")
+                      if path in self.commands["plain"] and not path.startswith(("src/cuda/", "src/testing/"))
                       and not path.endswith(("_test.c", "_fuzz.c")) and pathlib.PurePath(path).match(pattern))
 
     def text(self, path):
