@@ -60,14 +60,15 @@ typedef struct norn_scalar_program {
 
 // ---- regions
 
+enum { NORN_GEMM_PANEL = 16 }; ///< columns of a packed panel
+
 /// Gemm: Y[.., N] = epilogue(A[.., K] * B[K, N]). Inputs: 0 A (leading dims flattened to M), 1 B
 /// (constant: packed panels; else [K, N] or [N, K]), then the operands of the epilogue.
 /// Batched products of two activations stay MatMul.
-enum { NORN_GEMM_PANEL = 16 }; ///< columns of a packed panel
 typedef struct norn_gemm_region {
     int64_t k, n;
-    bool b_transposed;            ///< B is [N, K]; never with packed
-    bool b_packed;                ///< CPU plans: [panels][k][NORN_GEMM_PANEL], zero-padded; any ISA reads it
+    bool b_transposed; ///< B is [N, K]; never with packed
+    bool b_packed;     ///< CPU plans: [panels][k][NORN_GEMM_PANEL], zero-padded; any ISA reads it
     norn_scalar_program epilogue; ///< instr_count 0: none. Loads broadcast over loop dims {M, N}
 } norn_gemm_region;
 
