@@ -5,6 +5,7 @@
 #include "norn/alloc.h"
 #include "norn/model.h"
 #include "norn/plan.h"
+#include "norn/server.h"
 #include "norn/session.h"
 #include "norn/status.h"
 #include "norn/store.h"

@@ -1,10 +1,16 @@
 #include "cli/options.h"
 
 #if NORN_HAVE_SERVE
-#include "serve/serve.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "norn/server.h"
 
+#include <errno.h>
 #include <malloc.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 #endif
 
 static int run(int argc, char **argv);
@@ -60,11 +66,93 @@ static void bound_what_the_heap_keeps(void) {
     (void)mallopt(M_TRIM_THRESHOLD, 8 << 20);
 }
 
+/// Let the process open as many files as it may, for connections and for what models need.
+static void raise_file_limit(int64_t connections) {
+    struct rlimit files;
+    const rlim_t need = (rlim_t)(connections > 0 ? connections : 10000) + 256;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= need) return;
+    files.rlim_cur = files.rlim_max < need ? files.rlim_max : need;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
+// ---- stopping
+
+/// Those that would end the process or that ask it to end. Blocked before any thread is made,
+/// because only this one waits for them.
+static void block_signals(sigset_t *signals) {
+    static const int all[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+    (void)signal(SIGPIPE, SIG_IGN);
+    sigemptyset(signals);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) sigaddset(signals, all[i]);
+    (void)pthread_sigmask(SIG_BLOCK, signals, NULL);
+}
+
+/// Wait for SIGTERM or SIGINT, at most `wait_ms` (-1: for ever). 0 when none came.
+static int next_stop(const sigset_t *signals, int64_t wait_ms) {
+    const int64_t until_ns = norn_clock_now_ns() + 1000000 * wait_ms;
+    for (;;) {
+        int64_t left_ns = wait_ms < 0 ? 3600000000000 : until_ns - norn_clock_now_ns();
+        if (left_ns < 0) left_ns = 0;
+        const struct timespec left = {left_ns / 1000000000, left_ns % 1000000000};
+        const int number = sigtimedwait(signals, NULL, &left);
+        if (number == SIGTERM || number == SIGINT) return number;
+        if (number > 0)
+            NORN_LOG_LIMITED(NORN_LOG_INFO, "%s: there is nothing to do", strsignal(number));
+        if (number < 0 && errno == EAGAIN && wait_ms >= 0) return 0;
+    }
+}
+
+/// How long to go on after SIGTERM.
+typedef struct stop_times {
+    int64_t lame_duck_ms; ///< not ready any more, and still served
+    int64_t drain_ms;     ///< then: for requests in flight
+} stop_times;
+
+static void stop(norn_server *server, const stop_times *times, const sigset_t *signals) {
+    norn_server_retire(server);
+    if (times->lame_duck_ms > 0) {
+        norn_log(NORN_LOG_INFO, "not ready any more; serving for another %lld ms",
+                 (long long)times->lame_duck_ms);
+        if (next_stop(signals, times->lame_duck_ms) != 0)
+            norn_log(NORN_LOG_INFO, "asked again: not waiting longer");
+    }
+    const int64_t left = norn_server_drain(server, times->drain_ms);
+    if (left > 0)
+        norn_log(NORN_LOG_WARN, "%lld requests were still running after %lld ms", (long long)left,
+                 (long long)times->drain_ms);
+    norn_log(NORN_LOG_INFO, "stopped");
+}
+
+/// Serve until SIGTERM or SIGINT. Then readiness turns false at once, and for a while (or until the
+/// next such signal) everything is answered as before, so that load balancers can look away first;
+/// then no connection is accepted and requests in flight are answered. SIGHUP, SIGUSR1 and SIGUSR2
+/// do nothing.
+static norn_status serve(const norn_server_options *options, const stop_times *times) {
+    norn_server *server = NULL;
+    sigset_t signals;
+    norn_status status;
+    int32_t http, grpc, metrics;
+    block_signals(&signals);
+    NORN_TRY(norn_log_start());
+    NORN_TRY_DONE(norn_server_create(options, norn_alloc_heap(), &server));
+    NORN_TRY_DONE(norn_server_start(server));
+    norn_server_ports(server, &http, &grpc, &metrics);
+    norn_log(NORN_LOG_INFO, "serving '%s': HTTP on port %d, gRPC on %d, metrics on %d",
+             options->repository, (int)http, (int)grpc, (int)metrics);
+    norn_log(NORN_LOG_INFO, "%s: stopping", strsignal(next_stop(&signals, -1)));
+    stop(server, times, &signals);
+done:
+    norn_server_destroy(server);
+    norn_log_stop(500);
+    return status;
+}
+
 static int run(int argc, char **argv) {
     const char *repository = NULL, *host = NULL, *device = NULL, *control = "none";
     int64_t http = -1, grpc = -1, metrics = -1, io = 0, instances = 0, threads = 0, batch = 0,
             delay = 0, queue = 0, wait_ms = 0, memory_mb = 0;
-    int64_t request_bytes = 0, lame_duck_ms = -1, drain_ms = -1, budget_bytes = 0, connections = 0;
+    int64_t request_bytes = 0, lame_duck_ms = 2000, drain_ms = 30000, budget_bytes = 0,
+            connections = 0;
     int64_t header_ms = 0, body_ms = 0, idle_ms = 0;
     bool no_http = false, no_grpc = false, no_metrics = false;
     const cli_option options[] = {
@@ -135,7 +223,7 @@ static int run(int argc, char **argv) {
     if (strcmp(control, "none") != 0 && strcmp(control, "explicit") != 0)
         return cli_error(&cli_serve, CLI_WRONG, "--model-control is none or explicit, not '%s'",
                          control);
-    const norn_serve_options serve = {
+    const norn_server_options served = {
         .repository = repository,
         .host = host,
         .http_port = (int32_t)ports[0].number,
@@ -148,8 +236,6 @@ static int run(int argc, char **argv) {
         .header_timeout_ms = header_ms,
         .body_timeout_ms = body_ms,
         .idle_timeout_ms = idle_ms,
-        .lame_duck_ms = lame_duck_ms,
-        .drain_ms = drain_ms,
         .model_control = strcmp(control, "explicit") == 0,
         .models = {.device = device,
                    .instances = (int32_t)instances,
@@ -161,7 +247,9 @@ static int run(int argc, char **argv) {
                    .max_wait_ms = wait_ms},
     };
     bound_what_the_heap_keeps();
-    return norn_serve(&serve, norn_alloc_heap()) == NORN_OK ? CLI_DONE : cli_failed(&cli_serve);
+    raise_file_limit(connections);
+    const stop_times times = {lame_duck_ms, drain_ms};
+    return serve(&served, &times) == NORN_OK ? CLI_DONE : cli_failed(&cli_serve);
 }
 #else
 static int run(int argc, char **argv) {

@@ -3,18 +3,10 @@
 #ifndef NORN_PACKAGE_PACKAGE_READY_H
 #define NORN_PACKAGE_PACKAGE_READY_H
 
+#include "norn/server.h"
 #include "norn/session.h"
 #include "package/package_open.h"
 #include "package/row_policy.h"
-
-/// What `norn serve` says for every model; norn.json wins where both speak.
-typedef struct norn_serving_defaults {
-    const char *device; ///< NULL: cpu
-    int32_t instances, threads;
-    int64_t max_batch, batch_delay_us, queue_limit;
-    int64_t max_wait_ms;      ///< 0: NORN_SERVING_WAIT_MS
-    int64_t max_memory_bytes; ///< of an instance
-} norn_serving_defaults;
 
 /// The longest wait in the queue where nobody says. Longer than people wait
 /// for an answer, shorter than programs do (tritonclient: 60 s): in between,

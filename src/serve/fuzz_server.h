@@ -3,11 +3,11 @@
 #ifndef NORN_SERVE_FUZZ_SERVER_H
 #define NORN_SERVE_FUZZ_SERVER_H
 
-#include "serve/io.h"
+#include "serve/io/io.h"
 
 #include <stdlib.h>
 
-static norn_server fuzz_server;
+static norn_service fuzz_server;
 static norn_io fuzz_io;
 
 /// Once; aborts when it cannot, because then nothing would be tested.

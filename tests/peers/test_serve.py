@@ -96,7 +96,7 @@ class ServeTest(unittest.TestCase):
         self.assert_scores(self.http.infer("dlrm", inputs, outputs=outputs), reference("dlrm", feeds), "JSON")
 
     def test_joined_requests_get_their_own_rows(self):
-        """Many clients at once, each with rows of its own: the batcher must not mix them up."""
+        """Many clients at once, each with rows of its own: the queue must not mix them up."""
         failures = []
 
         def client(seed):

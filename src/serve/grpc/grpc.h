@@ -4,7 +4,7 @@
 #ifndef NORN_SERVE_GRPC_H
 #define NORN_SERVE_GRPC_H
 
-#include "serve/io.h"
+#include "serve/io/io.h"
 
 /// Accept connections on `fd` from this I/O thread. Takes `fd`, also on failure.
 /// -1: no listening socket, connections come through norn_grpc_accept.

@@ -1,6 +1,6 @@
 #include "serve/grpc/grpc_call.h"
 
-#include "serve/inflate.h"
+#include "serve/io/inflate.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -8,19 +8,19 @@
 
 void norn_grpc_call_init(norn_grpc_call *call, norn_io *io) {
     *call = (norn_grpc_call){.exchange.io = io};
-    norn_buffer_init(&call->request, io->server->alloc);
-    norn_buffer_init(&call->response, io->server->alloc);
+    norn_buffer_init(&call->request, io->service->alloc);
+    norn_buffer_init(&call->response, io->service->alloc);
 }
 
 static void give(norn_grpc_call *call, int64_t *held) {
-    norn_budget_give(&call->exchange.io->server->budget, *held);
+    norn_budget_give(&call->exchange.io->service->budget, *held);
     *held = 0;
 }
 
 /// What an answer does not need any more.
 static void drop_request(norn_grpc_call *call) {
-    norn_infer_destroy(call->exchange.infer);
-    call->exchange.infer = NULL;
+    norn_request_destroy(call->exchange.request);
+    call->exchange.request = NULL;
     norn_buffer_deinit(&call->request);
     give(call, &call->request_held);
 }
@@ -36,7 +36,7 @@ void norn_grpc_call_deinit(norn_grpc_call *call) {
 }
 
 void norn_grpc_call_cancel(norn_grpc_call *call) {
-    if (call->exchange.infer && !call->answered) norn_infer_cancel(call->exchange.infer);
+    if (call->exchange.request && !call->answered) norn_request_cancel(call->exchange.request);
 }
 
 bool norn_grpc_timeout(norn_span text, int64_t *ns) {
@@ -62,7 +62,7 @@ bool norn_grpc_timeout(norn_span text, int64_t *ns) {
 // ---- answers
 
 norn_status norn_grpc_call_hold(norn_grpc_call *call, int64_t bytes, int64_t *held) {
-    norn_budget *budget = &call->exchange.io->server->budget;
+    norn_budget *budget = &call->exchange.io->service->budget;
     if (bytes <= 0) return NORN_OK;
     if (!norn_budget_take(budget, bytes))
         return norn_fail(NORN_RESOURCE_EXHAUSTED,
@@ -104,7 +104,7 @@ void norn_grpc_call_answer(norn_grpc_call *call, norn_status status) {
 
 /// All of the message's room is asked for at once, so that who was given it can always finish.
 static norn_status begin_message(norn_grpc_call *call) {
-    norn_server *server = call->exchange.io->server;
+    norn_service *service = call->exchange.io->service;
     const uint8_t *prefix = call->prefix;
     int64_t count = 0;
     for (int i = 1; i < NORN_GRPC_PREFIX_BYTES; i++) count = count << 8 | prefix[i];
@@ -114,10 +114,10 @@ static norn_status begin_message(norn_grpc_call *call) {
     if (prefix[0] && !call->encoded)
         return norn_fail(NORN_INTERNAL, // as the protocol has it
                          "the message says it is compressed, but no grpc-encoding says how");
-    if (count > server->limits.request_bytes)
+    if (count > service->limits.request_bytes)
         return norn_fail(NORN_RESOURCE_EXHAUSTED,
                          "the request has %lld bytes, --max-request-bytes is %lld",
-                         (long long)count, (long long)server->limits.request_bytes);
+                         (long long)count, (long long)service->limits.request_bytes);
     NORN_TRY(norn_grpc_call_hold(call, count, &call->request_held));
     call->message_bytes = (size_t)count;
     return NORN_OK;
@@ -156,7 +156,7 @@ void norn_grpc_call_work(norn_grpc_call *call, norn_status (*work)(norn_grpc_cal
     call->work = work;
     call->then = then;
     call->job.run = run_work;
-    norn_workers_put(call->exchange.io->server->workers, &call->job);
+    norn_workers_put(call->exchange.io->service->workers, &call->job);
 }
 
 norn_status norn_grpc_call_failed(const norn_grpc_call *call) {
@@ -169,11 +169,11 @@ norn_status norn_grpc_call_failed(const norn_grpc_call *call) {
 /// A compressed message takes the place of the request. gRPC says the encoding in a header; gzip
 /// and deflate say themselves which they are.
 static norn_status inflate_message(norn_grpc_call *call) {
-    const norn_server *server = call->exchange.io->server;
+    const norn_service *service = call->exchange.io->service;
     const norn_span packed = norn_span_of(call->request.bytes, call->request.count);
     norn_buffer plain;
     norn_buffer_init(&plain, call->request.alloc);
-    norn_status status = norn_inflate(packed, (size_t)server->limits.request_bytes, &plain);
+    norn_status status = norn_inflate(packed, (size_t)service->limits.request_bytes, &plain);
     if (status == NORN_OK)
         status = norn_grpc_call_hold(call, (int64_t)plain.count, &call->request_held);
     if (status != NORN_OK) {

@@ -4,8 +4,8 @@
 #define NORN_SERVE_GRPC_CALL_H
 
 #include "base/wire.h"
-#include "serve/io.h"
-#include "serve/workers.h"
+#include "serve/io/io.h"
+#include "serve/io/workers.h"
 
 enum { NORN_GRPC_PREFIX_BYTES = 5 }; ///< compressed flag, 32-bit big-endian length
 

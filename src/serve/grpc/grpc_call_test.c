@@ -7,21 +7,21 @@
 
 #include <cmocka.h>
 
-static norn_server server;
+static norn_service service;
 static norn_io io;
 
 static norn_grpc_call begin(int64_t request_bytes, int64_t budget_bytes) {
     norn_grpc_call call;
-    server = (norn_server){.alloc = norn_alloc_heap(), .limits.request_bytes = request_bytes};
-    norn_budget_init(&server.budget, budget_bytes);
-    io = (norn_io){.server = &server};
+    service = (norn_service){.alloc = norn_alloc_heap(), .limits.request_bytes = request_bytes};
+    norn_budget_init(&service.budget, budget_bytes);
+    io = (norn_io){.service = &service};
     norn_grpc_call_init(&call, &io);
     return call;
 }
 
 static void end(norn_grpc_call *call) {
     norn_grpc_call_deinit(call);
-    assert_int_equal(server.budget.held_bytes, 0); // all of it was given back
+    assert_int_equal(service.budget.held_bytes, 0); // all of it was given back
 }
 
 static norn_status data(norn_grpc_call *call, const char *bytes, size_t count) {
@@ -67,7 +67,7 @@ static void a_message_is_read_however_it_is_cut(void **state) {
         assert_int_equal(data(&call, bytes + cut, 10 - cut), NORN_OK);
         assert_int_equal(call.request.count, 5);
         assert_memory_equal(call.request.bytes, "hello", 5);
-        assert_int_equal(server.budget.held_bytes, 5);
+        assert_int_equal(service.budget.held_bytes, 5);
         end(&call);
     }
 }
@@ -94,10 +94,10 @@ static void what_does_not_fit_is_refused_by_its_prefix(void **state) {
     assert_non_null(strstr(norn_message(), "--memory-budget"));
     end(&call);
     call = begin(100, 1 << 20);
-    norn_budget_force(&server.budget, 1 << 20);
+    norn_budget_force(&service.budget, 1 << 20);
     assert_int_equal(data(&call, "\0\0\0\0\5", 5), NORN_RESOURCE_EXHAUSTED);
     assert_non_null(strstr(norn_message(), "try again"));
-    norn_budget_give(&server.budget, 1 << 20);
+    norn_budget_give(&service.budget, 1 << 20);
     end(&call);
 }
 

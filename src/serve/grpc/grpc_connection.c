@@ -19,7 +19,7 @@ enum {
 
 /// What lies in the socket's buffer is held for the client as well.
 static void count_output(norn_grpc_connection *connection) {
-    norn_budget *budget = &connection->listener->io->server->budget;
+    norn_budget *budget = &connection->listener->io->service->budget;
     const int64_t now = (int64_t)evbuffer_get_length(bufferevent_get_output(connection->socket));
     if (now > connection->output_bytes) {
         norn_budget_force(budget, now - connection->output_bytes);
@@ -46,7 +46,7 @@ bool norn_grpc_flush(norn_grpc_connection *connection) {
 
 void norn_grpc_connection_destroy(norn_grpc_connection *connection) {
     norn_grpc_listener *listener = connection->listener;
-    norn_server *server = listener->io->server;
+    norn_service *service = listener->io->service;
     while (connection->streams) norn_grpc_stream_close(connection->streams);
     if (connection->prev) {
         connection->prev->next = connection->next;
@@ -57,9 +57,9 @@ void norn_grpc_connection_destroy(norn_grpc_connection *connection) {
     if (connection->session) nghttp2_session_del(connection->session);
     if (connection->socket) bufferevent_free(connection->socket);
     norn_grpc_frames_deinit(&connection->frames);
-    norn_budget_give(&server->budget, connection->output_bytes);
-    norn_free(server->alloc, connection);
-    norn_server_hang_up(server);
+    norn_budget_give(&service->budget, connection->output_bytes);
+    norn_free(service->alloc, connection);
+    norn_service_hang_up(service);
 }
 
 void norn_grpc_part(norn_grpc_connection *connection, uint32_t code) {
@@ -170,12 +170,12 @@ void norn_grpc_accept(norn_io *io, evutil_socket_t fd) {
     norn_grpc_listener *listener = io->grpc;
     norn_grpc_connection *connection;
     const int64_t now_ns = norn_clock_now_ns();
-    if (NORN_NEW(io->server->alloc, &connection) != NORN_OK) {
+    if (NORN_NEW(io->service->alloc, &connection) != NORN_OK) {
         (void)close(fd);
-        norn_server_hang_up(io->server);
+        norn_service_hang_up(io->service);
         return;
     }
-    norn_grpc_frames_init(&connection->frames, now_ns, io->server->alloc);
+    norn_grpc_frames_init(&connection->frames, now_ns, io->service->alloc);
     connection->opened_ns = connection->idle_ns = connection->output_ns = now_ns;
     connection->listener = listener;
     connection->next = listener->connections;

@@ -3,19 +3,19 @@
 ///
 /// Source   https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 #include "serve/grpc/grpc_call.h"
-#include "serve/kserve_proto.h"
+#include "serve/protocol/kserve_proto.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { SERVING = 1, NOT_SERVING = 2, SERVICE_UNKNOWN = 3 };
 
-static int health_of(norn_server *server, const char *service) {
+static int health_of(norn_service *own, const char *service) {
     bool ready;
     if (service[0] == 0 || strcmp(service, "inference.GRPCInferenceService") == 0)
-        return norn_server_ready(server) ? SERVING : NOT_SERVING;
-    if (!norn_repository_knows(server->repository, service, &ready)) return SERVICE_UNKNOWN;
-    return ready && !server->draining ? SERVING : NOT_SERVING;
+        return norn_service_ready(own) ? SERVING : NOT_SERVING;
+    if (!norn_repository_knows(own->repository, service, &ready)) return SERVICE_UNKNOWN;
+    return ready && !own->draining ? SERVING : NOT_SERVING;
 }
 
 static norn_status read_service(norn_grpc_call *call, norn_span message) {
@@ -23,10 +23,10 @@ static norn_status read_service(norn_grpc_call *call, norn_span message) {
     norn_arena arena;
     norn_status status;
     norn_arena_init(&arena, call->request.alloc, 256);
-    NORN_TRY_DONE(norn_kserve_decode_names(message, &arena, &service, &none));
+    NORN_TRY_DONE(norn_kserve_proto_names(message, &arena, &service, &none));
     if (strlen(service) >= sizeof call->watched) service = "/"; // longer than a model's name can be
     (void)snprintf(call->watched, sizeof call->watched, "%s", service);
-    call->health = health_of(call->exchange.io->server, service);
+    call->health = health_of(call->exchange.io->service, service);
 done:
     norn_arena_deinit(&arena);
     return status;
@@ -54,7 +54,7 @@ void norn_grpc_health_watch(norn_grpc_call *call, norn_span message) {
 }
 
 bool norn_grpc_health_again(norn_grpc_call *call) {
-    const int health = health_of(call->exchange.io->server, call->watched);
+    const int health = health_of(call->exchange.io->service, call->watched);
     if (health == call->health) return false;
     call->health = health;
     norn_buffer_clear(&call->response);

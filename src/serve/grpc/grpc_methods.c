@@ -1,8 +1,8 @@
 /// The methods of inference.GRPCInferenceService, and the table of all.
 #include "base/clock.h"
 #include "serve/grpc/grpc_call.h"
-#include "serve/kserve_parameters.h"
-#include "serve/kserve_proto.h"
+#include "serve/protocol/kserve_proto.h"
+#include "serve/protocol/parameters.h"
 #include "tensor/view.h"
 
 #include <stdio.h>
@@ -16,7 +16,7 @@ enum {
 // ---- inference
 
 static norn_status encode_infer(norn_grpc_call *call) {
-    return norn_kserve_encode_infer(call->exchange.infer, &call->response);
+    return norn_kserve_proto_answer(call->exchange.request, &call->response);
 }
 
 static void send_encoded(norn_grpc_call *call) {
@@ -24,27 +24,28 @@ static void send_encoded(norn_grpc_call *call) {
 }
 
 /// Bytes of the tensors that the answer copies.
-static int64_t output_bytes(const norn_infer *infer) {
+static int64_t output_bytes(const norn_request *request) {
     int64_t total = 0;
-    for (uint32_t i = 0; i < infer->output_count; i++) {
+    for (uint32_t i = 0; i < request->output_count; i++) {
         size_t bytes;
-        if (norn_view_bytes(&infer->outputs[i].view, &bytes) == NORN_OK) total += (int64_t)bytes;
+        if (norn_view_bytes(&request->outputs[i].view, &bytes) == NORN_OK) total += (int64_t)bytes;
     }
     return total;
 }
 
 static void finish_infer(norn_exchange *exchange) {
     norn_grpc_call *call = (norn_grpc_call *)exchange;
-    const norn_infer *infer = exchange->infer;
-    const int64_t bytes = output_bytes(infer);
-    norn_status status = infer->status;
+    const norn_request *request = exchange->request;
+    const int64_t bytes = output_bytes(request);
+    norn_status status = request->status;
     if (status != NORN_OK) {
-        norn_grpc_call_answer(call, norn_fail(status, "%s", infer->message));
+        norn_grpc_call_answer(call, norn_fail(status, "%s", request->message));
         return;
     }
     // The tensors that were computed, and the answer that is made of them.
-    status = norn_grpc_call_hold(call, (int64_t)norn_arena_bytes(&infer->arena) - infer->held_bytes,
-                                 &call->request_held);
+    status =
+        norn_grpc_call_hold(call, (int64_t)norn_arena_bytes(&request->arena) - request->held_bytes,
+                            &call->request_held);
     if (status == NORN_OK) status = norn_grpc_call_hold(call, bytes, &call->response_held);
     if (status == NORN_OK && bytes > COPY_INLINE_BYTES) {
         norn_grpc_call_work(call, encode_infer, send_encoded);
@@ -54,46 +55,42 @@ static void finish_infer(norn_exchange *exchange) {
 }
 
 static norn_status admit_infer(norn_grpc_call *call) {
-    norn_server *server = call->exchange.io->server;
-    norn_infer *infer = call->exchange.infer;
+    norn_service *service = call->exchange.io->service;
+    norn_request *request = call->exchange.request;
     const norn_span message = norn_span_of(call->request.bytes, call->request.count);
     const char *name, *version_text;
     int64_t version;
-    NORN_TRY(norn_kserve_decode_infer(message, infer, &name, &version_text));
-    if (call->deadline_ns && (!infer->deadline_ns || call->deadline_ns < infer->deadline_ns))
-        infer->deadline_ns = call->deadline_ns;
+    NORN_TRY(norn_kserve_proto_request(message, request, &name, &version_text));
+    if (call->deadline_ns && (!request->deadline_ns || call->deadline_ns < request->deadline_ns))
+        request->deadline_ns = call->deadline_ns;
     NORN_TRY(norn_repository_version(version_text, &version));
-    NORN_TRY(norn_repository_get(server->repository, name, version, &infer->model));
-    return norn_served_admit(infer->model, infer);
+    NORN_TRY(norn_repository_get(service->repository, name, version, &request->servable));
+    return request->servable->calls->admit(request->servable, request);
 }
 
 static void submit_infer(norn_grpc_call *call) {
     const norn_status status = norn_grpc_call_failed(call);
-    norn_infer *infer = call->exchange.infer;
+    norn_request *request = call->exchange.request;
     if (status == NORN_OK) {
         call->exchange.finish = finish_infer;
         norn_exchange_submit(&call->exchange);
         return;
     }
-    if (infer->model) {
-        infer->status = status;
-        infer->times.done_ns = norn_clock_now_ns();
-        norn_stats_count(&infer->model->stats, infer);
-    }
+    norn_servable_count_refused(request, status);
     norn_grpc_call_answer(call, status);
 }
 
 static void run_infer(norn_grpc_call *call, norn_span message) {
     const norn_status status =
-        norn_infer_create(call->exchange.io->server->alloc,
-                          &call->exchange.infer); // here: it can be cancelled
+        norn_request_create(call->exchange.io->service->alloc,
+                            &call->exchange.request); // here: it can be cancelled
     if (status != NORN_OK) {
         norn_grpc_call_answer(call, status);
         return;
     }
-    call->exchange.infer->times.arrival_ns = norn_clock_now_ns();
-    call->exchange.infer->budget = &call->exchange.io->server->budget;
-    if (message.count > READ_INLINE_BYTES && !norn_kserve_is_raw(message)) {
+    call->exchange.request->times.arrival_ns = norn_clock_now_ns();
+    call->exchange.request->budget = &call->exchange.io->service->budget;
+    if (message.count > READ_INLINE_BYTES && !norn_kserve_proto_is_raw(message)) {
         norn_grpc_call_work(call, admit_infer, submit_infer);
         return;
     }
@@ -107,16 +104,16 @@ static void run_infer(norn_grpc_call *call, norn_span message) {
 
 typedef struct method_call {
     norn_grpc_call *call;
-    norn_server *server;
+    norn_service *service;
     norn_buffer *out;
     norn_span message;
     const char *first, *second; ///< fields 1 and 2 of the request, where both are text
 } method_call;
 
-static norn_status get_model(const method_call *method, norn_served **served) {
+static norn_status get_model(const method_call *method, norn_servable **servable) {
     int64_t version;
     NORN_TRY(norn_repository_version(method->second, &version));
-    return norn_repository_get(method->server->repository, method->first, version, served);
+    return norn_repository_get(method->service->repository, method->first, version, servable);
 }
 
 static norn_status server_live(const method_call *method) {
@@ -125,57 +122,62 @@ static norn_status server_live(const method_call *method) {
 }
 
 static norn_status server_ready(const method_call *method) {
-    norn_wire_put_varint(method->out, 1, norn_server_ready(method->server));
+    norn_wire_put_varint(method->out, 1, norn_service_ready(method->service));
     return NORN_OK;
 }
 
 static norn_status model_ready(const method_call *method) {
-    norn_served *served = NULL;
-    const bool ready = !method->server->draining && get_model(method, &served) == NORN_OK;
-    if (served) norn_served_release(served);
+    norn_servable *servable = NULL;
+    const bool ready = !method->service->draining && get_model(method, &servable) == NORN_OK;
+    norn_servable_release(servable);
     norn_wire_put_varint(method->out, 1, ready);
     return NORN_OK;
 }
 
 static norn_status server_metadata(const method_call *method) {
-    norn_kserve_encode_server(method->server->model_control, method->out);
+    norn_kserve_proto_server(method->service->model_control, method->out);
     return NORN_OK;
 }
 
 static norn_status model_metadata(const method_call *method) {
-    norn_served *served;
-    NORN_TRY(get_model(method, &served));
-    norn_kserve_encode_metadata(served, method->out);
-    norn_served_release(served);
+    norn_servable *servable;
+    NORN_TRY(get_model(method, &servable));
+    norn_kserve_proto_metadata(servable, method->out);
+    norn_servable_release(servable);
     return NORN_OK;
 }
 
 static norn_status model_config(const method_call *method) {
-    norn_served *served;
-    NORN_TRY(get_model(method, &served));
+    norn_servable *servable;
+    NORN_TRY(get_model(method, &servable));
     const size_t mark = norn_wire_begin(method->out, 1);
-    norn_kserve_encode_config(served, method->out);
+    norn_kserve_proto_config(servable, method->out);
     norn_wire_end(method->out, mark);
-    norn_served_release(served);
+    norn_servable_release(servable);
     return NORN_OK;
 }
 
-static void put_stats_entry(void *context, const norn_repository_entry *entry) {
-    if (!entry->served) return;
-    const size_t mark = norn_wire_begin(context, 1);
-    norn_kserve_encode_stats(entry->served, context);
-    norn_wire_end(context, mark);
+static void put_stats(norn_buffer *out, const norn_servable *servable) {
+    const size_t mark = norn_wire_begin(out, 1);
+    norn_kserve_proto_stats(servable, out);
+    norn_wire_end(out, mark);
+}
+
+static void put_stats_entry(void *context, const norn_index_model *model,
+                            const norn_index_version *version) {
+    (void)model;
+    if (version->servable) put_stats(context, version->servable);
 }
 
 static norn_status model_statistics(const method_call *method) {
-    norn_served *served;
+    norn_servable *servable;
     if (!method->first[0]) {
-        norn_repository_visit(method->server->repository, put_stats_entry, method->out);
+        norn_repository_visit(method->service->repository, put_stats_entry, method->out);
         return NORN_OK;
     }
-    NORN_TRY(get_model(method, &served));
-    put_stats_entry(method->out, &(norn_repository_entry){.served = served});
-    norn_served_release(served);
+    NORN_TRY(get_model(method, &servable));
+    put_stats(method->out, servable);
+    norn_servable_release(servable);
     return NORN_OK;
 }
 
@@ -184,18 +186,19 @@ typedef struct index_page {
     norn_repository_ask ask;
 } index_page;
 
-static void put_index_entry(void *context, const norn_repository_entry *entry) {
+static void put_index_entry(void *context, const norn_index_model *model,
+                            const norn_index_version *version) {
     const index_page *page = context;
-    if (page->ask.ready && entry->state != NORN_MODEL_READY) return;
+    if (page->ask.ready && version->state != NORN_MODEL_READY) return;
     const size_t mark = norn_wire_begin(page->out, 1);
-    norn_kserve_encode_index(entry, page->out);
+    norn_kserve_proto_index(model->name, version, page->out);
     norn_wire_end(page->out, mark);
 }
 
 static norn_status repository_index(const method_call *method) {
     index_page page = {.out = method->out};
     NORN_TRY(norn_repository_decode_index(method->message, &page.ask));
-    norn_repository_visit(method->server->repository, put_index_entry, &page);
+    norn_repository_visit(method->service->repository, put_index_entry, &page);
     return NORN_OK;
 }
 
@@ -227,21 +230,21 @@ static void on_loaded(void *context, norn_status status, const char *message) {
 
 static norn_status start_load(norn_grpc_call *call, norn_span message, bool load,
                               norn_arena *arena) {
-    const norn_server *server = call->exchange.io->server;
+    const norn_service *service = call->exchange.io->service;
     const char *model;
-    NORN_TRY(norn_server_allows_control(server));
+    NORN_TRY(norn_service_allows_control(service));
     NORN_TRY(norn_repository_decode_load(message, load, arena, &model));
     if (load) {
-        norn_repository_load(server->repository, model, on_loaded, call);
+        norn_repository_load(service->repository, model, on_loaded, call);
     } else {
-        norn_repository_unload(server->repository, model, on_loaded, call);
+        norn_repository_unload(service->repository, model, on_loaded, call);
     }
     return NORN_OK;
 }
 
 static void run_load_as(norn_grpc_call *call, norn_span message, bool load) {
     norn_arena arena;
-    norn_arena_init(&arena, call->exchange.io->server->alloc, 256);
+    norn_arena_init(&arena, call->exchange.io->service->alloc, 256);
     call->exchange.finish = finish_load;
     const norn_status status = start_load(call, message, load, &arena);
     if (status != NORN_OK) norn_grpc_call_answer(call, status);
@@ -308,10 +311,10 @@ norn_status norn_grpc_call_route(norn_grpc_call *call, norn_span path) {
 static norn_status say(norn_grpc_call *call, norn_span message) {
     norn_arena arena;
     norn_status status;
-    method_call method = {call, call->exchange.io->server, &call->response, message, "", ""};
-    norn_arena_init(&arena, method.server->alloc, 256);
+    method_call method = {call, call->exchange.io->service, &call->response, message, "", ""};
+    norn_arena_init(&arena, method.service->alloc, 256);
     if (call->method->form == FORM_NAMED)
-        NORN_TRY_DONE(norn_kserve_decode_names(message, &arena, &method.first, &method.second));
+        NORN_TRY_DONE(norn_kserve_proto_names(message, &arena, &method.first, &method.second));
     NORN_TRY_DONE(call->method->say(&method));
 done:
     norn_arena_deinit(&arena);

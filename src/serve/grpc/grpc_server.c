@@ -18,7 +18,7 @@ enum {
 
 /// Has the client let pass what it may? `*code` says how to part.
 static bool overdue(const norn_grpc_connection *connection, int64_t now_ns, uint32_t *code) {
-    const norn_limits *limits = &connection->listener->io->server->limits;
+    const norn_limits *limits = &connection->listener->io->service->limits;
     const norn_grpc_frames *frames = &connection->frames;
     *code = NGHTTP2_NO_ERROR;
     if (frames->count == 0) return now_ns - connection->opened_ns > limits->header_ns;
@@ -48,10 +48,10 @@ static void tick_connection(norn_grpc_connection *connection, int64_t now_ns) {
 
 static void on_tick(evutil_socket_t fd, short what, void *context) {
     norn_grpc_listener *listener = context;
-    norn_server *server = listener->io->server;
+    norn_service *service = listener->io->service;
     const int64_t now_ns = norn_clock_now_ns();
     (void)fd, (void)what;
-    if (norn_budget_wants_trim(&server->budget)) norn_workers_trim(server->workers);
+    if (norn_budget_wants_trim(&service->budget)) norn_workers_trim(service->workers);
     for (norn_grpc_connection *connection = listener->connections, *next; connection;
          connection = next) {
         next = connection->next;
@@ -60,7 +60,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context) {
 }
 
 static norn_status start_ticking(norn_grpc_listener *listener) {
-    const norn_limits *limits = &listener->io->server->limits;
+    const norn_limits *limits = &listener->io->service->limits;
     int64_t least_ns = limits->header_ns < limits->body_ns ? limits->header_ns : limits->body_ns;
     if (limits->idle_ns < least_ns) least_ns = limits->idle_ns;
     int64_t ms = least_ns / 4000000;
@@ -94,7 +94,7 @@ static void listener_destroy(norn_grpc_listener *listener) {
     norn_acceptor_close(listener->acceptor);
     if (listener->tick) event_free(listener->tick);
     while (listener->connections) norn_grpc_part(listener->connections, NGHTTP2_NO_ERROR);
-    norn_free(io->server->alloc, listener);
+    norn_free(io->service->alloc, listener);
     io->grpc = NULL;
 }
 
@@ -102,7 +102,7 @@ norn_status norn_grpc_open(norn_io *io, evutil_socket_t fd) {
     static const norn_acceptor_calls calls = {
         .accepted = norn_grpc_accept, .make_room = make_room, .refusal = ""};
     norn_grpc_listener *listener;
-    norn_status status = NORN_NEW(io->server->alloc, &listener);
+    norn_status status = NORN_NEW(io->service->alloc, &listener);
     if (status != NORN_OK) {
         if (fd >= 0) (void)close(fd);
         return status;

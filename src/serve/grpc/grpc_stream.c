@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "serve/grpc/grpc_connection.h"
-#include "serve/inflate.h"
+#include "serve/io/inflate.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -109,7 +109,7 @@ static void count_watch(norn_grpc_stream *stream) {
 static void on_answer(norn_grpc_call *call) {
     norn_grpc_stream *stream = (norn_grpc_stream *)call;
     norn_grpc_connection *connection = stream->connection;
-    if (stream->stage == NORN_GRPC_RUNNING) norn_server_leave(call->exchange.io->server);
+    if (stream->stage == NORN_GRPC_RUNNING) norn_service_leave(call->exchange.io->service);
     stream->stage = NORN_GRPC_ANSWERED;
     stream->moved_ns = norn_clock_now_ns();
     if (!connection) { // the client has gone
@@ -140,7 +140,7 @@ static void refuse_http(norn_grpc_stream *stream, const char *code, const char *
 
 void norn_grpc_stream_close(norn_grpc_stream *stream) {
     norn_grpc_connection *connection = stream->connection;
-    const norn_alloc alloc = stream->call.exchange.io->server->alloc;
+    const norn_alloc alloc = stream->call.exchange.io->service->alloc;
     stream->connection = NULL;
     if (connection) {
         if (stream->call.open) --connection->listener->watches;
@@ -165,7 +165,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     norn_io *io = connection->listener->io;
     norn_grpc_stream *stream;
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
-    if (NORN_NEW(io->server->alloc, &stream) != NORN_OK)
+    if (NORN_NEW(io->service->alloc, &stream) != NORN_OK)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     norn_grpc_call_init(&stream->call, io);
     stream->call.send = on_answer;
@@ -273,7 +273,7 @@ static void end_of_head(norn_grpc_stream *stream) {
     stream->stage = NORN_GRPC_BODY;
     stream->moved_ns = norn_clock_now_ns();
     // So far.
-    stream->body_until_ns = stream->moved_ns + stream->call.exchange.io->server->limits.body_ns;
+    stream->body_until_ns = stream->moved_ns + stream->call.exchange.io->service->limits.body_ns;
     // A list that was too long may have hidden these.
     const bool whole = stream->header_bytes <= NORN_GRPC_HEADERS_MAX;
     if (whole && !stream->post) {
@@ -307,7 +307,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 
 static void end_of_request(norn_grpc_stream *stream) {
     stream->stage = NORN_GRPC_RUNNING;
-    norn_server_enter(stream->call.exchange.io->server);
+    norn_service_enter(stream->call.exchange.io->service);
     norn_grpc_call_run(&stream->call);
 }
 
@@ -373,7 +373,7 @@ static void tick_watch(norn_grpc_stream *stream, int64_t now_ns) {
 }
 
 void norn_grpc_stream_tick(norn_grpc_stream *stream, int64_t now_ns) {
-    const int64_t body_ns = stream->call.exchange.io->server->limits.body_ns;
+    const int64_t body_ns = stream->call.exchange.io->service->limits.body_ns;
     const bool still = now_ns - stream->moved_ns > body_ns,
                answered = stream->stage == NORN_GRPC_ANSWERED;
     if (stream->stage == NORN_GRPC_BODY && (still || now_ns > stream->body_until_ns)) {

@@ -5,7 +5,7 @@
 #ifndef NORN_SERVE_HTTP_H
 #define NORN_SERVE_HTTP_H
 
-#include "serve/io.h"
+#include "serve/io/io.h"
 
 /// Serve the protocol (or the metrics) on `fd` from this I/O thread. Takes `fd`, also on failure.
 /// -1: no listening socket, connections come through norn_http_accept.

@@ -1,7 +1,7 @@
 /// Answers: their heads, and the way out.
 #include "serve/http/http_connection.h"
 #include "serve/http/http_route.h"
-#include "serve/kserve_json.h"
+#include "serve/protocol/kserve_json.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -147,9 +147,10 @@ static void put_head(norn_http_connection *connection, int code, const char *typ
 void norn_http_answer(norn_http_connection *connection, int code, const char *type,
                       norn_buffer *body, size_t json_bytes) {
     static const char no_memory[] = "{\"error\":\"out of memory\"}";
-    norn_server *server = norn_http_server(connection);
-    const norn_infer *infer = connection->exchange.infer;
-    connection->retry_s = infer ? infer->retry_ns / 1000000000 + 1 : 1; // whole seconds, RFC 9110
+    norn_service *service = norn_http_service(connection);
+    const norn_request *request = connection->exchange.request;
+    connection->retry_s =
+        request ? request->retry_ns / 1000000000 + 1 : 1; // whole seconds, RFC 9110
     norn_http_release_work(connection);
     if (norn_buffer_status(body) != NORN_OK) {
         norn_buffer_deinit(body);
@@ -162,8 +163,8 @@ void norn_http_answer(norn_http_connection *connection, int code, const char *ty
     }
     connection->body = *body;
     connection->charged_bytes = (int64_t)connection->body.capacity;
-    norn_budget_force(&server->budget, connection->charged_bytes);
-    if (server->draining) connection->last = true;
+    norn_budget_force(&service->budget, connection->charged_bytes);
+    if (service->draining) connection->last = true;
     put_head(connection, code, type, json_bytes);
     connection->sent = 0;
     connection->stage = NORN_HTTP_SEND;
@@ -175,8 +176,8 @@ void norn_http_answer_json(norn_http_connection *connection, norn_buffer *json) 
 
 void norn_http_answer_error(norn_http_connection *connection, int code, const char *message) {
     norn_buffer json;
-    norn_buffer_init(&json, norn_http_server(connection)->alloc);
-    norn_kserve_put_error(&json, message);
+    norn_buffer_init(&json, norn_http_service(connection)->alloc);
+    norn_kserve_json_error(&json, message);
     norn_http_answer(connection, code, "application/json", &json, 0);
 }
 
@@ -186,7 +187,7 @@ void norn_http_answer_status(norn_http_connection *connection, norn_status statu
 
 void norn_http_answer_empty(norn_http_connection *connection, bool good) {
     norn_buffer none;
-    norn_buffer_init(&none, norn_http_server(connection)->alloc);
+    norn_buffer_init(&none, norn_http_service(connection)->alloc);
     norn_http_answer(connection, good ? 200 : 503, "application/json", &none, 0);
 }
 

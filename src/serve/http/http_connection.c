@@ -21,11 +21,11 @@ enum {
 static const int64_t LINGER_NS = 2000000000, EVICT_AFTER_NS = 1000000000;
 
 static norn_budget *budget_of(const norn_http_connection *connection) {
-    return &norn_http_server(connection)->budget;
+    return &norn_http_service(connection)->budget;
 }
 
 static norn_alloc alloc_of(const norn_http_connection *connection) {
-    return norn_http_server(connection)->alloc;
+    return norn_http_service(connection)->alloc;
 }
 
 // ---- memory
@@ -55,8 +55,8 @@ static bool resize(norn_http_connection *connection, size_t capacity) {
 }
 
 void norn_http_release_work(norn_http_connection *connection) {
-    norn_infer_destroy(connection->exchange.infer);
-    connection->exchange.infer = NULL;
+    norn_request_destroy(connection->exchange.request);
+    connection->exchange.request = NULL;
     norn_buffer_deinit(&connection->plain);
     norn_budget_give(budget_of(connection), connection->charged_bytes);
     connection->charged_bytes = 0;
@@ -66,7 +66,7 @@ void norn_http_release_work(norn_http_connection *connection) {
 static void end_request(norn_http_connection *connection) {
     norn_http_release_work(connection);
     norn_buffer_deinit(&connection->body);
-    if (connection->counted) norn_server_leave(norn_http_server(connection));
+    if (connection->counted) norn_service_leave(norn_http_service(connection));
     connection->counted = false;
 }
 
@@ -91,7 +91,7 @@ static void refuse_for_memory(norn_http_connection *connection, size_t bytes) {
 /// Time for a body, either way, of which `moved` bytes have moved:
 /// it may not stand still, nor trickle.
 static int64_t body_due_ns(const norn_http_connection *connection, size_t moved) {
-    const int64_t body_ns = norn_http_server(connection)->limits.body_ns;
+    const int64_t body_ns = norn_http_service(connection)->limits.body_ns;
     const int64_t still_ns = norn_clock_now_ns() + body_ns;
     const int64_t trickle_ns =
         connection->begin_ns + body_ns + (int64_t)(moved / SLOWEST_BYTES_PER_S) * 1000000000;
@@ -199,7 +199,7 @@ static void receive(norn_http_connection *connection) {
         }
         if (connection->count == 0 && connection->stage == NORN_HTTP_READ_HEAD)
             connection->due_ns =
-                norn_clock_now_ns() + norn_http_server(connection)->limits.header_ns;
+                norn_clock_now_ns() + norn_http_service(connection)->limits.header_ns;
         connection->count += (size_t)n;
         got += (size_t)n;
         if ((size_t)n < room) break; // the socket is empty; if not, we are called again
@@ -226,7 +226,7 @@ static void file_under(norn_http_connection *connection, norn_http_list *list) {
 }
 
 static void begin_request(norn_http_connection *connection) {
-    const norn_limits *limits = &norn_http_server(connection)->limits;
+    const norn_limits *limits = &norn_http_service(connection)->limits;
     norn_http_parser_init(&connection->parser, (size_t)limits->request_bytes);
     connection->stage = NORN_HTTP_READ_HEAD;
     connection->encoding = connection->allow = NULL;
@@ -264,7 +264,7 @@ static void serve(norn_http_connection *connection) {
     connection->stage = NORN_HTTP_WAIT;
     connection->due_ns = INT64_MAX;
     connection->counted = connection->listener->counts;
-    if (connection->counted) norn_server_enter(norn_http_server(connection));
+    if (connection->counted) norn_service_enter(norn_http_service(connection));
     connection->last = !request->keep_alive;
     // Pipelined, never answered.
     connection->linger = connection->count > request->head_bytes + request->body_bytes;
@@ -329,7 +329,7 @@ static void close_socket(norn_http_connection *connection) {
     if (connection->fd < 0) return;
     (void)close(connection->fd);
     connection->fd = -1;
-    norn_server_hang_up(norn_http_server(connection));
+    norn_service_hang_up(norn_http_service(connection));
 }
 
 /// Bytes may come while nothing is done with them yet: into what room is left, then they wait in
@@ -369,9 +369,9 @@ static void on_event(evutil_socket_t fd, short what, void *context) {
         if (connection->stage == NORN_HTTP_LINGER) connection->count = 0;
         receive(connection);
     }
-    if (connection->in_work && connection->exchange.infer &&
+    if (connection->in_work && connection->exchange.request &&
         (connection->eof || connection->hung_up))
-        norn_infer_cancel(connection->exchange.infer); // nobody waits for it any more
+        norn_request_cancel(connection->exchange.request); // nobody waits for it any more
     advance(connection);
 }
 
@@ -408,26 +408,26 @@ bool norn_http_evict(norn_http_listener *listener) {
 // ---- life
 
 void norn_http_connect(norn_http_listener *listener, evutil_socket_t fd) {
-    norn_server *server = listener->io->server;
+    norn_service *service = listener->io->service;
     norn_http_connection *connection;
-    if (NORN_NEW(server->alloc, &connection) != NORN_OK) {
+    if (NORN_NEW(service->alloc, &connection) != NORN_OK) {
         (void)close(fd);
-        norn_server_hang_up(server);
+        norn_service_hang_up(service);
         return;
     }
     connection->listener = listener;
     connection->fd = fd;
     connection->exchange.io = listener->io;
     connection->exchange.finish = on_finish;
-    norn_buffer_init(&connection->plain, server->alloc);
-    norn_buffer_init(&connection->body, server->alloc);
+    norn_buffer_init(&connection->plain, service->alloc);
+    norn_buffer_init(&connection->body, service->alloc);
     file_under(connection, &listener->idle);
     if (!resize(connection, FIRST_BYTES)) {
         norn_http_destroy(connection);
         return;
     }
     begin_request(connection);
-    connection->due_ns = connection->used_ns + server->limits.header_ns;
+    connection->due_ns = connection->used_ns + service->limits.header_ns;
     advance(connection);
 }
 

@@ -8,8 +8,8 @@
 
 #include "base/wire.h"
 #include "serve/http/http_parser.h"
-#include "serve/io.h"
-#include "serve/workers.h"
+#include "serve/io/io.h"
+#include "serve/io/workers.h"
 
 #include <event2/event_struct.h>
 #include <time.h>
@@ -99,8 +99,8 @@ static inline norn_span norn_http_raw_body(const norn_http_connection *connectio
     const norn_http_request *request = &connection->parser.request;
     return norn_span_of(connection->bytes + request->head_bytes, request->body_bytes);
 }
-static inline norn_server *norn_http_server(const norn_http_connection *connection) {
-    return connection->listener->io->server;
+static inline norn_service *norn_http_service(const norn_http_connection *connection) {
+    return connection->listener->io->service;
 }
 /// Take from the budget for this request, given back when it ends. False: it does not fit.
 bool norn_http_take(norn_http_connection *connection, int64_t bytes);

@@ -1,7 +1,7 @@
 /// Content-Encoding of requests and answers: gzip and deflate, where zlib was found.
 #include "serve/http/http_route.h"
 
-#include "serve/inflate.h"
+#include "serve/io/inflate.h"
 
 #include <stdlib.h>
 
@@ -20,7 +20,7 @@ bool norn_http_is_compressed(const norn_http_connection *connection) {
 
 norn_status norn_http_body(norn_http_connection *connection, norn_span *body) {
     const norn_span encoding = encoding_of(connection);
-    const int64_t limit = norn_http_server(connection)->limits.request_bytes;
+    const int64_t limit = norn_http_service(connection)->limits.request_bytes;
     char name[NAME_MAX_BYTES];
     *body = norn_http_raw_body(connection);
     if (!norn_http_is_compressed(connection)) return NORN_OK;
@@ -32,7 +32,7 @@ norn_status norn_http_body(norn_http_connection *connection, norn_span *body) {
                          name,
                          norn_inflate_knows("gzip") ? "gzip, deflate or the body as it is"
                                                     : "the body as it is");
-    NORN_TRY(norn_inflate_within(*body, (size_t)limit, &norn_http_server(connection)->budget,
+    NORN_TRY(norn_inflate_within(*body, (size_t)limit, &norn_http_service(connection)->budget,
                                  &connection->charged_bytes, &connection->plain));
     *body = norn_span_of(connection->plain.bytes ? connection->plain.bytes : (const uint8_t *)"",
                          connection->plain.count);

@@ -5,7 +5,7 @@
 /// for a hand-over costs more than it saves.
 #include "base/clock.h"
 #include "serve/http/http_route.h"
-#include "serve/kserve_json.h"
+#include "serve/protocol/kserve_json.h"
 #include "tensor/view.h"
 
 #include <stdio.h>
@@ -36,10 +36,10 @@ static void answer_failure(norn_http_connection *connection, norn_status status,
 
 // ---- the answer
 
-static size_t output_bytes(const norn_infer *infer, bool *any_json) {
-    size_t total = strlen(infer->id);
-    for (uint32_t i = 0; i < infer->output_count; i++) {
-        const norn_infer_output *output = &infer->outputs[i];
+static size_t output_bytes(const norn_request *request, bool *any_json) {
+    size_t total = strlen(request->id);
+    for (uint32_t i = 0; i < request->output_count; i++) {
+        const norn_request_output *output = &request->outputs[i];
         size_t bytes = 0;
         if (norn_view_bytes(&output->view, &bytes) != NORN_OK) continue; // it was made, so it fits
         if (!output->binary) {
@@ -53,7 +53,7 @@ static size_t output_bytes(const norn_infer *infer, bool *any_json) {
 
 static norn_status encode(norn_http_connection *connection) {
     norn_buffer *body = &connection->body;
-    NORN_TRY(norn_kserve_put_infer(connection->exchange.infer, body, &connection->json_bytes));
+    NORN_TRY(norn_kserve_json_answer(connection->exchange.request, body, &connection->json_bytes));
     norn_http_compress(connection, body);
     connection->encoded = true;
     return norn_buffer_status(body);
@@ -78,8 +78,8 @@ static norn_http_connection *of_job(norn_job *job) {
 
 /// The client may have gone while the job waited for a worker.
 static norn_status still_wanted(const norn_http_connection *connection) {
-    const norn_infer *infer = connection->exchange.infer;
-    if (!atomic_load_explicit(&infer->cancelled, memory_order_relaxed)) return NORN_OK;
+    const norn_request *request = connection->exchange.request;
+    if (!atomic_load_explicit(&request->cancelled, memory_order_relaxed)) return NORN_OK;
     return norn_fail(NORN_CANCELLED, "the client has gone");
 }
 
@@ -93,13 +93,13 @@ static void encode_on_worker(norn_job *job) {
 }
 
 static void finish_infer(norn_http_connection *connection) {
-    const norn_infer *infer = connection->exchange.infer;
+    const norn_request *request = connection->exchange.request;
     bool any_json = false;
-    if (infer->status != NORN_OK) {
-        answer_failure(connection, infer->status, infer->message);
+    if (request->status != NORN_OK) {
+        answer_failure(connection, request->status, request->message);
         return;
     }
-    const size_t bytes = output_bytes(infer, &any_json);
+    const size_t bytes = output_bytes(request, &any_json);
     if (!norn_http_take(connection, (int64_t)bytes)) {
         norn_http_answer_error(
             connection, 503,
@@ -109,7 +109,7 @@ static void finish_infer(norn_http_connection *connection) {
     const bool costly = any_json || norn_http_wants_compression(connection);
     if (bytes > (costly ? WRITE_INLINE_BYTES : COPY_INLINE_BYTES)) {
         connection->job = (norn_job){.run = encode_on_worker, .heavy = bytes > HEAVY_BYTES};
-        norn_workers_put(norn_http_server(connection)->workers, &connection->job);
+        norn_workers_put(norn_http_service(connection)->workers, &connection->job);
         return;
     }
     const norn_status status = encode(connection);
@@ -121,19 +121,19 @@ static void finish_infer(norn_http_connection *connection) {
 
 static norn_status begin_infer(norn_http_connection *connection, const char *name,
                                const char *version_text) {
-    const norn_http_request *request = &connection->parser.request;
-    norn_server *server = norn_http_server(connection);
-    norn_infer *infer;
+    const norn_http_request *head = &connection->parser.request;
+    norn_service *service = norn_http_service(connection);
+    norn_request *request;
     int64_t version, json_bytes;
-    NORN_TRY(norn_infer_create(server->alloc, &connection->exchange.infer));
-    infer = connection->exchange.infer;
-    infer->budget = &server->budget;
-    infer->times.arrival_ns = norn_clock_now_ns();
+    NORN_TRY(norn_request_create(service->alloc, &connection->exchange.request));
+    request = connection->exchange.request;
+    request->budget = &service->budget;
+    request->times.arrival_ns = norn_clock_now_ns();
     NORN_TRY(norn_repository_version(version_text, &version));
-    NORN_TRY(norn_repository_get(server->repository, name, version, &infer->model));
+    NORN_TRY(norn_repository_get(service->repository, name, version, &request->servable));
     connection->json_bytes = SIZE_MAX; // all of the body
-    if (!norn_http_sent(request, NORN_HTTP_JSON_LENGTH)) return NORN_OK;
-    const norn_span length = norn_http_value(request, NORN_HTTP_JSON_LENGTH, connection->bytes);
+    if (!norn_http_sent(head, NORN_HTTP_JSON_LENGTH)) return NORN_OK;
+    const norn_span length = norn_http_value(head, NORN_HTTP_JSON_LENGTH, connection->bytes);
     if (!norn_http_number(length, &json_bytes))
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "Inference-Header-Content-Length is '%.*s', not a whole number",
@@ -155,27 +155,21 @@ static norn_status json_part(const norn_http_connection *connection, norn_span b
 
 /// Any thread. The request is queued when this returns NORN_OK, and no longer the caller's.
 static norn_status read_infer(norn_http_connection *connection) {
-    norn_infer *infer = connection->exchange.infer;
+    norn_request *request = connection->exchange.request;
     norn_span body;
     size_t json_bytes;
     NORN_TRY(norn_http_body(connection, &body));
     NORN_TRY(json_part(connection, body, &json_bytes));
-    NORN_TRY(norn_kserve_parse_infer(body, json_bytes, infer));
-    NORN_TRY(norn_served_admit(infer->model, infer));
+    NORN_TRY(norn_kserve_json_request(body, json_bytes, request));
+    NORN_TRY(request->servable->calls->admit(request->servable, request));
     connection->finish = finish_infer;
     norn_exchange_submit(&connection->exchange);
     return NORN_OK;
 }
 
-static void count_refused(norn_infer *infer, norn_status status) {
-    if (!infer || !infer->model) return;
-    infer->status = status;
-    infer->times.done_ns = norn_clock_now_ns();
-    norn_stats_count(&infer->model->stats, infer);
-}
-
 static void refuse(norn_http_connection *connection) {
-    count_refused(connection->exchange.infer, connection->status);
+    if (connection->exchange.request)
+        norn_servable_count_refused(connection->exchange.request, connection->status);
     answer_failure(connection, connection->status, connection->message);
 }
 
@@ -199,7 +193,7 @@ void norn_http_infer(const norn_http_route *route, const char *name, const char 
         if (json > READ_INLINE_BYTES || packed) {
             connection->job = (norn_job){
                 .run = read_on_worker, .heavy = (packed ? INFLATES_TO * body : json) > HEAVY_BYTES};
-            norn_workers_put(route->server->workers, &connection->job);
+            norn_workers_put(route->service->workers, &connection->job);
             return;
         }
         status = read_infer(connection);

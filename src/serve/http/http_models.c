@@ -1,57 +1,64 @@
 /// What the server says of its models, and loading and unloading them.
 #include "serve/http/http_route.h"
-#include "serve/kserve_json.h"
-#include "serve/kserve_parameters.h"
+#include "serve/protocol/kserve_json.h"
+#include "serve/protocol/parameters.h"
 
 #include <stdio.h>
 #include <string.h>
 
-typedef void (*put_model_fn)(const norn_served *served, norn_buffer *json);
+typedef void (*put_model_fn)(const norn_servable *servable, norn_buffer *json);
 
 static void serve_model(const norn_http_route *route, const char *name, const char *version_text,
                         put_model_fn put, const char *before, const char *after) {
-    norn_served *served;
+    norn_servable *servable;
     norn_buffer json;
     int64_t version;
     norn_status status = norn_repository_version(version_text, &version);
     if (status == NORN_OK)
-        status = norn_repository_get(route->server->repository, name, version, &served);
+        status = norn_repository_get(route->service->repository, name, version, &servable);
     if (status != NORN_OK) {
         norn_http_answer_status(route->connection, status);
         return;
     }
-    norn_buffer_init(&json, route->server->alloc);
+    norn_buffer_init(&json, route->service->alloc);
     norn_buffer_text(&json, before);
-    put(served, &json);
+    put(servable, &json);
     norn_buffer_text(&json, after);
-    norn_served_release(served);
+    norn_servable_release(servable);
     norn_http_answer_json(route->connection, &json);
 }
 
 static void serve_model_ready(const norn_http_route *route, const char *name,
                               const char *version_text) {
-    norn_served *served = NULL;
+    norn_servable *servable = NULL;
     int64_t version;
     const norn_status status = norn_repository_version(version_text, &version);
     const bool ready =
-        status == NORN_OK && !route->server->draining &&
-        norn_repository_get(route->server->repository, name, version, &served) == NORN_OK;
-    if (served) norn_served_release(served);
+        status == NORN_OK && !route->service->draining &&
+        norn_repository_get(route->service->repository, name, version, &servable) == NORN_OK;
+    norn_servable_release(servable);
     norn_http_answer_empty(route->connection, ready);
 }
 
-static void put_one_stats(void *context, const norn_repository_entry *entry) {
-    norn_buffer *json = context;
-    if (!entry->served) return;
+/// Between two elements of a list.
+static void put_comma(norn_buffer *json) {
     if (json->count && json->bytes[json->count - 1] == '}') norn_buffer_text(json, ",");
-    norn_kserve_put_stats(entry->served, json);
+}
+
+static void put_one_stats(void *context, const norn_index_model *model,
+                          const norn_index_version *version) {
+    norn_buffer *json = context;
+    (void)model;
+    if (!version->servable) return;
+    put_comma(json);
+    norn_kserve_json_stats(version->servable, json);
 }
 
 void norn_http_all_stats(const norn_http_route *route) {
     norn_buffer json;
-    norn_buffer_init(&json, route->server->alloc);
+    norn_buffer_init(&json, route->service->alloc);
     norn_buffer_text(&json, "{\"model_stats\":[");
-    norn_repository_visit(route->server->repository, put_one_stats, &json);
+    norn_repository_visit(route->service->repository, put_one_stats, &json);
     norn_buffer_text(&json, "]}");
     norn_http_answer_json(route->connection, &json);
 }
@@ -61,18 +68,12 @@ typedef struct index_page {
     norn_repository_ask ask;
 } index_page;
 
-static void put_index_entry(void *context, const norn_repository_entry *entry) {
+static void put_index_entry(void *context, const norn_index_model *model,
+                            const norn_index_version *version) {
     index_page *page = context;
-    norn_buffer *json = &page->json;
-    if (page->ask.ready && entry->state != NORN_MODEL_READY) return;
-    if (json->count && json->bytes[json->count - 1] == '}') norn_buffer_text(json, ",");
-    norn_buffer_text(json, "{\"name\":");
-    norn_json_put_string(json, entry->name, strlen(entry->name));
-    if (entry->version >= 0)
-        norn_buffer_format(json, ",\"version\":\"%lld\"", (long long)entry->version);
-    norn_buffer_format(json, ",\"state\":\"%s\",\"reason\":", norn_model_state_name(entry->state));
-    norn_json_put_string(json, entry->reason, strlen(entry->reason));
-    norn_buffer_text(json, "}");
+    if (page->ask.ready && version->state != NORN_MODEL_READY) return;
+    put_comma(&page->json);
+    norn_kserve_json_index(model->name, version, &page->json);
 }
 
 /// The body of a request about the repository: a few parameters, read here and now, so not large.
@@ -97,9 +98,9 @@ void norn_http_index(const norn_http_route *route) {
         norn_http_answer_status(route->connection, status);
         return;
     }
-    norn_buffer_init(&page.json, route->server->alloc);
+    norn_buffer_init(&page.json, route->service->alloc);
     norn_buffer_text(&page.json, "[");
-    norn_repository_visit(route->server->repository, put_index_entry, &page);
+    norn_repository_visit(route->service->repository, put_index_entry, &page);
     norn_buffer_text(&page.json, "]");
     norn_http_answer_json(route->connection, &page.json);
 }
@@ -122,13 +123,13 @@ static void on_loaded(void *context, norn_status status, const char *message) {
 
 static norn_status check_load(const norn_http_route *route, bool load) {
     norn_span body;
-    NORN_TRY(norn_server_allows_control(route->server));
+    NORN_TRY(norn_service_allows_control(route->service));
     NORN_TRY(repository_body(route, &body));
     return norn_repository_parse_load(body, load);
 }
 
 void norn_http_load(const norn_http_route *route, const char *name, bool load) {
-    norn_repository *repository = route->server->repository;
+    norn_repository *repository = route->service->repository;
     const norn_status status = check_load(route, load);
     if (status != NORN_OK) {
         norn_http_answer_status(route->connection, status);
@@ -145,13 +146,13 @@ void norn_http_load(const norn_http_route *route, const char *name, bool load) {
 bool norn_http_model(const norn_http_route *route, const char *name, const char *version,
                      const char *what) {
     if (strcmp(what, "") == 0) {
-        serve_model(route, name, version, norn_kserve_put_metadata, "", "");
+        serve_model(route, name, version, norn_kserve_json_metadata, "", "");
     } else if (strcmp(what, "ready") == 0) {
         serve_model_ready(route, name, version);
     } else if (strcmp(what, "config") == 0) {
-        serve_model(route, name, version, norn_kserve_put_config, "", "");
+        serve_model(route, name, version, norn_kserve_json_config, "", "");
     } else if (strcmp(what, "stats") == 0) {
-        serve_model(route, name, version, norn_kserve_put_stats, "{\"model_stats\":[", "]}");
+        serve_model(route, name, version, norn_kserve_json_stats, "{\"model_stats\":[", "]}");
     } else {
         return false;
     }

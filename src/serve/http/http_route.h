@@ -9,7 +9,7 @@
 enum { NORN_HTTP_SEGMENTS_MAX = 10 };
 typedef struct norn_http_route {
     norn_http_connection *connection;
-    norn_server *server;
+    norn_service *service;
     norn_http_method method; ///< HEAD is GET here; its body stays behind
     char text[NORN_HTTP_TARGET_MAX + 1];
     const char *segment[NORN_HTTP_SEGMENTS_MAX + 1]; ///< "" past the end

@@ -1,7 +1,7 @@
 /// From a path to its endpoint.
 #include "serve/http/http_route.h"
-#include "serve/kserve_json.h"
-#include "serve/metrics.h"
+#include "serve/observe/metrics.h"
+#include "serve/protocol/kserve_json.h"
 
 #include <string.h>
 
@@ -61,7 +61,7 @@ static void route_shared_memory(const norn_http_route *route) {
         if (method_is(route, NORN_HTTP_POST)) norn_http_answer_empty(route->connection, true);
     } else if (strcmp(last, "status") == 0) {
         if (!method_is(route, NORN_HTTP_GET)) return;
-        norn_buffer_init(&json, route->server->alloc);
+        norn_buffer_init(&json, route->service->alloc);
         norn_buffer_text(&json, "[]");
         norn_http_answer_json(route->connection, &json);
     } else {
@@ -71,17 +71,17 @@ static void route_shared_memory(const norn_http_route *route) {
 }
 
 static void route_v2(const norn_http_route *route) {
-    norn_server *server = route->server;
+    norn_service *service = route->service;
     norn_buffer json;
     if (is(route, 1, "")) {
         if (!method_is(route, NORN_HTTP_GET)) return;
-        norn_buffer_init(&json, server->alloc);
-        norn_kserve_put_server(server->model_control, &json);
+        norn_buffer_init(&json, service->alloc);
+        norn_kserve_json_server(service->model_control, &json);
         norn_http_answer_json(route->connection, &json);
     } else if (is(route, 1, "health") && (is(route, 2, "live") || is(route, 2, "ready"))) {
         if (method_is(route, NORN_HTTP_GET))
             norn_http_answer_empty(route->connection,
-                                   is(route, 2, "live") || norn_server_ready(server));
+                                   is(route, 2, "live") || norn_service_ready(service));
     } else if (is(route, 1, "models") && is(route, 2, "stats") && route->count == 3) {
         if (method_is(route, NORN_HTTP_GET)) norn_http_all_stats(route);
     } else if (is(route, 1, "models") && !is(route, 2, "")) {
@@ -169,7 +169,7 @@ void norn_http_on_request(norn_http_connection *connection) {
     const norn_span target = {connection->bytes + request->target.at, request->target.count};
     const int code = cut_path(&route, path_of(target));
     route.connection = connection;
-    route.server = norn_http_server(connection);
+    route.service = norn_http_service(connection);
     route.method = request->method == NORN_HTTP_HEAD ? NORN_HTTP_GET : request->method;
     if (code == 400) {
         norn_http_answer_error(connection, 400, "the path is malformed");
@@ -182,14 +182,14 @@ void norn_http_on_request(norn_http_connection *connection) {
 
 void norn_http_on_metrics(norn_http_connection *connection) {
     const norn_http_request *request = &connection->parser.request;
-    norn_server *server = norn_http_server(connection);
+    norn_service *service = norn_http_service(connection);
     norn_buffer page;
     if (request->method != NORN_HTTP_GET && request->method != NORN_HTTP_HEAD) {
         connection->allow = "GET, HEAD";
         norn_http_answer_error(connection, 405, "use GET here");
         return;
     }
-    norn_buffer_init(&page, server->alloc);
-    norn_metrics_put(server, &page);
+    norn_buffer_init(&page, service->alloc);
+    norn_metrics_put(service, &page);
     norn_http_answer(connection, 200, "text/plain; version=0.0.4; charset=utf-8", &page, 0);
 }

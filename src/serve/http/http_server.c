@@ -42,12 +42,12 @@ static void expire(const norn_http_list *list, int64_t now_ns) {
 /// One timer for all connections of a listener: requests set a time and cost no timer of their own.
 static void on_tick(evutil_socket_t fd, short what, void *context) {
     norn_http_listener *listener = context;
-    norn_server *server = listener->io->server;
+    norn_service *service = listener->io->service;
     const int64_t now_ns = norn_clock_now_ns();
     (void)fd, (void)what;
     expire(&listener->idle, now_ns);
     expire(&listener->busy, now_ns);
-    if (norn_budget_wants_trim(&server->budget)) norn_workers_trim(server->workers);
+    if (norn_budget_wants_trim(&service->budget)) norn_workers_trim(service->workers);
 }
 
 static void destroy_listener(norn_http_listener *listener) {
@@ -56,7 +56,7 @@ static void destroy_listener(norn_http_listener *listener) {
     while (listener->idle.first) norn_http_destroy(listener->idle.first);
     while (listener->busy.first) norn_http_destroy(listener->busy.first);
     if (listener->tick) event_free(listener->tick);
-    norn_free(listener->io->server->alloc, listener);
+    norn_free(listener->io->service->alloc, listener);
 }
 
 static norn_status open_listener(norn_io *io, evutil_socket_t fd, const norn_acceptor_calls *accept,
@@ -64,7 +64,7 @@ static norn_status open_listener(norn_io *io, evutil_socket_t fd, const norn_acc
     const struct timeval every = {.tv_usec = 1000 * TICK_MS};
     norn_http_listener *listener;
     norn_status status;
-    if (NORN_NEW(io->server->alloc, &listener) != NORN_OK) {
+    if (NORN_NEW(io->service->alloc, &listener) != NORN_OK) {
         if (fd >= 0) (void)close(fd);
         return NORN_RESOURCE_EXHAUSTED;
     }
@@ -90,7 +90,7 @@ norn_status norn_http_open_metrics(norn_io *io, evutil_socket_t fd) {
 }
 
 void norn_http_accept(norn_io *io, evutil_socket_t fd) {
-    atomic_fetch_add_explicit(&io->server->connections, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&io->service->connections, 1, memory_order_relaxed);
     norn_http_connect(io->http, fd);
 }
 
