@@ -45,9 +45,10 @@ static norn_status check_type(const binding *b, uint32_t input, const norn_view 
     return NORN_OK;
 }
 
-/// Plain symbols take their value from the first input that has them.
-static norn_status bind_input(binding *b, uint32_t input, const norn_view *view) {
-    const norn_shape *shape = &b->graph->inputs[input]->shape;
+norn_status norn_bind_input(const norn_graph *graph, uint32_t input, const norn_view *view,
+                            int64_t *values, int32_t *binder) {
+    const binding state = {graph, values, binder}, *b = &state;
+    const norn_shape *shape = &graph->inputs[input]->shape;
     NORN_TRY(check_type(b, input, view));
     for (int32_t d = 0; d < shape->rank; d++) {
         norn_dim dim = shape->dims[d];
@@ -71,7 +72,7 @@ static norn_status bind_input(binding *b, uint32_t input, const norn_view *view)
 }
 
 /// Dimensions that follow from other inputs' must agree with them.
-static norn_status check_derived(binding *b, const norn_view *inputs) {
+static norn_status check_derived(const binding *b, const norn_view *inputs) {
     const norn_graph *graph = b->graph;
     for (uint32_t i = 0; i < graph->input_count; i++) {
         const norn_shape *shape = &graph->inputs[i]->shape;
@@ -89,9 +90,9 @@ static norn_status check_derived(binding *b, const norn_view *inputs) {
 
 norn_status norn_bind_shapes(const norn_graph *graph, const norn_view *inputs, int64_t *values,
                              int32_t *binder) {
-    binding b = {graph, values, binder};
     for (int32_t i = 0; i < graph->symbols.count; i++) values[i] = binder[i] = -1;
-    for (uint32_t i = 0; i < graph->input_count; i++) NORN_TRY(bind_input(&b, i, &inputs[i]));
+    for (uint32_t i = 0; i < graph->input_count; i++)
+        NORN_TRY(norn_bind_input(graph, i, &inputs[i], values, binder));
     norn_symbols_eval(&graph->symbols, values);
-    return check_derived(&b, inputs);
+    return check_derived(&(binding){graph, values, binder}, inputs);
 }

@@ -1,5 +1,6 @@
 // Sizes of random inputs: what is said, what follows from that, and what fits, found by trying.
 #include "base/clock.h"
+#include "plan/bind.h"
 #include "runtime/instance.h"
 #include "runtime/random_input.h"
 #include "tensor/view.h"
@@ -9,45 +10,9 @@
 
 // ---- what is said
 
-typedef struct bound_sizes {
-    const norn_graph *graph;
-    int64_t *symbols;
-    const norn_value **binder; ///< by symbol: the input that set it; NULL: free
-} bound_sizes;
-
-static norn_status bind_dims(bound_sizes *b, uint32_t input, int32_t rank, const int64_t *dims) {
-    const norn_graph *graph = b->graph;
-    const norn_value *value = graph->inputs[input];
-    char text[NORN_DIM_TEXT];
-    if (value->shape.rank >= 0 && value->shape.rank != rank)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "input '%s': %d dimensions were given, the model takes %d", value->name,
-                         (int)rank, (int)value->shape.rank);
-    for (int32_t d = 0; d < rank && value->shape.rank >= 0; d++) {
-        const norn_dim dim = value->shape.dims[d];
-        if (norn_dim_is_const(dim)) {
-            if (dim.constant != dims[d])
-                return norn_fail(NORN_INVALID_ARGUMENT,
-                                 "input '%s': dim %d is %lld, the model expects %lld", value->name,
-                                 (int)d, (long long)dims[d], (long long)dim.constant);
-        } else if (graph->symbols.at[dim.symbol].kind == NORN_SYMBOL_INPUT && dim.coef != 0) {
-            const int64_t size = (dims[d] - dim.constant) / dim.coef;
-            const norn_value *binder = b->binder[dim.symbol];
-            if (binder && b->symbols[dim.symbol] != size)
-                return norn_fail(NORN_INVALID_ARGUMENT,
-                                 "input '%s': dim %d is %lld, but input '%s' makes %s %lld",
-                                 value->name, (int)d, (long long)dims[d], binder->name,
-                                 norn_dim_text(&graph->symbols, dim, text),
-                                 (long long)norn_dim_eval(dim, b->symbols));
-            b->symbols[dim.symbol] = size;
-            b->binder[dim.symbol] = value;
-        }
-    }
-    return NORN_OK;
-}
-
-static norn_status bind_shapes(bound_sizes *b, const norn_random_inputs *options) {
-    const norn_graph *graph = b->graph;
+/// --shapes, into the values of the symbols that they bind.
+static norn_status bind_options(const norn_graph *graph, const norn_random_inputs *options,
+                                int64_t *symbols, int32_t *binder) {
     for (size_t i = 0; i < options->shape_count; i++) {
         uint32_t input = 0;
         while (input < graph->input_count &&
@@ -56,7 +21,9 @@ static norn_status bind_shapes(bound_sizes *b, const norn_random_inputs *options
         if (input == graph->input_count)
             return norn_fail(NORN_INVALID_ARGUMENT, "--shapes: the model has no input '%s'",
                              options->shapes[i].name);
-        NORN_TRY(bind_dims(b, input, options->shapes[i].rank, options->shapes[i].dims));
+        const norn_view view = norn_view_of(graph->inputs[input]->dtype, options->shapes[i].rank,
+                                            options->shapes[i].dims, NULL);
+        NORN_TRY(norn_bind_input(graph, input, &view, symbols, binder));
     }
     return NORN_OK;
 }
@@ -67,29 +34,31 @@ static norn_status bind(const norn_plan *plan, const norn_random_inputs *options
     const norn_graph *graph = plan->graph;
     const size_t count = (size_t)graph->symbols.count + 1;
     const int64_t batch = options->batch > 0 ? options->batch : 1;
-    bound_sizes b = {.graph = graph};
-    NORN_TRY(NORN_TAKE_ARRAY(arena, count, &b.symbols));
-    NORN_TRY(NORN_TAKE_ARRAY(arena, count, &b.binder));
+    int64_t *symbols;
+    int32_t *binder;
+    NORN_TRY(NORN_TAKE_ARRAY(arena, count, &symbols));
+    NORN_TRY(NORN_TAKE_ARRAY(arena, count, &binder));
     NORN_TRY(NORN_TAKE_ARRAY(arena, count, fixed));
+    for (size_t s = 0; s < count; s++) binder[s] = -1;
     for (int32_t s = 0; s < graph->symbols.count; s++) {
         const norn_symbol *symbol = &graph->symbols.at[s];
         // A ragged length: a few elements a row.
-        b.symbols[s] = s == graph->batch ? batch : symbol->opt > 0 ? symbol->opt : 4 * batch;
+        symbols[s] = s == graph->batch ? batch : symbol->opt > 0 ? symbol->opt : 4 * batch;
         (*fixed)[s] = s == graph->batch || symbol->kind != NORN_SYMBOL_INPUT;
     }
-    NORN_TRY(bind_shapes(&b, options));
+    NORN_TRY(bind_options(graph, options, symbols, binder));
     for (size_t s = 0; s < count; s++) {
-        (*fixed)[s] |= b.binder[s] != NULL;
-        b.binder[s] = NULL; // a file wins over --shapes
+        (*fixed)[s] |= binder[s] >= 0;
+        binder[s] = -1; // a file wins over --shapes
     }
     for (uint32_t i = 0; i < graph->input_count; i++) {
         const norn_view *view =
             given && given[i].dtype != NORN_DTYPE_NONE ? &given[i] : graph->inputs[i]->fallback;
-        if (view) NORN_TRY(bind_dims(&b, i, view->rank, view->dims));
+        if (view) NORN_TRY(norn_bind_input(graph, i, view, symbols, binder));
     }
-    for (size_t s = 0; s < count; s++) (*fixed)[s] |= b.binder[s] != NULL;
-    norn_symbols_eval(&graph->symbols, b.symbols);
-    *out = b.symbols;
+    for (size_t s = 0; s < count; s++) (*fixed)[s] |= binder[s] >= 0;
+    norn_symbols_eval(&graph->symbols, symbols);
+    *out = symbols;
     return NORN_OK;
 }
 
