@@ -1,4 +1,4 @@
-# norn_module(NAME DEPENDS a b [FEATURES libevent] [OPTIONAL zlib] [LIBRARIES m] [THREADED foo_test] [EXCLUDE main.c] [TESTING])
+# norn_module(NAME DEPENDS a b [FEATURES libevent] [OPTIONAL zlib] [LIBRARIES m] [TESTS c] [THREADED foo_test] [EXCLUDE main.c] [TESTING])
 #
 # One folder of src/ is one module:
 #   foo.c        into the static library norn_NAME (and, with all others, libnorn.so and libnorn.a)
@@ -6,6 +6,7 @@
 #   foo_fuzz.c   a libFuzzer program under the fuzz preset
 #   *_avx2.c, *_avx512.c   compiled for that ISA; everything else for baseline x86-64
 # DEPENDS are the folders that may be included; the edge test (tests/edges) reads them.
+# TESTS: folders that only the tests and fuzzers of this one include, and are linked with (all may include testing/).
 # TESTING: what tests share (fakes, cases): built where tests are, and no part of libnorn.
 # In code NORN_HAVE_<DEPEND> is 1 or 0: a depend that this machine cannot build is 0; so is an OPTIONAL feature
 # that was not found (NORN_HAVE_ZLIB).
@@ -41,7 +42,7 @@ endfunction()
 
 # Test programs of a folder; `library` is what they link.
 function(norn_add_tests name library)
-    cmake_parse_arguments(ARG "" "" "THREADED;SOURCES" ${ARGN})
+    cmake_parse_arguments(ARG "" "" "THREADED;SOURCES;TESTS" ${ARGN})
     if(NOT NORN_TESTS OR NOT NORN_ON_cmocka)
         return()
     endif()
@@ -55,6 +56,9 @@ function(norn_add_tests name library)
             target_link_libraries(${target} PRIVATE norn_shared Threads::Threads)
         else()
             target_link_libraries(${target} PRIVATE ${library})
+            foreach(more IN LISTS ARG_TESTS)
+                target_link_libraries(${target} PRIVATE norn_${more})
+            endforeach()
         endif()
         target_link_libraries(${target} PRIVATE norn_feature_cmocka m)
         target_compile_definitions(${target} PRIVATE NORN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
@@ -75,12 +79,15 @@ function(norn_add_tests name library)
 endfunction()
 
 function(norn_module name)
-    cmake_parse_arguments(ARG "TESTING" "" "DEPENDS;FEATURES;OPTIONAL;LIBRARIES;THREADED;EXCLUDE" ${ARGN})
+    cmake_parse_arguments(ARG "TESTING" "" "DEPENDS;FEATURES;OPTIONAL;LIBRARIES;TESTS;THREADED;EXCLUDE" ${ARGN})
     if(ARG_TESTING AND NOT (NORN_TESTS AND NORN_ON_cmocka))
         norn_declare_edges(${name} ${ARG_DEPENDS})
         return()
     endif()
     norn_declare_edges(${name} ${ARG_DEPENDS})
+    if(ARG_TESTS)
+        norn_declare_edges(${name}.tests ${ARG_TESTS})
+    endif()
     foreach(feature IN LISTS ARG_FEATURES)
         if(NOT NORN_ON_${feature})
             set_property(GLOBAL APPEND PROPERTY NORN_LEFT_OUT "src/${name}: needs ${feature}, ${NORN_WHY_${feature}}")
@@ -130,12 +137,15 @@ function(norn_module name)
         set_property(GLOBAL APPEND PROPERTY NORN_MODULES ${name})
     endif()
 
-    norn_add_tests(${name} norn_${name} THREADED ${ARG_THREADED} SOURCES ${tests})
+    norn_add_tests(${name} norn_${name} THREADED ${ARG_THREADED} SOURCES ${tests} TESTS ${ARG_TESTS})
     if(NORN_FUZZ)
         foreach(file IN LISTS fuzzers)
             get_filename_component(stem ${file} NAME_WE)
             add_executable(${stem} ${file})
             target_link_libraries(${stem} PRIVATE norn_${name})
+            foreach(more IN LISTS ARG_TESTS)
+                target_link_libraries(${stem} PRIVATE norn_${more})
+            endforeach()
             target_compile_options(${stem} PRIVATE -Wno-missing-prototypes)
             target_link_options(${stem} PRIVATE -fsanitize=fuzzer)
             set_target_properties(${stem} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)

@@ -1,5 +1,5 @@
 #include "base/arena.h"
-#include "base/memory_sweep.h"
+#include "testing/memory_sweep.h"
 #include "base/poison.h"
 
 #include <string.h>

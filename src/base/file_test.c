@@ -1,6 +1,6 @@
 #include "base/file.h"
 #include "base/file_writer.h"
-#include "base/memory_sweep.h"
+#include "testing/memory_sweep.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>

@@ -45,21 +45,3 @@ norn_status norn_alloc_string(norn_alloc alloc, const char *text, char **out) {
     *out = memcpy(memory, text, bytes);
     return NORN_OK;
 }
-
-static void *faulty_allocate(void *context, size_t bytes, size_t align_bytes) {
-    norn_alloc_faulty *state = context;
-    if (state->count++ >= state->fail_at) return NULL;
-    void *memory = heap_allocate(NULL, bytes, align_bytes);
-    if (memory) state->live++;
-    return memory;
-}
-
-static void faulty_release(void *context, void *memory) {
-    norn_alloc_faulty *state = context;
-    if (memory) state->live--;
-    free(memory);
-}
-
-norn_alloc norn_alloc_failing(norn_alloc_faulty *state) {
-    return (norn_alloc){faulty_allocate, faulty_release, state};
-}

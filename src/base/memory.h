@@ -30,11 +30,4 @@ static inline void norn_free(norn_alloc alloc, void *memory) {
 /// of the control groups (v2) around the process. UINT64_MAX: not known.
 uint64_t norn_memory_left_bytes(void);
 
-/// For tests: fails allocation number `fail_at` (counted from 0) and after; counts live blocks, so
-/// that a sweep over fail_at proves that every `create` cleans up. Wraps the heap. One thread.
-typedef struct norn_alloc_faulty {
-    size_t fail_at, count, live;
-} norn_alloc_faulty;
-norn_alloc norn_alloc_failing(norn_alloc_faulty *state);
-
 #endif

@@ -2,6 +2,7 @@
 #include "base/cmocka_all.h"
 #include "base/memory.h"
 #include "base/span.h"
+#include "testing/failing_alloc.h"
 
 static void heap_memory_is_aligned_and_zeroed(void **state) {
     (void)state;

@@ -1,5 +1,5 @@
 #include "base/clock.h"
-#include "base/memory_sweep.h"
+#include "testing/memory_sweep.h"
 #include "base/thread.h"
 
 #include <stdatomic.h>

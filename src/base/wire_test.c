@@ -1,6 +1,7 @@
 #include "base/cmocka_all.h"
 #include "base/memory.h"
 #include "base/wire.h"
+#include "testing/failing_alloc.h"
 
 #include <math.h>
 

@@ -1,3 +1,4 @@
+#include "api/backends.h"
 #include "base/nearest.h"
 #include "cli/options.h"
 
@@ -26,6 +27,7 @@ static void print_usage(FILE *to) {
 
 int main(int argc, char **argv) {
     const char *names[COMMAND_COUNT];
+    norn_backends_offer();
     (void)signal(SIGXFSZ, SIG_IGN); // past `ulimit -f` a write fails and says so, as on a full disk
     if (argc < 2) {
         print_usage(stderr);

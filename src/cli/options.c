@@ -206,7 +206,8 @@ bool cli_parse(const cli_command *command, const cli_option *options, size_t opt
 
 bool cli_device(const cli_command *command, const char *text) {
     if (!text || norn_device_is_name(text)) return true;
-    cli_error(command, CLI_WRONG, "--device is cpu, cuda or cuda:N, not '%s'%s", text,
+    char known[NORN_DEVICE_NAMES];
+    cli_error(command, CLI_WRONG, "--device is %s, not '%s'%s", norn_device_names(known), text,
               strcasestr(text, "gpu") || strcasestr(text, "cuda") ? "; did you mean cuda?" : "");
     return false;
 }

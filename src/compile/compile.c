@@ -109,7 +109,7 @@ static void report_fallback(const norn_plan *plan) {
         plan->name, program->host_steps, program->step_count, first ? first : "");
 }
 
-norn_status norn_plan_compile(const norn_model *model, const norn_compile_options *given,
+norn_status norn_compile_plan(const norn_model *model, const norn_compile_options *given,
                               norn_alloc alloc, norn_plan **out) {
     norn_plan *plan = NULL;
     norn_compile_options options;

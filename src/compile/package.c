@@ -116,10 +116,11 @@ static norn_status parse_flag(package_parser *parser, const char *key, const nor
 
 static norn_status parse_device(package_parser *parser, const char *key,
                                 const norn_json_token *value, const char **out) {
+    char known[NORN_DEVICE_NAMES];
     NORN_TRY(parse_text(parser, key, value, out));
     if (norn_device_is_name(*out)) return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT, "%s: \"%s\" must be cpu, cuda or cuda:N, not \"%s\"",
-                     parser->name, key, *out);
+    return norn_fail(NORN_INVALID_ARGUMENT, "%s: \"%s\" must be %s, not \"%s\"", parser->name, key,
+                     norn_device_names(known), *out);
 }
 
 static norn_status shape_member(package_parser *parser, const char *key,

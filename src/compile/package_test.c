@@ -3,6 +3,7 @@
 
 #include "base/cmocka_all.h"
 #include "base/memory.h"
+#include "cpu/cpu_device.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -212,8 +213,10 @@ static void what_is_not_known_is_refused_where_it_stands(void **state) {
     } cases[] = {
         {"{\"input\":{}}", "unknown key \"input\"; did you mean \"inputs\"; `norn check --keys`"},
         {"{\"profile\":{\"batch\":1}}", "unknown key \"profile.batch\"; `norn check"},
-        {"{\"batching\":{\"maxbatch\":1}}", "unknown key \"batching.maxbatch\"; did you mean \"max_batch\"; "},
-        {"{\"inputs\":{\"u\":{\"kind\":\"user\"}}}", "unknown key \"inputs.NAME.kind\"; `norn check"},
+        {"{\"batching\":{\"maxbatch\":1}}",
+         "unknown key \"batching.maxbatch\"; did you mean \"max_batch\"; "},
+        {"{\"inputs\":{\"u\":{\"kind\":\"user\"}}}",
+         "unknown key \"inputs.NAME.kind\"; `norn check"},
         {"{\"tables\":{\"u\":{\"rows\":1}}}", "unknown key \"tables.NAME.rows\"; `norn check"},
         {"[]", "\"the configuration\" must be an object"},
         {"{\"warmup\":true", "byte 14"},
@@ -238,6 +241,8 @@ int main(void) {
         cmocka_unit_test(shapes_keep_their_list_their_order_and_up_to_eight_dims),
         cmocka_unit_test(what_is_not_known_is_refused_where_it_stands),
     };
+    norn_device_offer(&norn_cpu_kind);
+    norn_device_offer(&(norn_device_kind){.name = "cuda", .open = norn_cpu_open});
     norn_arena_init(&arena, norn_alloc_heap(), 4096);
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     norn_arena_deinit(&arena);

@@ -107,3 +107,5 @@ norn_status norn_cpu_open(int32_t ordinal, norn_alloc alloc, norn_device **out) 
     *out = &device->device;
     return NORN_OK;
 }
+
+const norn_device_kind norn_cpu_kind = {.name = "cpu", .open = norn_cpu_open, .host = true};

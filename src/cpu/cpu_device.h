@@ -4,7 +4,9 @@
 
 #include "device/device.h"
 
-/// The backend function that the plan layer registers under "cpu". `ordinal` is ignored.
+/// For norn_device_offer: "cpu".
+extern const norn_device_kind norn_cpu_kind;
+/// `ordinal` is ignored.
 norn_status norn_cpu_open(int32_t ordinal, norn_alloc alloc, norn_device **out) NORN_NODISCARD;
 
 #endif

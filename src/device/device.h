@@ -97,19 +97,32 @@ static inline norn_status norn_device_enter(norn_device *device) {
     return device && device->ops->enter ? device->ops->enter(device) : NORN_OK;
 }
 
-/// Could norn_device_open know `name`: cpu, cuda, cuda:N? Opens nothing.
-bool norn_device_is_name(const char *name);
-/// Makes a device of a registered kind from "cpu", "cuda", "cuda:1". The CPU registers itself;
-/// "cuda" loads libnorn_cuda.so, found beside this library or in NORN_CUDA_LIBRARY.
-/// Errors   UNAVAILABLE: says what is missing; INVALID_ARGUMENT: no such kind.
+// ---- which devices there are: whoever composes a program says so (api/backends.h)
+
+typedef norn_status (*norn_backend_open_fn)(int32_t ordinal, norn_alloc alloc, norn_device **out);
+/// A backend library exports its norn_backend_open_fn under this name.
+#define NORN_BACKEND_SYMBOL "norn_backend_open"
+
+typedef struct norn_device_kind {
+    const char *name; ///< at most 15 letters; copied
+    norn_backend_open_fn open;
+    bool host; ///< computes in the process's own memory; there is one, without ordinals
+} norn_device_kind;
+
+/// Add a kind unless there is one of that name.
+void norn_device_offer(const norn_device_kind *kind);
+/// Add a kind that is not the host, or take the place of one.
+void norn_device_register(const char *name, norn_backend_open_fn open);
+
+/// Makes a device from "cpu", "cuda", "cuda:1": a kind and which of them.
+/// Errors   INVALID_ARGUMENT: no such kind, and which there are; UNAVAILABLE: says what is missing
 norn_status norn_device_open(const char *name, norn_alloc alloc, norn_device **out) NORN_NODISCARD;
 void norn_device_close(norn_device *device); ///< takes NULL
-
-/// A backend library exports this under the name NORN_BACKEND_SYMBOL.
-typedef norn_status (*norn_backend_open_fn)(int32_t ordinal, norn_alloc alloc, norn_device **out);
-#define NORN_BACKEND_SYMBOL "norn_backend_open"
-/// Built-in kinds are registered by the layer that has them
-/// (plan registers the CPU) before first use.
-void norn_device_register(const char *kind, norn_backend_open_fn open);
+/// Could norn_device_open know `name`? Opens nothing.
+bool norn_device_is_name(const char *name);
+const char *norn_device_host_name(void); ///< "cpu"; "" when no host was offered
+/// What one may write, for messages: "cpu, cuda or cuda:N".
+enum { NORN_DEVICE_NAMES = 320 };
+const char *norn_device_names(char text[NORN_DEVICE_NAMES]);
 
 #endif

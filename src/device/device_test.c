@@ -65,19 +65,40 @@ static void a_name_that_is_no_device_is_refused(void **state) {
         assert_int_equal(norn_device_open(bad[i], norn_alloc_heap(), &device),
                          NORN_INVALID_ARGUMENT);
         assert_null(device);
-        assert_non_null(strstr(norn_message(), "write cpu, cuda or cuda:N"));
+        assert_non_null(strstr(norn_message(), "write fake"));
     }
 }
 
-static void a_missing_cuda_library_is_unavailable_and_says_what_to_do(void **state) {
+static norn_status other_open(int32_t ordinal, norn_alloc alloc, norn_device **out) {
+    (void)alloc;
+    *out = NULL;
+    return norn_fail(NORN_UNIMPLEMENTED, "other %d", (int)ordinal);
+}
+
+/// What a program has registered itself stays; a host has no ordinals and is found by what it is.
+static void kinds_are_offered_registered_and_named(void **state) {
     (void)state;
     norn_device *device;
-    setenv("NORN_CUDA_LIBRARY", "/nowhere/libnorn_cuda.so", 1);
-    assert_int_equal(norn_device_open("cuda", norn_alloc_heap(), &device), NORN_UNAVAILABLE);
-    unsetenv("NORN_CUDA_LIBRARY");
-    assert_null(device);
-    assert_non_null(strstr(norn_message(), "/nowhere/libnorn_cuda.so"));
-    assert_non_null(strstr(norn_message(), "set NORN_CUDA_LIBRARY"));
+    char names[NORN_DEVICE_NAMES];
+    norn_device_register("fake", fake_open);
+    assert_string_equal(norn_device_host_name(), "");
+    assert_string_equal(norn_device_names(names), "fake or fake:N");
+    norn_device_offer(&(norn_device_kind){.name = "home", .open = fake_open, .host = true});
+    assert_string_equal(norn_device_names(names), "fake, fake:N or home");
+    assert_string_equal(norn_device_host_name(), "home");
+    norn_device_offer(&(norn_device_kind){.name = "fake", .open = other_open});
+    norn_device_offer(&(norn_device_kind){.name = "far", .open = other_open});
+    assert_string_equal(norn_device_names(names), "fake, fake:N, home, far or far:N");
+    assert_int_equal(norn_device_open("fake", norn_alloc_heap(), &device), NORN_OK);
+    norn_device_close(device);
+    assert_int_equal(norn_device_open("far:3", norn_alloc_heap(), &device), NORN_UNIMPLEMENTED);
+    assert_string_equal(norn_message(), "device 'far:3': other 3");
+    assert_true(norn_device_is_name("far:3") && norn_device_is_name("home"));
+    assert_false(norn_device_is_name("home:0") || norn_device_is_name("near"));
+    assert_int_equal(norn_device_open("home:0", norn_alloc_heap(), &device), NORN_INVALID_ARGUMENT);
+    norn_device_register("far", fake_open);
+    assert_int_equal(norn_device_open("far", norn_alloc_heap(), &device), NORN_OK);
+    norn_device_close(device);
 }
 
 int main(void) {
@@ -85,7 +106,7 @@ int main(void) {
         cmocka_unit_test(a_registered_kind_opens_with_its_ordinal),
         cmocka_unit_test(a_backend_that_fails_names_the_device),
         cmocka_unit_test(a_name_that_is_no_device_is_refused),
-        cmocka_unit_test(a_missing_cuda_library_is_unavailable_and_says_what_to_do),
+        cmocka_unit_test(kinds_are_offered_registered_and_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

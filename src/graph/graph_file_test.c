@@ -1,6 +1,7 @@
 #include "graph/graph_file.h"
 
 #include "base/memory.h"
+#include "testing/failing_alloc.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

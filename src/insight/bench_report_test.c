@@ -1,7 +1,7 @@
 /// The figures of a report on samples that are known: every one of them, in text and in JSON.
 #include "base/cmocka_all.h"
 #include "insight/bench_report.h"
-#include "plan/hand_graph.h"
+#include "testing/hand_graph.h"
 
 static norn_bench_result result; // too large for a stack
 static norn_bench_options options;

@@ -81,7 +81,8 @@ static void print_step(const norn_plan *plan, const norn_step *step, uint32_t in
                        norn_buffer *out) {
     static const char *const kinds[] = {"kernel", "copy", "place"};
     const norn_node *node = step->node;
-    norn_buffer_format(out, "%4u  %-5s %-4s %s", index, step->on_device ? plan->device_name : "cpu",
+    norn_buffer_format(out, "%4u  %-5s %-4s %s", index,
+                       step->on_device ? plan->device_name : plan->program->host->ops->kind,
                        step->kind == NORN_STEP_KERNEL ? precision_text(plan, step) : "",
                        node ? node->op->name : kinds[step->kind]);
     if (step->kind != NORN_STEP_KERNEL && node) norn_buffer_format(out, " (%s)", kinds[step->kind]);

@@ -1,7 +1,7 @@
 /// The figures of an inspection on graphs whose work and bytes are known.
 #include "insight/inspect.h"
 
-#include "plan/hand_graph.h"
+#include "testing/hand_graph.h"
 
 static norn_arena arena;
 static norn_inspection found;

@@ -1,7 +1,7 @@
 #include "base/cmocka_all.h"
 #include "base/hash.h"
 #include "base/memory.h"
-#include "base/memory_sweep.h"
+#include "testing/memory_sweep.h"
 #include "kernel/host_rows.h"
 
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 #include "package/package_open.h"
 
+#include "api/backends.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
@@ -218,6 +219,7 @@ norn_status norn_package_open(const char *path, const norn_package_options *opti
     char plan[PATH_BYTES];
     norn_package *package;
     norn_status status;
+    norn_backends_offer(); // norn.json may name one
     *out = NULL;
     NORN_TRY(NORN_NEW(alloc, &package));
     package->alloc = alloc;

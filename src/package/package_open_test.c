@@ -1,7 +1,7 @@
 #include "package/package_open.h"
 
-#include "base/memory_sweep.h"
-#include "package/package_build.h"
+#include "testing/memory_sweep.h"
+#include "testing/package_build.h"
 #include "package/package_ready.h"
 #include "plan/plan.h"
 

@@ -1,7 +1,7 @@
 #include "package/package_ready.h"
 
-#include "base/memory_sweep.h"
-#include "package/package_build.h"
+#include "testing/memory_sweep.h"
+#include "testing/package_build.h"
 
 static norn_package *open_model(const char *op, uint64_t dtype, const float *k,
                                 const char *config) {

@@ -1,5 +1,6 @@
 #include "base/memory.h"
 #include "passes/test_graph.h"
+#include "testing/failing_alloc.h"
 
 #include <stdlib.h>
 #include <unistd.h>

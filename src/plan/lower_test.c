@@ -1,5 +1,5 @@
 #include "base/memory.h"
-#include "plan/hand_graph.h"
+#include "testing/hand_graph.h"
 
 static norn_value *view_node(hand *h, norn_op_id op, const char *name, norn_value *in,
                              norn_shape shape) {
@@ -145,6 +145,7 @@ static void an_operator_without_a_kernel_is_named(void **state) {
     norn_plan *plan;
     HAND_OK(norn_plan_create(norn_alloc_heap(), &plan));
     plan->graph = h.graph;
+    norn_device_offer(&norn_cpu_kind);
     HAND_OK(norn_plan_open_devices(plan, NULL));
     assert_int_equal(norn_plan_finish(plan), NORN_UNIMPLEMENTED);
     assert_non_null(strstr(norn_message(), "node 'top/Relu_3': operator Relu"));

@@ -1,6 +1,6 @@
 #include "base/hash.h"
 #include "base/memory.h"
-#include "plan/hand_graph.h"
+#include "testing/hand_graph.h"
 #include "plan/memory_plan.h"
 
 enum { SLOTS = 120, STEPS = 60 };

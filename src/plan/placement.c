@@ -187,9 +187,10 @@ static norn_status place_node(placer *p, norn_node *node) {
     place->kernel = norn_target_kernel(p->host, &spec);
     if (!place->kernel)
         return norn_fail(NORN_UNIMPLEMENTED,
-                         "node '%s': operator %s%s%s has no kernel for these types on %s%s%s",
+                         "node '%s': operator %s%s%s has no kernel for these types on %s%s%s%s",
                          node->name, node->op->domain, *node->op->domain ? "." : "", node->op->name,
-                         p->target ? p->target->ops->kind : "cpu", p->target ? " or cpu" : "",
+                         p->target ? p->target->ops->kind : "", p->target ? " or " : "",
+                         p->host->ops->kind,
                          strcmp(node->op->domain, "ai.norn") == 0
                              ? "; tables are looked up in the main graph, not in bodies: "
                                "norn.export.from_torch writes such models"

@@ -1,6 +1,5 @@
 #include "plan/plan.h"
 #include "base/memory.h"
-#include "cpu/cpu_device.h"
 
 #include <string.h>
 
@@ -55,11 +54,11 @@ norn_status norn_plan_keep_file(norn_plan *plan, norn_file *file) {
 }
 
 norn_status norn_plan_open_devices(norn_plan *plan, const char *device_name) {
-    if (!device_name) device_name = "cpu";
-    norn_device_register("cpu", norn_cpu_open);
+    const char *host = norn_device_host_name();
+    if (!device_name) device_name = host;
     NORN_TRY(norn_arena_string(&plan->arena, device_name, strlen(device_name), &plan->device_name));
-    NORN_TRY(norn_device_open("cpu", plan->alloc, &plan->host));
-    if (strcmp(device_name, "cpu") == 0 || strncmp(device_name, "cpu:", 4) == 0) return NORN_OK;
+    NORN_TRY(norn_device_open(host, plan->alloc, &plan->host));
+    if (strcmp(device_name, host) == 0) return NORN_OK;
     return norn_device_open(device_name, plan->alloc, &plan->device);
 }
 

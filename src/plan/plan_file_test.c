@@ -1,8 +1,9 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/memory.h"
-#include "plan/hand_graph.h"
+#include "testing/hand_graph.h"
 #include "plan/plan_file.h"
+#include "testing/failing_alloc.h"
 
 #include <unistd.h>
 
@@ -55,7 +56,7 @@ static void a_saved_plan_loads_with_its_ports_and_profile(void **state) {
     norn_plan *plan = hand_mlp(norn_alloc_heap(), "cpu", 48);
     HAND_OK(norn_plan_save(plan, in_folder("mlp.norn")));
     norn_plan_release(plan);
-    HAND_OK(norn_plan_load(in_folder("mlp.norn"), norn_alloc_heap(), &plan));
+    HAND_OK(norn_plan_read(in_folder("mlp.norn"), norn_alloc_heap(), &plan));
     assert_string_equal(norn_plan_name(plan), "hand");
     assert_string_equal(norn_plan_batch_symbol(plan), "B");
     assert_int_equal(norn_plan_max_batch(plan), 48);
@@ -81,7 +82,7 @@ static void a_plan_saved_again_is_the_same_bytes(void **state) {
     norn_file *one, *two;
     HAND_OK(norn_plan_save(plan, in_folder("one.norn")));
     norn_plan_release(plan);
-    HAND_OK(norn_plan_load(in_folder("one.norn"), norn_alloc_heap(), &plan));
+    HAND_OK(norn_plan_read(in_folder("one.norn"), norn_alloc_heap(), &plan));
     HAND_OK(norn_plan_save(plan, in_folder("two.norn")));
     HAND_OK(norn_file_read(in_folder("one.norn"), norn_alloc_heap(), &one));
     HAND_OK(norn_file_read(in_folder("two.norn"), norn_alloc_heap(), &two));
@@ -229,7 +230,7 @@ static void loading_and_saving_clean_up_wherever_memory_ends(void **state) {
         faulty = (norn_alloc_faulty){.fail_at = at};
         norn_plan *plan;
         norn_status status =
-            norn_plan_load(in_folder("saved.norn"), norn_alloc_failing(&faulty), &plan);
+            norn_plan_read(in_folder("saved.norn"), norn_alloc_failing(&faulty), &plan);
         loaded = status == NORN_OK;
         if (loaded) {
             status = norn_plan_save(plan, in_folder("again.norn"));

@@ -238,7 +238,7 @@ norn_status norn_plan_decode(norn_span bytes, const char *name, bool with_tables
     return with_tables ? open_tables(plan, name, files) : NORN_OK;
 }
 
-norn_status norn_plan_load(const char *path, norn_alloc alloc, norn_plan **out) {
+norn_status norn_plan_read(const char *path, norn_alloc alloc, norn_plan **out) {
     norn_plan *plan = NULL;
     norn_file *file;
     norn_status status;

@@ -61,7 +61,7 @@ void norn_program_print(const norn_program *program, norn_buffer *out) {
     for (uint32_t i = 0; i < program->step_count; i++) {
         const norn_step *step = &program->steps[i];
         norn_buffer_format(out, "%4u %-6s ", i,
-                           step->on_device ? program->target->ops->kind : "cpu");
+                           (step->on_device ? program->target : program->host)->ops->kind);
         print_slots(program, step->out, step->out_count, out);
         norn_buffer_format(out, " = %s%s(", kinds[step->kind],
                            step->node ? step->node->op->name : "Output");

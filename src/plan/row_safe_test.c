@@ -1,6 +1,6 @@
 #include "plan/row_safe.h"
 
-#include "plan/hand_graph.h"
+#include "testing/hand_graph.h"
 #include "plan/row_follow.h"
 
 /// Two open dims, "B" and "T"; every value of floats unless said.

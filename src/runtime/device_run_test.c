@@ -1,6 +1,6 @@
 #include "base/clock.h"
-#include "plan/hand_graph.h"
-#include "runtime/fake_device.h"
+#include "testing/hand_graph.h"
+#include "testing/fake_device.h"
 #include "runtime/instance.h"
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
-#include "plan/hand_graph.h"
-#include "runtime/fake_device.h"
+#include "testing/hand_graph.h"
+#include "testing/fake_device.h"
 #include "runtime/instance.h"
 
 static int begin(void **state) {

@@ -6,7 +6,7 @@
 /// 255 the rest is the whole file.
 #include "base/memory.h"
 #define HAND_WITHOUT_CMOCKA
-#include "plan/hand_graph.h"
+#include "testing/hand_graph.h"
 #include "plan/plan_file.h"
 #include "runtime/instance.h"
 #include "tensor/dtype.h"

@@ -1,7 +1,7 @@
 #include "base/hash.h"
-#include "base/memory_sweep.h"
-#include "plan/hand_graph.h"
-#include "runtime/fake_device.h"
+#include "testing/memory_sweep.h"
+#include "testing/hand_graph.h"
+#include "testing/fake_device.h"
 #include "runtime/instance.h"
 #include "runtime/resident.h"
 

@@ -1,7 +1,8 @@
 #include "base/clock.h"
 #include "base/memory.h"
-#include "plan/hand_graph.h"
+#include "testing/hand_graph.h"
 #include "runtime/instance.h"
+#include "testing/failing_alloc.h"
 
 #include <pthread.h>
 #include <unistd.h>
@@ -56,7 +57,7 @@ static void a_saved_and_loaded_plan_gives_the_same_scores(void **state) {
     norn_plan *plan = hand_mlp(norn_alloc_heap(), "cpu", 16);
     HAND_OK(norn_plan_save(plan, path));
     norn_plan_release(plan);
-    HAND_OK(norn_plan_load(path, norn_alloc_heap(), &plan));
+    HAND_OK(norn_plan_read(path, norn_alloc_heap(), &plan));
     norn_session *session = session_of(plan, 1);
     HAND_OK(run_mlp(session, 9, 0));
     norn_session_destroy(session);
@@ -375,16 +376,16 @@ static void a_table_that_was_an_initializer_is_saved_beside_the_plan(void **stat
     HAND_OK(norn_plan_save(plan, path));
     norn_plan_release(plan);
     memset(rows, 0, sizeof rows);
-    HAND_OK(norn_plan_load(path, norn_alloc_heap(), &plan));
+    HAND_OK(norn_plan_read(path, norn_alloc_heap(), &plan));
     norn_session *session = session_of(plan, 1);
     HAND_OK(look_up(session, &v));
     assert_true(v == 6);
     norn_session_destroy(session);
     assert_int_equal(truncate(file, 100), 0);
-    assert_int_equal(norn_plan_load(path, norn_alloc_heap(), &plan), NORN_DATA_LOSS);
+    assert_int_equal(norn_plan_read(path, norn_alloc_heap(), &plan), NORN_DATA_LOSS);
     assert_non_null(strstr(norn_message(), "emb.safetensors"));
     assert_int_equal(unlink(file), 0);
-    assert_int_equal(norn_plan_load(path, norn_alloc_heap(), &plan), NORN_NOT_FOUND);
+    assert_int_equal(norn_plan_read(path, norn_alloc_heap(), &plan), NORN_NOT_FOUND);
     assert_non_null(strstr(norn_message(), "table 'emb'"));
     char command[128];
     snprintf(command, sizeof command, "rm -r %s", folder);

@@ -1,5 +1,5 @@
 /// The steady state of a run touches the heap not once: every allocation of the process is counted.
-#include "plan/hand_graph.h"
+#include "testing/hand_graph.h"
 #include "runtime/instance.h"
 #include "tensor/dtype.h"
 

@@ -1,8 +1,8 @@
-#include "plan/hand_graph.h"
+#include "testing/hand_graph.h"
 #include "plan/memory_plan.h"
 #include "plan/step_order.h"
 
-#include "runtime/fake_device.h"
+#include "testing/fake_device.h"
 
 /// x -> left, right -> sum of a product of each.
 static norn_plan *diamond(void) {

@@ -1,6 +1,6 @@
 #include "base/file.h"
-#include "plan/hand_graph.h"
-#include "runtime/fake_device.h"
+#include "testing/hand_graph.h"
+#include "testing/fake_device.h"
 #include "runtime/instance.h"
 
 #include <unistd.h>
@@ -54,7 +54,7 @@ static void a_tuned_plan_is_timed_once_and_never_where_it_is_loaded(void **state
     assert_int_equal(fake_log.timed, 2);
     norn_plan_release(plan);
     for (int again = 0; again < 2; again++) { // a plan that was loaded and saved has it too
-        HAND_OK(norn_plan_load(in_folder("tuned.norn"), norn_alloc_heap(), &plan));
+        HAND_OK(norn_plan_read(in_folder("tuned.norn"), norn_alloc_heap(), &plan));
         HAND_OK(norn_plan_save(plan, in_folder("tuned.norn")));
         open_session(plan);
         assert_int_equal(fake_log.timed, 2);
@@ -67,7 +67,7 @@ static void an_untuned_plan_is_timed_where_it_is_loaded(void **state) {
     norn_plan *plan = hand_mlp(norn_alloc_heap(), "fake", 64);
     HAND_OK(norn_plan_save(plan, in_folder("plain.norn")));
     norn_plan_release(plan);
-    HAND_OK(norn_plan_load(in_folder("plain.norn"), norn_alloc_heap(), &plan));
+    HAND_OK(norn_plan_read(in_folder("plain.norn"), norn_alloc_heap(), &plan));
     assert_int_equal(fake_log.timed, 0);
     open_session(plan);
     assert_int_equal(fake_log.timed, 2);

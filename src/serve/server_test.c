@@ -2,8 +2,8 @@
 #include "norn/server.h"
 
 #include "base/log.h"
-#include "base/memory_sweep.h"
-#include "package/package_build.h"
+#include "testing/memory_sweep.h"
+#include "testing/package_build.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

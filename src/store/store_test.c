@@ -6,6 +6,7 @@
 #include "tensor/dtype.h"
 #include "tensor/safetensors.h"
 #include "tensor/view.h"
+#include "testing/failing_alloc.h"
 
 #include <pthread.h>
 #include <setjmp.h>

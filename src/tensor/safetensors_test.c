@@ -1,4 +1,4 @@
-#include "base/memory_sweep.h"
+#include "testing/memory_sweep.h"
 #include "tensor/dtype.h"
 #include "tensor/safetensors.h"
 #include "tensor/view.h"

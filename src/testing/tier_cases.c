@@ -1,5 +1,5 @@
 #include "testing/tier_cases.h"
-#include "base/memory_sweep.h"
+#include "testing/memory_sweep.h"
 #include "testing/tier_fixture.h"
 #include "testing/tier_races.h"
 

@@ -3,8 +3,8 @@
 
 usage: edges.py SOURCE_DIR EDGES_FILE
 
-EDGES_FILE has a line `folder: direct depends` for each module (CMake writes it from norn_module).
-Depends are transitive. Every folder may include itself and include/norn; include/norn only itself.
+EDGES_FILE has a line `folder: direct depends` for each module (CMake writes it from norn_module), and a line
+`folder.tests: more` where tests beside the code see more; all tests may include testing/. Depends are transitive. Every folder may include itself and include/norn; include/norn only itself.
 A file is a header with its source; files that include each other, over others too, must lie in one
 folder, which also holds for folders within a module (serve/http and serve).
 """
@@ -59,7 +59,7 @@ def circles(source):
     """Files of several folders that include each other, tests left out."""
     graph = {}
     for path in sorted((source / "src").rglob("*")):
-        if path.suffix not in SOURCES or not path.is_file() or path.stem.endswith(("_test", "_fuzz")):
+        if path.suffix not in SOURCES or not path.is_file() or is_test(path):
             continue
         own = path.relative_to(source / "src").with_suffix("").as_posix()
         found = {target.rsplit(".", 1)[0] for target in INCLUDE.findall(path.read_text(errors="replace"))}
@@ -75,6 +75,10 @@ def circles(source):
         graph[circle[1]].discard(circle[0])  # the sorter names a circle against the arrows
 
 
+def is_test(path):
+    return path.stem.endswith(("_test", "_fuzz"))
+
+
 def check(source, direct):
     source = pathlib.Path(source)
     folders = {p.name for p in (source / "src").iterdir() if p.is_dir()}
@@ -87,12 +91,15 @@ def check(source, direct):
             problems.append(f"src/{name}: its CMakeLists.txt calls no norn_module")
             continue
         trees.append((source / "src" / name, name, reachable(direct, name)))
+    for_tests = {name: {"testing"}.union(*(reachable(direct, more) for more in direct.get(f"{name}.tests", [])))
+                 for name in folders}
     files = 0
     for root, folder, allowed in trees:
         for path in sorted(root.rglob("*")):
             if path.suffix in SOURCES and path.is_file():
                 files += 1
-                problems += check_file(path, path.relative_to(source), folder, allowed, folders)
+                more = for_tests[folder] if folder and is_test(path) else set()
+                problems += check_file(path, path.relative_to(source), folder, allowed | more, folders)
     problems += [f"src: a circle between folders: {' -> '.join(reversed(circle))}" for circle in circles(source)]
     return files, problems
 

@@ -1,7 +1,7 @@
 #include "serve/io/workers.h"
 
 #include "base/cmocka_all.h"
-#include "base/memory_sweep.h"
+#include "testing/memory_sweep.h"
 
 #include <stdatomic.h>
 #include <unistd.h>

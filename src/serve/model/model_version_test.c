@@ -1,8 +1,8 @@
 #include "serve/model/model_version.h"
 
 #include "base/log.h"
-#include "base/memory_sweep.h"
-#include "package/package_build.h"
+#include "testing/memory_sweep.h"
+#include "testing/package_build.h"
 #include "tensor/view.h"
 
 /// y[B, T] = -x[B, T].

@@ -1,6 +1,6 @@
 #include "serve/repository/index.h"
 
-#include "base/memory_sweep.h"
+#include "testing/memory_sweep.h"
 #include "serve/servable_echo.h"
 
 static echo_servable two, five;

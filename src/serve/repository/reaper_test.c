@@ -1,6 +1,6 @@
 #include "serve/repository/reaper.h"
 
-#include "base/memory_sweep.h"
+#include "testing/memory_sweep.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -2,8 +2,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/memory_sweep.h"
-#include "package/package_build.h"
+#include "testing/memory_sweep.h"
+#include "testing/package_build.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

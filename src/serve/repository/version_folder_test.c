@@ -1,6 +1,6 @@
 #include "serve/repository/version_folder.h"
 
-#include "base/memory_sweep.h"
+#include "testing/memory_sweep.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "serve/schedule/queue.h"
 
 #include "base/clock.h"
-#include "base/memory_sweep.h"
+#include "testing/memory_sweep.h"
 #include "tensor/view.h"
 
 #include <setjmp.h>

@@ -1,9 +1,9 @@
 /// SQLite's doctrine: fail allocation number n, for every n. For tests only.
-#ifndef NORN_BASE_MEMORY_SWEEP_H
-#define NORN_BASE_MEMORY_SWEEP_H
+#ifndef NORN_TESTING_MEMORY_SWEEP_H
+#define NORN_TESTING_MEMORY_SWEEP_H
 
 #include "base/cmocka_all.h"
-#include "base/memory.h"
+#include "testing/failing_alloc.h"
 
 /// Runs `status = create(alloc, &out)` with allocation 0 failing, then 1, and so on until it
 /// succeeds; then `destroy(out)`. After each try nothing may be live. `create` and `destroy` are

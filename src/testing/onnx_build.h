@@ -1,6 +1,6 @@
 /// Models for tests, written field by field: what an exporter does, and what none would.
-#ifndef NORN_ONNX_ONNX_BUILD_H
-#define NORN_ONNX_ONNX_BUILD_H
+#ifndef NORN_TESTING_ONNX_BUILD_H
+#define NORN_TESTING_ONNX_BUILD_H
 
 #include "base/wire.h"
 

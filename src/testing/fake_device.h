@@ -2,8 +2,8 @@
 /// that is given to a stream is done only when the stream is waited for, and a capture records
 /// calls with the addresses that they had. So a missing copy, a missing wait, a stale graph or a
 /// pointer to the wrong side gives wrong numbers here as it does there.
-#ifndef NORN_RUNTIME_FAKE_DEVICE_H
-#define NORN_RUNTIME_FAKE_DEVICE_H
+#ifndef NORN_TESTING_FAKE_DEVICE_H
+#define NORN_TESTING_FAKE_DEVICE_H
 
 #include "base/hash.h"
 #include "base/memory.h"

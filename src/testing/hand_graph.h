@@ -1,7 +1,8 @@
 /// For tests: small graphs made by hand, as the passes leave them.
-#ifndef NORN_PLAN_HAND_GRAPH_H
-#define NORN_PLAN_HAND_GRAPH_H
+#ifndef NORN_TESTING_HAND_GRAPH_H
+#define NORN_TESTING_HAND_GRAPH_H
 
+#include "cpu/cpu_device.h"
 #include "ops/op.h"
 #include "plan/plan.h"
 #include "plan/plan_load.h"
@@ -148,6 +149,7 @@ static inline norn_plan *hand_plan(hand *h, const char *device) {
     plan->graph = h->graph;
     h->graph = NULL;
     plan->name = "hand";
+    norn_device_offer(&norn_cpu_kind);
     HAND_OK(norn_plan_open_devices(plan, device));
     HAND_OK(norn_plan_finish(plan));
     return plan;

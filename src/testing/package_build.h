@@ -1,11 +1,11 @@
 /// Packages on disk, for tests: a folder of its own, models of one node, norn.json, versions.
-#ifndef NORN_PACKAGE_PACKAGE_BUILD_H
-#define NORN_PACKAGE_PACKAGE_BUILD_H
+#ifndef NORN_TESTING_PACKAGE_BUILD_H
+#define NORN_TESTING_PACKAGE_BUILD_H
 
 #include "base/cmocka_all.h"
 #include "base/file_writer.h"
 #include "base/memory.h"
-#include "onnx/onnx_build.h"
+#include "testing/onnx_build.h"
 
 #include <ftw.h>
 #include <stdio.h>
