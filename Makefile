@@ -44,11 +44,13 @@ conformance-docs: venv build ## rewrite docs/ops.md, docs/conformance.md and the
 	@$(PYTHON) tests/peers/conformance_cases.py --unknown build/conformance-unknown
 	@$(PYTHON) tests/peers/conformance_cases.py --rows build/conformance-rows
 	@$(PYTHON) tests/peers/conformance_cases.py --broken build/conformance-broken
+	@$(PYTHON) tests/peers/conformance_cases.py --near build/conformance-near
 	@build/release/test/conformance build/conformance-cases --docs docs --write-expected tests/conformance/expected-cases.tsv
 	@build/release/test/conformance build/conformance-dynamic --write-expected tests/conformance/expected-dynamic.tsv
 	@build/release/test/conformance build/conformance-unknown --write-expected tests/conformance/expected-unknown.tsv
 	@build/release/test/conformance_rows build/conformance-rows --write-expected tests/conformance/expected-rows.tsv
 	@build/release/test/conformance_broken build/conformance-broken --write-expected tests/conformance/expected-broken.tsv
+	@build/release/test/conformance_broken build/conformance-near --plans --write-expected tests/conformance/expected-near.tsv
 
 tidy: deps ## clang-tidy every C file (slow)
 	@tools/build_preset tidy

@@ -107,6 +107,9 @@ norn_status norn_einsum_parse(const char *node, const char *equation, const int3
                             out->out, &out->out_rank));
         if (out->index_count != known)
             return refuse(node, equation, "the output has a subscript that no input has");
+        for (int32_t d = 1; d < out->out_rank; d++)
+            if (memchr(out->out, out->out[d], (size_t)d))
+                return refuse(node, equation, "the output has a subscript twice");
         return NORN_OK;
     }
     // Implicit output: the ellipsis, then letters that occur once, in alphabetical order.

@@ -5,7 +5,7 @@ norn_status norn_shape_reduce(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 1));
     const norn_shape *in = &ctx->in[0].shape;
     norn_dtype dtype = ctx->in[0].dtype;
-    bool keep = norn_attr_i64(ctx->attrs, "keepdims", 1) != 0;
+    bool keep = norn_attr_i64(ctx->attrs, "keepdims", 1) == 1;
     bool noop = norn_attr_i64(ctx->attrs, "noop_with_empty_axes", 0) != 0;
     int64_t axes[NORN_CONTENTS_MAX];
     uint32_t count;
@@ -45,7 +45,7 @@ norn_status norn_shape_arg_reduce(norn_shape_ctx *ctx) {
         int32_t axis = 0;
         if (in->rank > 0)
             NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", 0), in->rank, &axis));
-        bool keep = norn_attr_i64(ctx->attrs, "keepdims", 1) != 0;
+        bool keep = norn_attr_i64(ctx->attrs, "keepdims", 1) == 1;
         out.rank = 0;
         for (int32_t i = 0; i < in->rank; i++) {
             if (i != axis)

@@ -403,7 +403,7 @@ static bool is_pooled(const loop *l, norn_scoped at, norn_pool_mode mode) {
     const norn_node *node = pooling_of(at, &own);
     if (!node || (mode != NORN_POOL_NONE && own != NORN_POOL_SUM)) return false;
     return take_pooling(l, mode != NORN_POOL_NONE ? mode : own,
-                        norn_attr_i64(node->attrs, "keepdims", 1) != 0) &&
+                        norn_attr_i64(node->attrs, "keepdims", 1) == 1) &&
            is_bag_rows(l, norn_scoped_in(at, node, 0), 2);
 }
 

@@ -38,7 +38,7 @@ static bool reduction_of(norn_node *node, reduction *r) {
     }
     if ((uint32_t)(last - first + 1) != total) return false;
     r->region.kind = r->form.kind;
-    r->kept = norn_attr_i64(node->attrs, "keepdims", 1) != 0;
+    r->kept = norn_attr_i64(node->attrs, "keepdims", 1) == 1;
     r->first_axis = first;
     r->region.reduced_dims = total;
     r->region.inner_dims = (uint32_t)(rank - 1 - last);

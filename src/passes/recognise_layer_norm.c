@@ -20,7 +20,7 @@ static norn_value *mean_of(const norn_value *value) {
     uint32_t count;
     const norn_node *node = value ? value->producer : NULL;
     norn_value *x = norn_node_is(node, NORN_OP_ReduceMean) ? norn_node_in(node, 0) : NULL;
-    if (!x || x->shape.rank < 1 || norn_attr_i64(node->attrs, "keepdims", 1) == 0) return NULL;
+    if (!x || x->shape.rank < 1 || norn_attr_i64(node->attrs, "keepdims", 1) != 1) return NULL;
     if (!norn_node_axes(node, 1, "axes", x->shape.rank, axes, &count)) return NULL;
     return count == 1 && axes[0] == x->shape.rank - 1 ? x : NULL;
 }

@@ -121,7 +121,7 @@ static norn_status unfold_split(norn_graph *graph, norn_node *node, bool *change
     NORN_TRY(norn_graph_node(graph, node, norn_op_info_of(NORN_OP_Split), node->name, in, 2, parts,
                              count, (norn_attrs){&attr, 1}, node, &split));
     NORN_TRY(norn_node_infer(graph, split));
-    bool keeps = norn_node_in(node, 1) || norn_attr_i64(node->attrs, "keepdims", 1) != 0;
+    bool keeps = norn_node_in(node, 1) || norn_attr_i64(node->attrs, "keepdims", 1) == 1;
     for (uint32_t i = 0; i < count && !keeps; i++)
         NORN_TRY(drop_axis(graph, node, axis, &parts[i]));
     norn_shape unknown = norn_shape_unknown();

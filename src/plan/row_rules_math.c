@@ -152,7 +152,7 @@ const char *norn_rows_cumulate(norn_rows_walk *walk) {
 const char *norn_rows_reduce(norn_rows_walk *walk) {
     const norn_rows rows = norn_rows_in(walk, 0);
     const int32_t rank = norn_rows_rank(walk, 0);
-    const bool keep = norn_attr_i64(walk->node->attrs, "keepdims", 1) != 0,
+    const bool keep = norn_attr_i64(walk->node->attrs, "keepdims", 1) == 1,
                noop = norn_attr_i64(walk->node->attrs, "noop_with_empty_axes", 0) != 0,
                given = norn_rows_value(walk, 1) || norn_attr_find(walk->node->attrs, "axes");
     int64_t axes[NORN_CONTENTS_MAX];
@@ -174,7 +174,7 @@ const char *norn_rows_reduce(norn_rows_walk *walk) {
 const char *norn_rows_arg_reduce(norn_rows_walk *walk) {
     const norn_rows rows = norn_rows_in(walk, 0);
     const int32_t axis = norn_rows_axis_attr(walk, "axis", 0, norn_rows_rank(walk, 0));
-    const bool keep = norn_attr_i64(walk->node->attrs, "keepdims", 1) != 0;
+    const bool keep = norn_attr_i64(walk->node->attrs, "keepdims", 1) == 1;
     if (axis < 0 || axis == rows.axis) return "compares the rows of the batch";
     return put_at(walk, rows, keep || rows.axis < axis ? rows.axis : rows.axis - 1);
 }

@@ -5,6 +5,9 @@
 #include "tensor/dtype.h"
 #include "tensor/sequence.h"
 
+#include <math.h>
+#include <string.h>
+
 enum { TENSORS_MAX = 64 };
 
 typedef struct value_reader {
@@ -62,4 +65,32 @@ norn_status case_value_read(norn_span bytes, norn_dtype dtype, norn_arena *arena
     NORN_TRY(norn_arena_take(arena, size, 1, 64, &out->data));
     norn_sequence_write(out->data, r.tensors, r.count, r.present);
     return NORN_OK;
+}
+
+// ---- comparing
+
+static bool same_string(const norn_view *a, const norn_view *b, int64_t i) {
+    const norn_string *x = (const norn_string *)a->data + i, *y = (const norn_string *)b->data + i;
+    return x->count == y->count && (x->count == 0 || memcmp(x->bytes, y->bytes, x->count) == 0);
+}
+
+bool case_value_same(const norn_view *got, const norn_view *want, int64_t i,
+                     case_tolerance tolerance, double *most) {
+    norn_dtype dtype = want->dtype;
+    if (dtype == NORN_STRING) return same_string(got, want, i);
+    bool complex = dtype == NORN_C64 || dtype == NORN_C128;
+    if (!complex && !norn_dtype_is_float(dtype))
+        return norn_element_i64(dtype, got->data, i) == norn_element_i64(dtype, want->data, i);
+    for (int part = 0; part < (complex ? 2 : 1); part++) {
+        norn_dtype real = dtype == NORN_C64 ? NORN_F32 : dtype == NORN_C128 ? NORN_F64 : dtype;
+        int64_t at = complex ? 2 * i + part : i;
+        double a = norn_element_f64(real, got->data, at),
+               b = norn_element_f64(real, want->data, at);
+        if (isnan(a) && isnan(b)) continue;
+        if (a == b) continue;
+        double error = fabs(a - b);
+        if (!(error <= *most)) *most = error;
+        if (!(error <= tolerance.atol + tolerance.rtol * fabs(b))) return false;
+    }
+    return true;
 }

@@ -64,42 +64,16 @@ static norn_status differ(case_run *run, uint32_t output, const char *what, cons
     return NORN_OK;
 }
 
-static bool same_string(const norn_view *a, const norn_view *b, int64_t i) {
-    const norn_string *x = (const norn_string *)a->data + i, *y = (const norn_string *)b->data + i;
-    return x->count == y->count && (x->count == 0 || memcmp(x->bytes, y->bytes, x->count) == 0);
-}
-
-/// As numpy.testing.assert_allclose: |got - want| <= atol + rtol |want|, NaN equals NaN. Integers,
-/// bools and strings are exact.
-static bool same_element(case_run *run, const norn_view *got, const norn_view *want, int64_t i) {
-    norn_dtype dtype = want->dtype;
-    if (dtype == NORN_STRING) return same_string(got, want, i);
-    bool complex = dtype == NORN_C64 || dtype == NORN_C128;
-    if (!complex && !norn_dtype_is_float(dtype))
-        return norn_element_i64(dtype, got->data, i) == norn_element_i64(dtype, want->data, i);
-    for (int part = 0; part < (complex ? 2 : 1); part++) {
-        norn_dtype real = dtype == NORN_C64 ? NORN_F32 : dtype == NORN_C128 ? NORN_F64 : dtype;
-        int64_t at = complex ? 2 * i + part : i;
-        double a = norn_element_f64(real, got->data, at),
-               b = norn_element_f64(real, want->data, at);
-        if (isnan(a) && isnan(b)) continue;
-        if (a == b) continue;
-        double error = fabs(a - b);
-        if (!(error <= run->result->error)) run->result->error = error;
-        if (!(error <= run->test->atol + run->test->rtol * fabs(b))) return false;
-    }
-    return true;
-}
-
 static norn_status compare_tensors(case_run *run, uint32_t index, const norn_view *got,
                                    const norn_view *want) {
     char got_text[NORN_VIEW_TEXT], want_text[NORN_VIEW_TEXT];
     if (got->dtype != want->dtype || !norn_view_same_shape(got, want))
         return differ(run, index, "is", norn_view_text(got, got_text),
                       norn_view_text(want, want_text));
+    const case_tolerance tolerance = {run->test->rtol, run->test->atol};
     int64_t elems = norn_view_elems(want), wrong = 0, first = -1;
     for (int64_t i = 0; i < elems; i++) {
-        if (same_element(run, got, want, i)) continue;
+        if (case_value_same(got, want, i, tolerance, &run->result->error)) continue;
         if (first < 0) first = i;
         wrong++;
     }

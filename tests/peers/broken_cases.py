@@ -3,13 +3,14 @@
 Each operator's first and last case as they are, with symbols for all sizes, and with one change: an input of another
 rank, length or type, one less, one more, an attribute beyond its range. All in one file, since they are many and small:
 
-    name, model, number of inputs, inputs (TensorProto)      texts and bytes after their length, 32 bits each
+    name, model, number of inputs, inputs, number of outputs, outputs (TensorProto)
+                                                        texts and bytes after their length, 32 bits each; 0 outputs: not known
 """
 import copy
 import struct
 
 import numpy as np
-from onnx import AttributeProto, TensorProto
+from onnx import AttributeProto, TensorProto, numpy_helper
 
 CASES_PER_OPERATOR = 2
 FAR = 99
@@ -131,24 +132,32 @@ def _variants(case):
         yield f"sizes.{number}.retyped", model, []
 
 
+def broken(cases):
+    for case in _pick(cases):
+        for suffix, model, inputs in _variants(case):
+            yield f"{case.name}.{suffix}", model, inputs, []
+
+
 def write(cases, path, encode):
-    """Returns how many and what could not be written."""
+    """Of (name, model, inputs, outputs). Returns how many and what could not be written."""
     count, failed = 0, []
     with open(path, "wb") as file:
         def put(part):
             file.write(struct.pack("<I", len(part)))
             file.write(part)
-        for case in _pick(cases):
-            for suffix, model, inputs in _variants(case):
-                try:
-                    parts = [encode(value, info) for value, info in zip(inputs, model.graph.input)]
-                except Exception as error:
-                    failed.append(f"{case.name}.{suffix}: {error}")
-                    continue
-                put(f"{case.name}.{suffix}".encode())
-                put(model.SerializeToString())
-                file.write(struct.pack("<I", len(parts)))
-                for part in parts:
-                    put(part)
-                count += 1
+        for name, model, inputs, outputs in cases:
+            try:
+                parts = [encode(value, info) for value, info in zip(inputs, model.graph.input)]
+            except Exception as error:
+                failed.append(f"{name}: {error}")
+                continue
+            put(name.encode())
+            put(model.SerializeToString())
+            file.write(struct.pack("<I", len(parts)))
+            for part in parts:
+                put(part)
+            file.write(struct.pack("<I", len(outputs)))
+            for value in outputs:
+                put(numpy_helper.from_array(value).SerializeToString())
+            count += 1
     return count, failed

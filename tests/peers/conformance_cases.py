@@ -11,6 +11,8 @@
                                                    ways (row_cases.py); no outputs
     python tests/peers/conformance_cases.py --broken build/conformance-broken   one thing is wrong (broken_cases.py):
                                                    DIR/cases.bin
+    python tests/peers/conformance_cases.py --near build/conformance-near   what passes look for, and models near that
+                                                   (near_cases.py): DIR/cases.bin
     DIR/CASE/model.onnx
     DIR/CASE/test_data_set_0/input_N.pb, output_N.pb   TensorProto; SequenceProto, OptionalProto or
                                                        MapProto where the graph says so
@@ -27,14 +29,16 @@ import shutil
 import sys
 import time
 import warnings
+import zlib
 
 import broken_cases
+import near_cases
 import numpy as np
 import onnx
 import row_cases
 from onnx import TensorProto, helper, numpy_helper
 
-FORMAT = 1
+FORMAT = 2
 SEED = 20250101
 _KINDS = {"tensor_type": "t", "sequence_type": "s", "optional_type": "o", "map_type": "m"}
 
@@ -168,6 +172,8 @@ def write_all(folder, kind):
     """Write every case; returns how many there are and how many could not be written."""
     np.random.seed(SEED)
     warnings.simplefilter("ignore")
+    if kind == "near":
+        return broken_cases.write(near_cases.cases(), folder / "cases.bin", encode)
     from onnx.backend.test.loader import load_model_tests
 
     cases = sorted(load_model_tests(kind="node"), key=lambda case: case.name)
@@ -178,7 +184,8 @@ def write_all(folder, kind):
     if kind == "unknown":  # Unsqueeze takes its axes as an input from opset 13 on, Constant value_ints from 12
         cases = [case for case in cases if opset_of(case) >= 13 and case.model.graph.input]
     if kind == "broken":
-        return broken_cases.write([case for case in cases if opset_of(case) >= 13], folder / "cases.bin", encode)
+        return broken_cases.write(broken_cases.broken([case for case in cases if opset_of(case) >= 13]),
+                                  folder / "cases.bin", encode)
     lines, failed = [], []
     for number, case in enumerate(cases):
         try:
@@ -206,11 +213,14 @@ def main():
     parser.add_argument("--unknown", action="store_true", help="with inputs of no known rank")
     parser.add_argument("--rows", action="store_true", help="with a batch at dimension 0")
     parser.add_argument("--broken", action="store_true", help="with one thing wrong")
+    parser.add_argument("--near", action="store_true", help="what passes look for, and models near that")
     parser.add_argument("--force", action="store_true", help="write even if they are there")
     options = parser.parse_args()
     stamp = options.folder / "version.txt"
-    kind = next((kind for kind in ("unknown", "dynamic", "rows", "broken") if getattr(options, kind)), "cases")
+    kind = next((kind for kind in ("unknown", "dynamic", "rows", "broken", "near") if getattr(options, kind)), "cases")
     mark = "" if kind == "cases" else f" {kind}"
+    if kind == "near":  # they are written down here
+        mark += f" {zlib.crc32(pathlib.Path(near_cases.__file__).read_bytes()):08x}"
     version = f"onnx {onnx.__version__}{mark} format {FORMAT} seed {SEED}\n"
     if not options.force and stamp.is_file() and stamp.read_text() == version:
         print(f"{options.folder}: the cases of onnx {onnx.__version__} are there")

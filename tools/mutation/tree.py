@@ -68,7 +68,7 @@ class Tree:
         """ONNX's cases, where the tests of the copy look for them."""
         writer = self.copy / "tests" / "peers" / "conformance_cases.py"
         if writer.exists():
-            for kind, more in (("cases", []), *((kind, [f"--{kind}"]) for kind in ("dynamic", "unknown", "rows", "broken"))):
+            for kind, more in (("cases", []), *((kind, [f"--{kind}"]) for kind in ("dynamic", "unknown", "rows", "broken", "near"))):
                 checked([python, writer, *more, self.copy / "build" / f"conformance-{kind}"])
 
     def build(self, kind, jobs):

@@ -164,7 +164,7 @@ static void copy_columns(norn_call *call, void *to, const void *from, size_t siz
 norn_status norn_cpu_split_to_sequence(norn_call *call) {
     const norn_view *in = &call->in[0];
     int32_t axis = norn_call_axis(call, 0, in->rank);
-    bool keep = norn_call_has(call, 1) || norn_attr_i64(call->attrs, "keepdims", 1) != 0;
+    bool keep = norn_call_has(call, 1) || norn_attr_i64(call->attrs, "keepdims", 1) == 1;
     size_t size = norn_view_element_bytes(in), bytes;
     sizes parts;
     void *room, *copy;
