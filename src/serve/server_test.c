@@ -134,22 +134,30 @@ static void signals_stay_the_programs(void **state) {
 
 static void what_cannot_be_had_is_named_and_nothing_is_left(void **state) {
     norn_server_options options = NORN_SERVER_OPTIONS;
-    norn_server *server;
-    int32_t port;
+    static const char *const words[] = {"--http-port", "--grpc-port", "--metrics-port"};
+    norn_server *server, *first;
+    int32_t port[3];
     (void)state;
     options.repository = "/nowhere/at/all";
     assert_int_equal(norn_server_create(&options, norn_alloc_heap(), &server), NORN_NOT_FOUND);
     assert_null(server);
     assert_non_null(strstr(norn_message(), "/nowhere/at/all"));
     build_scale(build_path("taken/m/1/model.onnx"), 3);
-    norn_server *first = create("taken");
-    assert_int_equal(norn_server_start(first), NORN_OK);
-    norn_server_ports(first, &port, NULL, NULL);
     options.repository = build_path("taken");
     options.host = "127.0.0.1";
-    options.http_port = port;
-    assert_int_equal(norn_server_create(&options, norn_alloc_heap(), &server), NORN_UNAVAILABLE);
-    assert_null(server);
+    options.metrics_port = 0;
+    assert_int_equal(norn_server_create(&options, norn_alloc_heap(), &first), NORN_OK);
+    assert_int_equal(norn_server_start(first), NORN_OK);
+    norn_server_ports(first, &port[0], &port[1], &port[2]);
+    for (int i = 0; i < 3; i++) { // of whichever listener
+        options.http_port = i == 0 ? port[0] : 0;
+        options.grpc_port = i == 1 ? port[1] : 0;
+        options.metrics_port = i == 2 ? port[2] : 0;
+        assert_int_equal(norn_server_create(&options, norn_alloc_heap(), &server),
+                         NORN_UNAVAILABLE);
+        assert_null(server);
+        assert_non_null(strstr(norn_message(), words[i]));
+    }
     assert_int_equal(norn_server_drain(first, 1000), 0);
     norn_server_destroy(first);
     norn_server_destroy(NULL);

@@ -12,6 +12,7 @@ PEERS = REPOSITORY / "tests" / "peers"
 sys.path[:0] = [str(PEERS), str(REPOSITORY), str(REPOSITORY / "python")]
 
 import make_expectations  # noqa: E402
+import onnx  # noqa: E402
 import served  # noqa: E402
 
 BATCHES = (1, 7, 64, 1000)
@@ -80,6 +81,28 @@ class RunEqualsOnnxruntime(unittest.TestCase):
         done = run_norn("run", model, *inputs, "--expect", expected.parent, "--rtol", "1e-5")
         self.assertEqual(done.returncode, 1, done.stdout)
         self.assertIn(expected.stem, done.stdout + done.stderr)
+
+    def test_what_is_no_number_equals_only_itself(self):
+        """--expect: infinities by sign, NaN and NaN, numbers within rtol and atol, to the last of them."""
+        np = make_expectations.np
+        folder = self.scratch / "special"
+        folder.mkdir()
+        graph = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["x"], ["y"])], "g",
+                                       [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["B"])],
+                                       [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["B"])])
+        onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), folder / "model.onnx")
+        inf, nan = float("inf"), float("nan")
+        for number, (value, wanted, same) in enumerate((
+                (inf, inf, True), (-inf, -inf, True), (inf, -inf, False), (nan, nan, True), (nan, 1, False), (1, nan, False), (inf, 1, False),
+                (1, inf, False), (1, 1.0009, True), (1, 1.002, False), (0, 0.0099, True), (0, 0.012, False), (100, 100.2, False), (-5, 5, False))):
+            with self.subTest(value=value, wanted=wanted):
+                case = folder / str(number)
+                case.mkdir()
+                np.save(folder / "x.npy", np.float32([0.5, value]))
+                np.save(case / "y.npy", np.float32([0.5, wanted]))
+                tolerance = ["--rtol", "1e-3", "--atol", "0"] if wanted and abs(wanted) < 1000 else ["--rtol", "0", "--atol", "0.01"]
+                done = run_norn("run", folder / "model.onnx", f"--input=x={folder / 'x.npy'}", "--expect", case, *tolerance)
+                self.assertEqual(done.returncode, 0 if same else 1, done.stdout + done.stderr)
 
 
 if __name__ == "__main__":

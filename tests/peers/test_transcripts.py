@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import re
+import socket
 import struct
 import tempfile
 import unittest
@@ -20,7 +21,7 @@ import grpc
 import numpy as np
 import onnx
 from google.protobuf import text_format
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
@@ -53,7 +54,8 @@ def port(name, kind, dims):
 
 
 def make_repository(folder):
-    """same: floats; two: two inputs of two ranks; all: a vector of every type; mix: rows that see each other; bad: no model."""
+    """same: floats; two: two inputs of two ranks; all: a vector of every type; mix: rows that see each other; bad: no model;
+    text: strings; ids: rows of a table; fixed: no batch; user: one row for many; more: an input that may be left out."""
     one = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", [port("x", TensorProto.FLOAT, ["B", 2])],
                             [port("y", TensorProto.FLOAT, ["B", 2])])
     save(folder / "same" / "1", one)
@@ -67,6 +69,20 @@ def make_repository(folder):
              helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [port("x", kind, ["B"])], [port("y", kind, ["B"])]))
     save(folder / "mix" / "2", helper.make_graph([helper.make_node("Softmax", ["x"], ["y"], axis=0)], "g",
                                                  [port("x", TensorProto.FLOAT, ["B", 2])], [port("y", TensorProto.FLOAT, ["B", 2])]))
+    save(folder / "text" / "1", helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [port("x", TensorProto.STRING, ["B"])],
+                                                  [port("y", TensorProto.STRING, ["B"])]))
+    table = numpy_helper.from_array(np.arange(8, dtype=np.float32).reshape(4, 2), "table")
+    save(folder / "ids" / "1", helper.make_graph([helper.make_node("Gather", ["table", "x"], ["y"])], "g", [port("x", TensorProto.INT64, ["B"])],
+                                                 [port("y", TensorProto.FLOAT, ["B", 2])], [table]))
+    save(folder / "fixed" / "1", helper.make_graph([helper.make_node("MatMul", ["x", "x"], ["y"])], "g", [port("x", TensorProto.FLOAT, [2, 2])],
+                                                   [port("y", TensorProto.FLOAT, [2, 2])]))
+    user = helper.make_graph([helper.make_node("Add", ["u", "x"], ["y"])], "g", [port("u", TensorProto.FLOAT, ["B", 2]), port("x", TensorProto.FLOAT, ["B", 2])],
+                             [port("y", TensorProto.FLOAT, ["B", 2])])
+    save(folder / "user" / "1", user)
+    (folder / "user" / "1" / "norn.json").write_text(json.dumps(
+        {"inputs": {"u": {"batch": "user"}}, "batching": {"max_batch": 4, "max_request_rows": 9}}))
+    save(folder / "more" / "1", helper.make_graph([helper.make_node("Mul", ["x", "k"], ["y"])], "g", [port("x", TensorProto.FLOAT, ["B", 2]), port("k", TensorProto.FLOAT, [2])],
+                                                  [port("y", TensorProto.FLOAT, ["B", 2])], [numpy_helper.from_array(np.float32([3, 5]), "k")]))
     (folder / "bad" / "1").mkdir(parents=True)
     (folder / "bad" / "1" / "model.onnx").write_text("no model")
 
@@ -124,6 +140,29 @@ BAD_BODIES = {
     "NaN": json.dumps(good()).replace("1.0", "NaN").encode(), "Infinity": json.dumps(good()).replace("1.0", "-Infinity").encode(),
     "a key twice": b'{"inputs":[],"inputs":' + json.dumps([tensor()]).encode() + b"}", "leading zero": json.dumps(good()).replace("1.0", "01").encode(),
 }
+MORE_INPUTS = (
+    ("strings", "text", [tensor(datatype="BYTES", shape=(3,), data=["a", "", "é\\n"])]),
+    ("strings that are numbers", "text", [tensor(datatype="BYTES", shape=(1,), data=[1])]),
+    ("a string too many", "text", [tensor(datatype="BYTES", shape=(1,), data=["a", "b"])]),
+    ("no strings", "text", [tensor(datatype="BYTES", shape=(0,), data=[])]),
+    ("ids", "ids", [tensor(datatype="INT64", shape=(3,), data=[0, 3, 1])]),
+    ("an id from the end", "ids", [tensor(datatype="INT64", shape=(1,), data=[-1])]),
+    ("an id outside", "ids", [tensor(datatype="INT64", shape=(2,), data=[0, 4])]),
+    ("an id far outside", "ids", [tensor(datatype="INT64", shape=(1,), data=[-(2 ** 62)])]),
+    ("as a column", "ids", [tensor(datatype="INT64", shape=(2, 1), data=[2, 3])]),
+    ("as a row", "ids", [tensor(datatype="INT64", shape=(1, 2), data=[2, 3])]),
+    ("fixed", "fixed", [tensor(shape=(2, 2), data=[1, 2, 3, 4])]),
+    ("fixed of another size", "fixed", [tensor(shape=(3, 2), data=[1, 2, 3, 4, 5, 6])]),
+    ("one user", "user", [tensor("u", data=[10, 20]), tensor(shape=(3, 2), data=[1, 2, 3, 4, 5, 6])]),
+    ("as many users", "user", [tensor("u", shape=(2, 2), data=[10, 20, 30, 40]), tensor(shape=(2, 2), data=[1, 2, 3, 4])]),
+    ("too many users", "user", [tensor("u", shape=(3, 2), data=[0] * 6), tensor(shape=(2, 2), data=[1, 2, 3, 4])]),
+    ("two batches", "user", [tensor("u", data=[10, 20]), tensor(shape=(7, 2), data=list(range(14)))]),
+    ("too many rows", "user", [tensor("u", data=[10, 20]), tensor(shape=(10, 2), data=list(range(20)))]),
+    ("left out", "more", [tensor()]),
+    ("given", "more", [tensor(), tensor("k", shape=(2,), data=[7, 11])]),
+    ("given of another size", "more", [tensor(), tensor("k", shape=(3,), data=[7, 11, 13])]),
+    ("only the optional one", "more", [tensor("k", shape=(2,), data=[7, 11])]),
+)
 EDGES = {"BOOL": [True, False, 1, 2, "true"], "INT8": [-128, 127, 128, -129, 1.5], "UINT8": [0, 255, 256, -1, 2.0],
          "INT16": [-32768, 32767, 32768], "UINT16": [65535, 65536], "INT32": [2**31 - 1, 2**31, -2**31 - 1],
          "UINT32": [2**32 - 1, 2**32], "INT64": [2**63 - 1, -2**63, 2**63], "UINT64": [2**64 - 1, 2**63, 2**64, -1],
@@ -204,6 +243,19 @@ def http_requests():
     yield "two encodings", "POST", infer, text, {"Content-Encoding": "gzip, deflate"}
     for kind in ("application/json", "application/octet-stream", "text/plain", "application/json; charset=utf-8"):
         yield f"content type {kind}", "POST", infer, text, {"Content-Type": kind}
+    for model in ("text", "ids", "fixed", "user", "more"):
+        yield f"metadata of {model}", "GET", f"/v2/models/{model}", b"", {}
+        yield f"configuration of {model}", "GET", f"/v2/models/{model}/config", b"", {}
+    for name, model, inputs in MORE_INPUTS:
+        yield name, "POST", f"/v2/models/{model}/infer", json.dumps({"inputs": inputs}).encode(), {}
+    words = b"\x02\0\0\0ab\0\0\0\0"
+    for name, blob in (("strings", words), ("strings cut", words[:-1]), ("strings too long", words + b"\1"), ("strings endless", b"\xff\xff\xff\xff" + words[4:])):
+        held = {"inputs": [{"name": "x", "datatype": "BYTES", "shape": [2], "parameters": {"binary_data_size": len(blob)}}]}
+        yield f"binary {name}", "POST", "/v2/models/text/infer", *binary(held, [blob])
+        yield f"binary {name} and back", "POST", "/v2/models/text/infer", *binary(held | {"parameters": {"binary_data_output": True}}, [blob])
+    for accept in ("gzip", "deflate", "br", "identity", "gzip;q=0", "*", "deflate, gzip"):
+        many = {"inputs": [tensor(shape=(400, 2), data=[0.0] * 800)]}
+        yield f"answer in {accept}", "POST", infer, json.dumps(many).encode(), {"Accept-Encoding": accept}
     yield "a request id in a header", "GET", "/v2/health/live", b"", {"X-Request-Id": "7"}
     yield "close", "GET", "/v2/health/live", b"", {"Connection": "close"}
     yield "statistics at the end", "GET", "/v2/models/same/stats", b"", {}
@@ -284,7 +336,51 @@ def grpc_requests():
     for kind, value in (("FP16", np.float16(1.5).tobytes()), ("BF16", b"\xc0\x3f")):
         yield f"infer raw {kind}", "ModelInfer", pb.ModelInferRequest(
             model_name=f"all_{kind}", inputs=[grpc_tensor(datatype=kind, shape=(1,))], raw_input_contents=[value])
+    for name, model, inputs in MORE_INPUTS:
+        given = [grpc_tensor(i["name"], i["datatype"], i["shape"], contents_of(i)) for i in inputs]
+        if all(given):
+            yield f"infer {name}", "ModelInfer", pb.ModelInferRequest(model_name=model, inputs=given)
+    words = b"\x02\0\0\0ab\0\0\0\0"
+    for name, blob in (("strings", words), ("strings cut", words[:-1]), ("strings too long", words + b"\1")):
+        yield f"infer raw {name}", "ModelInfer", pb.ModelInferRequest(
+            model_name="text", inputs=[grpc_tensor(datatype="BYTES", shape=(2,))], raw_input_contents=[blob])
     yield "statistics at the end", "ModelStatistics", pb.ModelStatisticsRequest(name="same")
+    yield "statistics of all", "ModelStatistics", pb.ModelStatisticsRequest()
+
+
+def contents_of(given):
+    """Typed contents of a tensor of MORE_INPUTS; what JSON alone can get wrong stays away."""
+    if given["datatype"] == "BYTES":
+        return raw(bytes_contents=[str(word).encode() for word in given["data"]])
+    return raw(**{"int64_contents" if given["datatype"] == "INT64" else "fp32_contents": given["data"]})
+
+
+HEAD = "GET /v2/health/live HTTP/1.1\r\nHost: h\r\n"
+POST = "POST /v2/models/none/infer HTTP/1.1\r\nHost: h\r\n"
+# What no client library sends, by name. Several answers may come; the connection closes or does not.
+RAW = {
+    "as it should be": HEAD + "\r\n", "two at once": (HEAD + "\r\n") * 2, "three, the second is wrong": HEAD + "\r\n" + HEAD + "a b\r\n\r\n" + HEAD + "\r\n",
+    "a line end before": "\r\n" + HEAD + "\r\n", "bare line ends": HEAD.replace("\r", "") + "\n", "no host": "GET /v2 HTTP/1.1\r\n\r\n",
+    "two hosts": HEAD + "Host: i\r\n\r\n", "an empty host": "GET /v2/health/live HTTP/1.1\r\nHost:\r\n\r\n", "1.0": "GET /v2/health/live HTTP/1.0\r\n\r\n",
+    "1.0 kept": "GET /v2/health/live HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "1.2": HEAD.replace("1.1", "1.2") + "\r\n", "2.0": HEAD.replace("1.1", "2.0") + "\r\n",
+    "no version": "GET /v2/health/live\r\n\r\n", "no target": "GET HTTP/1.1\r\nHost: h\r\n\r\n", "two spaces": "GET  /v2 HTTP/1.1\r\nHost: h\r\n\r\n",
+    "a tab": "GET\t/v2 HTTP/1.1\r\nHost: h\r\n\r\n", "a whole address": "GET http://h/v2/health/live HTTP/1.1\r\nHost: h\r\n\r\n", "a star": "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n",
+    "small letters": "get /v2 HTTP/1.1\r\nHost: h\r\n\r\n", "another method": "BREW /v2 HTTP/1.1\r\nHost: h\r\n\r\n", "no slash": "GET v2 HTTP/1.1\r\nHost: h\r\n\r\n",
+    "a NUL": HEAD + "X: a\0b\r\n\r\n", "a space before the colon": HEAD + "X : a\r\n\r\n", "a folded line": HEAD + "X: a\r\n b\r\n\r\n", "no colon": HEAD + "X\r\n\r\n",
+    "no name": HEAD + ": a\r\n\r\n", "a name with a slash": HEAD + "a/b: c\r\n\r\n", "a body nobody asked for": HEAD + "Content-Length: 2\r\n\r\n{}",
+    "a long target": "GET /" + "a" * 9000 + " HTTP/1.1\r\nHost: h\r\n\r\n", "a long field": HEAD + "X: " + "a" * 70000 + "\r\n\r\n",
+    "many fields": HEAD + "X: a\r\n" * 120 + "\r\n", "no length": POST + "\r\n", "two lengths": POST + "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+    "a list of lengths": POST + "Content-Length: 2, 2\r\n\r\n{}", "a negative length": POST + "Content-Length: -2\r\n\r\n{}", "a length with a sign": POST + "Content-Length: +2\r\n\r\n{}",
+    "a length beyond": POST + "Content-Length: 99999999999999999999\r\n\r\n{}", "a large length": POST + "Content-Length: 999999999999\r\n\r\n{}",
+    "chunks": POST + "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n", "chunks with extensions": POST + "Transfer-Encoding: chunked\r\n\r\n2;a=b\r\n{}\r\n0\r\n\r\n",
+    "chunks with trailers": POST + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX: y\r\n\r\n", "no chunk size": POST + "Transfer-Encoding: chunked\r\n\r\n\r\n{}\r\n0\r\n\r\n",
+    "a chunk size of letters": POST + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", "a chunk size beyond": POST + "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
+    "a chunk without its end": POST + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}0\r\n\r\n", "chunks and a length": POST + "Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "another coding": POST + "Transfer-Encoding: gzip\r\n\r\n", "chunked twice": POST + "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", "chunks of 1.0": POST.replace("1.1", "1.0") + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "go on": POST + "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n{}", "go on to what": POST + "Expect: coffee\r\nContent-Length: 2\r\n\r\n{}",
+    "the last one": HEAD + "Connection: close\r\n\r\n" + HEAD + "\r\n", "an upgrade": HEAD + "Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n", "HTTP/2": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "noise": "\x16\x03\x01\x02\0\x01\0", "nothing": "", "half a head": "GET /v2 HTTP/1.1\r\nHost:", "half a body": POST + "Content-Length: 9\r\n\r\n{}",
+}
 
 
 def printable(data):
@@ -323,11 +419,43 @@ class TranscriptTest(unittest.TestCase):
         for name, method, path, body, headers in http_requests():
             connection.request(method, path, body=body, headers=headers)
             answer = connection.getresponse()
+            text = printable(answer.read())
             lines = [f"=== {name}", f"{method} {path}", f"{answer.status} {answer.reason}"]
             lines += [f"{key}: {value}" for key, value in sorted(answer.getheaders())
-                      if not (path.endswith("/stats") and key == "Content-Length")]  # of what is masked
-            entries.append("\n".join([*lines, printable(answer.read()), ""]))
+                      if key != "Content-Length" or mask(text) == text]  # of what is masked it may be another
+            entries.append("\n".join([*lines, text, ""]))
         self.compare("http", entries)
+
+    def test_raw(self):
+        entries = []
+        for name, text in RAW.items():
+            with socket.create_connection(self.server.http.split(":"), timeout=60) as client:
+                client.sendall(text.encode("latin-1"))
+                client.shutdown(socket.SHUT_WR)
+                seen = b""
+                try:
+                    while piece := client.recv(65536):
+                        seen += piece
+                except ConnectionResetError:
+                    seen += b" (reset)"
+            entries.append(f"=== {name}\n{seen.decode('latin-1')}\n".replace("\r", ""))
+        self.compare("raw", entries)
+
+    def test_metrics(self):
+        """The page after some traffic, times and sizes masked."""
+        for name, model, inputs in MORE_INPUTS:
+            self.server.post(f"/v2/models/{model}/infer", json.dumps({"inputs": inputs}).encode())
+        for name in ("none", "same", "bad"):
+            self.server.post(f"/v2/models/{name}/infer", json.dumps(good()).encode())
+        for model in ("two", "bad", "nobody"):
+            self.server.post(f"/v2/repository/models/{model}/load")
+        self.server.post("/v2/repository/models/more/unload")
+        status, page = self.server.get("/metrics", "metrics")
+        self.assertEqual(status, 200)
+        lines = [re.sub(r" [\d.e+-]+$", " *", line) if re.search("_us{|_secs|seconds|_bytes|connections|in_flight|retiring|freed", line) else line
+                 for line in page.decode().splitlines()]
+        buckets = [line for line in lines if "_bucket{" not in line or 'le="+Inf"' in line]
+        self.compare("metrics", ["=== metrics\n" + "\n".join(buckets) + "\n"])
 
     def test_grpc(self):
         channel = grpc.insecure_channel(self.server.grpc)
