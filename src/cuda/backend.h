@@ -114,6 +114,13 @@ norn_status norn_cuda_event_record(norn_device *self, norn_event *event, norn_st
 norn_status norn_cuda_event_wait(norn_device *self, norn_stream *stream, norn_event *event);
 norn_status norn_cuda_event_elapsed_ns(norn_device *self, norn_event *from, norn_event *to,
                                        int64_t *ns);
+norn_status norn_cuda_event_query(norn_device *self, norn_event *event, bool *done);
+norn_status norn_cuda_copy_peer(norn_device *self, norn_stream *stream, void *to,
+                                norn_device *other, const void *from, size_t bytes);
+norn_status norn_cuda_host_call(norn_device *self, norn_stream *stream, void (*fn)(void *context),
+                                void *context);
+void norn_cuda_range_begin(norn_device *self, const char *name);
+void norn_cuda_range_end(norn_device *self);
 norn_status norn_cuda_capture_begin(norn_device *self, norn_stream *stream);
 norn_status norn_cuda_capture_end(norn_device *self, norn_stream *stream, norn_capture **out);
 norn_status norn_cuda_capture_launch(norn_device *self, norn_capture *capture, norn_stream *stream);

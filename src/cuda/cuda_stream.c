@@ -2,6 +2,7 @@
 #include "cuda/backend.h"
 
 #include <math.h>
+#include <nvtx3/nvToolsExt.h>
 
 norn_status norn_cuda_enter(norn_device *self) {
     if (!self->can_run) return norn_fail(NORN_UNAVAILABLE, "device 'cuda': no GPU here");
@@ -168,6 +169,42 @@ norn_status norn_cuda_event_elapsed_ns(norn_device *self, norn_event *from, norn
     NORN_CUDA_TRY(cudaEventElapsedTime(&ms, from->handle, to->handle));
     *ns = llrint((double)ms * 1e6);
     return NORN_OK;
+}
+
+norn_status norn_cuda_event_query(norn_device *self, norn_event *event, bool *done) {
+    (void)self;
+    const cudaError_t error = cudaEventQuery(event->handle);
+    *done = error == cudaSuccess;
+    if (error == cudaErrorNotReady) {
+        (void)cudaGetLastError();
+        return NORN_OK;
+    }
+    return norn_cuda_status(error, "cudaEventQuery");
+}
+
+// ---- between devices, with the host, for profilers
+norn_status norn_cuda_copy_peer(norn_device *self, norn_stream *stream, void *to,
+                                norn_device *other, const void *from, size_t bytes) {
+    if (bytes == 0) return NORN_OK;
+    return norn_cuda_status(
+        cudaMemcpyPeerAsync(to, self->ordinal, from, other->ordinal, bytes, stream->handle),
+        "cudaMemcpyPeerAsync");
+}
+
+norn_status norn_cuda_host_call(norn_device *self, norn_stream *stream, void (*fn)(void *context),
+                                void *context) {
+    (void)self;
+    return norn_cuda_status(cudaLaunchHostFunc(stream->handle, fn, context), "cudaLaunchHostFunc");
+}
+
+void norn_cuda_range_begin(norn_device *self, const char *name) {
+    (void)self;
+    (void)nvtxRangePushA(name);
+}
+
+void norn_cuda_range_end(norn_device *self) {
+    (void)self;
+    (void)nvtxRangePop();
 }
 
 // ---- captures

@@ -59,6 +59,18 @@ typedef struct norn_device_ops {
     norn_status (*event_wait)(norn_device *self, norn_stream *stream, norn_event *event);
     norn_status (*event_elapsed_ns)(norn_device *self, norn_event *from, norn_event *to,
                                     int64_t *ns);
+    /// Has all been done that was given before the event was recorded? Does not wait.
+    norn_status (*event_query)(norn_device *self, norn_event *event, bool *done);
+    /// From memory of `other`, a device of the same kind, to this one's, in the order of `stream`.
+    norn_status (*copy_peer)(norn_device *self, norn_stream *stream, void *to, norn_device *other,
+                             const void *from, size_t bytes);
+    /// `fn` is called when what was given to `stream` before is done, and what is given after it
+    /// waits for it. On a thread of the device's choice; it makes no call of this device.
+    norn_status (*host_call)(norn_device *self, norn_stream *stream, void (*fn)(void *context),
+                             void *context);
+    /// What the thread does in between has this name in a profiler's timeline. Ranges nest.
+    void (*range_begin)(norn_device *self, const char *name);
+    void (*range_end)(norn_device *self);
     norn_status (*capture_begin)(norn_device *self, norn_stream *stream);
     norn_status (*capture_end)(norn_device *self, norn_stream *stream, norn_capture **out);
     norn_status (*capture_launch)(norn_device *self, norn_capture *capture, norn_stream *stream);

@@ -9,7 +9,10 @@
 #include "base/memory.h"
 #include "cpu/cpu_device.h"
 #include "device/device.h"
+#include "tensor/view.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,9 +34,9 @@ typedef struct fake_device {
 /// What the device has done; tests reset and read it. `refuse_op`:
 /// an operator that it has no kernel for.
 static struct {
-    int launches, captures, kernels, copies_in, copies_out, copies_within, waits, blocks, tables,
-        timed;
-    int lanes;           ///< beside the main stream, over all captures
+    _Atomic int launches, captures, kernels, copies_in, copies_out, copies_within, waits, blocks,
+        tables, timed;
+    _Atomic int lanes;   ///< beside the main stream, over all captures
     bool lanes_are_slow; ///< else a graph with lanes takes half the time of one without
     norn_op_id refuse_op;
     bool refuse_capture;
@@ -57,21 +60,26 @@ typedef struct fake_block {
     norn_memory_kind kind;
 } fake_block;
 static fake_block *fake_blocks;
+static pthread_mutex_t fake_blocks_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static inline bool fake_is_device(const void *at) {
-    for (fake_block *b = fake_blocks; b; b = b->next)
+    bool found = false;
+    pthread_mutex_lock(&fake_blocks_lock);
+    for (fake_block *b = fake_blocks; b && !found; b = b->next)
         if ((const char *)at >= b->begin && (const char *)at < b->begin + b->bytes)
-            return b->kind == NORN_MEMORY_DEVICE;
-    return false;
+            found = b->kind == NORN_MEMORY_DEVICE;
+    pthread_mutex_unlock(&fake_blocks_lock);
+    return found;
 }
 
 typedef struct fake_work {
-    enum { FAKE_COPY, FAKE_KERNEL, FAKE_RECORD, FAKE_WAIT } kind;
+    enum { FAKE_COPY, FAKE_KERNEL, FAKE_RECORD, FAKE_WAIT, FAKE_HOST_CALL } kind;
     norn_stream *of; ///< WAIT: the stream that records
     uint64_t mark;   ///< RECORD, WAIT
     void *to;
     const void *from;
     size_t bytes;
+    void (*fn)(void *context); ///< HOST_CALL, with `to`
     norn_call call;
     norn_view *views;
     norn_table_binding *tables; ///< as they were when launched; rows are read through call.views
@@ -88,6 +96,7 @@ enum { FAKE_LANES = 16 };
 struct norn_stream {
     fake_list queue;
     size_t done;                  ///< of the queue
+    uint64_t passed;              ///< the last recording, not of a capture, that is done
     fake_list *capturing;         ///< NULL: not
     norn_stream *main;            ///< of a lane; else itself
     norn_stream *all[FAKE_LANES]; ///< of a main stream: itself and its lanes
@@ -102,7 +111,7 @@ struct norn_event {
     uint64_t mark;
 };
 /// Marks are of one recording, and of one launch where that was captured.
-static uint64_t fake_next_mark = 1;
+static _Atomic uint64_t fake_next_mark = 1;
 static int fake_launched_lanes; ///< of the last launch
 
 static inline void fake_push(norn_stream *stream, fake_work work) {
@@ -153,7 +162,18 @@ static inline void fake_free_scratch(void) {
     }
 }
 
-static const norn_call_host fake_host = {.scratch = fake_scratch};
+/// Outputs were sized before: that they come out so is all there is to see.
+static inline norn_status fake_output(norn_call *call, uint32_t index, norn_dtype dtype,
+                                      int32_t rank, const int64_t *dims) {
+    const norn_view view = norn_view_of(dtype, rank, dims, NULL);
+    if (index >= call->out_count || !norn_view_present(&call->out[index])) return NORN_OK;
+    if (norn_view_same_shape(&view, &call->out[index]) && dtype == call->out[index].dtype)
+        return NORN_OK;
+    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': output %u is of another shape", call->name,
+                     index);
+}
+
+static const norn_call_host fake_host = {.output = fake_output, .scratch = fake_scratch};
 
 /// "Launch": remember the call as it stands.
 static inline norn_status fake_kernel(norn_call *call) {
@@ -175,6 +195,7 @@ static inline norn_status fake_kernel(norn_call *call) {
 
 static inline norn_status fake_do(fake_work *work) {
     if (work->kind == FAKE_COPY) memcpy(work->to, work->from, work->bytes);
+    if (work->kind == FAKE_HOST_CALL) work->fn(work->to);
     if (work->kind != FAKE_KERNEL) return NORN_OK;
     norn_call call = work->call;
     call.in = work->views;
@@ -261,14 +282,17 @@ static inline norn_status fake_memory_create(norn_device *self, norn_memory_kind
     NORN_TRY(norn_alloc_bytes(fake_of(self)->alloc, bytes, out));
     memset(*out, 0xa5, bytes); // what was never written shows
     fake_block *block = malloc(sizeof *block);
+    pthread_mutex_lock(&fake_blocks_lock);
     *block = (fake_block){fake_blocks, *out, bytes ? bytes : 1, kind};
     fake_blocks = block;
+    pthread_mutex_unlock(&fake_blocks_lock);
     fake_log.blocks++;
     return NORN_OK;
 }
 
 static inline void fake_memory_destroy(norn_device *self, norn_memory_kind kind, void *memory) {
     fake_must_be_in(self);
+    pthread_mutex_lock(&fake_blocks_lock);
     for (fake_block **at = &fake_blocks; *at; at = &(*at)->next) {
         fake_block *block = *at;
         if (block->begin != memory) continue;
@@ -279,6 +303,7 @@ static inline void fake_memory_destroy(norn_device *self, norn_memory_kind kind,
         fake_log.blocks--;
         break;
     }
+    pthread_mutex_unlock(&fake_blocks_lock);
     norn_free(fake_of(self)->alloc, memory);
 }
 
@@ -301,6 +326,7 @@ static inline void fake_stream_destroy(norn_device *self, norn_stream *stream) {
 }
 
 static inline bool fake_is_recorded(const norn_stream *stream, uint64_t mark) {
+    if (mark >> 32 == 0) return mark <= stream->passed;
     for (size_t i = 0; i < stream->done; i++)
         if (stream->queue.at[i].kind == FAKE_RECORD && stream->queue.at[i].mark == mark)
             return true;
@@ -314,6 +340,7 @@ static inline norn_status fake_run_until(norn_stream *stream, uint64_t mark) {
         fake_work *work = &stream->queue.at[stream->done++];
         if (work->kind == FAKE_WAIT && !fake_is_recorded(work->of, work->mark))
             NORN_TRY(fake_run_until(work->of, work->mark));
+        if (work->kind == FAKE_RECORD && work->mark >> 32 == 0) stream->passed = work->mark;
         if (work->kind == FAKE_RECORD && work->mark == mark) return NORN_OK;
         NORN_TRY(fake_do(work));
     }
@@ -367,10 +394,10 @@ static inline void fake_event_destroy(norn_device *self, norn_event *event) {
 static inline norn_status fake_event_record(norn_device *self, norn_event *event,
                                             norn_stream *stream) {
     fake_must_be_in(self);
-    static int64_t clock;
-    event->ns = clock += 1000;
+    static _Atomic int64_t clock;
+    event->ns = atomic_fetch_add(&clock, 1000) + 1000;
     event->of = stream;
-    event->mark = fake_next_mark++;
+    event->mark = atomic_fetch_add(&fake_next_mark, 1);
     fake_push_mark(stream, FAKE_RECORD, stream, event->mark);
     return NORN_OK;
 }
@@ -378,8 +405,8 @@ static inline norn_status fake_event_record(norn_device *self, norn_event *event
 static inline norn_status fake_event_wait(norn_device *self, norn_stream *stream,
                                           norn_event *event) {
     fake_must_be_in(self);
-    fake_must(event->of && event->of->main == stream->main);
-    if (event->of->capturing && !stream->capturing)
+    if (!event->of) return NORN_OK; // never recorded: there is nothing to wait for
+    if (event->of->main == stream->main && event->of->capturing && !stream->capturing)
         stream->capturing = calloc(1, sizeof *stream->capturing);
     fake_push_mark(stream, FAKE_WAIT, event->of, event->mark);
     return NORN_OK;
@@ -390,6 +417,49 @@ static inline norn_status fake_event_elapsed(norn_device *self, norn_event *from
     *ns = to->ns - from->ns;
     if (fake_launched_lanes > 0) *ns = fake_log.lanes_are_slow ? 2 * *ns : *ns / 2;
     return NORN_OK;
+}
+
+/// Somebody looks, and a little more is done.
+static inline norn_status fake_event_query(norn_device *self, norn_event *event, bool *done) {
+    fake_must_be_in(self);
+    norn_stream *stream = event->of;
+    if (stream && stream->done < stream->queue.count && !fake_is_recorded(stream, event->mark)) {
+        fake_work *work = &stream->queue.at[stream->done++];
+        if (work->kind == FAKE_WAIT && !fake_is_recorded(work->of, work->mark))
+            NORN_TRY(fake_run_until(work->of, work->mark));
+        if (work->kind == FAKE_RECORD && work->mark >> 32 == 0) stream->passed = work->mark;
+        NORN_TRY(fake_do(work));
+    }
+    *done = !stream || fake_is_recorded(stream, event->mark);
+    return NORN_OK;
+}
+
+/// Of another fake device: both addresses are this process's.
+static inline norn_status fake_copy_peer(norn_device *self, norn_stream *stream, void *to,
+                                         norn_device *other, const void *from, size_t bytes) {
+    fake_must_be_in(self);
+    fake_must(other->ops == self->ops && fake_is_device(to) && fake_is_device(from));
+    fake_log.copies_within++;
+    fake_push(stream, (fake_work){.kind = FAKE_COPY, .to = to, .from = from, .bytes = bytes});
+    return NORN_OK;
+}
+
+static inline norn_status fake_host_call(norn_device *self, norn_stream *stream,
+                                         void (*fn)(void *context), void *context) {
+    fake_must_be_in(self);
+    fake_push(stream, (fake_work){.kind = FAKE_HOST_CALL, .fn = fn, .to = context});
+    return NORN_OK;
+}
+
+static _Thread_local int fake_ranges; ///< that the thread is in
+static inline void fake_range_begin(norn_device *self, const char *name) {
+    (void)self;
+    fake_must(name != NULL);
+    fake_ranges++;
+}
+static inline void fake_range_end(norn_device *self) {
+    (void)self;
+    fake_must(fake_ranges-- > 0);
 }
 
 // ---- captures
@@ -511,6 +581,11 @@ static const norn_device_ops fake_ops = {
     .event_record = fake_event_record,
     .event_wait = fake_event_wait,
     .event_elapsed_ns = fake_event_elapsed,
+    .event_query = fake_event_query,
+    .copy_peer = fake_copy_peer,
+    .host_call = fake_host_call,
+    .range_begin = fake_range_begin,
+    .range_end = fake_range_end,
     .capture_begin = fake_capture_begin,
     .capture_end = fake_capture_end,
     .capture_launch = fake_capture_launch,

@@ -1,11 +1,11 @@
 /// Runs whose tables lie in a tier that is not in memory: the same answers as from memory, late rows
 /// by rule, and no answer of two steps.
 #include "base/cmocka_all.h"
-#include "testing/memory_sweep.h"
 #include "norn/session.h"
-#include "testing/hand_graph.h"
 #include "runtime/instance.h"
 #include "store/store.h"
+#include "testing/hand_graph.h"
+#include "testing/memory_sweep.h"
 #include "testing/slow_tier.h"
 #include "testing/tier_fixture.h"
 

@@ -4,11 +4,12 @@
 //     conformance_broken CASES [--expected FILE] [--filter TEXT] [--write-expected FILE]
 //                        [--plans | --show]
 //
-// CASES is written by tests/peers/conformance_cases.py --broken (broken_cases.py has the form). --plans: of all that
+// CASES is written by tests/peers/conformance_cases.py --broken (case_entrys.py has the form). --plans: of all that
 // are compiled, digests of graph, program, memory and of what is said of them (plan_text.h); --show prints these texts.
 #include "base/arena.h"
 #include "base/hash.h"
 #include "base/wire.h"
+#include "conformance/case_file.h"
 #include "conformance/case_value.h"
 #include "conformance/plan_text.h"
 #include "conformance/verdict_list.h"
@@ -16,61 +17,8 @@
 #include "plan/plan.h"
 #include "tensor/view.h"
 
-#include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-enum { INPUTS_MAX = 64, PART_MAX = 1 << 24 };
-
-typedef struct broken_case {
-    char name[256];
-    norn_arena arena; ///< of the parts
-    norn_span model, inputs[INPUTS_MAX], outputs[INPUTS_MAX];
-    uint32_t input_count, output_count; ///< no outputs: they are not known
-} broken_case;
-
-static void damaged(void) {
-    fputs("cases.bin is damaged\n", stderr);
-    exit(1);
-}
-
-static bool read_count(FILE *file, uint32_t *count) {
-    uint8_t bytes[4];
-    if (fread(bytes, 1, 4, file) != 4) return false;
-    *count = (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
-             (uint32_t)bytes[3] << 24;
-    return true;
-}
-
-static norn_span read_part(FILE *file, norn_arena *arena) {
-    uint32_t count;
-    void *bytes;
-    if (!read_count(file, &count) || count > PART_MAX ||
-        norn_arena_take(arena, count + 1, 1, 64, &bytes) != NORN_OK ||
-        fread(bytes, 1, count, file) != count)
-        damaged();
-    return (norn_span){bytes, count};
-}
-
-static uint32_t read_parts(FILE *file, norn_arena *arena, norn_span parts[INPUTS_MAX]) {
-    uint32_t count;
-    if (!read_count(file, &count) || count > INPUTS_MAX) damaged();
-    for (uint32_t i = 0; i < count; i++) parts[i] = read_part(file, arena);
-    return count;
-}
-
-/// False at the end of the file.
-static bool read_case(FILE *file, broken_case *out) {
-    uint32_t count;
-    if (!read_count(file, &count)) return false;
-    if (count >= sizeof out->name || fread(out->name, 1, count, file) != count) damaged();
-    out->name[count] = '\0';
-    out->model = read_part(file, &out->arena);
-    out->input_count = read_parts(file, &out->arena, out->inputs);
-    out->output_count = read_parts(file, &out->arena, out->outputs);
-    return true;
-}
 
 /// The text goes on with `more`; lines become one.
 static void say(char text[VERDICT_TEXT], const char *more, size_t count) {
@@ -87,24 +35,8 @@ static void say_message(char text[VERDICT_TEXT], const char *what) {
     say(text, message, strlen(message));
 }
 
-static norn_status give_inputs(const broken_case *test, const norn_plan *plan,
-                               norn_instance *instance, norn_arena *arena) {
-    for (uint32_t i = 0; i < test->input_count; i++) {
-        norn_view in;
-        size_t bytes;
-        void *to;
-        NORN_TRY(case_value_read(test->inputs[i], norn_plan_input(plan, i)->dtype, arena, &in));
-        if (in.dtype != norn_plan_input(plan, i)->dtype)
-            return norn_fail(NORN_INVALID_ARGUMENT, "input %u is of another type", i);
-        NORN_TRY(norn_view_bytes(&in, &bytes));
-        NORN_TRY(norn_instance_input(instance, i, in.rank, in.dims, &to));
-        if (bytes) memcpy(to, in.data, bytes);
-    }
-    return NORN_OK;
-}
-
 /// Is output `i` what was wanted? Sums in another order are.
-static void compare(const broken_case *test, uint32_t i, const norn_view *got, norn_arena *arena,
+static void compare(const case_entry *test, uint32_t i, const norn_view *got, norn_arena *arena,
                     char text[VERDICT_TEXT]) {
     const case_tolerance tolerance = {1e-4, 1e-5};
     norn_view want;
@@ -116,7 +48,7 @@ static void compare(const broken_case *test, uint32_t i, const norn_view *got, n
     if (!same) say(text, " WRONG", 6);
 }
 
-static norn_status run(const broken_case *test, norn_plan *plan, norn_arena *arena,
+static norn_status run(const case_entry *test, norn_plan *plan, norn_arena *arena,
                        char text[VERDICT_TEXT]) {
     norn_session *session = NULL;
     norn_instance *instance = NULL;
@@ -124,7 +56,7 @@ static norn_status run(const broken_case *test, norn_plan *plan, norn_arena *are
     norn_status status;
     NORN_TRY_DONE(norn_session_create(plan, &options, norn_alloc_heap(), &session));
     NORN_TRY_DONE(norn_instance_acquire(session, 0, &instance));
-    NORN_TRY_DONE(give_inputs(test, plan, instance, arena));
+    NORN_TRY_DONE(case_give_inputs(test, plan, instance, arena));
     NORN_TRY_DONE(norn_instance_run(instance));
     for (size_t i = 0; i < norn_plan_output_count(plan); i++) {
         char view[NORN_VIEW_TEXT];
@@ -189,19 +121,13 @@ static bool is_whole(const char *name) {
     return suffix && (strcmp(suffix, ".fixed") == 0 || strcmp(suffix, ".sizes") == 0);
 }
 
-static void judge(const broken_case *test, const char *folder, norn_arena *arena,
+static void judge(const case_entry *test, const char *folder, norn_arena *arena,
                   char text[VERDICT_TEXT]) {
     norn_model *model = NULL;
     norn_plan *plan = NULL;
     const norn_compile_options options = {.device = "cpu"};
-    char path[96];
-    snprintf(path, sizeof path, "%s/model.onnx", folder);
     text[0] = '\0';
-    FILE *file = fopen(path, "wb");
-    if (!file || fwrite(test->model.bytes, 1, test->model.count, file) != test->model.count ||
-        fclose(file) != 0)
-        damaged();
-    if (norn_model_open(path, norn_alloc_heap(), &model) != NORN_OK)
+    if (norn_model_open(case_write_model(test, folder), norn_alloc_heap(), &model) != NORN_OK)
         say_message(text, "not read: ");
     else if (norn_plan_compile(model, &options, norn_alloc_heap(), &plan) != NORN_OK)
         say_message(text, "not compiled: ");
@@ -234,23 +160,18 @@ static int take_flags(int argc, char **argv) {
     return left;
 }
 
-static int remove_one(const char *path, const struct stat *facts, int kind, struct FTW *at) {
-    (void)facts, (void)kind, (void)at;
-    return remove(path);
-}
-
 int main(int argc, char **argv) {
     verdict_list list;
-    broken_case test;
-    char text[VERDICT_TEXT], folder[] = "/tmp/norn_broken_XXXXXX";
+    case_entry test;
+    char text[VERDICT_TEXT], folder[] = CASE_FOLDER;
     setenv("NORN_LOG", "error", 0);
     argc = take_flags(argc, argv);
     verdict_list_open(&list, argc, argv);
     FILE *cases = verdict_list_cases(&list, "cases.bin");
-    if (!mkdtemp(folder)) damaged();
+    case_folder_make(folder);
     for (;;) {
         norn_arena_init(&test.arena, norn_alloc_heap(), 1 << 16);
-        const bool more = read_case(cases, &test);
+        const bool more = case_read(cases, &test);
         if (more && (!list.filter || strstr(test.name, list.filter))) {
             judge(&test, folder, &test.arena, text);
             verdict_list_take(&list, test.name, text, NULL);
@@ -259,6 +180,6 @@ int main(int argc, char **argv) {
         if (!more) break;
     }
     fclose(cases);
-    (void)nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    case_folder_remove(folder);
     return verdict_list_close(&list);
 }

@@ -79,6 +79,7 @@ static inline double check_f32(const norn_view *view, int64_t index) {
     return (double)((const float *)view->data)[index];
 }
 
+void check_device(checker *k);
 void check_pointwise(checker *k);
 void check_row_reduce(checker *k);
 void check_gemm(checker *k);

@@ -7,11 +7,9 @@
 static const struct {
     const char *name;
     void (*run)(checker *k);
-} groups[] = {{"pointwise", check_pointwise},
-              {"row_reduce", check_row_reduce},
-              {"gemm", check_gemm},
-              {"lookup", check_lookup},
-              {"interaction", check_interaction},
+} groups[] = {{"device", check_device},         {"pointwise", check_pointwise},
+              {"row_reduce", check_row_reduce}, {"gemm", check_gemm},
+              {"lookup", check_lookup},         {"interaction", check_interaction},
               {"operators", check_operators}};
 
 static int run_groups(checker *k, const char *only) {

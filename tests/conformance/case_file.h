@@ -1,0 +1,33 @@
+/// Files of many small cases, as tests/peers/broken_cases.py writes them: models, what goes in, and what comes out where
+/// that is known. What is damaged ends the program.
+#ifndef NORN_CONFORMANCE_CASE_FILE_H
+#define NORN_CONFORMANCE_CASE_FILE_H
+
+#include "base/arena.h"
+#include "base/span.h"
+#include "norn/session.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+enum { CASE_PORTS_MAX = 64 };
+
+typedef struct case_entry {
+    char name[256];
+    norn_arena arena; ///< of the parts, and of what is read from them
+    norn_span model, inputs[CASE_PORTS_MAX], outputs[CASE_PORTS_MAX];
+    uint32_t input_count, output_count; ///< no outputs: they are not known
+} case_entry;
+
+/// False at the end of the file. The arena is the caller's to begin and to end.
+bool case_read(FILE *file, case_entry *out);
+/// A temporary folder for models and plans, and its end.
+#define CASE_FOLDER "/tmp/norn_cases_XXXXXX"
+void case_folder_make(char *folder);
+void case_folder_remove(const char *folder);
+/// The model as a file in `folder`; gives its path, good until the next.
+const char *case_write_model(const case_entry *entry, const char *folder);
+norn_status case_give_inputs(const case_entry *entry, const norn_plan *plan,
+                             norn_instance *instance, norn_arena *arena) NORN_NODISCARD;
+
+#endif

@@ -1,0 +1,186 @@
+// Every kernel of a device: cases run on it and on the CPU, which must agree, and with what is known to be right.
+//
+//     conformance_device CASES... --device NAME [--every N [--from M]] [--filter TEXT]
+//
+// CASES are folders of tests/peers/conformance_cases.py --near or --broken. "fake" is the device of the tests
+// (testing/fake_device.h). --every N takes every Nth case: a GPU compiles and times kernels for each.
+#include "conformance/case_file.h"
+#include "conformance/case_value.h"
+#include "norn/norn.h"
+#include "plan/plan.h"
+#include "tensor/dtype.h"
+#include "tensor/view.h"
+#include "testing/fake_device.h"
+
+typedef struct device_check {
+    const char *device, *filter, *folder;
+    long every, from, seen;
+    int passed, failed, refused; ///< refused: by the compiler, on both
+    long steps, own_steps;       ///< kernels of all plans for the device, and those that run there
+} device_check;
+
+/// One model on one device.
+typedef struct device_run {
+    norn_plan *plan;
+    norn_session *session;
+    norn_instance *instance;
+    norn_status compiled, ran;
+    char message[512];
+} device_run;
+
+static void say(const device_check *check, const case_entry *entry, const char *what,
+                const char *more) {
+    printf("FAILED %s on %s: %s%s%s\n", entry->name, check->device, what, *more ? ": " : "", more);
+}
+
+static norn_status run(const case_entry *entry, device_run *r, norn_arena *arena) {
+    const norn_session_options options = {.threads = 1};
+    NORN_TRY(norn_session_create(r->plan, &options, norn_alloc_heap(), &r->session));
+    NORN_TRY(norn_instance_acquire(r->session, 0, &r->instance));
+    NORN_TRY(case_give_inputs(entry, r->plan, r->instance, arena));
+    return norn_instance_run(r->instance);
+}
+
+static void start(const case_entry *entry, const norn_model *model, const char *device,
+                  device_run *r, norn_arena *arena) {
+    const norn_compile_options options = {.device = device};
+    *r = (device_run){0};
+    r->compiled = norn_plan_compile(model, &options, norn_alloc_heap(), &r->plan);
+    if (r->compiled == NORN_OK) r->ran = run(entry, r, arena);
+    if (r->compiled != NORN_OK || r->ran != NORN_OK)
+        snprintf(r->message, sizeof r->message, "%s", norn_message());
+}
+
+static void end(device_run *r) {
+    if (r->instance) norn_instance_release(r->instance);
+    norn_session_destroy(r->session);
+    norn_plan_release(r->plan);
+}
+
+/// Numbers within what another order of sums gives; of tensors.
+static bool same(const norn_view *got, const norn_view *want) {
+    const case_tolerance tolerance = {1e-3, 1e-4};
+    double most = 0;
+    if (got->dtype != want->dtype || !norn_view_same_shape(got, want)) return false;
+    if (!norn_dtype_holds_tensors(want->dtype)) return true; // lists of tensors are the host's
+    for (int64_t e = 0; e < norn_view_elems(want); e++)
+        if (!case_value_same(got, want, e, tolerance, &most)) return false;
+    return true;
+}
+
+static bool is_random(const norn_plan *plan) {
+    for (const norn_node *node = plan->graph->nodes; node; node = node->next)
+        if (node->op->flags & NORN_OP_EFFECT) return true;
+    return false;
+}
+
+static bool compare(const device_check *check, const case_entry *entry, const device_run *own,
+                    const device_run *cpu, norn_arena *arena) {
+    char output[64];
+    if (own->compiled != cpu->compiled || own->ran != cpu->ran) {
+        char more[1200];
+        snprintf(more, sizeof more, "'%s', on the CPU '%s'", own->message, cpu->message);
+        say(check, entry, "another end", more);
+        return false;
+    }
+    if (own->compiled != NORN_OK || own->ran != NORN_OK || is_random(own->plan)) return true;
+    for (size_t i = 0; i < norn_plan_output_count(own->plan); i++) {
+        const norn_view *got = norn_instance_output(own->instance, i);
+        norn_view want;
+        snprintf(output, sizeof output, "output %zu", i);
+        if (!same(got, norn_instance_output(cpu->instance, i))) {
+            say(check, entry, output, "not what the CPU gives");
+            return false;
+        }
+        if (i < entry->output_count &&
+            case_value_read(entry->outputs[i], got->dtype, arena, &want) == NORN_OK &&
+            !same(got, &want)) {
+            say(check, entry, output, "not what is right");
+            return false;
+        }
+    }
+    return true;
+}
+
+static void check_case(device_check *check, const case_entry *entry) {
+    norn_model *model;
+    norn_arena arena;
+    device_run own, cpu;
+    if (norn_model_open(case_write_model(entry, check->folder), norn_alloc_heap(), &model) !=
+        NORN_OK)
+        return;
+    norn_arena_init(&arena, norn_alloc_heap(), 1 << 16);
+    start(entry, model, check->device, &own, &arena);
+    start(entry, model, "cpu", &cpu, &arena);
+    const bool good = compare(check, entry, &own, &cpu, &arena);
+    check->passed += good;
+    check->failed += !good;
+    check->refused += good && own.compiled != NORN_OK;
+    for (uint32_t i = 0; own.plan && i < own.plan->program->step_count; i++) {
+        const norn_step *step = &own.plan->program->steps[i];
+        check->steps += step->kind == NORN_STEP_KERNEL;
+        check->own_steps += step->kind == NORN_STEP_KERNEL && step->on_device;
+    }
+    end(&own);
+    end(&cpu);
+    norn_arena_deinit(&arena);
+    norn_model_close(model);
+}
+
+static bool check_folder(device_check *check, const char *dir) {
+    char path[1024];
+    case_entry entry;
+    snprintf(path, sizeof path, "%s/cases.bin", dir);
+    FILE *cases = fopen(path, "rb");
+    if (!cases) return false;
+    for (;;) {
+        norn_arena_init(&entry.arena, norn_alloc_heap(), 1 << 16);
+        const bool more = case_read(cases, &entry);
+        if (more && (!check->filter || strstr(entry.name, check->filter)) &&
+            check->seen++ % check->every == check->from)
+            check_case(check, &entry);
+        norn_arena_deinit(&entry.arena);
+        if (!more) break;
+    }
+    fclose(cases);
+    return true;
+}
+
+int main(int argc, char **argv) {
+    char folder[] = CASE_FOLDER;
+    device_check check = {.every = 1, .folder = folder};
+    const char *dirs[8];
+    int dir_count = 0;
+    for (int i = 1; i < argc; i++) {
+        const bool value = i + 1 < argc;
+        if (strcmp(argv[i], "--device") == 0 && value)
+            check.device = argv[++i];
+        else if (strcmp(argv[i], "--filter") == 0 && value)
+            check.filter = argv[++i];
+        else if (strcmp(argv[i], "--every") == 0 && value)
+            check.every = strtol(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--from") == 0 && value)
+            check.from = strtol(argv[++i], NULL, 10);
+        else if (argv[i][0] != '-' && dir_count < 8)
+            dirs[dir_count++] = argv[i];
+        else
+            check.device = NULL, i = argc;
+    }
+    if (!check.device || dir_count == 0 || check.every < 1)
+        return fprintf(stderr, "usage: conformance_device CASES... --device NAME [--every N] "
+                               "[--filter TEXT]\n"),
+               2;
+    setenv("NORN_LOG", "error", 0);
+    setbuf(stdout, NULL);
+    norn_device_register("fake", fake_open);
+    case_folder_make(folder);
+    bool there = true;
+    for (int i = 0; i < dir_count; i++) there = check_folder(&check, dirs[i]) && there;
+    case_folder_remove(folder);
+    if (!there)
+        return fprintf(stderr, "no cases; tests/peers/conformance_cases.py writes them\n"), 77;
+    printf("%ld of %ld steps run on %s; %d models are refused there as on the CPU\n",
+           check.own_steps, check.steps, check.device, check.refused);
+    printf("%d passed, %d failed\n", check.passed, check.failed);
+    return check.failed == 0 && check.passed > 0 ? 0 : 1;
+}
