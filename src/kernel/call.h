@@ -58,6 +58,9 @@ static inline norn_status norn_call_output(norn_call *call, uint32_t index, norn
                                            int32_t rank, const int64_t *dims) {
     return call->host->output(call, index, dtype, rank, dims);
 }
+/// INVALID_ARGUMENT: the shape of input `index` does not go with the others. What symbols left open
+/// while compiling shows when running, and nothing may be read outside a buffer.
+norn_status norn_call_misfit(const norn_call *call, uint32_t index) NORN_NODISCARD;
 static inline norn_status norn_call_scratch(norn_call *call, size_t bytes, void **out) {
     return call->host->scratch(call, bytes, out);
 }

@@ -64,13 +64,6 @@ norn_status norn_call_refuse(const norn_call *call, norn_dtype dtype) {
                      norn_dtype_name(dtype));
 }
 
-norn_status norn_call_misfit(const norn_call *call, uint32_t index) {
-    char text[NORN_VIEW_TEXT], first[NORN_VIEW_TEXT];
-    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': input %u is %s, which does not go with %s",
-                     call->name, index, norn_view_text(&call->in[index], text),
-                     norn_view_text(index ? &call->in[0] : &call->out[0], first));
-}
-
 norn_status norn_call_numbers(const norn_call *call, uint32_t first, uint32_t end) {
     for (uint32_t i = first; i < end; i++)
         if (norn_call_has(call, i) && norn_view_elems(&call->in[i]) != 1)

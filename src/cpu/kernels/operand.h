@@ -37,9 +37,6 @@ static inline int32_t norn_call_axis(const norn_call *call, int64_t fallback, in
     int64_t axis = norn_attr_i64(call->attrs, "axis", fallback);
     return (int32_t)(axis < 0 ? axis + rank : axis);
 }
-/// INVALID_ARGUMENT: the shape of input `index` does not go with the others. What symbols left open
-/// while compiling shows when running, and nothing may be read outside a buffer.
-norn_status norn_call_misfit(const norn_call *call, uint32_t index) NORN_NODISCARD;
 /// Inputs [first, end) are one number each, where they are given; a misfit else.
 norn_status norn_call_numbers(const norn_call *call, uint32_t first, uint32_t end) NORN_NODISCARD;
 /// UNIMPLEMENTED for a type.

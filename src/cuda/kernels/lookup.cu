@@ -151,7 +151,8 @@ static __device__ __forceinline__ const char *row_at(const norn_cuda_lookup_args
                                                      const column &c, const table &t,
                                                      int64_t position, bool leader) {
     const int64_t given = integer_at(c.keys, c.keys_32, position);
-    const int64_t key = (c.wraps && given < 0 ? given + t.row_count : given) + c.key_offset;
+    int64_t key = given + c.key_offset;
+    if (c.wraps && key < 0) key += t.row_count;
     if (t.buckets) {
         const char *row = probe(t.buckets, t.bucket_mask, t.rows, t.row_bytes, key);
         return row ? row : absent(p, c, given, leader);

@@ -78,6 +78,10 @@ norn_status norn_cuda_gather_nd(norn_call *call) {
         .unit = (int32_t)norn_dtype_bits(in->dtype) / 8,
         .fault = norn_cuda_stream_of(call)->fault,
         .site = call->state};
+    for (int32_t d = 0; d < batch_dims; d++)
+        if (in->dims[d] != indices->dims[d]) return norn_call_misfit(call, 1);
+    if (args.batch * args.count * args.inner != norn_view_elems(&call->out[0]))
+        return norn_call_misfit(call, 1);
     if (norn_view_elems(&call->out[0]) == 0) return NORN_OK;
     for (int32_t d = 0; d < depth; d++) {
         args.dims[d] = in->dims[batch_dims + d];
