@@ -61,6 +61,10 @@ static inline norn_status norn_call_output(norn_call *call, uint32_t index, norn
 /// INVALID_ARGUMENT: the shape of input `index` does not go with the others. What symbols left open
 /// while compiling shows when running, and nothing may be read outside a buffer.
 norn_status norn_call_misfit(const norn_call *call, uint32_t index) NORN_NODISCARD;
+/// INVALID_ARGUMENT: an operand of a pointwise region is of other dims than the loop over
+/// [dims] may read: neither 1 nor the loop's. What repeats is known only while running.
+norn_status norn_call_broadcasts(const norn_call *call, const norn_view *operand, int32_t rank,
+                                 const int64_t *dims) NORN_NODISCARD;
 static inline norn_status norn_call_scratch(norn_call *call, size_t bytes, void **out) {
     return call->host->scratch(call, bytes, out);
 }

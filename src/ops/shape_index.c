@@ -47,6 +47,23 @@ norn_status norn_shape_gather(norn_shape_ctx *ctx) {
     return norn_shape_put_contents(ctx, 0, picked, picks);
 }
 
+/// Beside `axis` the indices have no more entries along a dim than the data.
+static norn_status at_most_as_many(const norn_shape_ctx *ctx, int32_t axis) {
+    const norn_shape *data = &ctx->in[0].shape, *indices = &ctx->in[1].shape;
+    for (int32_t d = 0; d < indices->rank; d++) {
+        const norn_dim has = data->dims[d], wants = indices->dims[d];
+        if (d == axis || norn_dim_equal(has, wants)) continue;
+        if (!norn_dim_is_const(has) || !norn_dim_is_const(wants)) {
+            norn_shape_unproved(ctx);
+        } else if (wants.constant > has.constant) {
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "node '%s': the indices have %lld entries along dim %d, the data %lld",
+                             ctx->node, (long long)wants.constant, (int)d, (long long)has.constant);
+        }
+    }
+    return NORN_OK;
+}
+
 norn_status norn_shape_gather_elements(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 2));
     NORN_TRY(index_dtype(ctx, 1));
@@ -54,6 +71,7 @@ norn_status norn_shape_gather_elements(norn_shape_ctx *ctx) {
     if (rank >= 0) {
         NORN_TRY(norn_shape_rank_in(ctx, 1, rank, rank));
         NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", 0), rank, &axis));
+        NORN_TRY(at_most_as_many(ctx, axis));
     }
     norn_shape_put(ctx, 0, ctx->in[0].dtype, &ctx->in[1].shape);
     return NORN_OK;

@@ -9,6 +9,16 @@ norn_status norn_shape_same(norn_shape_ctx *ctx) {
     return NORN_OK;
 }
 
+/// As the input; the bounds are one number each.
+norn_status norn_shape_clip(norn_shape_ctx *ctx) {
+    NORN_TRY(norn_shape_inputs(ctx, 1));
+    for (uint32_t i = 1; i < ctx->in_count && i < 3; i++)
+        for (int32_t d = 0; d < ctx->in[i].shape.rank; d++)
+            NORN_TRY(norn_shape_match(ctx, ctx->in[i].shape.dims[d], norn_dim_const(1),
+                                      "a bound is one number"));
+    return norn_shape_same(ctx);
+}
+
 /// As the input; the second input is the axis.
 norn_status norn_shape_cumulate(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 2));

@@ -90,7 +90,7 @@ norn_status norn_shape_batch_norm(norn_shape_ctx *ctx) {
     norn_dim channels = in->rank > 1 ? in->dims[1] : norn_dim_const(1);
     for (uint32_t i = 1; i < 5; i++) {
         NORN_TRY(norn_shape_rank_in(ctx, i, 1, 1));
-        if (in->rank > 1 && ctx->in[i].shape.rank == 1)
+        if (in->rank >= 0 && ctx->in[i].shape.rank == 1)
             NORN_TRY(norn_shape_match(ctx, ctx->in[i].shape.dims[0], channels,
                                       "channels of X and of a parameter"));
     }

@@ -12,6 +12,9 @@
 #include "tensor/view.h"
 #include "testing/fake_device.h"
 
+#include <signal.h>
+#include <unistd.h>
+
 typedef struct device_check {
     const char *device, *filter, *folder;
     long every, from, seen;
@@ -102,6 +105,17 @@ static bool compare(const device_check *check, const case_entry *entry, const de
     return true;
 }
 
+static const case_entry *under_check;
+
+/// Which case it was that ended the program.
+static void on_crash(int number) {
+    char text[300];
+    const int count = snprintf(text, sizeof text, "FAILED %s: signal %d\n",
+                               under_check ? under_check->name : "", number);
+    if (write(STDOUT_FILENO, text, (size_t)count) != count) _exit(2);
+    _exit(1);
+}
+
 static void check_case(device_check *check, const case_entry *entry) {
     norn_model *model;
     norn_arena arena;
@@ -172,6 +186,8 @@ int main(int argc, char **argv) {
                2;
     setenv("NORN_LOG", "error", 0);
     setbuf(stdout, NULL);
+    static const int ends[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGILL};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) (void)signal(ends[i], on_crash);
     norn_device_register("fake", fake_open);
     case_folder_make(folder);
     bool there = true;

@@ -62,12 +62,7 @@ static norn_status size_outputs(norn_call *call, const norn_scalar_program *prog
 static norn_status bind_dynamic(const norn_call *call, norn_tile_nest *nest, uint32_t index,
                                 const norn_view *view) {
     int64_t size = norn_dtype_bits(view->dtype) / 8, *strides = nest->strides[index];
-    for (int32_t d = 1; d <= view->rank; d++) {
-        int64_t has = view->dims[view->rank - d];
-        if (d > nest->rank ? has != 1 : has != 1 && has != nest->dims[nest->rank - d])
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': an operand's dims do not broadcast",
-                             call->name);
-    }
+    NORN_TRY(norn_call_broadcasts(call, view, nest->rank, nest->dims));
     if (view->rank > nest->rank) {
         for (int32_t d = 0; d < nest->rank; d++) strides[d] = 0;
     } else {

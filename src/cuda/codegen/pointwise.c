@@ -217,12 +217,16 @@ static bool wide(const norn_call *call, const norn_scalar_program *program,
     return true;
 }
 
-static void dynamic_strides(const norn_call *call, const norn_scalar_program *program, int32_t rank,
-                            const int64_t *dims, norn_cuda_generated_args *args) {
+static norn_status dynamic_strides(const norn_call *call, const norn_scalar_program *program,
+                                   int32_t rank, const int64_t *dims,
+                                   norn_cuda_generated_args *args) {
     for (uint32_t i = 0; i < program->load_count; i++) {
         const norn_scalar_load *load = &program->loads[i];
         if (load->dynamic) {
-            norn_broadcast_strides(&call->in[load->input], rank, dims, args->stride[i]);
+            const norn_view *operand = &call->in[load->input];
+            NORN_TRY(norn_call_broadcasts(call, operand, rank, dims));
+            if (operand->rank <= rank) // else it has one element
+                norn_broadcast_strides(operand, rank, dims, args->stride[i]);
             continue;
         }
         int64_t step = 1;
@@ -231,6 +235,7 @@ static void dynamic_strides(const norn_call *call, const norn_scalar_program *pr
             if (!load->broadcast[d]) step *= dims[d];
         }
     }
+    return NORN_OK;
 }
 
 static uint32_t block_count(int64_t threads, int32_t multiprocessors) {
@@ -260,7 +265,7 @@ norn_status norn_cuda_pointwise_run(norn_call *call, const norn_cuda_pointwise_s
     cudaStream_t stream = norn_cuda_stream_of(call)->handle;
     if (state->dynamic) {
         memcpy(args.dim, dims, (size_t)rank * sizeof *dims);
-        dynamic_strides(call, program, rank, dims, &args);
+        NORN_TRY(dynamic_strides(call, program, rank, dims, &args));
         uint32_t blocks = block_count(args.total, state->multiprocessors);
         return norn_cuda_launched(
             call, norn_cuda_module_launch(state->dynamic, blocks, 256, &args, stream));
