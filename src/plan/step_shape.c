@@ -46,8 +46,8 @@ norn_status norn_step_fit(const norn_node *node, const norn_view *in, uint32_t i
         room.io[i] = (norn_shape_io){.dtype = NORN_DTYPE_NONE};
         if (!value || !norn_view_present(&in[i])) continue;
         room.io[i] = io_of(&in[i]);
+        room.io[i].data = value->data; // a constant's, on the host: the view's may be a device's
         if (value->data) continue;
-        room.io[i].data = NULL;
         add_contents(value, symbols, room.contents + (size_t)i * NORN_CONTENTS_MAX, &room.io[i]);
     }
     for (uint32_t i = 0; i < out_count; i++)
