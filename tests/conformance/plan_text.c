@@ -121,6 +121,7 @@ static void put_said(const norn_plan *plan, norn_buffer *out) {
     inspection.path = ""; // a temporary file
     norn_inspect_text(&inspection, true, out);
     norn_inspect_json(&inspection, out);
+    norn_inspect_html(&inspection, out);
     norn_arena_deinit(&arena);
 }
 

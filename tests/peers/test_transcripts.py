@@ -285,6 +285,8 @@ def grpc_requests():
             if method == "ModelStatistics" and not name:
                 continue
             yield f"{method} {name or 'nothing'} {version}".rstrip(), method, kind(name=name, version=version)
+    for name in TYPES:
+        yield f"configuration of {name}", "ModelConfig", pb.ModelConfigRequest(name=f"all_{name}")
     yield "index", "RepositoryIndex", pb.RepositoryIndexRequest()
     yield "index ready", "RepositoryIndex", pb.RepositoryIndexRequest(ready=True)
     yield "index of another", "RepositoryIndex", pb.RepositoryIndexRequest(repository_name="other")

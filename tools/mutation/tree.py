@@ -91,10 +91,12 @@ class Tree:
         return words[first:], entry["directory"], words[words.index("-o") + 1]
 
     def files(self, pattern):
-        """Sources that become part of the library or the program."""
+        """Sources that become part of the library or the program, and that this processor can run."""
         paths = (str(path.relative_to(self.copy)) for path in (self.copy / "src").rglob("*.c"))
+        cannot_run = () if "avx512f" in pathlib.Path("/proc/cpuinfo").read_text() else ("_avx512.c",)
         return sorted(path for path in paths
                       if path in self.commands["plain"] and not path.startswith(("src/cuda/", "src/testing/"))
+                      and not (cannot_run and path.endswith(cannot_run))
                       and not path.endswith(("_test.c", "_fuzz.c")) and pathlib.PurePath(path).match(pattern))
 
     def text(self, path):
