@@ -1,7 +1,7 @@
-#include "testing/memory_sweep.h"
 #include "tensor/dtype.h"
 #include "tensor/npy.h"
 #include "tensor/view.h"
+#include "testing/memory_sweep.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,6 +93,23 @@ static void a_header_that_ends_with_its_brace_is_read(void **state) {
         assert_int_equal(
             norn_npy_decode(norn_span_of(bytes, 10 + sizeof header - 1 - cut), "x.npy", &view),
             NORN_INVALID_ARGUMENT);
+    }
+}
+
+/// A header that is sound but for its version is not read as if it were one that is known.
+static void an_unknown_version_is_refused(void **state) {
+    (void)state;
+    static const char header[] = "{'descr': '<i4', 'fortran_order': False, 'shape': (0,), }";
+    static const uint8_t unknown[] = {0, 4, 9, 255};
+    uint8_t bytes[10 + sizeof header - 1] = "\x93NUMPY\x01";
+    norn_view view;
+    bytes[8] = sizeof header - 1;
+    memcpy(bytes + 10, header, sizeof header - 1);
+    for (size_t i = 0; i < sizeof unknown; i++) {
+        bytes[6] = unknown[i];
+        assert_int_equal(norn_npy_decode(norn_span_of(bytes, sizeof bytes), "x.npy", &view),
+                         NORN_INVALID_ARGUMENT);
+        assert_non_null(strstr(norn_message(), "version"));
     }
 }
 
@@ -278,6 +295,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_of_numpy_are_read),
         cmocka_unit_test(odd_shapes_and_versions_are_read),
+        cmocka_unit_test(an_unknown_version_is_refused),
         cmocka_unit_test(a_header_that_ends_with_its_brace_is_read),
         cmocka_unit_test(what_cannot_be_read_says_why),
         cmocka_unit_test(hostile_headers_are_refused),

@@ -101,8 +101,9 @@ static int32_t element_bytes(norn_dtype dtype) {
 bool norn_cuda_move_supports(const norn_step_spec *spec) {
     if (spec->op == NORN_OP_Split || spec->op == NORN_OP_Concat)
         if (spec->in_count > 64 || spec->out_count > 64) return false;
-    // Dropout's mask is a second output.
-    if (spec->op == NORN_OP_Dropout && spec->out_count > 1 && norn_view_present(&spec->out[1]))
+    // Dropout's mask is a second output; whether it trains, and what is dropped then, are inputs.
+    if (spec->op == NORN_OP_Dropout &&
+        (spec->in_count > 1 || (spec->out_count > 1 && norn_view_present(&spec->out[1]))))
         return false;
     return element_bytes(spec->in[0].dtype) > 0;
 }
