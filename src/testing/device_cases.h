@@ -1,5 +1,5 @@
 /// The contract of device/device.h as cases that every device is put through: memory, copies,
-/// streams, events, captures, tables, threads. Kernels have their own: conformance_broken --device.
+/// streams, events, captures, tables, threads. Kernels have their own: conformance_device.
 /// Needs no test library, so that it also runs where there is none (tools/gpu/check_device.c).
 #ifndef NORN_TESTING_DEVICE_CASES_H
 #define NORN_TESTING_DEVICE_CASES_H
