@@ -73,7 +73,7 @@ function(norn_add_tests name library)
         endif()
         set_tests_properties(${name}/${short} PROPERTIES LABELS "${labels}" TIMEOUT 300
             # Tests ask for impossible sizes on purpose.
-            ENVIRONMENT "ASAN_OPTIONS=allocator_may_return_null=1;UBSAN_OPTIONS=print_stacktrace=1")
+            ENVIRONMENT "ASAN_OPTIONS=allocator_may_return_null=1;TSAN_OPTIONS=allocator_may_return_null=1;UBSAN_OPTIONS=print_stacktrace=1")
         set_property(GLOBAL APPEND PROPERTY NORN_TEST_TARGETS ${target})
     endforeach()
 endfunction()

@@ -137,6 +137,15 @@ static void put_view(const norn_view *view, norn_buffer *out) {
     norn_buffer_text(out, "\n");
 }
 
+/// What memory has room for on every machine.
+static bool is_small(const norn_plan *plan, size_t input, const int64_t *symbols) {
+    norn_view view = {0};
+    double elems = 1;
+    norn_shape_at(&plan->graph->inputs[input]->shape, symbols, &view.rank, view.dims);
+    for (int32_t d = 0; d < view.rank; d++) elems *= (double)(view.dims[d] > 0 ? view.dims[d] : 1);
+    return elems <= 1 << 20;
+}
+
 static void put_inputs(const norn_plan *plan, norn_buffer *out) {
     const norn_random_inputs options = {.batch = 3, .seed = 11};
     norn_arena arena;
@@ -145,6 +154,10 @@ static void put_inputs(const norn_plan *plan, norn_buffer *out) {
     norn_arena_init(&arena, norn_alloc_heap(), 4096);
     norn_status status = norn_random_bind(plan, &options, NULL, &arena, &symbols);
     for (size_t i = 0; i < norn_plan_input_count(plan) && status == NORN_OK; i++) {
+        if (!is_small(plan, i, symbols)) {
+            norn_buffer_text(out, "large\n");
+            continue;
+        }
         status = norn_random_fill(plan, NULL, symbols, i, options.seed, &arena, &view);
         if (status == NORN_OK) put_view(&view, out);
     }
