@@ -32,6 +32,13 @@ typedef struct norn_serving_defaults {
     int64_t max_memory_bytes; ///< of an instance
 } norn_serving_defaults;
 
+enum {
+    NORN_SERVER_CONNECTIONS = 10000, ///< where max_connections says nothing
+    /// Files besides connections: listeners, event loops, models and their tables. Less connections
+    /// are accepted than the process may open files (RLIMIT_NOFILE), by so many.
+    NORN_SERVER_OTHER_FILES = 256
+};
+
 typedef struct norn_server_options {
     const char *repository; ///< required
     const char *host; ///< an address of IPv4 or IPv6, or a name of this machine; NULL: 0.0.0.0
@@ -40,7 +47,7 @@ typedef struct norn_server_options {
     int64_t max_request_bytes;                  ///< 0: 256 MiB
     /// For bodies, tensors and answers of all clients; 0: 1 GiB, or four times the largest request.
     int64_t memory_budget_bytes;
-    int64_t max_connections;   ///< 0: 10000, or what the process may open
+    int64_t max_connections;   ///< 0: NORN_SERVER_CONNECTIONS, or what the process may open
     int64_t header_timeout_ms; ///< for the head of a request; 0: 10 s
     int64_t body_timeout_ms;   ///< for a body or answer in which no byte moves; 0: 30 s
     int64_t idle_timeout_ms;   ///< between requests; 0: 10 min

@@ -1,6 +1,6 @@
 #include "base/arena.h"
-#include "testing/memory_sweep.h"
 #include "base/poison.h"
+#include "testing/memory_sweep.h"
 
 #include <string.h>
 

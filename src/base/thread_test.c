@@ -1,6 +1,6 @@
 #include "base/clock.h"
-#include "testing/memory_sweep.h"
 #include "base/thread.h"
+#include "testing/memory_sweep.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

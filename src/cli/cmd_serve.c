@@ -69,7 +69,8 @@ static void bound_what_the_heap_keeps(void) {
 /// Let the process open as many files as it may, for connections and for what models need.
 static void raise_file_limit(int64_t connections) {
     struct rlimit files;
-    const rlim_t need = (rlim_t)(connections > 0 ? connections : 10000) + 256;
+    const rlim_t need =
+        (rlim_t)(connections > 0 ? connections : NORN_SERVER_CONNECTIONS) + NORN_SERVER_OTHER_FILES;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= need) return;
     files.rlim_cur = files.rlim_max < need ? files.rlim_max : need;
     (void)setrlimit(RLIMIT_NOFILE, &files);

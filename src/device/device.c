@@ -61,20 +61,15 @@ static bool split_name(const char *name, char kind[KIND_TEXT], int32_t *ordinal)
     return true;
 }
 
-/// The kind that `name` is one of. Errors INVALID_ARGUMENT: says what there is.
-static norn_status look_up(const char *name, norn_device_kind *out, int32_t *ordinal) {
-    char kind[KIND_TEXT], known[NORN_DEVICE_NAMES];
-    bool found = false;
-    if (split_name(name, kind, ordinal)) {
-        pthread_mutex_lock(&registry_lock);
-        const norn_device_kind *there = find_kind(kind);
-        if (there) *out = *there;
-        found = there && (!there->host || !strchr(name, ':')); // there is one host
-        pthread_mutex_unlock(&registry_lock);
-    }
-    if (found) return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT, "device '%.64s': there is no such device; write %s",
-                     name, norn_device_names(known));
+/// The kind that `name` is one of, and which of it.
+static bool look_up(const char *name, norn_device_kind *out, int32_t *ordinal) {
+    char kind[KIND_TEXT];
+    if (!split_name(name, kind, ordinal)) return false;
+    pthread_mutex_lock(&registry_lock);
+    const norn_device_kind *there = find_kind(kind);
+    if (there) *out = *there;
+    pthread_mutex_unlock(&registry_lock);
+    return there && (!out->host || !strchr(name, ':')); // there is one host
 }
 
 const char *norn_device_names(char text[NORN_DEVICE_NAMES]) {
@@ -96,7 +91,7 @@ const char *norn_device_names(char text[NORN_DEVICE_NAMES]) {
 bool norn_device_is_name(const char *name) {
     norn_device_kind kind;
     int32_t ordinal;
-    return look_up(name, &kind, &ordinal) == NORN_OK;
+    return look_up(name, &kind, &ordinal);
 }
 
 const char *norn_device_host_name(void) {
@@ -111,8 +106,11 @@ const char *norn_device_host_name(void) {
 norn_status norn_device_open(const char *name, norn_alloc alloc, norn_device **out) {
     norn_device_kind kind;
     int32_t ordinal;
+    char known[NORN_DEVICE_NAMES];
     *out = NULL;
-    NORN_TRY(look_up(name, &kind, &ordinal));
+    if (!look_up(name, &kind, &ordinal))
+        return norn_fail(NORN_INVALID_ARGUMENT, "device '%.64s': there is no such device; write %s",
+                         name, norn_device_names(known));
     const norn_status status = kind.open(ordinal, alloc, out);
     if (status == NORN_OK) return NORN_OK;
     *out = NULL;

@@ -1,8 +1,8 @@
 #include "base/cmocka_all.h"
 #include "base/hash.h"
 #include "base/memory.h"
-#include "testing/memory_sweep.h"
 #include "kernel/host_rows.h"
+#include "testing/memory_sweep.h"
 
 #include <stdlib.h>
 #include <string.h>

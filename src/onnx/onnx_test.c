@@ -2,8 +2,8 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "testing/onnx_build.h"
 #include "testing/failing_alloc.h"
+#include "testing/onnx_build.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,9 +1,9 @@
 #include "package/package_open.h"
 
-#include "testing/memory_sweep.h"
-#include "testing/package_build.h"
 #include "package/package_ready.h"
 #include "plan/plan.h"
+#include "testing/memory_sweep.h"
+#include "testing/package_build.h"
 
 static const norn_package_options no_options = {0};
 

@@ -1,7 +1,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
-#include "testing/hand_graph.h"
 #include "plan/memory_plan.h"
+#include "testing/hand_graph.h"
 
 enum { SLOTS = 120, STEPS = 60 };
 

@@ -1,9 +1,9 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/memory.h"
-#include "testing/hand_graph.h"
 #include "plan/plan_file.h"
 #include "testing/failing_alloc.h"
+#include "testing/hand_graph.h"
 
 #include <unistd.h>
 

@@ -1,7 +1,7 @@
 #include "plan/row_safe.h"
 
-#include "testing/hand_graph.h"
 #include "plan/row_follow.h"
+#include "testing/hand_graph.h"
 
 /// Two open dims, "B" and "T"; every value of floats unless said.
 typedef struct rows {

@@ -1,7 +1,7 @@
 #include "base/clock.h"
-#include "testing/hand_graph.h"
-#include "testing/fake_device.h"
 #include "runtime/instance.h"
+#include "testing/fake_device.h"
+#include "testing/hand_graph.h"
 
 #include <pthread.h>
 

@@ -1,6 +1,6 @@
-#include "testing/hand_graph.h"
-#include "testing/fake_device.h"
 #include "runtime/instance.h"
+#include "testing/fake_device.h"
+#include "testing/hand_graph.h"
 
 static int begin(void **state) {
     (void)state;

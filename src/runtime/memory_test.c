@@ -1,9 +1,9 @@
 /// Memory follows the requests: it grows with them, is bounded, and goes back.
 #include "base/memory.h"
 #include "base/poison.h"
-#include "testing/hand_graph.h"
 #include "runtime/instance.h"
 #include "testing/failing_alloc.h"
+#include "testing/hand_graph.h"
 
 enum { WIDTH = 1024, MB = 1 << 20 };
 

@@ -6,10 +6,10 @@
 /// 255 the rest is the whole file.
 #include "base/memory.h"
 #define HAND_WITHOUT_CMOCKA
-#include "testing/hand_graph.h"
 #include "plan/plan_file.h"
 #include "runtime/instance.h"
 #include "tensor/dtype.h"
+#include "testing/hand_graph.h"
 
 #include <unistd.h>
 

@@ -1,9 +1,9 @@
 #include "base/hash.h"
-#include "testing/memory_sweep.h"
-#include "testing/hand_graph.h"
-#include "testing/fake_device.h"
 #include "runtime/instance.h"
 #include "runtime/resident.h"
+#include "testing/fake_device.h"
+#include "testing/hand_graph.h"
+#include "testing/memory_sweep.h"
 
 #include <pthread.h>
 

@@ -1,8 +1,8 @@
 #include "base/clock.h"
 #include "base/memory.h"
-#include "testing/hand_graph.h"
 #include "runtime/instance.h"
 #include "testing/failing_alloc.h"
+#include "testing/hand_graph.h"
 
 #include <pthread.h>
 #include <unistd.h>

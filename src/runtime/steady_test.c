@@ -1,7 +1,7 @@
 /// The steady state of a run touches the heap not once: every allocation of the process is counted.
-#include "testing/hand_graph.h"
 #include "runtime/instance.h"
 #include "tensor/dtype.h"
+#include "testing/hand_graph.h"
 
 #include <errno.h>
 #include <stdatomic.h>

@@ -1,6 +1,6 @@
-#include "testing/hand_graph.h"
 #include "plan/memory_plan.h"
 #include "plan/step_order.h"
+#include "testing/hand_graph.h"
 
 #include "testing/fake_device.h"
 

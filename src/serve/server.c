@@ -29,23 +29,21 @@ static int64_t or_else(int64_t asked, int64_t otherwise) {
     return asked > 0 ? asked : otherwise;
 }
 
-/// Descriptors that are not connections: listeners, event loops, models and their tables.
-enum { OTHER_FILES = 256 };
-
 /// Less connections are accepted than the process may open files, so that a flood of them never
 /// keeps a model from being loaded.
 static int64_t connections_possible(int64_t wanted) {
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY ||
-        files.rlim_cur >= (rlim_t)wanted + OTHER_FILES)
+        files.rlim_cur >= (rlim_t)wanted + NORN_SERVER_OTHER_FILES)
         return wanted;
-    return files.rlim_cur > 2 * OTHER_FILES ? (int64_t)files.rlim_cur - OTHER_FILES
-                                            : (int64_t)files.rlim_cur / 2;
+    return files.rlim_cur > 2 * NORN_SERVER_OTHER_FILES
+               ? (int64_t)files.rlim_cur - NORN_SERVER_OTHER_FILES
+               : (int64_t)files.rlim_cur / 2;
 }
 
 static void set_limits(norn_service *service, const norn_server_options *options) {
     norn_limits *limits = &service->limits;
-    const int64_t ms = 1000000, wanted = or_else(options->max_connections, 10000);
+    const int64_t ms = 1000000, wanted = or_else(options->max_connections, NORN_SERVER_CONNECTIONS);
     limits->request_bytes = or_else(options->max_request_bytes, 256 << 20);
     limits->connections = connections_possible(wanted);
     limits->header_ns = ms * or_else(options->header_timeout_ms, 10 * 1000);

@@ -1,7 +1,7 @@
-#include "testing/memory_sweep.h"
 #include "tensor/dtype.h"
 #include "tensor/safetensors.h"
 #include "tensor/view.h"
+#include "testing/memory_sweep.h"
 
 #include <stdio.h>
 #include <stdlib.h>

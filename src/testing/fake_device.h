@@ -333,16 +333,26 @@ static inline bool fake_is_recorded(const norn_stream *stream, uint64_t mark) {
     return false;
 }
 
-/// Everything of `stream` up to and with the record of `mark` (0: all of it).
-/// What it waits for elsewhere is done first; what it does not wait for is not.
+static inline norn_status fake_run_until(norn_stream *stream, uint64_t mark);
+
+/// The next piece of work of `stream`, and before it what it waits for elsewhere.
+/// Gives it, good until more is pushed.
+static inline norn_status fake_run_next(norn_stream *stream, const fake_work **done) {
+    fake_work *work = &stream->queue.at[stream->done++];
+    if (work->kind == FAKE_WAIT && !fake_is_recorded(work->of, work->mark))
+        NORN_TRY(fake_run_until(work->of, work->mark));
+    if (work->kind == FAKE_RECORD && work->mark >> 32 == 0) stream->passed = work->mark;
+    *done = work;
+    return fake_do(work);
+}
+
+/// Everything of `stream` up to and with the record of `mark` (0: all of it);
+/// what it does not wait for elsewhere is not done.
 static inline norn_status fake_run_until(norn_stream *stream, uint64_t mark) {
     while (stream->done < stream->queue.count) {
-        fake_work *work = &stream->queue.at[stream->done++];
-        if (work->kind == FAKE_WAIT && !fake_is_recorded(work->of, work->mark))
-            NORN_TRY(fake_run_until(work->of, work->mark));
-        if (work->kind == FAKE_RECORD && work->mark >> 32 == 0) stream->passed = work->mark;
-        if (work->kind == FAKE_RECORD && work->mark == mark) return NORN_OK;
-        NORN_TRY(fake_do(work));
+        const fake_work *work;
+        NORN_TRY(fake_run_next(stream, &work));
+        if (work->kind == FAKE_RECORD && work->mark == mark) break;
     }
     return NORN_OK;
 }
@@ -423,13 +433,9 @@ static inline norn_status fake_event_elapsed(norn_device *self, norn_event *from
 static inline norn_status fake_event_query(norn_device *self, norn_event *event, bool *done) {
     fake_must_be_in(self);
     norn_stream *stream = event->of;
-    if (stream && stream->done < stream->queue.count && !fake_is_recorded(stream, event->mark)) {
-        fake_work *work = &stream->queue.at[stream->done++];
-        if (work->kind == FAKE_WAIT && !fake_is_recorded(work->of, work->mark))
-            NORN_TRY(fake_run_until(work->of, work->mark));
-        if (work->kind == FAKE_RECORD && work->mark >> 32 == 0) stream->passed = work->mark;
-        NORN_TRY(fake_do(work));
-    }
+    const fake_work *work;
+    if (stream && stream->done < stream->queue.count && !fake_is_recorded(stream, event->mark))
+        NORN_TRY(fake_run_next(stream, &work));
     *done = !stream || fake_is_recorded(stream, event->mark);
     return NORN_OK;
 }

@@ -4,7 +4,7 @@
 //     conformance_broken CASES [--expected FILE] [--filter TEXT] [--write-expected FILE]
 //                        [--plans | --show]
 //
-// CASES is written by tests/peers/conformance_cases.py --broken (case_entrys.py has the form). --plans: of all that
+// CASES is written by tests/peers/conformance_cases.py --broken (broken_cases.py has the form). --plans: of all that
 // are compiled, digests of graph, program, memory and of what is said of them (plan_text.h); --show prints these texts.
 #include "base/arena.h"
 #include "base/hash.h"
@@ -38,27 +38,18 @@ static void say_message(char text[VERDICT_TEXT], const char *what) {
 /// Is output `i` what was wanted? Sums in another order are.
 static void compare(const case_entry *test, uint32_t i, const norn_view *got, norn_arena *arena,
                     char text[VERDICT_TEXT]) {
-    const case_tolerance tolerance = {1e-4, 1e-5};
     norn_view want;
-    double most = 0;
-    bool same = case_value_read(test->outputs[i], got->dtype, arena, &want) == NORN_OK &&
-                got->dtype == want.dtype && norn_view_same_shape(got, &want);
-    for (int64_t e = 0; same && e < norn_view_elems(&want); e++)
-        same = case_value_same(got, &want, e, tolerance, &most);
-    if (!same) say(text, " WRONG", 6);
+    if (case_value_read(test->outputs[i], got->dtype, arena, &want) != NORN_OK ||
+        !case_tensor_same(got, &want, (case_tolerance){1e-4, 1e-5}))
+        say(text, " WRONG", 6);
 }
 
 static norn_status run(const case_entry *test, norn_plan *plan, norn_arena *arena,
                        char text[VERDICT_TEXT]) {
-    norn_session *session = NULL;
-    norn_instance *instance = NULL;
-    const norn_session_options options = {.threads = 1};
-    norn_status status;
-    NORN_TRY_DONE(norn_session_create(plan, &options, norn_alloc_heap(), &session));
-    NORN_TRY_DONE(norn_instance_acquire(session, 0, &instance));
-    NORN_TRY_DONE(case_give_inputs(test, plan, instance, arena));
-    NORN_TRY_DONE(norn_instance_run(instance));
-    for (size_t i = 0; i < norn_plan_output_count(plan); i++) {
+    norn_session *session;
+    norn_instance *instance;
+    const norn_status status = case_run(test, plan, arena, &session, &instance);
+    for (size_t i = 0; status == NORN_OK && i < norn_plan_output_count(plan); i++) {
         char view[NORN_VIEW_TEXT];
         norn_view_text(norn_instance_output(instance, i), view);
         say(text, i ? ", " : "gives ", i ? 2 : 6);
@@ -66,9 +57,7 @@ static norn_status run(const case_entry *test, norn_plan *plan, norn_arena *aren
         if (i < test->output_count)
             compare(test, (uint32_t)i, norn_instance_output(instance, i), arena, text);
     }
-done:
-    if (instance) norn_instance_release(instance);
-    norn_session_destroy(session);
+    case_end(session, instance);
     return status;
 }
 

@@ -76,8 +76,8 @@ const char *case_write_model(const case_entry *entry, const char *folder) {
     exit(1);
 }
 
-norn_status case_give_inputs(const case_entry *entry, const norn_plan *plan,
-                             norn_instance *instance, norn_arena *arena) {
+static norn_status give_inputs(const case_entry *entry, const norn_plan *plan,
+                               norn_instance *instance, norn_arena *arena) {
     for (uint32_t i = 0; i < entry->input_count; i++) {
         norn_view in;
         size_t bytes;
@@ -90,4 +90,19 @@ norn_status case_give_inputs(const case_entry *entry, const norn_plan *plan,
         if (bytes) memcpy(to, in.data, bytes);
     }
     return NORN_OK;
+}
+
+norn_status case_run(const case_entry *entry, norn_plan *plan, norn_arena *arena,
+                     norn_session **session, norn_instance **instance) {
+    const norn_session_options options = {.threads = 1};
+    *session = NULL, *instance = NULL;
+    NORN_TRY(norn_session_create(plan, &options, norn_alloc_heap(), session));
+    NORN_TRY(norn_instance_acquire(*session, 0, instance));
+    NORN_TRY(give_inputs(entry, plan, *instance, arena));
+    return norn_instance_run(*instance);
+}
+
+void case_end(norn_session *session, norn_instance *instance) {
+    if (instance) norn_instance_release(instance);
+    norn_session_destroy(session);
 }

@@ -4,6 +4,7 @@
 #include "onnx/tensor_proto.h"
 #include "tensor/dtype.h"
 #include "tensor/sequence.h"
+#include "tensor/view.h"
 
 #include <math.h>
 #include <string.h>
@@ -93,4 +94,12 @@ bool case_value_same(const norn_view *got, const norn_view *want, int64_t i,
         if (!(error <= tolerance.atol + tolerance.rtol * fabs(b))) return false;
     }
     return true;
+}
+
+bool case_tensor_same(const norn_view *got, const norn_view *want, case_tolerance tolerance) {
+    double most = 0;
+    bool same = got->dtype == want->dtype && norn_view_same_shape(got, want);
+    for (int64_t i = 0; same && i < norn_view_elems(want); i++)
+        same = case_value_same(got, want, i, tolerance, &most);
+    return same;
 }

@@ -20,5 +20,7 @@ typedef struct case_tolerance {
 } case_tolerance;
 bool case_value_same(const norn_view *got, const norn_view *want, int64_t element,
                      case_tolerance tolerance, double *error);
+/// Type, shape and every element.
+bool case_tensor_same(const norn_view *got, const norn_view *want, case_tolerance tolerance);
 
 #endif

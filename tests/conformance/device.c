@@ -36,39 +36,26 @@ static void say(const device_check *check, const case_entry *entry, const char *
     printf("FAILED %s on %s: %s%s%s\n", entry->name, check->device, what, *more ? ": " : "", more);
 }
 
-static norn_status run(const case_entry *entry, device_run *r, norn_arena *arena) {
-    const norn_session_options options = {.threads = 1};
-    NORN_TRY(norn_session_create(r->plan, &options, norn_alloc_heap(), &r->session));
-    NORN_TRY(norn_instance_acquire(r->session, 0, &r->instance));
-    NORN_TRY(case_give_inputs(entry, r->plan, r->instance, arena));
-    return norn_instance_run(r->instance);
-}
-
 static void start(const case_entry *entry, const norn_model *model, const char *device,
                   device_run *r, norn_arena *arena) {
     const norn_compile_options options = {.device = device};
     *r = (device_run){0};
     r->compiled = norn_plan_compile(model, &options, norn_alloc_heap(), &r->plan);
-    if (r->compiled == NORN_OK) r->ran = run(entry, r, arena);
+    if (r->compiled == NORN_OK) r->ran = case_run(entry, r->plan, arena, &r->session, &r->instance);
     if (r->compiled != NORN_OK || r->ran != NORN_OK)
         snprintf(r->message, sizeof r->message, "%s", norn_message());
 }
 
 static void end(device_run *r) {
-    if (r->instance) norn_instance_release(r->instance);
-    norn_session_destroy(r->session);
+    case_end(r->session, r->instance);
     norn_plan_release(r->plan);
 }
 
-/// Numbers within what another order of sums gives; of tensors.
+/// Within what another order of sums gives; lists of tensors are the host's.
 static bool same(const norn_view *got, const norn_view *want) {
-    const case_tolerance tolerance = {1e-3, 1e-4};
-    double most = 0;
-    if (got->dtype != want->dtype || !norn_view_same_shape(got, want)) return false;
-    if (!norn_dtype_holds_tensors(want->dtype)) return true; // lists of tensors are the host's
-    for (int64_t e = 0; e < norn_view_elems(want); e++)
-        if (!case_value_same(got, want, e, tolerance, &most)) return false;
-    return true;
+    if (!norn_dtype_holds_tensors(want->dtype))
+        return got->dtype == want->dtype && norn_view_same_shape(got, want);
+    return case_tensor_same(got, want, (case_tolerance){1e-3, 1e-4});
 }
 
 static bool is_random(const norn_plan *plan) {

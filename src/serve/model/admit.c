@@ -174,7 +174,7 @@ static uint64_t join_key(const norn_request *request) {
 }
 
 norn_status norn_model_version_admit(norn_servable *servable, norn_request *request) {
-    const norn_model_version *version = (const norn_model_version *)servable;
+    const norn_model_version *version = norn_model_version_of(servable);
     NORN_TRY(order_inputs(version, request));
     NORN_TRY(find_outputs(version, request));
     for (uint32_t i = 0; i < request->input_count; i++)

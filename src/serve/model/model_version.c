@@ -8,10 +8,6 @@
 #include <stddef.h>
 #include <string.h>
 
-static norn_model_version *of_servable(const norn_servable *servable) {
-    return (norn_model_version *)(uintptr_t)servable;
-}
-
 // ---- compute threads
 
 static void finish_all(norn_model_version *version, norn_request *list) {
@@ -39,7 +35,7 @@ static void *compute_main(void *context) {
 }
 
 static void enqueue(norn_servable *servable, norn_request *request) {
-    norn_model_version *version = of_servable(servable);
+    norn_model_version *version = norn_model_version_of(servable);
     norn_request *over = NULL;
     norn_status status;
     if (norn_batch_is_empty(&version->batch, request)) {
@@ -57,11 +53,11 @@ static void enqueue(norn_servable *servable, norn_request *request) {
 // ---- what it says of itself
 
 static int64_t pending(const norn_servable *servable) {
-    return norn_queue_pending(of_servable(servable)->queue);
+    return norn_queue_pending(norn_model_version_of(servable)->queue);
 }
 
 static void tables(norn_servable *servable, norn_table_stat_fn visit, void *context) {
-    const norn_model_version *version = of_servable(servable);
+    const norn_model_version *version = norn_model_version_of(servable);
     norn_table_set *set = norn_session_pin_tables(version->session);
     for (uint32_t t = 0; t < set->host_count; t++)
         visit(context, &(norn_table_stat){
@@ -185,7 +181,7 @@ static void destroy_reaped(norn_reaped *self) {
 }
 
 static void release(norn_servable *servable) {
-    norn_model_version *version = of_servable(servable);
+    norn_model_version *version = norn_model_version_of(servable);
     if (version->reaper)
         norn_reaper_put(version->reaper, &version->reaped, destroy_reaped);
     else

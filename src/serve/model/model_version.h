@@ -28,6 +28,10 @@ typedef struct norn_model_version {
     norn_reaped reaped;
 } norn_model_version;
 
+static inline norn_model_version *norn_model_version_of(const norn_servable *servable) {
+    return (norn_model_version *)(uintptr_t)servable;
+}
+
 /// Rows that a request may have where norn.json does not say.
 enum { NORN_REQUEST_ROWS_MAX = 1 << 20 };
 

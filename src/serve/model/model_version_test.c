@@ -1,9 +1,9 @@
 #include "serve/model/model_version.h"
 
 #include "base/log.h"
+#include "tensor/view.h"
 #include "testing/memory_sweep.h"
 #include "testing/package_build.h"
-#include "tensor/view.h"
 
 /// y[B, T] = -x[B, T].
 static void build_neg(const char *path) {

@@ -8,7 +8,7 @@
 typedef struct metric_page {
     norn_buffer *out;
     norn_servable *servable; ///< whose rows are put
-    void (*row)(struct metric_page *page, norn_servable *servable);
+    void (*row)(struct metric_page *page);
 } metric_page;
 
 /// Label values: backslash, quote and newline are escaped.
@@ -32,9 +32,10 @@ static void put_row(norn_buffer *out, const char *metric, const norn_servable *s
     norn_buffer_format(out, "%llu\n", (unsigned long long)value);
 }
 
-#define COUNTER_ROW(function, metric, expression)                      \
-    static void function(metric_page *page, norn_servable *servable) { \
-        put_row(page->out, metric, servable, (uint64_t)(expression));  \
+#define COUNTER_ROW(function, metric, expression)                     \
+    static void function(metric_page *page) {                         \
+        const norn_servable *servable = page->servable;               \
+        put_row(page->out, metric, servable, (uint64_t)(expression)); \
     }
 COUNTER_ROW(row_success, "nv_inference_request_success", servable->stats.success.count)
 COUNTER_ROW(row_count, "nv_inference_count", servable->stats.inference_count)
@@ -50,7 +51,8 @@ COUNTER_ROW(row_output_us, "nv_inference_compute_output_duration_us",
 COUNTER_ROW(row_pending, "nv_inference_pending_request_count",
             servable->calls->pending ? servable->calls->pending(servable) : 0)
 
-static void row_failure(metric_page *page, norn_servable *servable) {
+static void row_failure(metric_page *page) {
+    const norn_servable *servable = page->servable;
     static const char *const reasons[NORN_FAILURE_COUNT] = {"REJECTED", "CANCELED", "BACKEND",
                                                             "OTHER"};
     for (size_t i = 0; i < NORN_FAILURE_COUNT; i++) {
@@ -61,13 +63,14 @@ static void row_failure(metric_page *page, norn_servable *servable) {
     }
 }
 
-static void row_load(metric_page *page, norn_servable *servable) {
-    put_name(page->out, "nv_model_load_duration_secs", servable, "");
-    norn_buffer_format(page->out, "%.6f\n", (double)servable->stats.load_ns / 1e9);
+static void row_load(metric_page *page) {
+    put_name(page->out, "nv_model_load_duration_secs", page->servable, "");
+    norn_buffer_format(page->out, "%.6f\n", (double)page->servable->stats.load_ns / 1e9);
 }
 
 /// Buckets at powers of two from 16 us: cumulative, so that pages of many servers add up.
-static void row_latency(metric_page *page, norn_servable *servable) {
+static void row_latency(metric_page *page) {
+    const norn_servable *servable = page->servable;
     const norn_histogram *histogram = &servable->stats.request;
     uint64_t below = 0;
     size_t bucket = 0;
@@ -111,17 +114,22 @@ static void put_late_keys(void *context, const norn_table_stat *stat) {
     norn_buffer_format(page->out, "} %llu\n", (unsigned long long)stat->late);
 }
 
-static void row_missing_keys(metric_page *page, norn_servable *servable) {
-    if (servable->calls->tables) servable->calls->tables(servable, put_missing_keys, page);
+static void each_table(metric_page *page, norn_table_stat_fn put) {
+    const norn_servable_calls *calls = page->servable->calls;
+    if (calls->tables) calls->tables(page->servable, put, page);
 }
 
-static void row_late_keys(metric_page *page, norn_servable *servable) {
-    if (servable->calls->tables) servable->calls->tables(servable, put_late_keys, page);
+static void row_missing_keys(metric_page *page) {
+    each_table(page, put_missing_keys);
+}
+
+static void row_late_keys(metric_page *page) {
+    each_table(page, put_late_keys);
 }
 
 static const struct metric {
     const char *name, *type, *help;
-    void (*row)(metric_page *page, norn_servable *servable);
+    void (*row)(metric_page *page);
 } metrics[] = {
     {"nv_inference_request_success", "counter", "Requests answered", row_success},
     {"nv_inference_request_failure", "counter", "Requests refused or failed, by reason",
@@ -152,7 +160,7 @@ static void visit_row(void *context, const norn_index_model *model,
     metric_page *page = context;
     (void)model;
     page->servable = version->servable;
-    if (page->servable) page->row(page, page->servable);
+    if (page->servable) page->row(page);
 }
 
 /// By model, not by version: a version that cannot be loaded has no row of its own.

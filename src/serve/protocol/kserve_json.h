@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "serve/repository/index.h"
 
-/// Fill id, inputs, outputs and deadline of `infer` from `body`, whose first `json_bytes` are JSON.
+/// Fill id, inputs, outputs and deadline of `request` from `body`, whose first `json_bytes` are JSON.
 /// Memory   binary tensors alias `body`; JSON tensors go to the request's arena.
 /// Errors   INVALID_ARGUMENT naming the tensor, or the byte offset in the JSON;
 ///          UNIMPLEMENTED for an extension that Norn does not have.

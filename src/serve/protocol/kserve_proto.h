@@ -8,7 +8,7 @@
 #include "serve/repository/index.h"
 
 /// Model name and version of a ModelInferRequest; found first, because admission
-/// needs the model. Fill id, inputs, outputs and deadline of `infer` too.
+/// needs the model. Fill id, inputs, outputs and deadline of `request` too.
 /// Raw contents alias `message`; typed contents go to the arena.
 /// Errors   INVALID_ARGUMENT naming the tensor;
 ///          UNIMPLEMENTED for an extension that Norn does not have.

@@ -1,7 +1,7 @@
 #include "serve/repository/index.h"
 
-#include "testing/memory_sweep.h"
 #include "serve/servable_echo.h"
+#include "testing/memory_sweep.h"
 
 static echo_servable two, five;
 

@@ -6,8 +6,6 @@
 
 #include <time.h>
 
-enum { MEMORY = 8 }; ///< weight of the past in the average of what a batch takes
-
 norn_status norn_queue_create(const norn_queue_options *options, norn_alloc alloc,
                               norn_queue **out) {
     norn_queue *queue;
@@ -121,8 +119,9 @@ norn_request *norn_queue_take(norn_queue *queue, norn_request **over) {
 void norn_queue_ran(norn_queue *queue, int64_t duration_ns) {
     pthread_mutex_lock(&queue->mutex);
     queue->running--;
-    queue->run_ns =
-        queue->run_ns ? queue->run_ns + (duration_ns - queue->run_ns) / MEMORY : duration_ns;
+    queue->run_ns = queue->run_ns
+                        ? queue->run_ns + (duration_ns - queue->run_ns) / NORN_QUEUE_MEMORY
+                        : duration_ns;
     pthread_mutex_unlock(&queue->mutex);
 }
 

@@ -1,4 +1,4 @@
-/// The batcher: a bounded queue of requests and what decides which of them run together.
+/// A bounded queue of requests and what decides which of them run together.
 ///
 /// The queue is a list of groups, each of requests that will be one batch: equal shapes,
 /// at most `max_rows` rows. A request joins one of the last groups that has room for it or begins

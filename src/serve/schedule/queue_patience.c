@@ -5,7 +5,6 @@ enum {
     FREE_GROUPS = 4,    ///< groups a compute thread that may wait however long they take
     SWEEP_NS = 5000000, ///< between two looks through the whole queue
     SWEEP_ALWAYS = 64,  ///< requests that it costs nothing to look through
-    MEMORY = 8,         ///< weight of the past in averages
     LEAVING_ONE = 1024, ///< fixed point of the share of clients that leave
 };
 
@@ -21,7 +20,8 @@ static void note_leaving(norn_queue *queue, const norn_request *request, int64_t
     if (age_ns < 2 * WAIT_MIN_NS) return;
     queue->leaving += (LEAVING_ONE - queue->leaving) / 16;
     queue->patience_ns =
-        queue->patience_ns ? queue->patience_ns + (age_ns - queue->patience_ns) / MEMORY : age_ns;
+        queue->patience_ns ? queue->patience_ns + (age_ns - queue->patience_ns) / NORN_QUEUE_MEMORY
+                           : age_ns;
     if (queue->leaving > LEAVING_ONE / 8) queue->mindful_ns = now_ns + MINDFUL_NS;
 }
 

@@ -6,6 +6,8 @@
 
 #include <pthread.h>
 
+enum { NORN_QUEUE_MEMORY = 8 }; ///< weight of the past in averages
+
 struct norn_queue {
     norn_alloc alloc;
     norn_queue_options options;

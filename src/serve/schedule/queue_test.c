@@ -1,8 +1,8 @@
 #include "serve/schedule/queue.h"
 
 #include "base/clock.h"
-#include "testing/memory_sweep.h"
 #include "tensor/view.h"
+#include "testing/memory_sweep.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
