@@ -1,0 +1,213 @@
+"""What the commands say of models that are right, word by word: tests/peers/transcripts/commands.txt.
+
+    NORN_UPDATE=1 python -m unittest discover -s tests/peers -p test_commands.py     writes it anew: read the diff
+
+golden/cli has the command lines that are wrong. Times are masked; of numbers that a model gives, four digits stand.
+Of the patterns of near_cases.py all are shown to `compile --explain` and every form of `inspect`: SHOWN to the word, the rest as digests.
+"""
+import copy
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+import unittest
+
+import near_cases
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper, parser
+
+HERE = pathlib.Path(__file__).resolve().parent
+PAGE = HERE / "transcripts" / "commands.txt"
+PACKAGE = HERE.parents[1] / "examples/movielens/repository/movielens/1"
+NORN = os.environ.get("NORN") or str(HERE.parents[1] / "build/release/bin/norn")
+SHOWN = ("mlp", "lookup_column", "bag_masked", "fm", "dots", "attention", "row_reduce", "experts", "chosen", "counted")
+FORMS = ("compile {model} --explain", "inspect {model} --nodes --batch 7", "inspect {model} --graph", "inspect {model} --json",
+         "inspect {model} --html {tmp}/page.html")
+
+
+def four_digits(found):
+    return f"{float(found.group()):.4g}"
+
+
+def mask(text, tmp):
+    text = text.replace(str(tmp), "$TMP").replace(str(PACKAGE), "$PACKAGE")
+    text = re.sub(r"\d+\.\d\d s\b", "* s", text)
+    text = re.sub(r"(MemAvailable|of memory|are free).*", r"\1 *", text)
+    return re.sub(r"-?\d+\.\d{5,}(e[-+]?\d+)?", four_digits, text)
+
+
+def save(path, text, initializers=(), opset=21, **more):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    model = parser.parse_model(f'<ir_version: 10, opset_import: ["" : {opset}, "ai.norn" : 1]> {text}')
+    for name, value in dict(initializers).items():
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    onnx.save(model, path, **more)
+    return model
+
+
+def sparse(path):
+    """y = x * s; s is a sparse initializer."""
+    values = helper.make_tensor("s", TensorProto.FLOAT, [2], [3, 5])
+    indices = helper.make_tensor("i", TensorProto.INT64, [2], [1, 5])
+    graph = helper.make_graph([helper.make_node("Mul", ["x", "s"], ["y"])], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["B", 3])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+                              sparse_initializer=[helper.make_sparse_tensor(values, indices, [2, 1, 3])])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
+
+
+def make_models(tmp):
+    floats = np.arange(12, dtype=np.float32).reshape(4, 3)
+    save(tmp / "strings.onnx", "g (string[B] x) => (string[B] y, int64[1] n) { y = Identity(x) n = Shape(y) }")
+    save(tmp / "scalar.onnx", "g (float[B,2] x) => (float y) { y = ReduceSum <keepdims: int = 0> (x) }")
+    save(tmp / "fixed.onnx", "g (int32[2,2] x, bool[2] m) => (int32[2,2] y, bool[2] n) { y = Add(x, x) n = Not(m) }")
+    save(tmp / "mixing.onnx", "g (float[B,2] x) => (float[B,2] y) { y = Softmax <axis: int = 0> (x) }")
+    save(tmp / "optional.onnx", "g (float[B,3] x, float[4,3] w) => (float[B,4] y) { v = Transpose(w) y = MatMul(x, v) }", {"w": floats})
+    save(tmp / "unknown.onnx", "g (float[B,3] x) => (float[?,?] y) { n = NonZero(x) y = Cast <to: int = 1> (n) }")
+    save(tmp / "constant.onnx", "g () => (float[2] y) { y = Constant <value_floats: floats = [1.0, 2.5]> () }")
+    save(tmp / "slash.onnx", 'g (float[B] x) => (float[B] y) { y = Neg(x) }')
+    save(tmp / "many.onnx", "g (float[B,3] x, float16[B] h, bfloat16[B] b, double[B] d, uint8[B] u, int8[B] i, uint16[B] v, int16[B] j, "
+         "uint32[B] w, int32[B] k, uint64[B] z, int64[B] l, bool[B] m) => (float[B,3] x1, float16[B] h1, bfloat16[B] b1, double[B] d1, uint8[B] u1, "
+         "int8[B] i1, uint16[B] v1, int16[B] j1, uint32[B] w1, int32[B] k1, uint64[B] z1, int64[B] l1, bool[B] m1) { x1 = Identity(x) h1 = Identity(h) "
+         "b1 = Identity(b) d1 = Identity(d) u1 = Identity(u) i1 = Identity(i) v1 = Identity(v) j1 = Identity(j) w1 = Identity(w) k1 = Identity(k) "
+         "z1 = Identity(z) l1 = Identity(l) m1 = Identity(m) }")
+    save(tmp / "refused.onnx", "g (float[B,3] x) => (float[B,3] y) { y = com.acme.Frobnicate(x) }")
+    save(tmp / "table.onnx", "g (int64[B] k) => (float[B,3] y) { y = Gather(w, k) }", {"w": np.tile(floats, (100, 1))})
+    sparse(tmp / "sparse.onnx")
+    model = save(tmp / "outside.onnx", "g (float[B,3] x) => (float[B,4] y) { v = Transpose(w) y = MatMul(x, v) }", {"w": floats})
+    onnx.save(copy.deepcopy(model), tmp / "outside.onnx", save_as_external_data=True, location="outside.bin", size_threshold=0)
+    (tmp / "lost").mkdir()
+    shutil.copy(tmp / "outside.onnx", tmp / "lost" / "model.onnx")
+    names = [("a/b", "y"), ("a_b", "z")]
+    nodes = [helper.make_node("Neg", ["x"], [names[0][0]]), helper.make_node("Abs", ["x"], [names[1][0]])]
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B"]) for name in ("x", "a/b", "a_b")]
+    onnx.save(helper.make_model(helper.make_graph(nodes, "g", ports[:1], ports[1:]), opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+              tmp / "alike.onnx")
+    make_packages(tmp, floats)
+    for folder, values in (("in", {"x": floats[:2]}), ("want", {"y": floats[:2] @ floats.T}), ("off", {"y": floats[:2] @ floats.T + 1})):
+        (tmp / folder).mkdir()
+        for name, value in values.items():
+            np.save(tmp / folder / f"{name}.npy", value)
+    np.save(tmp / "k.npy", np.int64([3, -1, 0]))
+    np.save(tmp / "good.npy", np.int64([3, 1, 0]))
+    np.save(tmp / "o.npy", np.int64([0, 2, 2, 3]))
+    np.save(tmp / "far.npy", np.int64([3, 400]))
+    np.save(tmp / "text.npy", np.array(["a", "bc"]))
+
+
+def make_packages(tmp, floats):
+    """keys: every key of norn.json; tabled: a table of its own; two that should be refused."""
+    every = {"inputs": {"x": {"batch": "item"}, "u": {"batch": "user"}},
+             "profile": {"max_batch": 64, "min": {"x": [1, 3]}, "opt": {"x": [16, 3]}, "max": {"x": [32, 3]}}, "device": "cpu", "precision": "fp32",
+             "instances": 2, "threads": 3, "max_memory_mb": 100, "freeze_initializers": True, "warmup": False,
+             "batching": {"max_batch": 32, "max_delay_us": 250, "join": "never", "split": "always", "max_request_rows": 77, "max_wait_ms": 500, "max_queue": 9}}
+    text = "g (float[B,3] x, float[B,3] u) => (float[B,3] y) { y = Add(x, u) }"
+    for name, config in (("keys", every), ("refused", every | {"inputs": {"nobody": {"batch": "user"}}}),
+                         ("zeros", {"instances": 0, "threads": 0, "batching": {"max_wait_ms": 0, "max_delay_us": 0, "join": "always", "split": "never"}}),
+                         ("range", every | {"threads": 1025}), ("word", every | {"precision": "fp16"}), ("kind", every | {"warmup": 1}),
+                         ("list", every | {"profile": {"min": {"x": [1]}}}), ("near", every | {"batching": {"max_dealy_us": 3}})):
+        save(tmp / name / "model.onnx", text)
+        (tmp / name / "norn.json").write_text(json.dumps(config))
+    bag = "g (int64[N] k, int64[P] o) => (float[B,3] y) { y = ai.norn.EmbeddingBag <table: string = \"items\", dim: int = 3, mode: string = \"MODE\"> (k, o) }"
+    ragged = {"inputs": {"k": {"offsets": "o"}}}
+    for name, model, config in (("tabled", bag.replace("MODE", "mean"), ragged | {"tables": {"items": {"missing": "error"}}}),
+                                ("ragged", bag.replace("MODE", "max"), ragged), ("ghost", bag.replace("MODE", "sum"), {"tables": {"users": {"missing": "error"}}}),
+                                ("narrow", bag.replace("MODE", "sum").replace("3", "2"), ragged),
+                                ("other", bag.replace("MODE", "sum"), ragged)):
+        save(tmp / name / "model.onnx", model)
+        (tmp / name / "norn.json").write_text(json.dumps(config))
+        (tmp / name / "tables").mkdir()
+        tensor = "values" if name == "other" else "rows"
+        head = json.dumps({tensor: {"dtype": "F32", "shape": [4, 3], "data_offsets": [0, 48]}}).encode()
+        (tmp / name / "tables" / "items.safetensors").write_bytes(struct.pack("<Q", len(head)) + head + floats.tobytes())
+    keys = np.int64([3, 77, 0, -5])
+    for name, missing in (("hashed", "default"), ("strict", "error")):
+        shutil.copytree(tmp / "tabled", tmp / name)
+        (tmp / name / "norn.json").write_text(json.dumps(ragged | {"tables": {"items": {"missing": missing}}}))
+        head = json.dumps({"keys": {"dtype": "I64", "shape": [4], "data_offsets": [0, 32]}, "rows": {"dtype": "F32", "shape": [4, 3], "data_offsets": [32, 80]}})
+        (tmp / name / "tables" / "items.safetensors").write_bytes(struct.pack("<Q", len(head)) + head.encode() + keys.tobytes() + floats.tobytes())
+
+
+RUNS = ["run {m}/strings.onnx --batch 2", "run {m}/scalar.onnx --batch 3", "run {m}/fixed.onnx", "run {m}/mixing.onnx --batch 4 --seed 2",
+        "run {m}/optional.onnx --batch 2", "run {m}/optional.onnx --batch 2 --freeze-initializers", "run {m}/unknown.onnx --batch 2",
+        "run {m}/constant.onnx", "run {m}/sparse.onnx --batch 2", "run {m}/outside.onnx --batch 2", "run {m}/lost", "run {m}/refused.onnx",
+        "run {m}/many.onnx --batch 2", "run {m}/many.onnx --batch 2 --output-dir {m}/out", "run {m}/alike.onnx --output-dir {m}/out",
+        "run {m}/slash.onnx --output-dir {m}/deep/er --batch 5", "run {m}/table.onnx --table-threshold 1024 --input k={m}/k.npy",
+        "run {m}/table.onnx --input k={m}/k.npy", "run {m}/table.onnx --input k={m}/far.npy", "run {m}/table.onnx --table-threshold 1024 --input k={m}/far.npy",
+        "run {m}/optional.onnx --input-dir {m}/in", "run {m}/optional.onnx --input-dir {m}/in --expect {m}/want",
+        "run {m}/optional.onnx --input-dir {m}/in --expect {m}/off", "run {m}/optional.onnx --input-dir {m}/in --expect {m}/off --atol 1",
+        "run {m}/optional.onnx --input-dir {m}/in --expect {m}/off --rtol 1 --atol 0", "run {m}/optional.onnx --shapes x:5x3 --threads 1",
+        "run {m}/optional.onnx --shapes x:5x4", "run {m}/optional.onnx --batch 9 --max-batch 8", "run {m}/optional.onnx --max-shapes x:8x3 --batch 9",
+        "run {m}/optional.onnx --min-shapes x:4x3 --batch 2", "run {m}/strings.onnx --input x={m}/text.npy", "run {m}/mixing.onnx --seed 0",
+        "run {m}/tabled --input k={m}/k.npy --input o={m}/o.npy", "run {m}/tabled --input k={m}/good.npy --input o={m}/o.npy", "run {m}/ragged --batch 3", "run {m}/ghost", "run {m}/narrow", "run {m}/other", "run {m}/hashed --input k={m}/k.npy --input o={m}/o.npy", "run {m}/strict --input k={m}/k.npy --input o={m}/o.npy", "run {p} --batch 2",
+        "run {p} --batch 2 --seed 9 --threads 1 --output-dir {m}/out"]
+MADE = ["compile {m}/mixing.onnx -o {m}/mixing.norn", "run {m}/mixing.norn --batch 4 --seed 2", "inspect {m}/mixing.norn",
+        "compile {m}/table.onnx -o {m}/table.norn --table-threshold 1024", "run {m}/table.norn --input k={m}/k.npy", "inspect {m}/table.norn --json",
+        "compile {m}/table.onnx -o {m}/whole.norn", "run {m}/whole.norn --input k={m}/k.npy", "compile {p} -o {m}/movielens.norn --max-batch 32",
+        "inspect {m}/movielens.norn", "inspect {m}/movielens.norn --json", "inspect {m}/movielens.norn --graph", "compile {m}/refused.onnx -o {m}/refused.norn",
+        "compile {m}/unknown.onnx -o {m}/unknown.norn", "run {m}/unknown.norn --batch 2", "compile {m}/optional.onnx -o {m}/frozen.norn --freeze-initializers",
+        "inspect {m}/frozen.norn", "run {m}/frozen.norn --batch 2", "compile {m}/optional.onnx -o {m}/profiled.norn --min-shapes x:2x3 --opt-shapes x:4x3 "
+        "--max-shapes x:6x3 --batch-dim x:0", "run {m}/profiled.norn --batch 1", "run {m}/profiled.norn --batch 7", "run {m}/profiled.norn --batch 6",
+        "compile {m}/strings.onnx -o {m}/strings.norn", "run {m}/strings.norn --batch 3", "inspect {m}/strings.norn"]
+CHECKS = ["check {p}", *(f"check {{m}}/{name}" for name in ("keys", "refused", "zeros", "range", "word", "kind", "list", "near", "tabled", "ragged", "ghost", "narrow", "other", "hashed", "strict", "lost"))]
+LOOKS = [f"inspect {{m}}/{name}.onnx{form}" for name in ("strings", "scalar", "fixed", "optional", "unknown", "constant", "many", "refused", "table", "sparse",
+                                                        "outside") for form in ("", " --json", " --graph")]
+LOOKS += ["inspect {p} --nodes", "inspect {p} --json", "inspect {p} --batch 64", "inspect {m}/keys", "inspect {m}/tabled --json",
+          "inspect {m}/optional.onnx --html {m}/page.html", "inspect {m}/tabled --html {m}/page.html", "inspect {m}/optional.onnx --html {m}/no/page.html",
+          "compile {p} --print-after all --stop-after cse", "compile {m}/optional.onnx -o {m}/x.norn --print-after all", "compile {m}/optional.onnx --stop-after gemm",
+          "compile {m}/table.onnx --explain --table-threshold 1024", "compile {m}/mixing.onnx --explain", "compile {m}/unknown.onnx --explain"]
+
+
+class Commands(unittest.TestCase):
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.scratch.cleanup)
+        cls.tmp = pathlib.Path(cls.scratch.name).resolve()
+        make_models(cls.tmp)
+
+    def say(self, line, **names):
+        words = [word.format(m=self.tmp, p=PACKAGE, tmp=self.tmp, **names) for word in line.split()]
+        done = subprocess.run([NORN, *words], capture_output=True, text=True, timeout=120, cwd=self.tmp)
+        text = f"exit {done.returncode}\n{done.stdout}--- stderr\n{done.stderr}"
+        page = self.tmp / "page.html"
+        if page.exists():
+            text += f"--- page.html\n{page.read_text()}"
+            page.unlink()
+        out = self.tmp / "out"
+        if out.exists():
+            for file in sorted(out.iterdir()):
+                text += f"--- {file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:8] if 'score' not in file.name else ''}\n"
+            shutil.rmtree(out)
+        return mask(text, self.tmp)
+
+    def patterns(self):
+        for name in near_cases.PATTERNS:
+            model, _ = near_cases._make(name)
+            onnx.save(model, self.tmp / "pattern.onnx")
+            for form in FORMS:
+                text = self.say(form, model=self.tmp / "pattern.onnx")
+                if name not in SHOWN:
+                    text = hashlib.sha256(text.encode()).hexdigest()[:16] + "\n"
+                yield f"{form.format(model=name, tmp='$TMP')}\n{text}"
+
+    def test_commands(self):
+        lines = RUNS + MADE + CHECKS + LOOKS
+        entries = [f"{line.format(m='$TMP', p='$PACKAGE')}\n{self.say(line)}" for line in lines] + list(self.patterns())
+        if os.environ.get("NORN_UPDATE"):
+            PAGE.write_text("".join(f"=== {entry}" for entry in entries))
+        wanted = PAGE.read_text().split("=== ")[1:]
+        for seen, want in zip(entries, wanted):
+            self.assertEqual(seen, want)
+        self.assertEqual(len(entries), len(wanted))
+
+
+if __name__ == "__main__":
+    unittest.main()
