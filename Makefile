@@ -51,6 +51,7 @@ conformance-docs: venv build ## rewrite docs/ops.md, docs/conformance.md and the
 	@build/release/test/conformance_rows build/conformance-rows --write-expected tests/conformance/expected-rows.tsv
 	@build/release/test/conformance_broken build/conformance-broken --write-expected tests/conformance/expected-broken.tsv
 	@build/release/test/conformance_broken build/conformance-near --plans --write-expected tests/conformance/expected-near.tsv
+	@build/release/test/conformance_edited build/conformance-near --write-expected tests/conformance/expected-edited.tsv
 
 tidy: deps ## clang-tidy every C file (slow)
 	@tools/build_preset tidy

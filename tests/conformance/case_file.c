@@ -50,6 +50,12 @@ bool case_read(FILE *file, case_entry *out) {
     return true;
 }
 
+bool case_is_sample(const char *name) {
+    const char *end = strstr(name, ".whole");
+    const bool graph = strncmp(name, "graph_", 6) == 0 || strncmp(name, "rows_", 5) == 0;
+    return end && end[strlen(".whole")] == '\0' && (!graph || end[-1] == '3'); // a number's end
+}
+
 static int remove_one(const char *path, const struct stat *facts, int kind, struct FTW *at) {
     (void)facts, (void)kind, (void)at;
     return remove(path);
@@ -92,11 +98,11 @@ static norn_status give_inputs(const case_entry *entry, const norn_plan *plan,
     return NORN_OK;
 }
 
-norn_status case_run(const case_entry *entry, norn_plan *plan, norn_arena *arena,
+norn_status case_run(const case_entry *entry, norn_plan *plan, norn_arena *arena, norn_alloc alloc,
                      norn_session **session, norn_instance **instance) {
     const norn_session_options options = {.threads = 1};
     *session = NULL, *instance = NULL;
-    NORN_TRY(norn_session_create(plan, &options, norn_alloc_heap(), session));
+    NORN_TRY(norn_session_create(plan, &options, alloc, session));
     NORN_TRY(norn_instance_acquire(*session, 0, instance));
     NORN_TRY(give_inputs(entry, plan, *instance, arena));
     return norn_instance_run(*instance);

@@ -21,16 +21,18 @@ typedef struct case_entry {
 
 /// False at the end of the file. The arena is the caller's to begin and to end.
 bool case_read(FILE *file, case_entry *out);
+/// Of near's cases those that do for what takes long: every pattern as it is, and a tenth of the random graphs.
+bool case_is_sample(const char *name);
 /// A temporary folder for models and plans, and its end.
 #define CASE_FOLDER "/tmp/norn_cases_XXXXXX"
 void case_folder_make(char *folder);
 void case_folder_remove(const char *folder);
 /// The model as a file in `folder`; gives its path, good until the next.
 const char *case_write_model(const case_entry *entry, const char *folder);
-/// Run a plan of the case once, in a session of one thread. Both are the caller's to end with case_end, also when it
+/// Run a plan of the case once, in a session of one thread that takes its memory from `alloc`. Both are the caller's to end with case_end, also when it
 /// fails; they may be NULL then.
 norn_status case_run(const case_entry *entry, norn_plan *plan, norn_arena *arena,
-                     norn_session **session, norn_instance **instance) NORN_NODISCARD;
+                     norn_alloc alloc, norn_session **session, norn_instance **instance) NORN_NODISCARD;
 void case_end(norn_session *session, norn_instance *instance);
 
 #endif

@@ -41,7 +41,7 @@ static void start(const case_entry *entry, const norn_model *model, const char *
     const norn_compile_options options = {.device = device};
     *r = (device_run){0};
     r->compiled = norn_plan_compile(model, &options, norn_alloc_heap(), &r->plan);
-    if (r->compiled == NORN_OK) r->ran = case_run(entry, r->plan, arena, &r->session, &r->instance);
+    if (r->compiled == NORN_OK) r->ran = case_run(entry, r->plan, arena, norn_alloc_heap(), &r->session, &r->instance);
     if (r->compiled != NORN_OK || r->ran != NORN_OK)
         snprintf(r->message, sizeof r->message, "%s", norn_message());
 }
