@@ -85,8 +85,5 @@ bool norn_reduce_form_of(norn_op_id op, norn_reduce_form *out);
 /// Checks a program from a plan file: every index in range, dtypes consistent.
 norn_status norn_scalar_verify(const norn_scalar_program *program, uint32_t input_count,
                                uint32_t output_count) NORN_NODISCARD;
-/// The reference: evaluate one element in double/int64. Slow, obviously right; oracle of tests.
-void norn_scalar_reference(const norn_scalar_program *program, const double *load_f64,
-                           const int64_t *load_i64, double *out_f64, int64_t *out_i64);
 
 #endif

@@ -2,6 +2,7 @@
 #include "base/status.h"
 #include "ops/op.h"
 #include "tensor/dtype.h"
+#include "testing/scalar_reference.h"
 
 #include <math.h>
 #include <setjmp.h>

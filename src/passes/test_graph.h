@@ -5,6 +5,7 @@
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
 #include "tensor/dtype.h"
+#include "testing/scalar_reference.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,6 +3,7 @@
 #include "cpu/cpu_kernel.h"
 #include "cpu/kernels/gemm_f32.h"
 #include "cpu/solo_call.h"
+#include "tensor/dtype.h"
 #include "tensor/view.h"
 
 #include <math.h>
@@ -149,10 +150,143 @@ static void rows_may_be_strided_and_threads_share_the_work(void **state) {
     norn_pool_destroy(pool);
 }
 
+// ---- other types than float32
+
+/// A region of small whole numbers, so that all of it is exact in every type: C = A * B (+ bias).
+typedef struct typed {
+    norn_dtype in, acc, out;
+    int64_t m, n, k, stride;
+    b_form form;
+    bool bias;
+} typed;
+
+static int64_t small(int64_t i) {
+    return i * 7 % 5 - 2;
+}
+
+static void *typed_data(norn_dtype dtype, int64_t count) {
+    void *data = calloc((size_t)count + 1, 8);
+    for (int64_t i = 0; i < count; i++) norn_element_set_f64(dtype, data, i, (double)small(i));
+    return data;
+}
+
+/// B in the form that the region says; packed: panels of NORN_GEMM_PANEL columns.
+static void *typed_b(const typed *t) {
+    const int64_t panels = (t->n + NORN_GEMM_PANEL - 1) / NORN_GEMM_PANEL;
+    void *b = calloc((size_t)(panels * NORN_GEMM_PANEL * t->k) + 1, 8);
+    for (int64_t p = 0; p < t->k; p++)
+        for (int64_t j = 0; j < t->n; j++) {
+            const int64_t panel = j / NORN_GEMM_PANEL * NORN_GEMM_PANEL,
+                          at = t->form == PLAIN ? p * t->n + j
+                               : t->form == TRANSPOSED
+                                   ? j * t->k + p
+                                   : panel * t->k + p * NORN_GEMM_PANEL + j - panel;
+            norn_element_set_f64(t->in, b, at, (double)small(p * t->n + j));
+        }
+    return b;
+}
+
+static void check_typed(const typed *t) {
+    const norn_scalar_load loads[2] = {{.input = NORN_SCALAR_ACC, .dtype = t->acc},
+                                       {.input = 2, .dtype = t->in, .broadcast = {true, false}}};
+    const norn_scalar_instr code[] = {{.op = NORN_SCALAR_LOAD, .dtype = t->acc, .load = 0},
+                                      {.op = NORN_SCALAR_LOAD, .dtype = t->acc, .load = 1},
+                                      {.op = NORN_SCALAR_ADD, .dtype = t->acc, .a = 0, .b = 1}};
+    const uint16_t store = 2;
+    norn_region region = {.gemm = {.k = t->k,
+                                   .n = t->n,
+                                   .b_transposed = t->form == TRANSPOSED,
+                                   .b_packed = t->form == PACKED}};
+    if (t->bias) region.gemm.epilogue = (norn_scalar_program){2, 3, 1, loads, code, &store};
+    const int64_t row = t->stride ? t->stride : t->n,
+                  rows_b = t->form == PACKED ? (t->n + NORN_GEMM_PANEL - 1) / NORN_GEMM_PANEL : 1;
+    void *a = typed_data(t->in, t->m * t->k), *b = typed_b(t), *bias = typed_data(t->in, t->n);
+    void *c = typed_data(t->out, t->m * row);
+    norn_view in[3] = {
+        norn_view_of(t->in, 2, (int64_t[]){t->m, t->k}, a),
+        norn_view_of(t->in, 3,
+                     (int64_t[]){rows_b, t->k, t->form == PACKED ? NORN_GEMM_PANEL : t->n}, b),
+        norn_view_of(t->in, 1, (int64_t[]){t->n}, bias)};
+    norn_view out = norn_view_of(t->out, 2, (int64_t[]){t->m, t->n}, c);
+    norn_solo solo;
+    out.row_stride = t->stride;
+    norn_solo_init(&solo, norn_alloc_heap(), NULL);
+    solo.call.region = &region;
+    solo.call.in = in, solo.call.in_count = 3;
+    solo.call.out = &out, solo.call.out_count = 1;
+    assert_int_equal(norn_solo_run(&solo, norn_cpu_gemm_region), NORN_OK);
+    for (int64_t i = 0; i < t->m; i++)
+        for (int64_t j = 0; j < row; j++) {
+            double want = t->bias ? (double)small(j) : 0;
+            for (int64_t p = 0; p < t->k; p++)
+                want += (double)(small(i * t->k + p) * small(p * t->n + j));
+            if (j >= t->n) want = (double)small(i * row + j); // what was there
+            if (norn_element_f64(t->out, c, i * row + j) != want)
+                fail_msg("%s form %d bias %d: C[%d, %d] is %g, not %g", norn_dtype_name(t->in),
+                         (int)t->form, (int)t->bias, (int)i, (int)j,
+                         norn_element_f64(t->out, c, i * row + j), want);
+        }
+    norn_solo_deinit(&solo);
+    free(a), free(b), free(bias), free(c);
+}
+
+static void products_of_every_type_are_exact_on_small_numbers(void **state) {
+    static const norn_dtype types[][3] = {
+        {NORN_F64, NORN_F64, NORN_F64},  {NORN_I32, NORN_I32, NORN_I32},
+        {NORN_I64, NORN_I64, NORN_I64},  {NORN_F16, NORN_F32, NORN_F16},
+        {NORN_BF16, NORN_F32, NORN_F32}, {NORN_F32, NORN_F32, NORN_F16}};
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        for (int form = 0; form < B_FORMS; form++)
+            for (int way = 0; way < 8; way++) {
+                typed t = {types[i][0],      types[i][1],       types[i][2],
+                           way & 1 ? 31 : 3, way & 2 ? 21 : 35, 13,
+                           way & 4 ? 41 : 0, (b_form)form,      false};
+                check_typed(&t);
+                t.bias = true;
+                check_typed(&t);
+            }
+}
+
+static norn_status run_once(norn_dtype dtype, uint32_t in_count, int64_t bias_elems) {
+    static float data[64];
+    const norn_scalar_load loads[2] = {{.input = NORN_SCALAR_ACC, .dtype = NORN_F32},
+                                       {.input = 2, .dtype = NORN_F32, .broadcast = {true, false}}};
+    const norn_scalar_instr code[] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 0},
+                                      {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 1},
+                                      {.op = NORN_SCALAR_ADD, .dtype = NORN_F32, .a = 0, .b = 1},
+                                      {.op = NORN_SCALAR_EXP, .dtype = NORN_F32, .a = 2}};
+    const uint16_t store = 3;
+    norn_region region = {.gemm = {.k = 2, .n = 4, .epilogue = {2, 4, 1, loads, code, &store}}};
+    norn_view in[3] = {norn_view_of(dtype, 2, (int64_t[]){3, 2}, data),
+                       norn_view_of(dtype, 2, (int64_t[]){2, 4}, data),
+                       norn_view_of(NORN_F32, 1, (int64_t[]){bias_elems}, data)};
+    norn_view out = norn_view_of(NORN_F32, 2, (int64_t[]){3, 4}, NULL);
+    norn_solo solo;
+    norn_solo_init(&solo, norn_alloc_heap(), NULL);
+    solo.call.region = &region;
+    solo.call.in = in, solo.call.in_count = in_count;
+    solo.call.out = &out, solo.call.out_count = 1;
+    norn_status status = norn_solo_run(&solo, norn_cpu_gemm_region);
+    norn_solo_deinit(&solo);
+    return status;
+}
+
+static void what_the_region_cannot_read_is_refused(void **state) {
+    (void)state;
+    assert_int_equal(run_once(NORN_F32, 3, 4), NORN_OK);
+    assert_int_equal(run_once(NORN_F32, 3, 3), NORN_INVALID_ARGUMENT);
+    assert_non_null(strstr(norn_message(), "input 2 has 3 elements, its epilogue needs 4"));
+    assert_int_equal(run_once(NORN_F32, 2, 4), NORN_INTERNAL);
+    assert_int_equal(run_once(NORN_BOOL, 3, 4), NORN_UNIMPLEMENTED);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_epilogue_and_form_of_b_agrees_with_the_formula),
         cmocka_unit_test(rows_may_be_strided_and_threads_share_the_work),
+        cmocka_unit_test(products_of_every_type_are_exact_on_small_numbers),
+        cmocka_unit_test(what_the_region_cannot_read_is_refused),
     };
     norn_random_init(&rng, 7);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "cpu/cpu_kernel.h"
 #include "cpu/solo_call.h"
+#include "tensor/dtype.h"
 #include "tensor/view.h"
 
 #include <math.h>
@@ -106,11 +107,100 @@ static void the_factorisation_machine_sums_products_of_pairs(void **state) {
         }
 }
 
+/// Small whole numbers in `dtype`, which every type holds.
+static void *whole_numbers(norn_dtype dtype, int64_t count) {
+    void *data = calloc((size_t)count, 8);
+    for (int64_t i = 0; i < count; i++)
+        norn_element_set_f64(dtype, data, i, (double)(i * 5 % 7 - 3));
+    return data;
+}
+
+static void other_types_than_float32_are_converted_in_and_out(void **state) {
+    static const norn_dtype types[][2] = {{NORN_F16, NORN_F16},
+                                          {NORN_BF16, NORN_F32},
+                                          {NORN_F64, NORN_F64},
+                                          {NORN_I32, NORN_F32},
+                                          {NORN_F32, NORN_F16}};
+    enum { ROWS = 5, PARTS = 3, WIDE = 4, ALL = PARTS * WIDE, LOOSE = 40 };
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        for (int dot = 0; dot < 2; dot++)
+            for (int stride = 0; stride <= LOOSE; stride += LOOSE) {
+                const int64_t width = ALL + (dot ? PARTS * (PARTS - 1) / 2 : WIDE),
+                              row = stride ? stride : width;
+                void *x = whole_numbers(types[i][0], ROWS * ALL),
+                     *out = whole_numbers(types[i][1], ROWS * row);
+                norn_region region = {
+                    .interaction = {.kind = dot ? NORN_INTERACTION_DOT : NORN_INTERACTION_FM,
+                                    .features = PARTS,
+                                    .dim = WIDE,
+                                    .pass_input = 0,
+                                    .pass_through = ALL}};
+                norn_view in = norn_view_of(types[i][0], 2, (int64_t[]){ROWS, ALL}, x),
+                          to = norn_view_of(types[i][1], 2, (int64_t[]){ROWS, width}, out);
+                norn_solo solo;
+                to.row_stride = stride;
+                norn_solo_init(&solo, norn_alloc_heap(), NULL);
+                solo.call.region = &region;
+                solo.call.in = &in, solo.call.in_count = 1;
+                solo.call.out = &to, solo.call.out_count = 1;
+                assert_int_equal(norn_solo_run(&solo, norn_cpu_interaction), NORN_OK);
+                for (int64_t b = 0; b < ROWS; b++) {
+                    double want[ALL + WIDE + PARTS], v[PARTS][WIDE];
+                    int64_t at = ALL;
+                    for (int64_t e = 0; e < ALL; e++)
+                        want[e] = v[e / WIDE][e % WIDE] =
+                            norn_element_f64(types[i][0], x, b * ALL + e);
+                    for (int64_t f = 0; f < PARTS && dot; f++)
+                        for (int64_t g = 0; g < f; g++, at++) {
+                            want[at] = 0;
+                            for (int64_t d = 0; d < WIDE; d++) want[at] += v[f][d] * v[g][d];
+                        }
+                    for (int64_t d = 0; d < WIDE && !dot; d++, at++)
+                        want[at] = v[0][d] * v[1][d] + v[0][d] * v[2][d] + v[1][d] * v[2][d];
+                    for (int64_t e = 0; e < row; e++)
+                        assert_true(norn_element_f64(types[i][1], out, b * row + e) ==
+                                    (e < width ? want[e] : (double)((b * row + e) * 5 % 7 - 3)));
+                }
+                norn_solo_deinit(&solo);
+                free(x), free(out);
+            }
+}
+
+static norn_status run_wrong(uint32_t pass_input, int64_t features, norn_dtype dtype) {
+    norn_region region = {.interaction = {.kind = NORN_INTERACTION_DOT,
+                                          .features = features,
+                                          .dim = 2,
+                                          .pass_input = pass_input,
+                                          .pass_through = 2}};
+    norn_view in = norn_view_of(dtype, 2, (int64_t[]){3, 4}, first),
+              out = norn_view_of(NORN_F32, 2, (int64_t[]){3, 3}, NULL);
+    norn_solo solo;
+    norn_solo_init(&solo, norn_alloc_heap(), NULL);
+    solo.call.region = &region;
+    solo.call.in = &in, solo.call.in_count = 1;
+    solo.call.out = &out, solo.call.out_count = 1;
+    norn_status status = norn_solo_run(&solo, norn_cpu_interaction);
+    norn_solo_deinit(&solo);
+    return status;
+}
+
+static void what_the_region_cannot_read_is_refused(void **state) {
+    (void)state;
+    assert_int_equal(run_wrong(0, 2, NORN_F32), NORN_OK);
+    assert_int_equal(run_wrong(1, 2, NORN_F32), NORN_INTERNAL);
+    assert_int_equal(run_wrong(0, 3, NORN_F32), NORN_INVALID_ARGUMENT);
+    assert_int_equal(run_wrong(0, 1, NORN_F32), NORN_INVALID_ARGUMENT);
+    assert_int_equal(run_wrong(0, 2, NORN_STRING), NORN_UNIMPLEMENTED);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pairs_come_in_the_order_that_the_region_says),
         cmocka_unit_test(an_explicit_order_of_pairs_is_followed),
         cmocka_unit_test(the_factorisation_machine_sums_products_of_pairs),
+        cmocka_unit_test(other_types_than_float32_are_converted_in_and_out),
+        cmocka_unit_test(what_the_region_cannot_read_is_refused),
     };
     norn_random rng;
     norn_random_init(&rng, 10);

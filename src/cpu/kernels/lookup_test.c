@@ -267,6 +267,111 @@ static void hostile_offsets_are_refused(void **state) {
     }
 }
 
+/// Rows as a constant of the plan, in every type that has numbers; keys, offsets and weights too.
+static void rows_keys_and_weights_may_be_of_any_type(void **state) {
+    static const norn_dtype rows_of[] = {NORN_F32, NORN_F16, NORN_BF16,
+                                         NORN_F64, NORN_I32, NORN_U8},
+                            keys_of[] = {NORN_I64, NORN_I32, NORN_I64,
+                                         NORN_I32, NORN_I64, NORN_I32},
+                            weights_of[] = {NORN_F32,  NORN_F16, NORN_F64,
+                                            NORN_BF16, NORN_F32, NORN_F32},
+                            outs[] = {NORN_F16, NORN_F32, NORN_BF16, NORN_F64, NORN_F32, NORN_F32};
+    static const int64_t keys[] = {1, 4, 2, 0, 3}, offsets[] = {0, 3, 3, 5},
+                         weights[] = {1, 2, -1, 3, 1};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows_of / sizeof *rows_of; i++)
+        for (int pool = NORN_POOL_SUM; pool <= NORN_POOL_MAX; pool++) {
+            const bool weighted = pool == NORN_POOL_SUM;
+            uint64_t row_data[5 * 4], key_data[5], offset_data[4], weight_data[5];
+            for (int64_t e = 0; e < 20; e++)
+                norn_element_set_f64(rows_of[i], row_data, e, (double)(e * 3 % 8));
+            for (int64_t e = 0; e < 5; e++) norn_element_set_i64(keys_of[i], key_data, e, keys[e]);
+            for (int64_t e = 0; e < 4; e++)
+                norn_element_set_i64(keys_of[i], offset_data, e, offsets[e]);
+            for (int64_t e = 0; e < 5; e++)
+                norn_element_set_f64(weights_of[i], weight_data, e, (double)weights[e]);
+            fixture f = {.in = {norn_view_of(keys_of[i], 1, (int64_t[]){5}, key_data),
+                                norn_view_of(keys_of[i], 1, (int64_t[]){4}, offset_data),
+                                norn_view_of(weights_of[i], 1, (int64_t[]){5}, weight_data),
+                                norn_view_of(rows_of[i], 2, (int64_t[]){5, 4}, row_data)},
+                         .out = norn_view_of(outs[i], 2, (int64_t[]){3, 4}, NULL)};
+            f.columns[0] = column_of(0, NORN_KEYS_CSR, (norn_pool_mode)pool);
+            f.columns[0].dim = 4, f.columns[0].rows_input = 3, f.columns[0].offsets_input = 1;
+            if (weighted) f.columns[0].weights_input = 2;
+            assert_int_equal(run(&f, 1, 4, NULL), NORN_OK);
+            for (int64_t b = 0; b < 3; b++)
+                for (int64_t c = 0; c < 4; c++) {
+                    double sum = 0, most = -1e9;
+                    for (int64_t k = offsets[b]; k < offsets[b + 1]; k++) {
+                        const double x = (double)((keys[k] * 4 + c) * 3 % 8);
+                        sum += x * (weighted ? (double)weights[k] : 1);
+                        most = x > most ? x : most;
+                    }
+                    const int64_t count = offsets[b + 1] - offsets[b];
+                    const double want = count == 0               ? 0
+                                        : pool == NORN_POOL_MAX  ? most
+                                        : pool == NORN_POOL_MEAN ? sum / (double)count
+                                                                 : sum;
+                    assert_true(fabs(norn_element_f64(outs[i], f.out.data, b * 4 + c) - want) <
+                                (outs[i] == NORN_BF16 ? 0.04 : 0.01));
+                }
+            norn_solo_deinit(&f.solo);
+        }
+}
+
+/// A half table of bags that is copied or summed, an empty bag among them.
+static void half_tables_are_pooled_in_float32(void **state) {
+    int64_t keys[] = {3, 5, 7};
+    int64_t offsets[] = {0, 1, 1, 3};
+    (void)state;
+    for (int out = 0; out < 2; out++) {
+        fixture f = {.in = {norn_view_of(NORN_I64, 1, (int64_t[]){3}, keys),
+                            norn_view_of(NORN_I64, 1, (int64_t[]){4}, offsets)},
+                     .out = norn_view_of(out ? NORN_F16 : NORN_F32, 2, (int64_t[]){3, DIM}, NULL)};
+        f.columns[0] = column_of(1, NORN_KEYS_CSR, NORN_POOL_SUM);
+        f.columns[0].offsets_input = 1;
+        assert_int_equal(run(&f, 1, 2, NULL), NORN_OK);
+        for (int64_t c = 0; c < DIM; c++) {
+            assert_true(norn_element_f64(f.out.dtype, f.out.data, c) == (double)cell(3, c));
+            assert_true(norn_element_f64(f.out.dtype, f.out.data, DIM + c) == 0);
+            assert_true(norn_element_f64(f.out.dtype, f.out.data, 2 * DIM + c) ==
+                        (double)(cell(5, c) + cell(7, c)));
+        }
+        norn_solo_deinit(&f.solo);
+    }
+}
+
+static void sizes_that_do_not_go_together_are_refused(void **state) {
+    int64_t keys[6] = {0}, offsets[3] = {0, 1, 2};
+    (void)state;
+    fixture f = {.in = {norn_view_of(NORN_I64, 1, (int64_t[]){5}, keys),
+                        norn_view_of(NORN_I64, 1, (int64_t[]){3}, offsets)},
+                 .out = norn_view_of(NORN_F32, 2, (int64_t[]){3, DIM}, NULL)};
+    f.columns[0] = column_of(0, NORN_KEYS_FIXED, NORN_POOL_SUM);
+    assert_int_equal(run(&f, 1, 1, NULL), NORN_INVALID_ARGUMENT);
+    assert_non_null(strstr(norn_message(), "5 keys do not divide among 3 rows"));
+    norn_solo_deinit(&f.solo);
+    f.in[0].dims[0] = 6;
+    for (int wrong = 0; wrong < 5;
+         wrong++) { // 2 keys a row, of which [first, first + count) are read
+        static const int64_t spec[5][3] = {{0, 3, 1}, {-1, 2, 1}, {0, 2, 0}, {1, 2, 2}, {0, 2, 3}};
+        f.columns[0].keys_first = spec[wrong][0];
+        f.columns[0].keys_stride = spec[wrong][1], f.columns[0].keys_count = spec[wrong][2];
+        assert_int_equal(run(&f, 1, 1, NULL), NORN_INVALID_ARGUMENT);
+        assert_non_null(strstr(norn_message(), "keys come 2 a row"));
+        norn_solo_deinit(&f.solo);
+    }
+    f.columns[0] = column_of(0, NORN_KEYS_CSR, NORN_POOL_SUM);
+    f.columns[0].offsets_input = 1;
+    assert_int_equal(run(&f, 1, 2, NULL), NORN_INVALID_ARGUMENT);
+    assert_non_null(strstr(norn_message(), "3 offsets for a batch of 3"));
+    norn_solo_deinit(&f.solo);
+    f.columns[0].dim = DIM + 1;
+    assert_int_equal(run(&f, 1, 2, NULL), NORN_INVALID_ARGUMENT);
+    assert_non_null(strstr(norn_message(), "has rows of 6 elements, the model expects 7"));
+    norn_solo_deinit(&f.solo);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_of_any_table_type_lie_side_by_side),
@@ -276,6 +381,9 @@ int main(void) {
         cmocka_unit_test(missing_keys_of_a_hashed_table_are_zero_and_counted),
         cmocka_unit_test(a_key_outside_a_dense_table_names_table_and_key),
         cmocka_unit_test(hostile_offsets_are_refused),
+        cmocka_unit_test(rows_keys_and_weights_may_be_of_any_type),
+        cmocka_unit_test(half_tables_are_pooled_in_float32),
+        cmocka_unit_test(sizes_that_do_not_go_together_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

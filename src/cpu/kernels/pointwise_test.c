@@ -2,12 +2,15 @@
 #include "base/memory.h"
 #include "cpu/cpu_kernel.h"
 #include "cpu/solo_call.h"
+#include "ops/op.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
+#include "testing/scalar_reference.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,12 +192,131 @@ static void a_broadcast_that_does_not_fit_is_refused(void **state) {
     norn_solo_deinit(&solo);
 }
 
+// ---- every operation of every type, beside the reference
+
+enum { ELEMS = 67 };
+
+static const norn_dtype dtypes[] = {NORN_BOOL, NORN_I8,  NORN_U8,  NORN_I16, NORN_U16,
+                                    NORN_I32,  NORN_U32, NORN_I64, NORN_U64, NORN_BF16,
+                                    NORN_F16,  NORN_F32, NORN_F64};
+enum { DTYPES = sizeof dtypes / sizeof dtypes[0] };
+
+/// Numbers on which operations part: ends, signs, halves, no numbers; and random ones.
+static void fill(norn_dtype dtype, void *data, int turn) {
+    static const double edges[] = {0,    -0.0, 1,    -1,  0.5, -0.5,     1.5,       2.5, -2.5, 3,
+                                   -7,   100,  1e-3, 9.5, 2,   INFINITY, -INFINITY, NAN, 1e4,  -3,
+                                   0.25, 64,   63,   127, 255, -128,     31,        5};
+    static const int64_t ends[] = {INT64_MAX, INT64_MIN, INT32_MAX, INT32_MIN, 0, 1, -1, 2, 3, 7};
+    const int count = sizeof edges / sizeof edges[0];
+    for (int i = 0; i < ELEMS; i++) {
+        const int at = (i * (2 * turn + 1) + 5 * turn) % (count + 10);
+        if (norn_dtype_is_float(dtype))
+            norn_element_set_f64(dtype, data, i,
+                                 at < count ? edges[at] : (norn_random_unit(&rng) - 0.5) * 20);
+        else if (dtype == NORN_BOOL)
+            ((uint8_t *)data)[i] = norn_random_unit(&rng) < 0.5;
+        else
+            norn_element_set_i64(dtype, data, i,
+                                 at < count ? (isfinite(edges[at]) ? (int64_t)edges[at] : 11)
+                                            : ends[at - count]);
+    }
+}
+
+/// How far a kernel of `dtype` may be from the reference, which rounds once.
+static double tolerance(norn_dtype dtype) {
+    return dtype == NORN_F64 ? 1e-13 : dtype == NORN_F32 ? 3e-6 : dtype == NORN_F16 ? 2e-3 : 2e-2;
+}
+
+/// Of a whole number; uint64 by its bits.
+static int64_t whole(norn_dtype dtype, const void *data, int i) {
+    return dtype == NORN_U64 ? ((const int64_t *)data)[i] : norn_element_i64(dtype, data, i);
+}
+
+static bool near(norn_dtype dtype, const void *data, int i, double f, int64_t n) {
+    if (!norn_dtype_is_float(dtype)) return whole(dtype, data, i) == n;
+    const double got = norn_element_f64(dtype, data, i);
+    if (isnan(got) || isnan(f)) return isnan(got) && isnan(f);
+    if (isinf(got) || isinf(f)) return got == f;
+    return fabs(got - f) <= tolerance(dtype) * (1e-3 + fabs(f));
+}
+
+/// Whether the CPU has this program; if so, every element is what the reference makes of its operands.
+static bool check_beside_reference(program *p, norn_dtype out_dtype, const char *what) {
+    static uint64_t data[4][ELEMS];
+    norn_view in[4], out = norn_view_of(out_dtype, 1, (int64_t[]){ELEMS}, NULL);
+    norn_solo solo;
+    for (uint32_t k = 0; k < p->loads_used; k++) {
+        fill(p->loads[k].dtype, data[k], (int)k);
+        in[k] = norn_view_of(p->loads[k].dtype, 1, (int64_t[]){ELEMS}, data[k]);
+    }
+    const norn_status status = run(p, 1, in, &out, NULL, &solo);
+    const norn_scalar_program made = {p->loads_used, p->used, 1, p->loads, p->code, p->stores};
+    for (int i = 0; i < ELEMS && status == NORN_OK; i++) {
+        double f[4] = {0}, y;
+        int64_t n[4] = {0}, z;
+        for (uint32_t k = 0; k < p->loads_used; k++) {
+            f[k] = norn_element_f64(in[k].dtype, data[k], i);
+            n[k] = norn_dtype_is_float(in[k].dtype) ? 0 : whole(in[k].dtype, data[k], i);
+        }
+        norn_scalar_reference(&made, f, n, &y, &z);
+        if (!near(out_dtype, out.data, i, y, z))
+            fail_msg("%s, element %d of %g %g %g (%lld %lld): %g, not %g or %lld", what, i, f[0],
+                     f[1], f[2], (long long)n[0], (long long)n[1],
+                     norn_element_f64(out_dtype, out.data, i), y, (long long)z);
+    }
+    norn_solo_deinit(&solo);
+    return status == NORN_OK;
+}
+
+static void every_operation_of_every_type_is_the_reference(void **state) {
+    int had = 0;
+    (void)state;
+    for (int d = 0; d < DTYPES; d++)
+        for (int op = NORN_SCALAR_ADD; op < NORN_SCALAR_COUNT; op++) {
+            const norn_dtype dtype = dtypes[d];
+            const bool asks = (op >= NORN_SCALAR_EQ && op <= NORN_SCALAR_GE) ||
+                              op == NORN_SCALAR_IS_NAN || op == NORN_SCALAR_IS_INF;
+            char what[64];
+            program p = {0};
+            uint16_t regs[3] = {0};
+            for (int k = 0; k < (int)norn_scalar_arity((uint32_t)op); k++) {
+                const norn_dtype of = op == NORN_SCALAR_SELECT && k == 0 ? NORN_BOOL : dtype;
+                regs[k] = load(&p, of, of, NULL, 0);
+            }
+            p.stores[0] =
+                add(&p, (norn_scalar_op)op, asks ? NORN_BOOL : dtype, regs[0], regs[1], regs[2]);
+            const norn_scalar_program made = {p.loads_used, p.used, 1, p.loads, p.code, p.stores};
+            if (norn_scalar_verify(&made, p.loads_used, 1) != NORN_OK) continue;
+            snprintf(what, sizeof what, "operation %d of %s", op, norn_dtype_name(dtype));
+            had += check_beside_reference(&p, asks ? NORN_BOOL : dtype, what);
+        }
+    assert_int_equal(had, 313);
+}
+
+static void every_cast_is_the_reference(void **state) {
+    int had = 0;
+    (void)state;
+    for (int from = 0; from < DTYPES; from++)
+        for (int to = 0; to < DTYPES; to++) {
+            char what[64];
+            program p = {0};
+            const uint16_t reg = load(&p, dtypes[from], dtypes[from], NULL, 0);
+            p.stores[0] = add(&p, NORN_SCALAR_CAST, dtypes[to], reg, 0, 0);
+            snprintf(what, sizeof what, "%s to %s", norn_dtype_name(dtypes[from]),
+                     norn_dtype_name(dtypes[to]));
+            had += check_beside_reference(&p, dtypes[to], what);
+        }
+    assert_int_equal(had, DTYPES * DTYPES);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(operands_repeat_along_any_dims),
         cmocka_unit_test(threads_share_large_work),
         cmocka_unit_test(integers_wrap_and_never_trap),
         cmocka_unit_test(types_convert_at_loads_stores_and_between),
+        cmocka_unit_test(every_operation_of_every_type_is_the_reference),
+        cmocka_unit_test(every_cast_is_the_reference),
         cmocka_unit_test(a_broadcast_that_does_not_fit_is_refused),
     };
     norn_random_init(&rng, 5);

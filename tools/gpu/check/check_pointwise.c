@@ -1,4 +1,5 @@
 #include "check.h"
+#include "testing/scalar_reference.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 

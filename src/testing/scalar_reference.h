@@ -1,48 +1,50 @@
-// Scalar programs evaluated one element at a time: slow, obviously right, the oracle of tests.
-#include "ops/op.h"
+/// Scalar programs evaluated one element at a time in double and int64: slow, obviously right, the oracle of tests.
+#ifndef NORN_TESTING_SCALAR_REFERENCE_H
+#define NORN_TESTING_SCALAR_REFERENCE_H
+
+#include "graph/region.h"
 #include "tensor/dtype.h"
 
 #include <math.h>
-#include <string.h>
 
-typedef struct scalar {
+typedef struct reference_scalar {
     double f;  ///< of floating registers
     int64_t i; ///< of integer and bool registers; uint64 by its bits
-} scalar;
+} reference_scalar;
 
 /// What is left of a value when it is kept in `dtype`.
-static scalar narrow(norn_dtype dtype, scalar value) {
+static inline reference_scalar reference_narrow(norn_dtype dtype, reference_scalar value) {
     uint64_t bits = 0;
     if (norn_dtype_is_float(dtype)) {
         norn_element_set_f64(dtype, &bits, 0, value.f);
-        return (scalar){.f = norn_element_f64(dtype, &bits, 0)};
+        return (reference_scalar){.f = norn_element_f64(dtype, &bits, 0)};
     }
     switch ((int)dtype) {
     case NORN_BOOL:
-        return (scalar){.i = value.i != 0};
+        return (reference_scalar){.i = value.i != 0};
     case NORN_I8:
-        return (scalar){.i = (int8_t)value.i};
+        return (reference_scalar){.i = (int8_t)value.i};
     case NORN_U8:
-        return (scalar){.i = (uint8_t)value.i};
+        return (reference_scalar){.i = (uint8_t)value.i};
     case NORN_I16:
-        return (scalar){.i = (int16_t)value.i};
+        return (reference_scalar){.i = (int16_t)value.i};
     case NORN_U16:
-        return (scalar){.i = (uint16_t)value.i};
+        return (reference_scalar){.i = (uint16_t)value.i};
     case NORN_I32:
-        return (scalar){.i = (int32_t)value.i};
+        return (reference_scalar){.i = (int32_t)value.i};
     case NORN_U32:
-        return (scalar){.i = (uint32_t)value.i};
+        return (reference_scalar){.i = (uint32_t)value.i};
     default:
-        return (scalar){.i = value.i};
+        return (reference_scalar){.i = value.i};
     }
 }
 
-static double modulo(double a, double b) {
+static inline double reference_modulo(double a, double b) {
     double r = fmod(a, b);
     return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 
-static double float_op(norn_scalar_op op, double a, double b, double c) {
+static inline double reference_float_op(norn_scalar_op op, double a, double b, double c) {
     switch ((int)op) {
     case NORN_SCALAR_ADD:
         return a + b;
@@ -53,7 +55,7 @@ static double float_op(norn_scalar_op op, double a, double b, double c) {
     case NORN_SCALAR_DIV:
         return a / b;
     case NORN_SCALAR_MOD:
-        return modulo(a, b);
+        return reference_modulo(a, b);
     case NORN_SCALAR_FMOD:
         return fmod(a, b);
     case NORN_SCALAR_POW:
@@ -123,16 +125,17 @@ static double float_op(norn_scalar_op op, double a, double b, double c) {
     }
 }
 
-static int64_t int_power(int64_t a, int64_t b) {
+static inline int64_t reference_int_power(int64_t a, int64_t b, bool wide) {
     uint64_t r = 1, base = (uint64_t)a;
-    if (b < 0) return a == 1 ? 1 : a == -1 ? (b & 1 ? -1 : 1) : 0;
+    if (b < 0 && !wide) return a == 1 ? 1 : a == -1 ? (b & 1 ? -1 : 1) : 0;
     for (uint64_t e = (uint64_t)b; e; e >>= 1, base *= base)
         if (e & 1) r *= base;
     return (int64_t)r;
 }
 
 /// Wraps; division by zero gives 0, since data must not stop the process.
-static int64_t int_op(norn_scalar_op op, norn_dtype dtype, int64_t a, int64_t b, int64_t c) {
+static inline int64_t reference_int_op(norn_scalar_op op, norn_dtype dtype, int64_t a, int64_t b,
+                                       int64_t c) {
     uint64_t ua = (uint64_t)a, ub = (uint64_t)b;
     bool wide = dtype == NORN_U64;
     switch ((int)op) {
@@ -149,11 +152,11 @@ static int64_t int_op(norn_scalar_op op, norn_dtype dtype, int64_t a, int64_t b,
     case NORN_SCALAR_FMOD:
         return b == 0 ? 0 : wide ? (int64_t)(ua % ub) : b == -1 ? 0 : a % b;
     case NORN_SCALAR_MOD: {
-        int64_t r = int_op(NORN_SCALAR_FMOD, dtype, a, b, 0);
+        int64_t r = reference_int_op(NORN_SCALAR_FMOD, dtype, a, b, 0);
         return !wide && r != 0 && (r < 0) != (b < 0) ? r + b : r;
     }
     case NORN_SCALAR_POW:
-        return int_power(a, wide && b < 0 ? 0 : b);
+        return reference_int_power(a, b, wide);
     case NORN_SCALAR_MIN:
         return (wide ? ua < ub : a < b) ? a : b;
     case NORN_SCALAR_MAX:
@@ -189,7 +192,8 @@ static int64_t int_op(norn_scalar_op op, norn_dtype dtype, int64_t a, int64_t b,
     }
 }
 
-static bool compare(norn_scalar_op op, norn_dtype dtype, scalar a, scalar b) {
+static inline bool reference_compare(norn_scalar_op op, norn_dtype dtype, reference_scalar a,
+                                     reference_scalar b) {
     bool less, same;
     if (norn_dtype_is_float(dtype)) {
         if (isnan(a.f) || isnan(b.f)) return op == NORN_SCALAR_NE;
@@ -214,49 +218,55 @@ static bool compare(norn_scalar_op op, norn_dtype dtype, scalar a, scalar b) {
     }
 }
 
-static scalar cast(norn_dtype from, norn_dtype to, scalar a) {
+static inline reference_scalar reference_cast(norn_dtype from, norn_dtype to, reference_scalar a) {
     bool from_float = norn_dtype_is_float(from), to_float = norn_dtype_is_float(to);
-    if (to == NORN_BOOL) return (scalar){.i = from_float ? a.f != 0 : a.i != 0};
+    if (to == NORN_BOOL) return (reference_scalar){.i = from_float ? a.f != 0 : a.i != 0};
     if (from_float && to_float) return a;
-    if (to_float) return (scalar){.f = from == NORN_U64 ? (double)(uint64_t)a.i : (double)a.i};
+    if (to_float)
+        return (reference_scalar){.f = from == NORN_U64 ? (double)(uint64_t)a.i : (double)a.i};
     if (!from_float) return a;
     // Towards zero, ending at the ends of the type; NaN gives 0.
     uint64_t bits = 0;
     norn_element_set_f64(to, &bits, 0, a.f);
-    if (to == NORN_U64) return (scalar){.i = (int64_t)bits};
-    return (scalar){.i = norn_element_i64(to, &bits, 0)};
+    if (to == NORN_U64) return (reference_scalar){.i = (int64_t)bits};
+    return (reference_scalar){.i = norn_element_i64(to, &bits, 0)};
 }
 
-void norn_scalar_reference(const norn_scalar_program *program, const double *load_f64,
-                           const int64_t *load_i64, double *out_f64, int64_t *out_i64) {
-    scalar regs[NORN_SCALAR_INSTR_MAX] = {{0}};
+/// Registers of floats come and go in double, all others in int64 (uint64 by its bits).
+static inline void norn_scalar_reference(const norn_scalar_program *program, const double *load_f64,
+                                         const int64_t *load_i64, double *out_f64,
+                                         int64_t *out_i64) {
+    reference_scalar regs[NORN_SCALAR_INSTR_MAX] = {{0}};
     for (uint32_t i = 0; i < program->instr_count; i++) {
         const norn_scalar_instr *instr = &program->instrs[i];
         norn_scalar_op op = (norn_scalar_op)instr->op;
-        scalar a = regs[instr->a], b = regs[instr->b], c = regs[instr->c], r;
+        reference_scalar a = regs[instr->a], b = regs[instr->b], c = regs[instr->c], r;
         norn_dtype from = program->instrs[instr->a].dtype;
         if (op == NORN_SCALAR_LOAD) {
-            r = (scalar){load_f64[instr->load], load_i64[instr->load]};
-            r = cast(program->loads[instr->load].dtype, instr->dtype, r);
+            r = (reference_scalar){load_f64[instr->load], load_i64[instr->load]};
+            r = reference_cast(program->loads[instr->load].dtype, instr->dtype, r);
         } else if (op == NORN_SCALAR_CONST) {
-            r = (scalar){instr->f64, instr->i64};
+            r = (reference_scalar){instr->f64, instr->i64};
         } else if (op == NORN_SCALAR_CAST) {
-            r = cast(from, instr->dtype, a);
+            r = reference_cast(from, instr->dtype, a);
         } else if (op == NORN_SCALAR_SELECT) {
             r = a.i ? b : c;
         } else if (op == NORN_SCALAR_IS_NAN || op == NORN_SCALAR_IS_INF) {
-            r = (scalar){.i = op == NORN_SCALAR_IS_NAN ? isnan(a.f) != 0 : isinf(a.f) != 0};
+            r = (reference_scalar){.i = op == NORN_SCALAR_IS_NAN ? isnan(a.f) != 0
+                                                                 : isinf(a.f) != 0};
         } else if (op >= NORN_SCALAR_EQ && op <= NORN_SCALAR_GE) {
-            r = (scalar){.i = compare(op, from, a, b)};
+            r = (reference_scalar){.i = reference_compare(op, from, a, b)};
         } else if (norn_dtype_is_float(instr->dtype)) {
-            r = (scalar){.f = float_op(op, a.f, b.f, c.f)};
+            r = (reference_scalar){.f = reference_float_op(op, a.f, b.f, c.f)};
         } else {
-            r = (scalar){.i = int_op(op, instr->dtype, a.i, b.i, c.i)};
+            r = (reference_scalar){.i = reference_int_op(op, instr->dtype, a.i, b.i, c.i)};
         }
-        regs[i] = narrow(instr->dtype, r);
+        regs[i] = reference_narrow(instr->dtype, r);
     }
     for (uint32_t i = 0; i < program->store_count; i++) {
         out_f64[i] = regs[program->stores[i]].f;
         out_i64[i] = regs[program->stores[i]].i;
     }
 }
+
+#endif
