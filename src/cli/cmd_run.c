@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/json.h"
 #include "cli/inputs.h"
 #include "cli/load.h"
 #include "plan/plan.h"
@@ -181,6 +182,25 @@ static int expect_output(const run_state *state, size_t index) {
     return exit_status;
 }
 
+static void print_text(const norn_string *text) {
+    norn_buffer quoted;
+    norn_buffer_init(&quoted, norn_alloc_heap());
+    norn_json_put_string(&quoted, text->bytes, text->count);
+    printf(" %.*s", (int)quoted.count, (const char *)quoted.bytes);
+    norn_buffer_deinit(&quoted);
+}
+
+static void print_element(const norn_view *view, int64_t i) {
+    if (view->dtype == NORN_STRING)
+        print_text((const norn_string *)view->data + i);
+    else if (view->dtype == NORN_U64)
+        printf(" %llu", ((const unsigned long long *)view->data)[i]);
+    else if (norn_dtype_is_integer(view->dtype))
+        printf(" %lld", (long long)norn_element_i64(view->dtype, view->data, i));
+    else
+        printf(" %.7g", norn_element_f64(view->dtype, view->data, i));
+}
+
 /// Without --expect and --output-dir: the first elements of every output.
 static void print_outputs(const run_state *state) {
     char text[NORN_VIEW_TEXT];
@@ -189,8 +209,7 @@ static void print_outputs(const run_state *state) {
         const int64_t elems = norn_view_elems(view);
         printf("%-24s %-20s", norn_plan_output(state->loaded.plan, i)->name,
                norn_view_text(view, text));
-        for (int64_t e = 0; e < elems && e < 8 && view->dtype != NORN_STRING; e++)
-            printf(" %.7g", norn_element_f64(view->dtype, view->data, e));
+        for (int64_t e = 0; e < elems && e < 8; e++) print_element(view, e);
         printf("%s\n", elems > 8 ? " …" : "");
     }
 }

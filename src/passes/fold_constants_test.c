@@ -1,4 +1,4 @@
-#include "passes/test_graph.h"
+#include "testing/pass_graph.h"
 
 static void constants_are_computed_once(void **state) {
     test_graph *t = test_begin();

@@ -1,5 +1,5 @@
 /// fuse_pointwise, fuse_row_reduce and recognise_layer_norm.
-#include "passes/test_graph.h"
+#include "testing/pass_graph.h"
 #include "testing/scalar_reference.h"
 
 static void a_chain_is_one_region_with_a_store_for_each_result(void **state) {

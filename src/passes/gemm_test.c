@@ -1,4 +1,4 @@
-#include "passes/test_graph.h"
+#include "testing/pass_graph.h"
 
 static void bias_and_activation_go_into_the_epilogue(void **state) {
     test_graph *t = test_begin();

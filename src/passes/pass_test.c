@@ -1,6 +1,6 @@
 #include "base/memory.h"
-#include "passes/test_graph.h"
 #include "testing/failing_alloc.h"
+#include "testing/pass_graph.h"
 
 #include <stdlib.h>
 #include <unistd.h>

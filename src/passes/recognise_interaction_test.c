@@ -1,6 +1,6 @@
 /// recognise_dot, recognise_fm, and Concats: flatten_concat, place_concat.
 #include "passes/parts.h"
-#include "passes/test_graph.h"
+#include "testing/pass_graph.h"
 
 enum { FEATURES = 3, DIM = 4 };
 

@@ -1,4 +1,4 @@
-#include "passes/test_graph.h"
+#include "testing/pass_graph.h"
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "passes/test_graph.h"
+#include "testing/pass_graph.h"
 
 static void operators_that_change_nothing_are_gone(void **state) {
     test_graph *t = test_begin();

@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool plans, show; ///< of the command line
+
 /// The text goes on with `more`; lines become one.
 static void say(char text[VERDICT_TEXT], const char *more, size_t count) {
     size_t used = strlen(text);
@@ -44,6 +46,30 @@ static void compare(const case_entry *test, uint32_t i, const norn_view *got, no
         say(text, " WRONG", 6);
 }
 
+/// The same inputs once more, recorded: every step, where it ran, what it came from and costs. Times are in order.
+static void say_trace(char text[VERDICT_TEXT], norn_instance *instance) {
+    const norn_step_trace *steps;
+    norn_buffer buffer;
+    char digest[64];
+    norn_buffer_init(&buffer, norn_alloc_heap());
+    norn_instance_trace_enable(instance, 1);
+    const norn_status status = norn_instance_run(instance);
+    const size_t count = status == NORN_OK ? norn_instance_trace(instance, &steps) : 0;
+    for (size_t i = 0; i < count; i++) {
+        const norn_step_trace *step = &steps[i];
+        norn_buffer_format(&buffer, "%s %s '%s' %.9g %.9g\n", step->op, step->device, step->origin,
+                           step->flops, step->bytes);
+        if (step->begin_ns > step->end_ns || (i && step->begin_ns < step[-1].end_ns))
+            say(text, "a time before another, ", 23);
+    }
+    if (show) printf("%.*s\n", (int)buffer.count, (const char *)buffer.bytes);
+    const uint64_t hash = norn_hash_bytes(buffer.bytes, buffer.count, 0);
+    const int length =
+        snprintf(digest, sizeof digest, "trace %zu %08x, ", count, (unsigned)(hash >> 32));
+    say(text, digest, (size_t)length);
+    norn_buffer_deinit(&buffer);
+}
+
 static norn_status run(const case_entry *test, norn_plan *plan, norn_arena *arena,
                        char text[VERDICT_TEXT]) {
     norn_session *session;
@@ -57,6 +83,10 @@ static norn_status run(const case_entry *test, norn_plan *plan, norn_arena *aren
         if (i < test->output_count)
             compare(test, (uint32_t)i, norn_instance_output(instance, i), arena, text);
     }
+    if (status == NORN_OK && plans) {
+        say(text, "; ", 2);
+        say_trace(text, instance);
+    }
     case_end(session, instance);
     return status;
 }
@@ -69,8 +99,6 @@ static void say_graph(char text[VERDICT_TEXT], const norn_graph *graph) {
     norn_buffer_deinit(&buffer);
     say(text, "; ", 2);
 }
-
-static bool plans, show; ///< of the command line
 
 static void say_plan(char text[VERDICT_TEXT], const norn_plan *plan) {
     static const char *const names[PLAN_PARTS] = {"graph", "program", "memory", "said", "inputs"};

@@ -61,6 +61,86 @@ def sparse(path):
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
 
 
+def varint(value):
+    out, value = b"", value % (1 << 64)
+    while value >= 128:
+        out, value = out + bytes([value % 128 + 128]), value // 128
+    return out + bytes([value])
+
+
+def field(number, body):
+    """A length-delimited field of protobuf."""
+    return varint(number * 8 + 2) + varint(len(body)) + body
+
+
+def write(path, graph, more=b"", functions=()):
+    """A model whose graph ends in fields that onnx's own writer would not make."""
+    model = helper.make_model(helper.make_graph([], "g", [], []), opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid("own", 1)], ir_version=10)
+    model.ClearField("graph")
+    path.write_bytes(model.SerializeToString() + field(7, graph.SerializeToString() + more) + b"".join(field(25, body) for body in functions))
+
+
+def raw_models(tmp):
+    """Lists that are packed, types that are none of ours, tensors that lie: to the byte."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["B", 3])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["B", 3])
+    add = helper.make_node("Add", ["x", "c"], ["y"])
+    graph = helper.make_graph([], "g", [x], [y])
+    packed = onnx.AttributeProto(name="value_floats", type=onnx.AttributeProto.FLOATS).SerializeToString()
+    constant = helper.make_node("Constant", [], ["c"]).SerializeToString()
+    tail = field(1, add.SerializeToString())
+    write(tmp / "packed_floats.onnx", graph, field(1, constant + field(5, packed + field(7, np.float32([1, 2, 4]).tobytes()))) + tail)
+    write(tmp / "cut_floats.onnx", graph, field(1, constant + field(5, packed + field(7, b"\0\0\0\0\0"))) + tail)
+    ints = onnx.AttributeProto(name="perm", type=onnx.AttributeProto.INTS).SerializeToString() + field(8, bytes([0, 1]))
+    write(tmp / "packed_ints.onnx", graph, field(1, helper.make_node("Transpose", ["x"], ["y"]).SerializeToString() + field(5, ints)))
+    write(tmp / "cut_ints.onnx", graph, field(1, helper.make_node("Transpose", ["x"], ["y"]).SerializeToString() + field(5, ints[:-2] + bytes([0, 128]))))
+    bare = TensorProto(name="c", data_type=TensorProto.FLOAT, raw_data=np.float32([1, 2, 4]).tobytes()).SerializeToString()
+    write(tmp / "packed_dims.onnx", graph, tail + field(5, bare + field(1, bytes([1, 3]))))
+    write(tmp / "cut_dims.onnx", graph, tail + field(5, bare + field(1, bytes([1, 131]))))
+    write(tmp / "negative_dims.onnx", graph, tail + field(5, bare + field(1, b"\xff" * 9 + b"\x01")))
+    write(tmp / "zero_in_name.onnx", graph, tail + field(5, bare + field(1, bytes([1, 3])) + field(8, b"a\0b")))
+    for name, kind in (("map", helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [2]))),
+                       ("sparse_type", helper.make_sparse_tensor_type_proto(TensorProto.FLOAT, [2, 3])),
+                       ("optional", helper.make_optional_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, [2]))),
+                       ("sequence", helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, [2])))):
+        odd = helper.make_value_info("x", kind)
+        write(tmp / f"type_{name}.onnx", helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [odd], [y]))
+    values = helper.make_tensor("c", TensorProto.FLOAT, [2], [3, 5])
+    for name, dims, index_dims, indices in (("linear", [2, 3], [2], [1, 5]), ("pairs", [2, 3], [2, 2], [0, 1, 1, 2]), ("outside", [2, 3], [2], [1, 6]),
+                                            ("negative", [2, 3], [2], [-1, 5]), ("pair_outside", [2, 3], [2, 2], [0, 1, 1, 3]), ("deep", [2] * 9, [2], [1, 5]),
+                                            ("eight", [1] * 6 + [2, 3], [2], [1, 5]), ("count", [2, 3], [3], [1, 2, 3]), ("triples", [2, 3], [2, 3], [0] * 6),
+                                            ("negative_dim", [2, -3], [2], [1, 5]), ("huge", [1 << 40, 1 << 40], [2], [1, 5])):
+        at = helper.make_tensor("i", TensorProto.INT64, index_dims, indices)
+        body = field(1, values.SerializeToString()) + field(2, at.SerializeToString()) + field(3, b"".join(varint(dim) for dim in dims))
+        write(tmp / f"sparse_{name}.onnx", helper.make_graph([helper.make_node("Identity", ["c"], ["y"])], "g", [], [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]),
+              field(15, body))
+    function = helper.make_function("own", "Twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])], [helper.make_opsetid("", 21)], [])
+    with_default = helper.make_function("own", "Leak", ["a"], ["b"], [helper.make_node("LeakyRelu", ["a"], ["b"])], [helper.make_opsetid("", 21)], [],
+                                        attribute_protos=[helper.make_attribute("alpha", 0.25)])
+    with_default.node[0].attribute.append(onnx.AttributeProto(name="alpha", ref_attr_name="alpha", type=onnx.AttributeProto.FLOAT))
+    other = onnx.FunctionProto.FromString(function.SerializeToString())
+    other.overload = "other"
+    other.node[0].op_type = "Mul"
+    other.value_info.append(helper.make_tensor_value_info("b", TensorProto.FLOAT, ["B", 3]))
+    for name, node in (("function", helper.make_node("Twice", ["x"], ["y"], domain="own")), ("overload", helper.make_node("Twice", ["x"], ["y"], domain="own", overload="other")),
+                       ("no_overload", helper.make_node("Twice", ["x"], ["y"], domain="own", overload="third")),
+                       ("default", helper.make_node("Leak", ["x"], ["y"], domain="own")), ("given", helper.make_node("Leak", ["x"], ["y"], domain="own", alpha=0.5))):
+        write(tmp / f"calls_{name}.onnx", helper.make_graph([node], "g", [x], [y]), functions=[f.SerializeToString() for f in (function, with_default, other)])
+
+
+def outside_models(tmp):
+    """Where the numbers are said to lie in another file, and how that is said."""
+    np.float32([1, 2, 4, 8]).tofile(tmp / "numbers.bin")
+    for name, entries in (("good", {"offset": "4", "length": "12"}), ("no_length", {"offset": "4"}), ("whole", {}), ("word", {"length": "many"}), ("offset_word", {"offset": "x"}),
+                          ("short", {"length": "8"}), ("beyond", {"offset": "8", "length": "12"}), ("far", {"offset": "18446744073709551615", "length": "12"}),
+                          ("up", {"location": "../numbers.bin"}), ("absolute", {"location": "/etc/passwd"}), ("checksum", {"offset": "0", "length": "12", "checksum": "0"})):
+        tensor = TensorProto(name="c", data_type=TensorProto.FLOAT, dims=[3], data_location=TensorProto.EXTERNAL)
+        for key, value in ({"location": "numbers.bin"} | entries).items():
+            tensor.external_data.add(key=key, value=value)
+        graph = helper.make_graph([helper.make_node("Neg", ["c"], ["y"])], "g", [], [helper.make_tensor_value_info("y", TensorProto.FLOAT, [3])])
+        write(tmp / f"outside_{name}.onnx", graph, field(5, tensor.SerializeToString()))
+
+
 def make_models(tmp):
     floats = np.arange(12, dtype=np.float32).reshape(4, 3)
     save(tmp / "strings.onnx", "g (string[B] x) => (string[B] y, int64[1] n) { y = Identity(x) n = Shape(y) }")
@@ -78,7 +158,16 @@ def make_models(tmp):
          "z1 = Identity(z) l1 = Identity(l) m1 = Identity(m) }")
     save(tmp / "refused.onnx", "g (float[B,3] x) => (float[B,3] y) { y = com.acme.Frobnicate(x) }")
     save(tmp / "table.onnx", "g (int64[B] k) => (float[B,3] y) { y = Gather(w, k) }", {"w": np.tile(floats, (100, 1))})
+    save(tmp / "words.onnx", 'g () => (string a, string[2] b, int64 i, int64[2] j, float f) { a = Constant <value_string: string = "abc"> () '
+         'b = Constant <value_strings: strings = ["x", "yz"]> () i = Constant <value_int: int = 3> () j = Constant <value_ints: ints = [4, 5]> () '
+         'f = Constant <value_float: float = 2.5> () }')
+    save(tmp / "no_value.onnx", "g () => (float y) { y = Constant () }")
+    save(tmp / "two_values.onnx", "g () => (float y) { y = Constant <value_float: float = 2.5, value_int: int = 3> () }")
+    save(tmp / "body_value.onnx", "g (bool c) => (float y) { y = If <then_branch = t () => (float a) { a = Constant <value_float: float = 1.0> () }, "
+         "else_branch = e () => (float b) { b = Constant <value_floats: floats = [1.0]> () }> (c) }")
     sparse(tmp / "sparse.onnx")
+    raw_models(tmp)
+    outside_models(tmp)
     model = save(tmp / "outside.onnx", "g (float[B,3] x) => (float[B,4] y) { v = Transpose(w) y = MatMul(x, v) }", {"w": floats})
     onnx.save(copy.deepcopy(model), tmp / "outside.onnx", save_as_external_data=True, location="outside.bin", size_threshold=0)
     (tmp / "lost").mkdir()
@@ -154,6 +243,10 @@ MADE = ["compile {m}/mixing.onnx -o {m}/mixing.norn", "run {m}/mixing.norn --bat
         "inspect {m}/frozen.norn", "run {m}/frozen.norn --batch 2", "compile {m}/optional.onnx -o {m}/profiled.norn --min-shapes x:2x3 --opt-shapes x:4x3 "
         "--max-shapes x:6x3 --batch-dim x:0", "run {m}/profiled.norn --batch 1", "run {m}/profiled.norn --batch 7", "run {m}/profiled.norn --batch 6",
         "compile {m}/strings.onnx -o {m}/strings.norn", "run {m}/strings.norn --batch 3", "inspect {m}/strings.norn"]
+RAW = ["words", "no_value", "two_values", "body_value", "packed_floats", "cut_floats", "packed_ints", "cut_ints", "packed_dims", "cut_dims", "negative_dims", "zero_in_name", "type_map", "type_sparse_type", "type_optional", "type_sequence",
+       *(f"sparse_{name}" for name in ("linear", "pairs", "outside", "negative", "pair_outside", "deep", "eight", "count", "triples", "negative_dim", "huge")),
+       *(f"calls_{name}" for name in ("function", "overload", "no_overload", "default", "given")),
+       *(f"outside_{name}" for name in ("good", "no_length", "whole", "word", "offset_word", "short", "beyond", "far", "up", "absolute", "checksum"))]
 CHECKS = ["check {p}", *(f"check {{m}}/{name}" for name in ("keys", "refused", "zeros", "range", "word", "kind", "list", "near", "tabled", "ragged", "ghost", "narrow", "other", "hashed", "strict", "lost"))]
 LOOKS = [f"inspect {{m}}/{name}.onnx{form}" for name in ("strings", "scalar", "fixed", "optional", "unknown", "constant", "many", "refused", "table", "sparse",
                                                         "outside") for form in ("", " --json", " --graph")]
@@ -199,7 +292,7 @@ class Commands(unittest.TestCase):
                 yield f"{form.format(model=name, tmp='$TMP')}\n{text}"
 
     def test_commands(self):
-        lines = RUNS + MADE + CHECKS + LOOKS
+        lines = RUNS + [f"run {{m}}/{name}.onnx" for name in RAW] + MADE + CHECKS + LOOKS
         entries = [f"{line.format(m='$TMP', p='$PACKAGE')}\n{self.say(line)}" for line in lines] + list(self.patterns())
         if os.environ.get("NORN_UPDATE"):
             PAGE.write_text("".join(f"=== {entry}" for entry in entries))

@@ -1,6 +1,6 @@
 /// Small graphs for the tests of passes, built in code. Dims below zero are symbols: B and T.
-#ifndef NORN_PASSES_TEST_GRAPH_H
-#define NORN_PASSES_TEST_GRAPH_H
+#ifndef NORN_TESTING_PASS_GRAPH_H
+#define NORN_TESTING_PASS_GRAPH_H
 
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
