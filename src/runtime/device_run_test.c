@@ -1,9 +1,13 @@
 #include "base/clock.h"
+#include "base/file.h"
+#include "plan/plan_file.h"
+#include "plan/plan_load.h"
 #include "runtime/instance.h"
 #include "testing/fake_device.h"
 #include "testing/hand_graph.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 static int begin(void **state) {
     (void)state;
@@ -319,6 +323,90 @@ static void every_step_of_a_plan_may_have_code(void **state) {
     }
 }
 
+typedef struct code_edit {
+    size_t word; ///< of the section: 0 their count; then for each its node, bytes and offset
+    uint64_t value;
+    const char *said; ///< NULL: it is still right
+} code_edit;
+
+/// A plan file's bytes with one word of section 'code' changed, and all hashes right.
+static norn_status decode_edited(norn_span file, const code_edit *edit, norn_plan **out) {
+    uint8_t *bytes = aligned_alloc(NORN_PLAN_PAGE, (file.count + NORN_PLAN_PAGE - 1) /
+                                                       NORN_PLAN_PAGE * NORN_PLAN_PAGE);
+    memcpy(bytes, file.bytes, file.count);
+    norn_plan_header *header = (norn_plan_header *)bytes;
+    norn_plan_entry *code = &header->section[NORN_SECTION_CODE];
+    assert_string_equal(code->name, "code");
+    if (edit) memcpy(bytes + code->offset + 8 * edit->word, &edit->value, 8);
+    HAND_OK(norn_tree_hash_of(norn_span_of(bytes + code->offset, code->bytes), NULL,
+                              norn_alloc_heap(), &code->hash));
+    header->hash = norn_plan_header_hash(header);
+    HAND_OK(norn_plan_create(norn_alloc_heap(), out));
+    norn_status status = norn_plan_decode(norn_span_of(bytes, file.count), "x.norn", false, *out);
+    for (uint32_t i = 0; status == NORN_OK && !edit && i < (*out)->code_count; i++) {
+        assert_int_equal((*out)->codes[i].bytes.count, 4);
+        assert_memory_equal((*out)->codes[i].bytes.bytes, "code", 4);
+        assert_ptr_equal((*out)->codes[i].bytes.bytes, (*out)->program->steps[i].code.bytes);
+    }
+    norn_plan_release(*out);
+    free(bytes);
+    return status;
+}
+
+static void code_goes_to_the_file_and_what_lies_about_it_is_refused(void **state) {
+    static const code_edit edits[] = {{0, 3, "object 2 lies outside"},
+                                      {0, UINT64_MAX, "truncated"},
+                                      {0, 1, NULL},
+                                      {1, 7, "object 0 is of no step"},
+                                      {1, 1ull << 32, "object 0 lies outside"},
+                                      {2, 1 << 20, "object 0 lies outside"},
+                                      {3, 1 << 20, "object 0 lies outside"},
+                                      {4, 9, "object 1 is of no step"},
+                                      {6, UINT64_MAX, "object 1 lies outside"}};
+    char path[] = "/tmp/norn-code-XXXXXX";
+    norn_plan *plan = hand_mlp(norn_alloc_heap(), "fake", 64), *again;
+    norn_file *file;
+    (void)state;
+    close(mkstemp(path));
+    HAND_OK(norn_plan_generate_code(plan, &(norn_compile_options){0}));
+    assert_int_equal(plan->code_count, 2);
+    HAND_OK(norn_plan_save(plan, path));
+    norn_plan_release(plan);
+    HAND_OK(norn_plan_read(path, norn_alloc_heap(), &again));
+    assert_int_equal(again->code_count, 2);
+    assert_memory_equal(again->program->steps[1].code.bytes, "code", 4);
+    norn_plan_release(again);
+    HAND_OK(norn_file_read(path, norn_alloc_heap(), &file));
+    HAND_OK(decode_edited(norn_file_bytes(file), NULL, &again));
+    for (size_t i = 0; i < sizeof edits / sizeof edits[0]; i++) {
+        const norn_status status = decode_edited(norn_file_bytes(file), &edits[i], &again);
+        assert_int_equal(status, edits[i].said ? NORN_DATA_LOSS : NORN_OK);
+        if (edits[i].said) assert_non_null(strstr(norn_message(), edits[i].said));
+    }
+    norn_file_release(file);
+    unlink(path);
+}
+
+/// Another GPU's kernels are of no use: they are generated again, from the graph.
+static void code_of_another_gpu_is_generated_again(void **state) {
+    char path[] = "/tmp/norn-code-XXXXXX";
+    norn_plan *plan = hand_mlp(norn_alloc_heap(), "fake", 64), *again;
+    (void)state;
+    close(mkstemp(path));
+    HAND_OK(norn_plan_save(plan, path)); // it has no code
+    norn_plan_release(plan);
+    HAND_OK(norn_plan_read(path, norn_alloc_heap(), &again));
+    assert_int_equal(again->code_count, 0);
+    norn_plan_release(again);
+    fake_stamp_text = "another fake";
+    HAND_OK(norn_plan_read(path, norn_alloc_heap(), &again));
+    assert_int_equal(again->code_count, 2);
+    assert_memory_equal(again->program->steps[0].code.bytes, "code", 4);
+    norn_plan_release(again);
+    fake_stamp_text = NULL;
+    unlink(path);
+}
+
 // ---- tables
 
 typedef struct two_tables {
@@ -506,6 +594,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(runs_with_values_of_the_pool_hold_no_more_each_time, begin,
                                         end),
         cmocka_unit_test_setup_teardown(every_step_of_a_plan_may_have_code, begin, end),
+        cmocka_unit_test_setup_teardown(code_goes_to_the_file_and_what_lies_about_it_is_refused,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(code_of_another_gpu_is_generated_again, begin, end),
         cmocka_unit_test_setup_teardown(
             a_swapped_snapshot_keeps_graphs_and_uploads_only_what_changed, begin, end),
     };

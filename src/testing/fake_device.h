@@ -234,9 +234,11 @@ static inline norn_status fake_codegen(const norn_target *self, const norn_step_
     return NORN_OK;
 }
 
+static const char *fake_stamp_text; ///< NULL: "fake"; another: a GPU of another kind
+
 static inline const char *fake_stamp(const norn_target *self) {
     (void)self;
-    return "fake";
+    return fake_stamp_text ? fake_stamp_text : "fake";
 }
 
 static inline norn_status fake_prepare(norn_device *self, const norn_step_spec *spec,

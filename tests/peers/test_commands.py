@@ -109,7 +109,7 @@ def raw_models(tmp):
     for name, dims, index_dims, indices in (("linear", [2, 3], [2], [1, 5]), ("pairs", [2, 3], [2, 2], [0, 1, 1, 2]), ("outside", [2, 3], [2], [1, 6]),
                                             ("negative", [2, 3], [2], [-1, 5]), ("pair_outside", [2, 3], [2, 2], [0, 1, 1, 3]), ("deep", [2] * 9, [2], [1, 5]),
                                             ("eight", [1] * 6 + [2, 3], [2], [1, 5]), ("count", [2, 3], [3], [1, 2, 3]), ("triples", [2, 3], [2, 3], [0] * 6),
-                                            ("negative_dim", [2, -3], [2], [1, 5]), ("huge", [1 << 40, 1 << 40], [2], [1, 5])):
+                                            ("negative_dim", [2, -3], [2], [1, 5]), ("largest", [4096, 4096], [2], [1, 5]), ("too_large", [4096, 4097], [2], [1, 5]), ("huge", [1 << 40, 1 << 40], [2], [1, 5])):
         at = helper.make_tensor("i", TensorProto.INT64, index_dims, indices)
         body = field(1, values.SerializeToString()) + field(2, at.SerializeToString()) + field(3, b"".join(varint(dim) for dim in dims))
         write(tmp / f"sparse_{name}.onnx", helper.make_graph([helper.make_node("Identity", ["c"], ["y"])], "g", [], [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]),
@@ -166,6 +166,10 @@ def make_models(tmp):
     save(tmp / "body_value.onnx", "g (bool c) => (float y) { y = If <then_branch = t () => (float a) { a = Constant <value_float: float = 1.0> () }, "
          "else_branch = e () => (float b) { b = Constant <value_floats: floats = [1.0]> () }> (c) }")
     sparse(tmp / "sparse.onnx")
+    quoted = "<b>&\"'\\\n"
+    onnx.save(helper.make_model(helper.make_graph([helper.make_node("Neg", [quoted], ["y"], name=quoted)], quoted, [helper.make_tensor_value_info(quoted, TensorProto.FLOAT, ["B"])],
+                                                  [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["B"])]), opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+              tmp / "quoted.onnx")
     raw_models(tmp)
     outside_models(tmp)
     model = save(tmp / "outside.onnx", "g (float[B,3] x) => (float[B,4] y) { v = Transpose(w) y = MatMul(x, v) }", {"w": floats})
@@ -242,15 +246,17 @@ MADE = ["compile {m}/mixing.onnx -o {m}/mixing.norn", "run {m}/mixing.norn --bat
         "compile {m}/unknown.onnx -o {m}/unknown.norn", "run {m}/unknown.norn --batch 2", "compile {m}/optional.onnx -o {m}/frozen.norn --freeze-initializers",
         "inspect {m}/frozen.norn", "run {m}/frozen.norn --batch 2", "compile {m}/optional.onnx -o {m}/profiled.norn --min-shapes x:2x3 --opt-shapes x:4x3 "
         "--max-shapes x:6x3 --batch-dim x:0", "run {m}/profiled.norn --batch 1", "run {m}/profiled.norn --batch 7", "run {m}/profiled.norn --batch 6",
+        "compile {m}/strict -o {m}/strict/strict.norn", "run {m}/strict/strict.norn --input k={m}/k.npy --input o={m}/o.npy",
+        "compile {m}/hashed -o {m}/hashed/hashed.norn", "run {m}/hashed/hashed.norn --input k={m}/k.npy --input o={m}/o.npy", "inspect {m}/hashed/hashed.norn",
         "compile {m}/strings.onnx -o {m}/strings.norn", "run {m}/strings.norn --batch 3", "inspect {m}/strings.norn"]
 RAW = ["words", "no_value", "two_values", "body_value", "packed_floats", "cut_floats", "packed_ints", "cut_ints", "packed_dims", "cut_dims", "negative_dims", "zero_in_name", "type_map", "type_sparse_type", "type_optional", "type_sequence",
-       *(f"sparse_{name}" for name in ("linear", "pairs", "outside", "negative", "pair_outside", "deep", "eight", "count", "triples", "negative_dim", "huge")),
+       *(f"sparse_{name}" for name in ("linear", "pairs", "outside", "negative", "pair_outside", "deep", "eight", "count", "triples", "negative_dim", "largest", "too_large", "huge")),
        *(f"calls_{name}" for name in ("function", "overload", "no_overload", "default", "given")),
        *(f"outside_{name}" for name in ("good", "no_length", "whole", "word", "offset_word", "short", "beyond", "far", "up", "absolute", "checksum"))]
 CHECKS = ["check {p}", *(f"check {{m}}/{name}" for name in ("keys", "refused", "zeros", "range", "word", "kind", "list", "near", "tabled", "ragged", "ghost", "narrow", "other", "hashed", "strict", "lost"))]
 LOOKS = [f"inspect {{m}}/{name}.onnx{form}" for name in ("strings", "scalar", "fixed", "optional", "unknown", "constant", "many", "refused", "table", "sparse",
                                                         "outside") for form in ("", " --json", " --graph")]
-LOOKS += ["inspect {p} --nodes", "inspect {p} --json", "inspect {p} --batch 64", "inspect {m}/keys", "inspect {m}/tabled --json",
+LOOKS += ["inspect {m}/quoted.onnx", "inspect {m}/quoted.onnx --json", "inspect {m}/quoted.onnx --html {m}/page.html", "inspect {m}/quoted.onnx --graph", "inspect {p} --nodes", "inspect {p} --json", "inspect {p} --batch 64", "inspect {m}/keys", "inspect {m}/tabled --json",
           "inspect {m}/optional.onnx --html {m}/page.html", "inspect {m}/tabled --html {m}/page.html", "inspect {m}/optional.onnx --html {m}/no/page.html",
           "compile {p} --print-after all --stop-after cse", "compile {m}/optional.onnx -o {m}/x.norn --print-after all", "compile {m}/optional.onnx --stop-after gemm",
           "compile {m}/table.onnx --explain --table-threshold 1024", "compile {m}/mixing.onnx --explain", "compile {m}/unknown.onnx --explain"]
@@ -300,6 +306,23 @@ class Commands(unittest.TestCase):
         for seen, want in zip(entries, wanted):
             self.assertEqual(seen, want)
         self.assertEqual(len(entries), len(wanted))
+
+    def test_bench(self):
+        """Rows are counted as often as they are in a run, and phases add up to it."""
+        for batch in (1, 6):
+            words = ["bench", self.tmp / "mixing.onnx", "--batch", str(batch), "--duration", "0.05", "--warmup", "0", "--concurrency", "2", "--threads", "1", "--json"]
+            done = subprocess.run([NORN, *words], capture_output=True, text=True, timeout=120, check=True)
+            found = json.loads(done.stdout)
+            self.assertEqual((found["batch"], found["concurrency"], found["threads"]), (batch, 2, 1))
+            self.assertAlmostEqual(found["rows_per_s"] / found["throughput_per_s"], batch, delta=0.01 * batch)
+            self.assertGreaterEqual(found["runs"], 3)
+            for phase in ("acquire", "input", "compute", "output", "run"):
+                times = found[phase]
+                self.assertLessEqual(times["min_us"], times["p50_us"])
+                self.assertLessEqual(times["p50_us"], times["p99_us"])
+                self.assertLessEqual(times["p99_us"], times["max_us"] * 1.01)
+            parts = sum(found[phase]["mean_us"] for phase in ("input", "compute", "output"))
+            self.assertAlmostEqual(parts, found["run"]["mean_us"], delta=0.02 * parts + 0.1)
 
 
 if __name__ == "__main__":
