@@ -140,22 +140,6 @@ const char *norn_rows_gemm_region(norn_rows_walk *walk) {
 
 // ---- lookups
 
-const char *norn_rows_embedding(norn_rows_walk *walk) {
-    const norn_rows keys = norn_rows_in(walk, 0);
-    if (keys.kind != NORN_ROWS_EACH || !norn_rows_free_from(walk, 1)) return norn_rows_counted;
-    return put_at(walk, keys, keys.axis);
-}
-
-/// Bags of shared keys: each row of the result has its own part of the offsets.
-const char *norn_rows_embedding_bag(norn_rows_walk *walk) {
-    norn_rows rows;
-    if (!norn_rows_free(walk, 0) || norn_rows_in(walk, 1).kind != NORN_ROWS_OFFSETS ||
-        !norn_rows_free_from(walk, 2) || !walk->node->out[0] ||
-        !norn_rows_filled(walk, &walk->node->out[0]->shape, &rows) || rows.axis != 0)
-        return norn_rows_other;
-    return put_at(walk, rows, 0);
-}
-
 /// Row r of a result of `total` rows has an equal run of the elements of operand `in`; *each: how
 /// many. `rows`: as operands_agree.
 static const char *runs_of(norn_rows_walk *walk, uint32_t in, norn_dim total, norn_rows *rows,

@@ -67,7 +67,6 @@ static bool value_depends(const bool *depends, const norn_value *value) {
 static bool only_csr(const norn_value *value, bool offsets) {
     for (const norn_use *use = value->uses; use; use = use->next) {
         bool found = false;
-        if (norn_node_is(use->node, NORN_OP_EmbeddingBag) && use->index == 1 && offsets) continue;
         if (!norn_node_is(use->node, NORN_OP_Lookup) || !use->node->region) return false;
         const norn_lookup_region *lookup = &use->node->region->lookup;
         for (uint32_t c = 0; c < lookup->column_count; c++) {

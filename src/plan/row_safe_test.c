@@ -124,6 +124,7 @@ static void every_operator_that_is_not_pointwise_has_a_rule(void **state) {
     for (int op = 1; op < NORN_OP_COUNT; op++) {
         const norn_op_info *info = norn_op_info_of((norn_op_id)op);
         const bool has = norn_rows_rule_of(info) != NULL;
+        if (strcmp(info->domain, "ai.norn") == 0) continue; // no plan has one: they become Lookups
         if (has == ((info->flags & NORN_OP_POINTWISE) != 0))
             print_error("operator %s: see plan/row_rules.inc\n", info->name);
         assert_int_equal(has, (info->flags & NORN_OP_POINTWISE) == 0);

@@ -53,6 +53,15 @@ static void expect(const subject *s, const norn_pin *pin, uint32_t table, int64_
     norn_tier_expect(s->tier, pin, table, key, step);
 }
 
+/// In memory a table is viewed as of the step that changed it last, so that one that stays is the same.
+static void expect_view(const subject *s, const norn_pin *pin, uint32_t table, uint64_t step) {
+    norn_table_binding found;
+    if (!s->tier->ops->view) return;
+    s->tier->ops->view(s->tier, pin, table, &found);
+    assert_int_equal(found.view.kind, NORN_TABLE_HOST_INDEX);
+    assert_int_equal(found.view.host.step, step);
+}
+
 // ---- full versions
 
 static void a_loaded_version_has_every_row_of_its_folder_and_no_other(void **state) {
@@ -224,6 +233,10 @@ static void applied_rows_are_seen_by_pins_after_the_commit_alone(void **state) {
     norn_pin last = pin_of(s);
     expect(s, &last, TIER_WIDE, 4, 4);
     expect(s, &after, TIER_WIDE, 4, NORN_TIER_NONE);
+    expect_view(s, &after, TIER_DENSE, 3);
+    expect_view(s, &last, TIER_DENSE, 3);
+    expect_view(s, &after, TIER_WIDE, 3);
+    expect_view(s, &last, TIER_WIDE, 4);
     unpin(s, &before);
     unpin(s, &beside);
     unpin(s, &after);

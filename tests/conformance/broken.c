@@ -15,6 +15,7 @@
 #include "conformance/verdict_list.h"
 #include "norn/norn.h"
 #include "plan/plan.h"
+#include "runtime/instance.h"
 #include "tensor/view.h"
 
 #include <stdlib.h>
@@ -70,6 +71,20 @@ static void say_trace(char text[VERDICT_TEXT], norn_instance *instance) {
     norn_buffer_deinit(&buffer);
 }
 
+static size_t held(const norn_instance *instance) {
+    return instance->room.host_bound.held;
+}
+
+/// The same inputs again and again need no more memory than before.
+static void say_growth(char text[VERDICT_TEXT], norn_instance *instance) {
+    size_t before = 0;
+    for (int i = 0; i < 4; i++) {
+        if (norn_instance_run(instance) != NORN_OK) say(text, "not run again, ", 15);
+        if (i == 2) before = held(instance);
+    }
+    if (held(instance) > before) say(text, "memory grows, ", 14);
+}
+
 static norn_status run(const case_entry *test, norn_plan *plan, norn_arena *arena,
                        char text[VERDICT_TEXT]) {
     norn_session *session;
@@ -86,6 +101,7 @@ static norn_status run(const case_entry *test, norn_plan *plan, norn_arena *aren
     if (status == NORN_OK && plans) {
         say(text, "; ", 2);
         say_trace(text, instance);
+        say_growth(text, instance);
     }
     case_end(session, instance);
     return status;

@@ -161,6 +161,7 @@ def make_models(tmp):
     save(tmp / "words.onnx", 'g () => (string a, string[2] b, int64 i, int64[2] j, float f) { a = Constant <value_string: string = "abc"> () '
          'b = Constant <value_strings: strings = ["x", "yz"]> () i = Constant <value_int: int = 3> () j = Constant <value_ints: ints = [4, 5]> () '
          'f = Constant <value_float: float = 2.5> () }')
+    save(tmp / "overflow.onnx", "g (float[B,4] x) => (float[?,?] y) { y = Tile(x, r) }", {"r": np.int64([1, 1 << 62])})
     save(tmp / "no_value.onnx", "g () => (float y) { y = Constant () }")
     save(tmp / "two_values.onnx", "g () => (float y) { y = Constant <value_float: float = 2.5, value_int: int = 3> () }")
     save(tmp / "body_value.onnx", "g (bool c) => (float y) { y = If <then_branch = t () => (float a) { a = Constant <value_float: float = 1.0> () }, "
@@ -218,6 +219,9 @@ def make_packages(tmp, floats):
         tensor = "values" if name == "other" else "rows"
         head = json.dumps({tensor: {"dtype": "F32", "shape": [4, 3], "data_offsets": [0, 48]}}).encode()
         (tmp / name / "tables" / "items.safetensors").write_bytes(struct.pack("<Q", len(head)) + head + floats.tobytes())
+    save(tmp / "triton" / "1" / "model.onnx", text)
+    (tmp / "triton" / "config.pbtxt").write_text("max_batch_size: 8")
+    (tmp / "triton" / "1" / "notes.txt").write_text("nobody reads this")
     keys = np.int64([3, 77, 0, -5])
     for name, missing in (("hashed", "default"), ("strict", "error")):
         shutil.copytree(tmp / "tabled", tmp / name)
@@ -237,7 +241,7 @@ RUNS = ["run {m}/strings.onnx --batch 2", "run {m}/scalar.onnx --batch 3", "run 
         "run {m}/optional.onnx --input-dir {m}/in --expect {m}/off --rtol 1 --atol 0", "run {m}/optional.onnx --shapes x:5x3 --threads 1",
         "run {m}/optional.onnx --shapes x:5x4", "run {m}/optional.onnx --batch 9 --max-batch 8", "run {m}/optional.onnx --max-shapes x:8x3 --batch 9",
         "run {m}/optional.onnx --min-shapes x:4x3 --batch 2", "run {m}/strings.onnx --input x={m}/text.npy", "run {m}/mixing.onnx --seed 0",
-        "run {m}/tabled --input k={m}/k.npy --input o={m}/o.npy", "run {m}/tabled --input k={m}/good.npy --input o={m}/o.npy", "run {m}/ragged --batch 3", "run {m}/ghost", "run {m}/narrow", "run {m}/other", "run {m}/hashed --input k={m}/k.npy --input o={m}/o.npy", "run {m}/strict --input k={m}/k.npy --input o={m}/o.npy", "run {p} --batch 2",
+        "run {m}/tabled --input k={m}/k.npy --input o={m}/o.npy", "run {m}/tabled --input k={m}/good.npy --input o={m}/o.npy", "run {m}/ragged --batch 3", "run {m}/ghost", "run {m}/triton/1", "run {m}/ragged --batch 3 --shapes k:9,o:4", "run {m}/narrow", "run {m}/other", "run {m}/hashed --input k={m}/k.npy --input o={m}/o.npy", "run {m}/strict --input k={m}/k.npy --input o={m}/o.npy", "run {p} --batch 2",
         "run {p} --batch 2 --seed 9 --threads 1 --output-dir {m}/out"]
 MADE = ["compile {m}/mixing.onnx -o {m}/mixing.norn", "run {m}/mixing.norn --batch 4 --seed 2", "inspect {m}/mixing.norn",
         "compile {m}/table.onnx -o {m}/table.norn --table-threshold 1024", "run {m}/table.norn --input k={m}/k.npy", "inspect {m}/table.norn --json",
@@ -249,7 +253,7 @@ MADE = ["compile {m}/mixing.onnx -o {m}/mixing.norn", "run {m}/mixing.norn --bat
         "compile {m}/strict -o {m}/strict/strict.norn", "run {m}/strict/strict.norn --input k={m}/k.npy --input o={m}/o.npy",
         "compile {m}/hashed -o {m}/hashed/hashed.norn", "run {m}/hashed/hashed.norn --input k={m}/k.npy --input o={m}/o.npy", "inspect {m}/hashed/hashed.norn",
         "compile {m}/strings.onnx -o {m}/strings.norn", "run {m}/strings.norn --batch 3", "inspect {m}/strings.norn"]
-RAW = ["words", "no_value", "two_values", "body_value", "packed_floats", "cut_floats", "packed_ints", "cut_ints", "packed_dims", "cut_dims", "negative_dims", "zero_in_name", "type_map", "type_sparse_type", "type_optional", "type_sequence",
+RAW = ["words", "overflow", "no_value", "two_values", "body_value", "packed_floats", "cut_floats", "packed_ints", "cut_ints", "packed_dims", "cut_dims", "negative_dims", "zero_in_name", "type_map", "type_sparse_type", "type_optional", "type_sequence",
        *(f"sparse_{name}" for name in ("linear", "pairs", "outside", "negative", "pair_outside", "deep", "eight", "count", "triples", "negative_dim", "largest", "too_large", "huge")),
        *(f"calls_{name}" for name in ("function", "overload", "no_overload", "default", "given")),
        *(f"outside_{name}" for name in ("good", "no_length", "whole", "word", "offset_word", "short", "beyond", "far", "up", "absolute", "checksum"))]
@@ -306,6 +310,18 @@ class Commands(unittest.TestCase):
         for seen, want in zip(entries, wanted):
             self.assertEqual(seen, want)
         self.assertEqual(len(entries), len(wanted))
+
+    def test_bench_without_batch(self):
+        words = ["bench", self.tmp / "fixed.onnx", "--duration", "0.02", "--warmup", "0", "--json"]
+        found = json.loads(subprocess.run([NORN, *words], capture_output=True, text=True, timeout=120, check=True).stdout)
+        self.assertAlmostEqual(found["rows_per_s"] / found["throughput_per_s"], 1, delta=0.01)
+
+    def test_output_folder(self):
+        """What is made may be read by those whom the mask of the process lets."""
+        for mask_bits in (0o000, 0o027):
+            folder = self.tmp / f"made-{mask_bits}"
+            subprocess.run([NORN, "run", self.tmp / "fixed.onnx", "--output-dir", folder], capture_output=True, timeout=120, check=True, umask=mask_bits)
+            self.assertEqual(folder.stat().st_mode & 0o777, 0o777 & ~mask_bits)
 
     def test_bench(self):
         """Rows are counted as often as they are in a run, and phases add up to it."""

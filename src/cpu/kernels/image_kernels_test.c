@@ -177,6 +177,25 @@ static void the_greatest_of_each_bin_is_of_its_own_image_and_channel(void **stat
     norn_solo_deinit(&solo);
 }
 
+static void regions_that_no_image_has_are_refused(void **state) {
+    static float pixels[2 * 2 * 6 * 6];
+    static const float wrong[] = {3e9f, -2e9f, NAN, INFINITY};
+    (void)state;
+    for (int k = 0; k < 5; k++)
+        for (size_t w = 0; w < sizeof wrong / sizeof wrong[0]; w++) {
+            float rois[2 * 5] = {0, 1, 1, 3, 3, 1, 0, 0, 2, 2};
+            rois[5 + k] = wrong[w];
+            norn_view in[] = {norn_view_of(NORN_F32, 4, DIMS(2, 2, 6, 6), pixels),
+                              norn_view_of(NORN_F32, 2, DIMS(2, 5), rois)};
+            norn_view out = norn_view_of(NORN_F32, 4, DIMS(2, 2, 2, 2), NULL);
+            norn_solo solo;
+            assert_int_equal(solo_run_node(&solo, NORN_OP_MaxRoiPool, norn_cpu_max_roi_pool,
+                                           (norn_attrs){0}, in, 2, &out),
+                             NORN_INVALID_ARGUMENT);
+            norn_solo_deinit(&solo);
+        }
+}
+
 // ---- Resize
 
 /// x [3, 4, 5] along one axis by linear interpolation, asymmetric: out[o] lies at o / scale.
@@ -283,6 +302,7 @@ int main(void) {
         cmocka_unit_test(regions_of_several_images_and_channels_are_aligned_as_defined),
         cmocka_unit_test(regions_of_no_image_are_refused),
         cmocka_unit_test(the_greatest_of_each_bin_is_of_its_own_image_and_channel),
+        cmocka_unit_test(regions_that_no_image_has_are_refused),
         cmocka_unit_test(every_axis_is_resized_by_its_own_scale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

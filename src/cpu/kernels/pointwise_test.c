@@ -1,6 +1,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "cpu/cpu_kernel.h"
+#include "cpu/micro/tile_op.h"
 #include "cpu/solo_call.h"
 #include "ops/op.h"
 #include "tensor/dtype.h"
@@ -307,6 +308,9 @@ static void every_cast_is_the_reference(void **state) {
             had += check_beside_reference(&p, dtypes[to], what);
         }
     assert_int_equal(had, DTYPES * DTYPES);
+    assert_null(norn_tile_cast(NORN_DTYPE_COUNT, NORN_F32));
+    assert_null(norn_tile_cast(NORN_F32, NORN_DTYPE_COUNT));
+    assert_null(norn_tile_cast(NORN_STRING, NORN_F32));
 }
 
 int main(void) {

@@ -167,7 +167,12 @@ static bool draw_curves(layer *l, attrs *a) {
     memcpy(l->curves[0], usual[each - 1], sizeof usual[0]);
     memcpy(l->curves[1], usual[each - 1], sizeof usual[0]);
     if (often()) return false;
+    // Where alpha and beta are left out: those of ONNX's operators of that name, else 1 and 0 (ScaledTanh: 1 and 1).
+    static const curve unsaid[] = {{"Affine", 1, 0},          {"LeakyRelu", 0.01, 0},
+                                   {"ThresholdedRelu", 1, 0}, {"ScaledTanh", 1, 1},
+                                   {"HardSigmoid", 0.2, 0.5}, {"Elu", 1, 0}};
     const uint32_t count = each * (uint32_t)l->directions;
+    const bool said = below(4) > 0;
     for (uint32_t k = 0; k < count; k++) {
         curve *c = &l->curves[k / each][k % each];
         c->name = names[below(sizeof names / sizeof *names)];
@@ -176,9 +181,12 @@ static bool draw_curves(layer *l, attrs *a) {
         a->alpha[k] = often() ? CLIP : (float)(norn_random_unit(&rng) * 0.8 + 0.1); // just reached
         c->alpha = (double)a->alpha[k];
         c->beta = (double)(a->beta[k] = (float)(norn_random_unit(&rng) * 0.8 + 0.1));
+        for (size_t u = 0; u < sizeof unsaid / sizeof *unsaid && !said; u++)
+            if (strcmp(unsaid[u].name, c->name) == 0) *c = unsaid[u];
     }
     norn_attr *given = add(a, "activations", NORN_ATTR_STRINGS);
     given->strings = a->names, given->count = count;
+    if (!said) return true;
     given = add(a, "activation_alpha", NORN_ATTR_FLOATS);
     given->floats = a->alpha, given->count = count;
     given = add(a, "activation_beta", NORN_ATTR_FLOATS);

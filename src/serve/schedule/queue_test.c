@@ -83,6 +83,24 @@ static void a_request_past_its_deadline_comes_out_as_over(void **state) {
     norn_queue_destroy(queue);
 }
 
+/// What a newcomer would have joined is swept away as it comes: it waits by itself.
+static void the_group_that_one_would_join_may_be_over(void **state) {
+    norn_queue *queue = make(8, 0, 16);
+    norn_request other = request(1, 3), late = request(1, 7), good = request(2, 7), *over;
+    (void)state;
+    late.deadline_ns = norn_clock_now_ns() - 1;
+    assert_int_equal(norn_queue_put(queue, &other, &over), NORN_OK);
+    assert_int_equal(norn_queue_put(queue, &late, &over), NORN_OK);
+    assert_int_equal(norn_queue_put(queue, &good, &over), NORN_OK);
+    assert_ptr_equal(over, &late);
+    assert_null(late.next);
+    assert_int_equal(norn_queue_pending(queue), 2);
+    assert_ptr_equal(norn_queue_take(queue, &over), &other);
+    assert_ptr_equal(norn_queue_take(queue, &over), &good);
+    assert_int_equal(norn_queue_pending(queue), 0);
+    norn_queue_destroy(queue);
+}
+
 static void a_cancelled_request_is_not_run_and_ends_as_cancelled(void **state) {
     norn_queue *queue = make(8, 0, 16);
     norn_request gone = request(1, 7), good = request(1, 7), *over;
@@ -396,6 +414,7 @@ int main(void) {
         cmocka_unit_test(requests_of_other_shapes_and_lone_ones_are_not_joined),
         cmocka_unit_test(a_full_queue_refuses_and_keeps_what_it_has),
         cmocka_unit_test(a_request_past_its_deadline_comes_out_as_over),
+        cmocka_unit_test(the_group_that_one_would_join_may_be_over),
         cmocka_unit_test(a_cancelled_request_is_not_run_and_ends_as_cancelled),
         cmocka_unit_test(requests_whose_hashes_meet_are_joined_only_if_their_dims_are_equal),
         cmocka_unit_test(many_waiting_requests_are_few_batches),
