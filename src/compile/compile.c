@@ -86,10 +86,10 @@ static norn_status take_tables(norn_plan *plan, const norn_pass_context *context
 static norn_status optimise(norn_plan *plan, const norn_model *model,
                             const norn_compile_options *options,
                             const norn_package_config *config) {
-    norn_evaluate evaluate = {plan->host, plan->alloc};
+    norn_evaluate evaluate = {plan->devices[NORN_HOST], plan->alloc};
     norn_pass_context context = {.options = options,
                                  .evaluator = norn_evaluator_on(&evaluate),
-                                 .cpu_device = plan->device == NULL,
+                                 .cpu_device = plan->place_count == 1,
                                  .tables_dir = model->tables_dir};
     NORN_TRY(norn_passes_run(&context, plan->graph));
     return take_tables(plan, &context, config);
@@ -99,9 +99,9 @@ static norn_status optimise(norn_plan *plan, const norn_model *model,
 static void report_fallback(const norn_plan *plan) {
     const norn_program *program = plan->program;
     const char *first = NULL;
-    if (!plan->device || program->host_steps == 0) return;
+    if (plan->place_count == 1 || program->host_steps == 0) return;
     for (uint32_t i = 0; i < program->step_count && !first; i++)
-        if (program->steps[i].kind == NORN_STEP_KERNEL && !program->steps[i].on_device)
+        if (program->steps[i].kind == NORN_STEP_KERNEL && program->steps[i].place == NORN_HOST)
             first = program->steps[i].node->name;
     norn_log(
         NORN_LOG_WARN,

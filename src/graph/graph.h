@@ -64,6 +64,7 @@ struct norn_node {
     norn_origin origin;
     norn_node *prev, *next;
     bool dead;
+    uint8_t place; ///< device of the plan that it is to be on, from 1; 0: the first. Said after all passes
     void *note; ///< scratch for one pass
 };
 

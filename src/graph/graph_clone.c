@@ -139,6 +139,7 @@ static norn_status clone_node(cloner *c, const norn_node *from) {
         NORN_TRY(norn_region_clone(norn_region_kind_of(from->op->name), from->region, arena,
                                    &node->region));
     }
+    node->place = from->place;
     return clone_origin(c, &from->origin, &node->origin);
 }
 

@@ -390,6 +390,7 @@ typedef struct node_message {
     norn_value **in, **out;
     norn_attr *attrs;
     const char **origin;
+    uint64_t place;
     norn_span region;
     bool fill, has_region;
 } node_message;
@@ -425,6 +426,9 @@ static norn_status node_field(void *context, const norn_wire_field *field) {
     case NODE_ORIGIN:
         i = m->origin_count++;
         return m->fill ? take_text(arena, field->bytes, &m->origin[i]) : NORN_OK;
+    case NODE_PLACE:
+        m->place = field->value;
+        break;
     case NODE_REGION:
         m->region = field->bytes;
         m->has_region = true;
@@ -457,6 +461,8 @@ static norn_status decode_node(decoder *d, norn_span message) {
     NORN_TRY(norn_graph_node(d->graph, NULL, op, m.name, m.in, m.in_count, m.out, m.out_count,
                              (norn_attrs){m.attrs, m.attr_count}, NULL, &node));
     node->origin = (norn_origin){m.origin, m.origin_count};
+    if (m.place > UINT8_MAX) return malformed("place of a node");
+    node->place = (uint8_t)m.place;
     if (!m.has_region) return NORN_OK;
     return norn_region_decode(norn_region_kind_of(op->name), m.region, arena, m.in_count,
                               m.out_count, &node->region);

@@ -142,6 +142,7 @@ static norn_status encode_node(const encoder *e, const norn_node *node) {
         norn_region_encode(norn_region_kind_of(node->op->name), node->region, out);
         norn_wire_end(out, region);
     }
+    if (node->place) norn_wire_put_varint(out, NODE_PLACE, node->place);
     for (uint32_t i = 0; i < node->origin.count; i++) {
         norn_wire_put_text(out, NODE_ORIGIN, node->origin.names[i]);
     }

@@ -45,7 +45,8 @@ enum {
     NODE_OUT,
     NODE_ATTR,
     NODE_REGION,
-    NODE_ORIGIN
+    NODE_ORIGIN,
+    NODE_PLACE
 };
 enum {
     ATTR_NAME = 1,

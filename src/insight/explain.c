@@ -7,7 +7,7 @@
 
 static const char *precision_text(const norn_plan *plan, const norn_step *step) {
     bool product = step->node && norn_region_kind_of(step->node->op->name) == NORN_REGION_GEMM;
-    return product && step->on_device && plan->precision == NORN_PRECISION_TF32 ? "tf32" : "fp32";
+    return product && step->place && plan->precision == NORN_PRECISION_TF32 ? "tf32" : "fp32";
 }
 
 static void value_type(const norn_graph *graph, const norn_value *value, norn_buffer *out) {
@@ -82,7 +82,7 @@ static void print_step(const norn_plan *plan, const norn_step *step, uint32_t in
     static const char *const kinds[] = {"kernel", "copy", "place"};
     const norn_node *node = step->node;
     norn_buffer_format(out, "%4u  %-5s %-4s %s", index,
-                       step->on_device ? plan->device_name : plan->program->host->ops->kind,
+                       plan->place_names[step->kind == NORN_STEP_KERNEL ? step->place : NORN_HOST],
                        step->kind == NORN_STEP_KERNEL ? precision_text(plan, step) : "",
                        node ? node->op->name : kinds[step->kind]);
     if (step->kind != NORN_STEP_KERNEL && node) norn_buffer_format(out, " (%s)", kinds[step->kind]);
@@ -97,7 +97,7 @@ static void print_step(const norn_plan *plan, const norn_step *step, uint32_t in
     }
     const char *why = why_apart(step);
     if (why) norn_buffer_format(out, "  [not fused: %s]", why);
-    if (plan->device && step->kind == NORN_STEP_KERNEL && !step->on_device) {
+    if (plan->place_count > 1 && step->kind == NORN_STEP_KERNEL && step->place == NORN_HOST) {
         norn_buffer_text(out, "  [no kernel for the device]");
     }
     norn_buffer_text(out, "\n");
@@ -128,7 +128,8 @@ void norn_explain_plan(const norn_plan *plan, norn_buffer *out) {
     const norn_program *program = plan->program;
     norn_buffer_format(out, "%s: %u steps on %s", plan->name, program->step_count,
                        plan->device_name);
-    if (plan->device) norn_buffer_format(out, ", %u of them on the CPU", program->host_steps);
+    if (plan->place_count > 1)
+        norn_buffer_format(out, ", %u of them on the CPU", program->host_steps);
     norn_buffer_text(out, "\n");
     for (uint32_t i = 0; i < plan->table_count; i++) {
         const norn_plan_table *table = &plan->tables[i];

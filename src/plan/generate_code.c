@@ -5,7 +5,7 @@
 
 norn_status norn_plan_generate_code(norn_plan *plan, const norn_compile_options *options) {
     norn_program *program = plan->program;
-    const norn_target *target = norn_device_target(plan->device);
+    const norn_target *target = norn_plan_target(plan);
     norn_arena scratch;
     norn_status status = NORN_OK;
     if (!target || !target->ops->codegen) return NORN_OK;
@@ -16,7 +16,7 @@ norn_status norn_plan_generate_code(norn_plan *plan, const norn_compile_options 
     norn_symbols_at_max(plan->graph, max);
     for (uint32_t i = 0; i < program->step_count; i++) {
         norn_step *step = &program->steps[i];
-        if (step->kind != NORN_STEP_KERNEL || !step->on_device) continue;
+        if (step->kind != NORN_STEP_KERNEL || step->place == NORN_HOST) continue;
         norn_view *views;
         norn_span made = {0};
         void *kept;

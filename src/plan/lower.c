@@ -12,9 +12,9 @@ typedef struct lowering {
     norn_arena *arena;
     norn_graph *graph;
     norn_placement place;
-    uint32_t (*map)[2]; ///< by value id: its slot on the host, on the device
+    uint32_t *map; ///< by value id and place: its slot there
     uint32_t slot_capacity, step_capacity;
-    norn_precision precision;
+    const norn_lower_options *options;
     uint32_t *states; ///< step states so far, of the whole plan
 } lowering;
 
@@ -37,7 +37,11 @@ static norn_status grow(norn_arena *arena, size_t size, uint32_t count, uint32_t
 
 // ---- slots
 
-static norn_status add_slot(lowering *l, norn_value *value, norn_slot_kind kind, bool on_device,
+static uint32_t *slot_of(const lowering *l, const norn_value *value, norn_place place) {
+    return &l->map[(size_t)value->id * l->program->place_count + place];
+}
+
+static norn_status add_slot(lowering *l, norn_value *value, norn_slot_kind kind, norn_place place,
                             uint32_t *out) {
     norn_program *program = l->program;
     NORN_TRY(grow(l->arena, sizeof *program->slots, program->slot_count, &l->slot_capacity,
@@ -45,7 +49,7 @@ static norn_status add_slot(lowering *l, norn_value *value, norn_slot_kind kind,
     *out = program->slot_count++;
     program->slots[*out] = (norn_slot){.value = value,
                                        .kind = kind,
-                                       .on_device = on_device,
+                                       .place = place,
                                        .root = *out,
                                        .dtype = value->dtype,
                                        .shape = value->shape,
@@ -63,7 +67,7 @@ static norn_status add_step(lowering *l, norn_step step) {
 
 static norn_status add_alias(lowering *l, norn_value *value, uint32_t of, uint32_t *out) {
     norn_slot source = l->program->slots[of];
-    NORN_TRY(add_slot(l, value, NORN_SLOT_ALIAS, source.on_device, out));
+    NORN_TRY(add_slot(l, value, NORN_SLOT_ALIAS, source.place, out));
     norn_slot *slot = &l->program->slots[*out];
     slot->root = source.root;
     slot->column = source.column;
@@ -71,17 +75,15 @@ static norn_status add_alias(lowering *l, norn_value *value, uint32_t of, uint32
 }
 
 /// Memory for a value that a step writes, or a part of the Concat that it is written into.
-static norn_status add_home(lowering *l, norn_value *value, bool on_device, uint32_t *out) {
-    const norn_value_place *place = &l->place.values[value->id];
-    if (!place->into)
-        return add_slot(l, value, place->planned ? NORN_SLOT_PLANNED : NORN_SLOT_POOLED, on_device,
-                        out);
-    uint32_t *root = &l->map[place->into->id][on_device];
-    if (*root == NORN_NO_SLOT)
-        NORN_TRY(add_slot(l, place->into, NORN_SLOT_PLANNED, on_device, root));
+static norn_status add_home(lowering *l, norn_value *value, norn_place place, uint32_t *out) {
+    const norn_value_place *in = &l->place.values[value->id];
+    if (!in->into)
+        return add_slot(l, value, in->planned ? NORN_SLOT_PLANNED : NORN_SLOT_POOLED, place, out);
+    uint32_t *root = slot_of(l, in->into, place);
+    if (*root == NORN_NO_SLOT) NORN_TRY(add_slot(l, in->into, NORN_SLOT_PLANNED, place, root));
     NORN_TRY(add_alias(l, value, *root, out));
-    l->program->slots[*out].column = place->column;
-    l->program->slots[*out].row_stride = place->row_stride;
+    l->program->slots[*out].column = in->column;
+    l->program->slots[*out].row_stride = in->row_stride;
     return NORN_OK;
 }
 
@@ -89,7 +91,9 @@ static norn_status add_copy(lowering *l, const norn_node *reader, uint32_t from,
     uint32_t *ends;
     NORN_TRY(NORN_TAKE_ARRAY(l->arena, 2, &ends));
     ends[0] = from, ends[1] = to;
+    const norn_place to_place = l->program->slots[to].place;
     norn_step step = {.kind = NORN_STEP_COPY,
+                      .place = to_place ? to_place : l->program->slots[from].place,
                       .node = reader,
                       .in = ends,
                       .out = ends + 1,
@@ -99,57 +103,56 @@ static norn_status add_copy(lowering *l, const norn_node *reader, uint32_t from,
     return add_step(l, step);
 }
 
-static norn_status add_const(lowering *l, norn_value *value, bool on_device, uint32_t *out) {
-    NORN_TRY(add_slot(l, value, NORN_SLOT_CONST, on_device, out));
+static norn_status add_const(lowering *l, norn_value *value, norn_place place, uint32_t *out) {
+    NORN_TRY(add_slot(l, value, NORN_SLOT_CONST, place, out));
     norn_slot *slot = &l->program->slots[*out];
     slot->shape.rank = value->data->rank;
     for (int32_t d = 0; d < value->data->rank; d++)
         slot->shape.dims[d] = norn_dim_const(value->data->dims[d]);
-    if (!on_device) slot->data = value->data->data;
+    if (place == NORN_HOST) slot->data = value->data->data;
     return NORN_OK;
 }
 
-static norn_status slot_for(lowering *l, norn_value *value, bool on_device, const norn_node *reader,
-                            uint32_t *out);
+static norn_status slot_for(lowering *l, norn_value *value, norn_place place,
+                            const norn_node *reader, uint32_t *out);
 
-/// `value` is made on the other side: bring it over, just before its first reader here.
-static norn_status bring_over(lowering *l, norn_value *value, bool on_device,
+/// `value` is made in another place: bring it over, just before its first reader here.
+static norn_status bring_over(lowering *l, norn_value *value, norn_place place,
                               const norn_node *reader, uint32_t *out) {
     uint32_t from;
-    NORN_TRY(slot_for(l, value, !on_device, reader, &from));
-    NORN_TRY(add_slot(l, value, NORN_SLOT_PLANNED, on_device, out));
+    NORN_TRY(slot_for(l, value, note_of(value->producer)->place, reader, &from));
+    NORN_TRY(add_slot(l, value, NORN_SLOT_PLANNED, place, out));
     return add_copy(l, reader, from, *out);
 }
 
-static norn_status make_slot(lowering *l, norn_value *value, bool on_device,
+static norn_status make_slot(lowering *l, norn_value *value, norn_place place,
                              const norn_node *reader, uint32_t *out) {
     int32_t input = l->place.values[value->id].input;
-    if (value->data) return add_const(l, value, on_device, out);
+    if (value->data) return add_const(l, value, place, out);
     if (input >= 0) {
-        NORN_TRY(add_slot(l, value, NORN_SLOT_INPUT, on_device, out));
+        NORN_TRY(add_slot(l, value, NORN_SLOT_INPUT, place, out));
         l->program->slots[*out].input = (uint32_t)input;
-        if (on_device) l->program->device_inputs[input] = *out;
+        l->program->inputs[place][input] = *out;
         return NORN_OK;
     }
     if (!value->producer)
         return norn_fail(NORN_INTERNAL, "value '%s' has no producer", value->name);
     if (note_of(value->producer)->is_view) {
         uint32_t source;
-        NORN_TRY(slot_for(l, norn_node_in(value->producer, 0), on_device, reader, &source));
+        NORN_TRY(slot_for(l, norn_node_in(value->producer, 0), place, reader, &source));
         return add_alias(l, value, source, out);
     }
-    if (note_of(value->producer)->on_device != on_device)
-        return bring_over(l, value, on_device, reader, out);
-    return add_home(l, value, on_device, out);
+    if (note_of(value->producer)->place != place) return bring_over(l, value, place, reader, out);
+    return add_home(l, value, place, out);
 }
 
-/// Where `value` is on a side; made, and copied there, when it is not yet.
-static norn_status slot_for(lowering *l, norn_value *value, bool on_device, const norn_node *reader,
-                            uint32_t *out) {
-    uint32_t slot = l->map[value->id][on_device];
+/// Where `value` is in a place; made, and copied there, when it is not yet.
+static norn_status slot_for(lowering *l, norn_value *value, norn_place place,
+                            const norn_node *reader, uint32_t *out) {
+    uint32_t slot = *slot_of(l, value, place);
     if (slot == NORN_NO_SLOT) {
-        NORN_TRY(make_slot(l, value, on_device, reader, &slot));
-        l->map[value->id][on_device] = slot;
+        NORN_TRY(make_slot(l, value, place, reader, &slot));
+        *slot_of(l, value, place) = slot;
     }
     *out = slot;
     return NORN_OK;
@@ -157,8 +160,7 @@ static norn_status slot_for(lowering *l, norn_value *value, bool on_device, cons
 
 // ---- steps
 
-static norn_status lower_program(norn_graph *graph, const norn_target *host,
-                                 const norn_target *target, norn_precision precision,
+static norn_status lower_program(norn_graph *graph, const norn_lower_options *options,
                                  norn_arena *arena, uint32_t *states, norn_program **out);
 
 static norn_status lower_bodies(lowering *l, norn_step *step) {
@@ -172,8 +174,9 @@ static norn_status lower_bodies(lowering *l, norn_step *step) {
     for (uint32_t i = 0; i < attrs.count; i++) {
         if (attrs.at[i].kind != NORN_ATTR_GRAPH) continue;
         norn_program *body;
-        norn_status status = lower_program(attrs.at[i].graph, l->program->host, NULL, l->precision,
-                                           l->arena, l->states, &body);
+        const norn_lower_options on_host = {
+            .host = l->options->host, .place_count = 1, .precision = l->options->precision};
+        norn_status status = lower_program(attrs.at[i].graph, &on_host, l->arena, l->states, &body);
         if (status != NORN_OK)
             norn_note("body '%s' of node '%s'", attrs.at[i].name, step->node->name);
         NORN_TRY(status);
@@ -184,13 +187,13 @@ static norn_status lower_bodies(lowering *l, norn_step *step) {
 
 /// Copies of the inputs of a Concat that are not written in place.
 static norn_status lower_placed(lowering *l, norn_node *node) {
-    bool on_device = note_of(node)->on_device;
+    const norn_place place = note_of(node)->place;
     norn_value *out = node->out[0];
     int32_t rank = out->shape.rank;
     int64_t axis = norn_attr_i64(node->attrs, "axis", 0), column = 0;
     if (axis < 0) axis += rank;
     uint32_t whole;
-    NORN_TRY(slot_for(l, out, on_device, node, &whole));
+    NORN_TRY(slot_for(l, out, place, node, &whole));
     norn_slot into = l->program->slots[whole];
     for (uint32_t i = 0; i < node->in_count; i++) {
         norn_value *v = norn_node_in(node, i);
@@ -202,7 +205,7 @@ static norn_status lower_placed(lowering *l, norn_node *node) {
         norn_value *source = norn_placement_source(v);
         if (!l->place.values[source->id].into) {
             uint32_t from, to, *ends;
-            NORN_TRY(slot_for(l, v, on_device, node, &from));
+            NORN_TRY(slot_for(l, v, place, node, &from));
             NORN_TRY(add_alias(l, v, whole, &to));
             norn_slot *slot = &l->program->slots[to];
             slot->column = into.column + column;
@@ -233,7 +236,7 @@ static norn_status lower_node(lowering *l, norn_node *node) {
     if (place->is_view) return NORN_OK;
     if (place->is_placed) return lower_placed(l, node);
     norn_step step = {.kind = NORN_STEP_KERNEL,
-                      .on_device = place->on_device,
+                      .place = place->place,
                       .node = node,
                       .node_index = place->index,
                       .kernel = place->kernel,
@@ -247,12 +250,12 @@ static norn_status lower_node(lowering *l, norn_node *node) {
     for (uint32_t i = 0; i < node->in_count; i++) {
         slots[i] = NORN_NO_SLOT;
         if (node->in[i].value)
-            NORN_TRY(slot_for(l, node->in[i].value, place->on_device, node, &slots[i]));
+            NORN_TRY(slot_for(l, node->in[i].value, place->place, node, &slots[i]));
     }
     for (uint32_t i = 0; i < node->out_count; i++) {
         uint32_t *slot = &slots[node->in_count + i];
         *slot = NORN_NO_SLOT;
-        if (node->out[i]) NORN_TRY(slot_for(l, node->out[i], place->on_device, node, slot));
+        if (node->out[i]) NORN_TRY(slot_for(l, node->out[i], place->place, node, slot));
     }
     NORN_TRY(lower_bodies(l, &step));
     return add_step(l, step);
@@ -262,11 +265,12 @@ static norn_status lower_node(lowering *l, norn_node *node) {
 static norn_status lower_output(lowering *l, uint32_t index) {
     norn_value *value = l->graph->outputs[index].value, *source = norn_placement_source(value);
     uint32_t slot;
-    bool on_device = !source->data && source->producer && note_of(source->producer)->on_device;
-    NORN_TRY(slot_for(l, value, on_device, NULL, &slot));
-    if (on_device && l->program->slots[slot].kind != NORN_SLOT_PLANNED) {
+    const norn_place place =
+        !source->data && source->producer ? note_of(source->producer)->place : NORN_HOST;
+    NORN_TRY(slot_for(l, value, place, NULL, &slot));
+    if (place && l->program->slots[slot].kind != NORN_SLOT_PLANNED) {
         uint32_t own;
-        NORN_TRY(add_slot(l, value, NORN_SLOT_PLANNED, true, &own));
+        NORN_TRY(add_slot(l, value, NORN_SLOT_PLANNED, place, &own));
         NORN_TRY(add_copy(l, NULL, slot, own));
         slot = own;
     }
@@ -302,7 +306,7 @@ static void note_lifetimes(lowering *l) {
         }
         step->dynamic |= step->infer;
         program->has_pooled |= step->dynamic;
-        program->host_steps += step->kind == NORN_STEP_KERNEL && !step->on_device;
+        program->host_steps += step->kind == NORN_STEP_KERNEL && step->place == NORN_HOST;
     }
     for (uint32_t i = 0; i < l->graph->output_count; i++) {
         norn_slot *root = &program->slots[program->slots[program->outputs[i]].root];
@@ -312,16 +316,16 @@ static void note_lifetimes(lowering *l) {
     }
 }
 
-/// Where each constant is in the one block that a resident uploads.
+/// Where each constant is in the one block that a resident uploads to each device.
 static norn_status place_weights(norn_program *program) {
     size_t bytes;
     for (uint32_t i = 0; i < program->slot_count; i++) {
         norn_slot *slot = &program->slots[i];
-        if (slot->kind != NORN_SLOT_CONST || !slot->on_device) continue;
+        if (slot->kind != NORN_SLOT_CONST || slot->place == NORN_HOST) continue;
+        size_t *end = &program->weight_bytes[slot->place];
         NORN_TRY(norn_view_bytes(slot->value->data, &bytes));
-        slot->weight_offset = program->device_weight_bytes;
-        if (!norn_size_add(program->device_weight_bytes, norn_align_up(bytes, NORN_DEVICE_ALIGN),
-                           &program->device_weight_bytes))
+        slot->weight_offset = *end;
+        if (!norn_size_add(*end, norn_align_up(bytes, NORN_DEVICE_ALIGN), end))
             return norn_fail(NORN_RESOURCE_EXHAUSTED, "the weights do not fit in memory");
     }
     return NORN_OK;
@@ -330,15 +334,17 @@ static norn_status place_weights(norn_program *program) {
 static norn_status lower_graph(lowering *l) {
     norn_program *program = l->program;
     norn_graph *graph = l->graph;
-    NORN_TRY(norn_arena_take(l->arena, (size_t)graph->value_count + 1, sizeof *l->map, 16,
-                             (void **)&l->map));
-    for (uint32_t i = 0; i < graph->value_count; i++) l->map[i][0] = l->map[i][1] = NORN_NO_SLOT;
-    NORN_TRY(NORN_TAKE_ARRAY(l->arena, (size_t)graph->input_count + 1, &program->inputs));
-    NORN_TRY(NORN_TAKE_ARRAY(l->arena, (size_t)graph->input_count + 1, &program->device_inputs));
+    const size_t places = program->place_count;
+    NORN_TRY(NORN_TAKE_ARRAY(l->arena, (size_t)graph->value_count * places + 1, &l->map));
+    for (size_t i = 0; i < graph->value_count * places; i++) l->map[i] = NORN_NO_SLOT;
+    for (size_t p = 0; p < places; p++) {
+        NORN_TRY(NORN_TAKE_ARRAY(l->arena, (size_t)graph->input_count + 1, &program->inputs[p]));
+        for (uint32_t i = 0; i < graph->input_count; i++) program->inputs[p][i] = NORN_NO_SLOT;
+    }
     NORN_TRY(NORN_TAKE_ARRAY(l->arena, (size_t)graph->output_count + 1, &program->outputs));
     for (uint32_t i = 0; i < graph->input_count; i++) {
-        program->device_inputs[i] = NORN_NO_SLOT;
-        NORN_TRY(slot_for(l, graph->inputs[i], false, NULL, &program->inputs[i]));
+        uint32_t slot;
+        NORN_TRY(slot_for(l, graph->inputs[i], NORN_HOST, NULL, &slot));
     }
     for (norn_node *node = graph->nodes; node; node = node->next) NORN_TRY(lower_node(l, node));
     for (uint32_t i = 0; i < graph->output_count; i++) NORN_TRY(lower_output(l, i));
@@ -346,16 +352,16 @@ static norn_status lower_graph(lowering *l) {
     return place_weights(program);
 }
 
-static norn_status lower_program(norn_graph *graph, const norn_target *host,
-                                 const norn_target *target, norn_precision precision,
+static norn_status lower_program(norn_graph *graph, const norn_lower_options *options,
                                  norn_arena *arena, uint32_t *states, norn_program **out) {
-    lowering l = {.arena = arena, .graph = graph, .precision = precision, .states = states};
+    lowering l = {.arena = arena, .graph = graph, .options = options, .states = states};
     *out = NULL;
     NORN_TRY(NORN_TAKE(arena, &l.program));
     l.program->graph = graph;
-    l.program->host = host;
-    l.program->target = target;
-    NORN_TRY(norn_placement_make(graph, host, target, precision, arena, &l.place));
+    l.program->host = options->host;
+    l.program->target = options->target;
+    l.program->place_count = options->place_count;
+    NORN_TRY(norn_placement_make(graph, options, arena, &l.place));
     NORN_TRY(lower_graph(&l));
     NORN_TRY(norn_step_order_make(l.program, arena, &l.program->order));
     l.program->state_count = *states;
@@ -363,9 +369,8 @@ static norn_status lower_program(norn_graph *graph, const norn_target *host,
     return NORN_OK;
 }
 
-norn_status norn_program_lower(norn_graph *graph, const norn_target *host,
-                               const norn_target *target, norn_precision precision,
+norn_status norn_program_lower(norn_graph *graph, const norn_lower_options *options,
                                norn_arena *arena, norn_program **out) {
     uint32_t states = 0;
-    return lower_program(graph, host, target, precision, arena, &states, out);
+    return lower_program(graph, options, arena, &states, out);
 }

@@ -23,11 +23,11 @@ void norn_layout_destroy(norn_layout *layout, norn_alloc alloc) {
 
 /// Slots that have memory in the arenas.
 static bool has_memory(const norn_slot *slot) {
-    return slot->kind == NORN_SLOT_PLANNED || (slot->kind == NORN_SLOT_INPUT && slot->on_device);
+    return slot->kind == NORN_SLOT_PLANNED || (slot->kind == NORN_SLOT_INPUT && slot->place);
 }
 
 static size_t align_of(const norn_slot *slot) {
-    return slot->on_device ? (size_t)NORN_DEVICE_ALIGN : (size_t)64;
+    return slot->place ? (size_t)NORN_DEVICE_ALIGN : (size_t)64;
 }
 
 norn_status norn_layout_measure(const norn_program *program, const int64_t *symbols, size_t *out) {
@@ -49,7 +49,7 @@ norn_status norn_layout_measure(const norn_program *program, const int64_t *symb
             return norn_fail(
                 NORN_RESOURCE_EXHAUSTED, "node '%s': the size of '%s' does not fit in memory",
                 slot->value->producer ? slot->value->producer->name : "", slot->value->name);
-        if (bytes > 0 && !slot->on_device) bytes += NORN_RED_BYTES;
+        if (bytes > 0 && !slot->place) bytes += NORN_RED_BYTES;
         out[i] = norn_align_up(bytes, align_of(slot));
     }
     return NORN_OK;
@@ -135,20 +135,21 @@ static norn_status append(norn_layout *layout, uint32_t slot, size_t *end) {
     return NORN_OK;
 }
 
-/// Inputs and outputs of the device, side by side at the front.
-static norn_status plan_device_ends(const norn_program *program, norn_layout *layout) {
+/// Inputs and outputs of a device, side by side at the front.
+static norn_status plan_ends(const norn_program *program, norn_place place, norn_layout *layout) {
+    norn_place_layout *at = &layout->at[place];
     size_t end = 0;
-    for (uint32_t i = 0; program->target && i < program->graph->input_count; i++)
-        if (program->device_inputs[i] != NORN_NO_SLOT)
-            NORN_TRY(append(layout, program->device_inputs[i], &end));
-    layout->input_bytes = layout->output_offset = end;
+    for (uint32_t i = 0; i < program->graph->input_count; i++)
+        if (program->inputs[place][i] != NORN_NO_SLOT)
+            NORN_TRY(append(layout, program->inputs[place][i], &end));
+    at->input_bytes = at->output_offset = end;
     for (uint32_t i = 0; i < program->slot_count; i++) {
         const norn_slot *slot = &program->slots[i];
-        if (slot->kind == NORN_SLOT_PLANNED && slot->on_device && slot->is_output)
+        if (slot->kind == NORN_SLOT_PLANNED && slot->place == place && slot->is_output)
             NORN_TRY(append(layout, i, &end));
     }
-    layout->output_bytes = end - layout->output_offset;
-    layout->device_bytes = end;
+    at->output_bytes = end - at->output_offset;
+    at->bytes = end;
     return NORN_OK;
 }
 
@@ -157,17 +158,17 @@ norn_status norn_memory_plan(const norn_program *program, norn_alloc alloc, norn
     item *waiting = NULL, *placed = NULL;
     uint32_t *item_of = NULL;
     uint64_t *sets = NULL;
-    size_t count = 0, counts[2] = {0, 0}; // placed on host, on the device
+    size_t count = 0;
     norn_status status;
-    NORN_TRY(plan_device_ends(program, layout));
-    layout->host_bytes = 0;
+    layout->at[NORN_HOST] = (norn_place_layout){0};
+    for (norn_place p = 1; p < program->place_count; p++) NORN_TRY(plan_ends(program, p, layout));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, program->slot_count, &waiting));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, program->slot_count, &placed));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, program->slot_count, &item_of));
     for (uint32_t i = 0; i < program->slot_count; i++) {
         const norn_slot *slot = &program->slots[i];
         item_of[i] = UINT32_MAX;
-        if (slot->kind != NORN_SLOT_PLANNED || (slot->on_device && slot->is_output)) continue;
+        if (slot->kind != NORN_SLOT_PLANNED || (slot->place && slot->is_output)) continue;
         layout->offsets[i] = 0;
         if (layout->bytes[i] == 0) continue; // empty: any address will do
         waiting[count++] =
@@ -179,15 +180,13 @@ norn_status norn_memory_plan(const norn_program *program, norn_alloc alloc, norn
         for (size_t i = 0; i < count; i++) item_of[waiting[i].slot] = (uint32_t)i;
         note_users(program, waiting, item_of, count, sets);
     }
-    size_t base = layout->device_bytes;
-    for (int side = 0; side < 2; side++) {
-        size_t *end = side ? &layout->device_bytes : &layout->host_bytes;
-        for (size_t i = 0; i < count; i++) {
-            if (program->slots[waiting[i].slot].on_device != (side == 1)) continue;
-            NORN_TRY_DONE(place(order, placed, counts[side]++, waiting[i], side ? base : 0, end));
-        }
-        for (size_t i = 0; i < counts[side]; i++)
-            layout->offsets[placed[i].slot] = placed[i].offset;
+    for (norn_place p = 0; p < program->place_count; p++) {
+        const size_t base = layout->at[p].bytes;
+        size_t done = 0;
+        for (size_t i = 0; i < count; i++)
+            if (program->slots[waiting[i].slot].place == p)
+                NORN_TRY_DONE(place(order, placed, done++, waiting[i], base, &layout->at[p].bytes));
+        for (size_t i = 0; i < done; i++) layout->offsets[placed[i].slot] = placed[i].offset;
     }
 done:
     norn_free(alloc, waiting);

@@ -6,14 +6,19 @@
 
 enum { NORN_DEVICE_ALIGN = 256 };
 
-/// Offsets by slot, of PLANNED slots and of inputs on the device. On the device the inputs come
-/// first, one after the other, then the outputs, then the rest: one copy in, one copy out.
+/// The arena of one place. On a device the inputs come first, one after the other, then the outputs,
+/// then the rest: one copy in, one copy out.
+typedef struct norn_place_layout {
+    size_t bytes;       ///< of all of it
+    size_t input_bytes; ///< [0, input_bytes) are the inputs
+    size_t output_offset, output_bytes;
+} norn_place_layout;
+
+/// Offsets by slot, of PLANNED slots and of inputs on devices, in the arena of their place.
 typedef struct norn_layout {
     size_t *bytes;   ///< by slot: reserved
     size_t *offsets; ///< by slot
-    size_t host_bytes, device_bytes;
-    size_t input_bytes; ///< device: [0, input_bytes) are the inputs
-    size_t output_offset, output_bytes;
+    norn_place_layout at[NORN_PLACES_MAX];
 } norn_layout;
 
 norn_status norn_layout_create(const norn_program *program, norn_alloc alloc,

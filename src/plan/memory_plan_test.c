@@ -20,19 +20,18 @@ static void make(made *m, uint64_t seed, bool device) {
     HAND_OK(norn_graph_create("made", norn_alloc_heap(), &m->graph));
     m->program = (norn_program){
         .graph = m->graph, .slots = m->slots, .slot_count = SLOTS, .step_count = STEPS};
-    static const norn_target fake;
-    if (device) m->program.target = &fake;
+    m->program.place_count = device ? 2 : 1;
     HAND_OK(norn_layout_create(&m->program, norn_alloc_heap(), &m->layout));
     for (uint32_t i = 0; i < SLOTS; i++) {
         norn_slot *slot = &m->slots[i];
         slot->kind = i % 10 == 9 ? NORN_SLOT_POOLED : NORN_SLOT_PLANNED;
-        slot->on_device = device && norn_random_u64(&random) % 3 != 0;
+        slot->place = device && norn_random_u64(&random) % 3 != 0;
         slot->root = i;
         slot->first = (uint32_t)(norn_random_u64(&random) % STEPS);
         slot->last = slot->first + (uint32_t)(norn_random_u64(&random) % 12);
         slot->is_output = i % 40 == 7;
         if (slot->is_output) slot->last = STEPS;
-        m->layout.bytes[i] = (norn_random_u64(&random) % 50) * (slot->on_device ? 256 : 64);
+        m->layout.bytes[i] = (norn_random_u64(&random) % 50) * (slot->place ? 256 : 64);
     }
 }
 
@@ -55,21 +54,20 @@ static void slots_that_live_together_never_overlap(void **state) {
             const norn_slot *x = &m.slots[a];
             size_t begin = m.layout.offsets[a], end = begin + m.layout.bytes[a];
             if (x->kind != NORN_SLOT_PLANNED || begin == end) continue;
-            assert_int_equal(begin % (x->on_device ? 256 : 64), 0);
-            assert_true(end <= (x->on_device ? m.layout.device_bytes : m.layout.host_bytes));
-            bool is_end = x->on_device && x->is_output;
+            assert_int_equal(begin % (x->place ? 256 : 64), 0);
+            assert_true(end <= m.layout.at[x->place].bytes);
+            bool is_end = x->place && x->is_output;
             if (is_end)
-                assert_true(begin >= m.layout.output_offset &&
-                            end <= m.layout.output_offset + m.layout.output_bytes);
+                assert_true(begin >= m.layout.at[1].output_offset &&
+                            end <= m.layout.at[1].output_offset + m.layout.at[1].output_bytes);
             for (uint32_t b = 0; b < a; b++) {
                 const norn_slot *y = &m.slots[b];
                 size_t other = m.layout.offsets[b], other_end = other + m.layout.bytes[b];
-                if (y->kind != NORN_SLOT_PLANNED || other == other_end ||
-                    y->on_device != x->on_device)
+                if (y->kind != NORN_SLOT_PLANNED || other == other_end || y->place != x->place)
                     continue;
                 bool apart = end <= other || other_end <= begin;
                 assert_true(apart ||
-                            (!alive_together(x, y) && !is_end && !(y->on_device && y->is_output)));
+                            (!alive_together(x, y) && !is_end && !(y->place && y->is_output)));
             }
         }
         unmake(&m);
@@ -83,20 +81,20 @@ static void the_ends_of_the_device_lie_side_by_side_at_the_front(void **state) {
     made m;
     make(&m, 1, true);
     norn_value *inputs[3] = {NULL};
-    uint32_t device_inputs[3] = {IN, NORN_NO_SLOT, OTHER};
+    uint32_t inputs_there[3] = {IN, NORN_NO_SLOT, OTHER};
     m.graph->inputs = inputs, m.graph->input_count = 3;
-    m.program.device_inputs = device_inputs;
+    m.program.inputs[1] = inputs_there;
     m.program.slot_count = SLOTS - 1; // what lies behind is not the plan's
     for (uint32_t i = 0; i < SLOTS; i++) {
-        m.slots[i] = (norn_slot){
-            .kind = NORN_SLOT_PLANNED, .root = i, .on_device = i % 2 == 0, .last = STEPS};
+        m.slots[i] =
+            (norn_slot){.kind = NORN_SLOT_PLANNED, .root = i, .place = i % 2 == 0, .last = STEPS};
         m.slots[i].is_output = i == 0 || i == 1 || i >= SLOTS - 2;
         m.layout.bytes[i] = 256;
     }
     const uint32_t last = SLOTS - 2;
-    m.slots[SLOTS - 1].on_device = true;
+    m.slots[SLOTS - 1].place = 1;
     m.slots[IN].kind = m.slots[OTHER].kind = NORN_SLOT_INPUT;
-    m.slots[IN].on_device = m.slots[OTHER].on_device = true;
+    m.slots[IN].place = m.slots[OTHER].place = 1;
     m.slots[4].kind = NORN_SLOT_POOLED, m.slots[4].is_output = true;
     m.layout.bytes[IN] = 512, m.layout.bytes[OTHER] = 768;
     m.layout.bytes[0] = 1024, m.layout.bytes[last] = 1280;
@@ -104,14 +102,14 @@ static void the_ends_of_the_device_lie_side_by_side_at_the_front(void **state) {
     HAND_OK(norn_memory_plan(&m.program, norn_alloc_heap(), &m.layout));
     assert_int_equal(m.layout.offsets[IN], 0);
     assert_int_equal(m.layout.offsets[OTHER], 512);
-    assert_int_equal(m.layout.input_bytes, 512 + 768);
-    assert_int_equal(m.layout.output_offset, 512 + 768);
+    assert_int_equal(m.layout.at[1].input_bytes, 512 + 768);
+    assert_int_equal(m.layout.at[1].output_offset, 512 + 768);
     assert_int_equal(m.layout.offsets[0], 1280);
     assert_int_equal(m.layout.offsets[last], 1280 + 1024);
-    assert_int_equal(m.layout.output_bytes, 1024 + 1280);
+    assert_int_equal(m.layout.at[1].output_bytes, 1024 + 1280);
     assert_int_equal(m.layout.offsets[SLOTS - 1], 12345);
     for (uint32_t i = 1; i < last; i++)
-        if (m.slots[i].kind == NORN_SLOT_PLANNED && m.slots[i].on_device)
+        if (m.slots[i].kind == NORN_SLOT_PLANNED && m.slots[i].place)
             assert_true(m.layout.offsets[i] >= 1280 + 2304);
     m.graph->inputs = NULL, m.graph->input_count = 0;
     unmake(&m);
@@ -127,7 +125,7 @@ static void memory_is_shared_by_values_that_do_not_meet(void **state) {
         m.layout.bytes[i] = 1024;
     }
     HAND_OK(norn_memory_plan(&m.program, norn_alloc_heap(), &m.layout));
-    assert_int_equal(m.layout.host_bytes, 2048);
+    assert_int_equal(m.layout.at[NORN_HOST].bytes, 2048);
     unmake(&m);
 }
 

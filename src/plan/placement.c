@@ -1,14 +1,12 @@
 #include "plan/placement.h"
 #include "ops/op.h"
-#include "plan/program.h"
 #include "tensor/dtype.h"
 
 #include <string.h>
 
 typedef struct placer {
     norn_graph *graph;
-    const norn_target *host, *target; ///< target NULL: the host alone
-    norn_precision precision;
+    const norn_lower_options *options;
     norn_arena *arena;
     norn_placement *place;
     int64_t *symbols_max;
@@ -176,21 +174,26 @@ static norn_status place_node(placer *p, norn_node *node) {
     }
     NORN_TRY(find_declared(p, node));
     NORN_TRY(NORN_TAKE_ARRAY(p->arena, (size_t)node->in_count + node->out_count + 1, &views));
-    norn_step_spec spec = norn_node_spec(node, p->symbols_max, p->precision, views);
+    const norn_target *host = p->options->host, *target = p->options->target;
+    norn_step_spec spec = norn_node_spec(node, p->symbols_max, p->options->precision, views);
+    if (target && node->place >= p->options->place_count)
+        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s' is to be on device %u of %u", node->name,
+                         (unsigned)node->place, p->options->place_count - 1);
     // Bodies and values of unknown size need the host between steps.
-    if (p->target && !(node->op->flags & NORN_OP_SUBGRAPH) && !place->check &&
+    if (target && !(node->op->flags & NORN_OP_SUBGRAPH) && !place->check &&
         inputs_planned(p, node) && outputs_planned(p, node))
-        place->kernel = norn_target_kernel(p->target, &spec);
-    place->on_device = place->kernel != NULL;
-    if (place->on_device) return NORN_OK;
-    if (p->target && p->place->fallback_count++ == 0) p->place->fallback_op = node->op->name;
-    place->kernel = norn_target_kernel(p->host, &spec);
+        place->kernel = norn_target_kernel(target, &spec);
+    if (place->kernel) {
+        place->place = node->place ? node->place : 1;
+        return NORN_OK;
+    }
+    if (target && p->place->fallback_count++ == 0) p->place->fallback_op = node->op->name;
+    place->kernel = norn_target_kernel(host, &spec);
     if (!place->kernel)
         return norn_fail(NORN_UNIMPLEMENTED,
                          "node '%s': operator %s%s%s has no kernel for these types on %s%s%s%s",
                          node->name, node->op->domain, *node->op->domain ? "." : "", node->op->name,
-                         p->target ? p->target->ops->kind : "", p->target ? " or " : "",
-                         p->host->ops->kind,
+                         target ? target->ops->kind : "", target ? " or " : "", host->ops->kind,
                          strcmp(node->op->domain, "ai.norn") == 0
                              ? "; tables are looked up in the main graph, not in bodies: "
                                "norn.export.from_torch writes such models"
@@ -217,7 +220,7 @@ static norn_value *placeable(const placer *p, norn_value *v, const norn_node *co
         v = norn_node_in(v->producer, 0);
     if (!v || v->data || v->readers != 1 || !v->producer || !place_of(p, v)->planned) return NULL;
     if (!(v->producer->op->flags & NORN_OP_STRIDED) || place_of(p, v)->into) return NULL;
-    if (note_of(v->producer)->on_device != note_of(concat)->on_device) return NULL;
+    if (note_of(v->producer)->place != note_of(concat)->place) return NULL;
     if (v->shape.rank < 1) return NULL;
     norn_dim inner = v->shape.dims[v->shape.rank - 1];
     return norn_dim_is_const(inner) && inner.constant == width ? v : NULL;
@@ -263,8 +266,8 @@ static void place_concat(placer *p, norn_node *concat) {
         if (part <= 0) return;
         if (placeable(p, v, concat, part)) can++;
     }
-    // The device has no strided copy for the rest, so there it is all or nothing.
-    if (can == 0 || (note_of(concat)->on_device && can != concat->in_count)) return;
+    // A device has no strided copy for the rest, so there it is all or nothing.
+    if (can == 0 || (note_of(concat)->place && can != concat->in_count)) return;
     int64_t column = outer.column;
     for (uint32_t i = 0; i < concat->in_count; i++) {
         norn_value *v = norn_node_in(concat, i);
@@ -281,10 +284,9 @@ static void place_concat(placer *p, norn_node *concat) {
     note_of(concat)->is_placed = true;
 }
 
-norn_status norn_placement_make(norn_graph *graph, const norn_target *host,
-                                const norn_target *target, norn_precision precision,
+norn_status norn_placement_make(norn_graph *graph, const norn_lower_options *options,
                                 norn_arena *arena, norn_placement *out) {
-    placer p = {graph, host, target, precision, arena, out, NULL};
+    placer p = {graph, options, arena, out, NULL};
     uint32_t count = 0;
     *out = (norn_placement){0};
     NORN_TRY(find_runtime_symbols(&p));

@@ -3,12 +3,11 @@
 #ifndef NORN_PLAN_PLACEMENT_H
 #define NORN_PLAN_PLACEMENT_H
 
-#include "graph/graph.h"
-#include "kernel/target.h"
+#include "plan/program.h"
 
 typedef struct norn_node_place {
     uint32_t index; ///< of the node in order
-    bool on_device;
+    uint8_t place;  ///< norn_place
     bool is_view;   ///< output 0 is the bytes of input 0
     bool is_placed; ///< a Concat of which some inputs are written in place: copy the others
     bool check; ///< its shapes are declared or stored, not inferred: to be checked while running
@@ -32,9 +31,11 @@ typedef struct norn_placement {
     uint32_t fallback_count;
 } norn_placement;
 
-/// Errors   UNIMPLEMENTED names a node that neither target has a kernel for
-norn_status norn_placement_make(norn_graph *graph, const norn_target *host,
-                                const norn_target *target, norn_precision precision,
+/// A node is on the device that it asks for (norn_node.place), else on the first, where that has its
+/// kernel; otherwise on the host.
+/// Errors   UNIMPLEMENTED names a node that neither target has a kernel for; INVALID_ARGUMENT one that
+///          asks for a device that is not there
+norn_status norn_placement_make(norn_graph *graph, const norn_lower_options *options,
                                 norn_arena *arena, norn_placement *out) NORN_NODISCARD;
 
 /// The value whose bytes `value` shows, through views.

@@ -1,6 +1,7 @@
 #include "plan/plan.h"
 #include "base/memory.h"
 
+#include <stdio.h>
 #include <string.h>
 
 norn_status norn_plan_create(norn_alloc alloc, norn_plan **out) {
@@ -21,8 +22,7 @@ norn_plan *norn_plan_retain(norn_plan *plan) {
 }
 
 static void destroy(norn_plan *plan) {
-    norn_device_close(plan->device);
-    norn_device_close(plan->host);
+    for (uint32_t p = plan->place_count; p-- > 0;) norn_device_close(plan->devices[p]);
     norn_graph_destroy(plan->graph);
     for (uint32_t i = 0; i < plan->file_count; i++) norn_file_release(plan->files[i]);
     norn_free(plan->alloc, plan->files);
@@ -53,13 +53,42 @@ norn_status norn_plan_keep_file(norn_plan *plan, norn_file *file) {
     return NORN_OK;
 }
 
+/// The device of the next place.
+static norn_status open_device(norn_plan *plan, const char *name) {
+    norn_device *first = norn_plan_device(plan), *opened;
+    if (plan->place_count == NORN_PLACES_MAX)
+        return norn_fail(NORN_INVALID_ARGUMENT, "device '%s': more than %d devices",
+                         plan->device_name, NORN_PLACES_MAX - 1);
+    NORN_TRY(
+        norn_arena_string(&plan->arena, name, strlen(name), &plan->place_names[plan->place_count]));
+    NORN_TRY(norn_device_open(name, plan->alloc, &opened));
+    plan->devices[plan->place_count++] = opened;
+    if (!first) return NORN_OK;
+    if (strcmp(first->target.ops->kind, opened->target.ops->kind) != 0)
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "device '%s': the devices of a plan are of one kind", plan->device_name);
+    if (!opened->ops->copy_peer)
+        return norn_fail(NORN_UNIMPLEMENTED, "device '%s': '%s' devices do not copy to each other",
+                         plan->device_name, opened->target.ops->kind);
+    return NORN_OK;
+}
+
 norn_status norn_plan_open_devices(norn_plan *plan, const char *device_name) {
+    enum { NAME_BYTES = 64 };
     const char *host = norn_device_host_name();
     if (!device_name) device_name = host;
     NORN_TRY(norn_arena_string(&plan->arena, device_name, strlen(device_name), &plan->device_name));
-    NORN_TRY(norn_device_open(host, plan->alloc, &plan->host));
+    NORN_TRY(norn_device_open(host, plan->alloc, &plan->devices[NORN_HOST]));
+    plan->place_names[NORN_HOST] = host;
+    plan->place_count = 1;
     if (strcmp(device_name, host) == 0) return NORN_OK;
-    return norn_device_open(device_name, plan->alloc, &plan->device);
+    for (const char *at = device_name, *end;; at = end + 1) {
+        char name[NAME_BYTES];
+        end = at + strcspn(at, ",");
+        (void)snprintf(name, sizeof name, "%.*s", (int)(end - at), at);
+        NORN_TRY(open_device(plan, name));
+        if (*end == '\0') return NORN_OK;
+    }
 }
 
 // ---- ports
@@ -90,8 +119,11 @@ static norn_status describe(norn_plan *plan, const char *name, const norn_value 
 norn_status norn_plan_finish(norn_plan *plan) {
     norn_graph *graph = plan->graph;
     int64_t *max;
-    NORN_TRY(norn_program_lower(graph, &plan->host->target, norn_device_target(plan->device),
-                                plan->precision, &plan->arena, &plan->program));
+    const norn_lower_options lower = {.host = &plan->devices[NORN_HOST]->target,
+                                      .target = norn_plan_target(plan),
+                                      .place_count = plan->place_count,
+                                      .precision = plan->precision};
+    NORN_TRY(norn_program_lower(graph, &lower, &plan->arena, &plan->program));
     NORN_TRY(norn_row_safety_find(graph, &plan->arena, &plan->program->rows));
     NORN_TRY(NORN_TAKE_ARRAY(&plan->arena, (size_t)graph->symbols.count + 1, &max));
     norn_symbols_at_max(graph, max);

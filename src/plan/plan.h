@@ -36,14 +36,15 @@ struct norn_plan {
     atomic_uint references;
     norn_arena arena; ///< ports, tables, program
     const char *name;
-    const char *device_name; ///< "cpu", "cuda", as asked for
-    const char *path;        ///< file it was loaded from; NULL: compiled here
+    const char *device_name;                  ///< "cpu", "cuda", "cuda:0,cuda:1", as asked for
+    const char *place_names[NORN_PLACES_MAX]; ///< "cpu", "cuda:0", "cuda:1"
+    const char *path;                         ///< file it was loaded from; NULL: compiled here
     norn_precision precision;
     norn_graph *graph; ///< the region graph
     norn_file **files; ///< weights and tables alias them
     uint32_t file_count, file_capacity;
-    norn_device *host;   ///< the CPU
-    norn_device *device; ///< NULL: the CPU is the plan's device
+    norn_device *devices[NORN_PLACES_MAX]; ///< by place: the CPU, and what else; those of one kind
+    uint32_t place_count;
     norn_program *program;
     norn_plan_code *codes;
     uint32_t code_count;
@@ -54,11 +55,20 @@ struct norn_plan {
     int64_t max_batch;
 };
 
+/// The first device, for what is the same for all of a kind (codes, tuning); NULL: a plan for the CPU.
+static inline norn_device *norn_plan_device(const norn_plan *plan) {
+    return plan->place_count > 1 ? plan->devices[1] : NULL;
+}
+static inline const norn_target *norn_plan_target(const norn_plan *plan) {
+    return norn_device_target(norn_plan_device(plan));
+}
+
 /// An empty plan with one reference.
 norn_status norn_plan_create(norn_alloc alloc, norn_plan **out) NORN_NODISCARD;
 /// Take over the caller's reference, also on failure.
 norn_status norn_plan_keep_file(norn_plan *plan, norn_file *file) NORN_NODISCARD;
-/// Open `host` and, unless the name is a CPU's, `device`.
+/// Open the host and, unless the name is its, the device of that name or those of a list.
+/// Errors   INVALID_ARGUMENT: no such device, or several of which not all are of one kind
 norn_status norn_plan_open_devices(norn_plan *plan, const char *device_name) NORN_NODISCARD;
 /// From graph and devices: the program, ports, batch. Graph symbols have their profile.
 norn_status norn_plan_finish(norn_plan *plan) NORN_NODISCARD;

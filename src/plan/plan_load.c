@@ -46,7 +46,7 @@ static norn_status attach_code(norn_plan *plan) {
         norn_step *found = NULL;
         for (uint32_t s = 0; s < program->step_count && !found; s++) {
             norn_step *step = &program->steps[s];
-            if (step->kind == NORN_STEP_KERNEL && step->on_device &&
+            if (step->kind == NORN_STEP_KERNEL && step->place &&
                 step->node_index == plan->codes[i].node_index)
                 found = step;
         }
@@ -197,7 +197,7 @@ static norn_status in_section(norn_status status, const char *name, norn_plan_se
 /// Code objects are of one architecture; the graph is of all. On another GPU
 /// the kernels are generated again from it.
 static norn_status take_code(norn_plan *plan, const norn_plan_parts *parts, const char *name) {
-    const norn_target *target = norn_device_target(plan->device);
+    const norn_target *target = norn_plan_target(plan);
     const char *here = target ? target->ops->stamp(target) : parts->stamp;
     if (strcmp(here, parts->stamp) != 0) {
         norn_log(NORN_LOG_INFO, "%s: compiled for '%s'; generating its kernels for '%s'", name,
@@ -211,7 +211,7 @@ static norn_status take_code(norn_plan *plan, const norn_plan_parts *parts, cons
 
 /// Choices that were timed on this kind of GPU with these libraries; another's are left.
 static norn_status take_tuning(norn_plan *plan, norn_span record) {
-    norn_device *device = plan->device;
+    norn_device *device = norn_plan_device(plan);
     bool taken;
     if (!record.count || !device || !device->ops->tuning_load) return NORN_OK;
     return device->ops->tuning_load(device, record, &taken);

@@ -140,7 +140,7 @@ static norn_status make_entry(saver *s, int section, uint64_t offset, norn_plan_
 static norn_status make_header(saver *s) {
     norn_plan_header *header = &s->header;
     const norn_target *target =
-        norn_device_target(s->plan->device ? s->plan->device : s->plan->host);
+        norn_device_target(s->plan->devices[s->plan->place_count > 1 ? 1 : NORN_HOST]);
     uint64_t at = NORN_PLAN_PAGE;
     memcpy(header->magic, NORN_PLAN_MAGIC, sizeof header->magic);
     header->abi = NORN_PLAN_ABI;
@@ -226,7 +226,7 @@ done:
 
 /// What the plan's device has timed, or was given by the file that the plan came from.
 static norn_status encode_tuning(saver *s) {
-    norn_device *device = s->plan->device;
+    norn_device *device = norn_plan_device(s->plan);
     if (!device || !device->ops->tuning_save) return NORN_OK;
     device->ops->tuning_save(device, &s->section[NORN_SECTION_TUNING]);
     return norn_buffer_status(&s->section[NORN_SECTION_TUNING]);

@@ -49,19 +49,34 @@ static void print_slots(const norn_program *program, const uint32_t *slots, uint
             continue;
         }
         const norn_slot *slot = &program->slots[slots[i]];
-        norn_buffer_format(out, "%s%s", slot->value->name, slot->on_device ? "@device" : "");
+        norn_buffer_format(out, "%s%s", slot->value->name, slot->place ? "@device" : "");
+        if (program->place_count > 2 && slot->place)
+            norn_buffer_format(out, "%u", (unsigned)slot->place);
         if (slot->row_stride)
             norn_buffer_format(out, "[%lld:%lld]", (long long)slot->column,
                                (long long)slot->row_stride);
     }
 }
 
+bool norn_program_looks_up(const norn_program *program, norn_place place) {
+    for (uint32_t i = 0; i < program->step_count; i++) {
+        const norn_step *step = &program->steps[i];
+        if (step->kind == NORN_STEP_KERNEL && step->place == place &&
+            norn_node_is(step->node, NORN_OP_Lookup))
+            return true;
+    }
+    return false;
+}
+
 void norn_program_print(const norn_program *program, norn_buffer *out) {
     static const char *const kinds[] = {"", "copy ", "place "};
     for (uint32_t i = 0; i < program->step_count; i++) {
         const norn_step *step = &program->steps[i];
+        const bool away = step->kind == NORN_STEP_KERNEL && step->place;
         norn_buffer_format(out, "%4u %-6s ", i,
-                           (step->on_device ? program->target : program->host)->ops->kind);
+                           (away ? program->target : program->host)->ops->kind);
+        if (program->place_count > 2)
+            norn_buffer_format(out, "%u ", (unsigned)(away ? step->place : 0));
         print_slots(program, step->out, step->out_count, out);
         norn_buffer_format(out, " = %s%s(", kinds[step->kind],
                            step->node ? step->node->op->name : "Output");

@@ -15,6 +15,10 @@ typedef struct norn_step_order norn_step_order; ///< step_order.h
 
 #define NORN_NO_SLOT UINT32_MAX
 
+/// Where a value lies or a step runs: 0 is the host, i the plan's device number i, from 1.
+typedef uint8_t norn_place;
+enum { NORN_HOST = 0, NORN_PLACES_MAX = 9 };
+
 typedef enum norn_slot_kind {
     NORN_SLOT_CONST,   ///< bytes of the plan
     NORN_SLOT_INPUT,   ///< given to each run
@@ -23,12 +27,12 @@ typedef enum norn_slot_kind {
     NORN_SLOT_ALIAS,   ///< bytes of another slot
 } norn_slot_kind;
 
-/// A value in one place. A value that is needed on host and device has two slots.
+/// A value in one place. A value that is needed in several has a slot in each.
 typedef struct norn_slot {
     const norn_value *value;
     norn_slot_kind kind;
-    bool on_device; ///< memory of the plan's device; else host
-    bool is_output; ///< lives until the end of the run
+    norn_place place; ///< whose memory it is
+    bool is_output;   ///< lives until the end of the run
     norn_dtype dtype;
     norn_shape shape;     ///< of this view of the bytes; rank -1: known only while running
     uint32_t input;       ///< INPUT: index among the graph's inputs
@@ -36,24 +40,24 @@ typedef struct norn_slot {
     int64_t column;       ///< ALIAS: first element in the root's bytes
     int64_t row_stride;   ///< elements between rows; 0: dense
     const void *data;     ///< CONST on the host: where its bytes are
-    size_t weight_offset; ///< CONST on a device: offset in a resident's block of weights
+    size_t weight_offset; ///< CONST on a device: offset in a resident's block of weights there
     /// Steps that write it first and read it last; of a root, through every alias.
     uint32_t first, last;
 } norn_slot;
 
 typedef enum norn_step_kind {
     NORN_STEP_KERNEL,
-    NORN_STEP_COPY,  ///< in[0] to out[0], at least one of them on the device
+    NORN_STEP_COPY,  ///< in[0] to out[0], at least one of them on a device
     NORN_STEP_PLACE, ///< CPU: rows of in[0] to the strided out[0] (what is left of a placed Concat)
 } norn_step_kind;
 
 typedef struct norn_step {
     norn_step_kind kind;
-    bool on_device; ///< KERNEL: on the plan's device, else on the CPU
-    bool dynamic;   ///< an operand is POOLED (or has no known rank): views are made while running
-    bool infer;     ///< an output is POOLED: its shape function runs first
-    bool fit;       ///< its operands' sizes must go together: seen when the inputs' sizes are new
-    bool check;     ///< planned shapes are a claim: the shape function runs first and must agree
+    norn_place place; ///< KERNEL: where it runs; COPY: whose stream it is given to
+    bool dynamic;     ///< an operand is POOLED (or has no known rank): views are made while running
+    bool infer;       ///< an output is POOLED: its shape function runs first
+    bool fit;         ///< its operands' sizes must go together: seen when the inputs' sizes are new
+    bool check;       ///< planned shapes are a claim: the shape function runs first and must agree
     const norn_node *node; ///< COPY: the node that wanted it, or NULL for an output
     uint32_t node_index;   ///< of `node` in the graph's order
     norn_kernel_fn kernel;
@@ -69,26 +73,34 @@ struct norn_program {
     norn_graph *graph;
     norn_row_safety rows;      ///< may its rows be treated apart; of a plan's own program
     const norn_target *host;   ///< the CPU's
-    const norn_target *target; ///< NULL: a program for the CPU alone
+    const norn_target *target; ///< of all its devices; NULL: a program for the CPU alone
+    uint32_t place_count;      ///< the host and its devices
     norn_slot *slots;
     uint32_t slot_count;
     norn_step *steps;
     uint32_t step_count;
-    uint32_t *inputs;             ///< host slot of each graph input
-    uint32_t *device_inputs;      ///< device slot of each graph input, or NORN_NO_SLOT
-    uint32_t *outputs;            ///< slot of each graph output
-    const norn_step_order *order; ///< of a program that is all on the device, else NULL
-    size_t device_weight_bytes;   ///< of CONST slots on the device
-    uint32_t state_count;         ///< of its steps and its bodies'
-    uint32_t host_steps;          ///< KERNEL steps on the CPU, for a device: they rule out capture
+    /// By place: the slot of each graph input there, or NORN_NO_SLOT. On the host every input has one.
+    uint32_t *inputs[NORN_PLACES_MAX];
+    uint32_t *outputs;                    ///< slot of each graph output
+    const norn_step_order *order;         ///< of a program that is all on one device, else NULL
+    size_t weight_bytes[NORN_PLACES_MAX]; ///< of CONST slots there; 0 on the host
+    uint32_t state_count;                 ///< of its steps and its bodies'
+    uint32_t host_steps; ///< KERNEL steps on the CPU, for a device: they rule out capture
     bool has_pooled;
 };
 
-/// Build the program of `graph` in `arena`, bodies too (those on the CPU). `target` NULL:
-/// everything on the CPU. May add derived symbols to the graph; uses the notes of its nodes. Errors
-/// UNIMPLEMENTED: a node that no device has a kernel for; names it
-norn_status norn_program_lower(norn_graph *graph, const norn_target *host,
-                               const norn_target *target, norn_precision precision,
+/// What a program is lowered for.
+typedef struct norn_lower_options {
+    const norn_target *host, *target; ///< target NULL: everything on the CPU
+    uint32_t place_count;             ///< the host and the devices of `target`, all of one kind
+    norn_precision precision;
+} norn_lower_options;
+
+/// Build the program of `graph` in `arena`, bodies too (those on the CPU). May add derived symbols to
+/// the graph; uses the notes of its nodes.
+/// Errors   UNIMPLEMENTED: a node that no device has a kernel for; INVALID_ARGUMENT: one that is to be
+///          on a device that is not there; names it
+norn_status norn_program_lower(norn_graph *graph, const norn_lower_options *options,
                                norn_arena *arena, norn_program **out) NORN_NODISCARD;
 
 /// Known dims of `shape`, -1 where a dim is not known from these symbol values; rank -1 stays.
@@ -106,12 +118,16 @@ static inline const norn_slot *norn_slot_root(const norn_program *program, uint3
     return &program->slots[program->slots[slot].root];
 }
 
-/// Neither the host nor its memory is needed: a kernel on the device, or a copy within it.
-static inline bool norn_step_stays_on_device(const norn_program *program, const norn_step *step) {
-    if (step->kind == NORN_STEP_KERNEL) return step->on_device;
-    return step->kind == NORN_STEP_COPY && program->slots[step->in[0]].on_device &&
-           program->slots[step->out[0]].on_device;
+/// Nothing but `place` and its memory is needed: a kernel there, or a copy within it.
+static inline bool norn_step_stays_on(const norn_program *program, const norn_step *step,
+                                      norn_place place) {
+    if (step->kind == NORN_STEP_KERNEL) return step->place == place;
+    return step->kind == NORN_STEP_COPY && program->slots[step->in[0]].place == place &&
+           program->slots[step->out[0]].place == place;
 }
+
+/// Does a lookup run there, so that it needs the tables?
+bool norn_program_looks_up(const norn_program *program, norn_place place);
 
 /// One line a step: "  3 cpu  Gemm(%2, %w) -> %5  # top/Gemm_3"; for --explain and tests.
 void norn_program_print(const norn_program *program, norn_buffer *out);

@@ -17,13 +17,13 @@ static uint64_t *past_of(const ordering *o, uint32_t step) {
     return o->past + (size_t)step * o->order->words;
 }
 
-/// One stream's work already, or steps that the host must see to.
+/// One stream's work already, or steps that the host or another device must see to.
 static bool has_order(const norn_program *program) {
-    if (!program->target || program->has_pooled || program->host_steps > 0) return false;
+    if (program->place_count != 2 || program->has_pooled || program->host_steps > 0) return false;
     if (program->step_count < 2 || program->step_count > NORN_ORDER_STEPS_MAX) return false;
     for (uint32_t i = 0; i < program->step_count; i++) {
         const norn_step *step = &program->steps[i];
-        if (!norn_step_stays_on_device(program, step) || step->body_count > 0) return false;
+        if (!norn_step_stays_on(program, step, 1) || step->body_count > 0) return false;
     }
     return true;
 }

@@ -1,4 +1,4 @@
-/// Which steps of a device program must come after which, and so which may run beside each other.
+/// Which steps of a program on one device must come after which, and so which may run beside each other.
 ///
 /// A step comes after those that write what it reads. Parts of one value that different steps
 /// write (the columns of a placed Concat) do not order them. From this follow the lanes:

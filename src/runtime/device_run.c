@@ -16,15 +16,20 @@ enum {
     PHASE_EVERY = 16, ///< runs between measurements of phases
 };
 
+/// Staging of one device: all inputs that it reads side by side, all outputs that it makes.
+typedef struct device_ends {
+    char *in, *out;
+    size_t in_capacity, out_capacity;
+} device_ends;
+
 struct norn_device_run {
     norn_frame *frame;
-    norn_device *device;
+    norn_device *device; ///< the first
     norn_arena arena;
     const norn_row_safety *safety; ///< of the plan
     bool pads, captures;
     int64_t *actual; ///< symbol values of the caller's shapes
-    char *in, *out;  ///< staging: all inputs side by side, all outputs
-    size_t in_capacity, out_capacity;
+    device_ends ends[NORN_PLACES_MAX];
     norn_capture_cache cache;
     norn_event *events[6]; ///< begin, inputs in, steps done, outputs out; two to time graphs by
     uint64_t runs;
@@ -35,13 +40,15 @@ struct norn_device_run {
 
 static bool can_capture(const norn_frame *frame) {
     const norn_program *program = frame->program;
-    const norn_device_ops *ops = frame->room->device->ops;
+    const norn_device_ops *ops = frame->room->at[1].device->ops;
+    if (program->place_count > 2) return false; // a graph is of one device
     if (!ops->capture_begin || !ops->capture_end || !ops->capture_launch) return false;
     if (program->has_pooled || program->host_steps > 0) return false;
     for (uint32_t i = 0; i < program->step_count; i++) {
         const norn_step *step = &program->steps[i];
         // A copy from the caller's memory has another address every time.
-        if (step->kind == NORN_STEP_COPY && !program->slots[step->in[0]].on_device) return false;
+        if (step->kind == NORN_STEP_COPY && program->slots[step->in[0]].place == NORN_HOST)
+            return false;
     }
     return true;
 }
@@ -54,7 +61,7 @@ norn_status norn_device_run_create(norn_frame *frame, norn_device_run **out) {
     *out = NULL;
     NORN_TRY(NORN_NEW(alloc, &run));
     run->frame = frame;
-    run->device = frame->room->device;
+    run->device = frame->room->at[1].device;
     norn_arena_init(&run->arena, alloc, 1 << 14);
     norn_capture_cache_init(&run->cache, run->device, (uint32_t)graph->symbols.count, alloc);
     run->captures = can_capture(frame);
@@ -62,7 +69,9 @@ norn_status norn_device_run_create(norn_frame *frame, norn_device_run **out) {
     for (int32_t i = 0; i < graph->symbols.count; i++)
         run->pads |= run->captures && run->safety->symbol[i];
     NORN_TRY_DONE(NORN_TAKE_ARRAY(&run->arena, (size_t)graph->symbols.count + 1, &run->actual));
-    for (int i = 0; i < 6 && run->device->ops->event_create; i++)
+    // Phases are those of one device; several are timed by the clock.
+    const bool times = run->device->ops->event_create && frame->program->place_count == 2;
+    for (int i = 0; i < 6 && times; i++)
         NORN_TRY_DONE(run->device->ops->event_create(run->device, &run->events[i]));
     *out = run;
     run = NULL;
@@ -77,8 +86,10 @@ void norn_device_run_destroy(norn_device_run *run) {
     norn_capture_cache_deinit(&run->cache);
     for (int i = 0; i < 6; i++)
         if (run->events[i]) ops->event_destroy(run->device, run->events[i]);
-    norn_room_give(run->frame->room, NORN_PLACE_STAGING, run->in, run->in_capacity);
-    norn_room_give(run->frame->room, NORN_PLACE_STAGING, run->out, run->out_capacity);
+    for (norn_place p = 1; p < run->frame->program->place_count; p++) {
+        norn_room_give_staging(run->frame->room, run->ends[p].in, run->ends[p].in_capacity);
+        norn_room_give_staging(run->frame->room, run->ends[p].out, run->ends[p].out_capacity);
+    }
     norn_arena_deinit(&run->arena);
     norn_free(run->frame->room->alloc, run);
 }
@@ -120,8 +131,8 @@ static norn_status grow_staging(norn_device_run *run, char **block, size_t *capa
     norn_run_room *room = run->frame->room;
     void *memory;
     if (bytes <= *capacity) return NORN_OK;
-    NORN_TRY(norn_room_take(room, NORN_PLACE_STAGING, bytes, *capacity, &memory));
-    norn_room_give(room, NORN_PLACE_STAGING, *block, *capacity);
+    NORN_TRY(norn_room_take_staging(room, bytes, *capacity, &memory));
+    norn_room_give_staging(room, *block, *capacity);
     *block = memory;
     *capacity = bytes;
     return NORN_OK;
@@ -141,55 +152,62 @@ static void pad_input(const norn_view *view, norn_pad pad, const char *from, cha
         memcpy(to + at, from + bytes - unit, whole - at < unit ? whole - at : unit);
 }
 
-static norn_status send(norn_device_run *run, size_t begin, size_t end) {
-    if (begin == end) return NORN_OK;
-    return run->device->ops->copy(run->device, run->frame->room->stream,
-                                  run->frame->device_arena + begin, run->in + begin, end - begin);
+static size_t greater(size_t a, size_t b) {
+    return a > b ? a : b;
 }
 
-/// All inputs side by side in staging, then over in one copy; large ones
+static norn_status send(norn_device_run *run, norn_place place, const char *from, size_t begin,
+                        size_t end) {
+    const norn_room_place *at = &run->frame->room->at[place];
+    if (begin == end) return NORN_OK;
+    NORN_TRY(norn_room_enter(run->frame->room, place));
+    return at->device->ops->copy(at->device, at->stream, run->frame->memory[place] + begin, from,
+                                 end - begin);
+}
+
+/// All inputs that a device reads side by side in staging, then over in one copy; large ones
 /// by themselves from where they lie.
-static norn_status send_inputs(norn_device_run *run, const norn_view *inputs) {
+static norn_status send_inputs(norn_device_run *run, norn_place place, const norn_view *inputs) {
     norn_frame *frame = run->frame;
     const norn_program *program = frame->program;
+    const norn_frame_ends *ends = &frame->ends[place];
+    device_ends *staging = &run->ends[place];
     size_t sent = 0, end = 0;
-    if (run->in_capacity < frame->input_bytes) {
-        size_t wanted = frame->layout.input_bytes > frame->input_bytes ? frame->layout.input_bytes
-                                                                       : frame->input_bytes;
-        NORN_TRY(grow_staging(run, &run->in, &run->in_capacity, wanted));
-    }
+    if (staging->in_capacity < ends->input_bytes)
+        NORN_TRY(grow_staging(run, &staging->in, &staging->in_capacity,
+                              greater(frame->layout.at[place].input_bytes, ends->input_bytes)));
     for (uint32_t i = 0; i < program->graph->input_count; i++) {
-        uint32_t slot = program->device_inputs[i];
+        uint32_t slot = program->inputs[place][i];
         if (slot == NORN_NO_SLOT) continue;
         size_t bytes = view_bytes(&inputs[i]), whole = view_bytes(&frame->slots[slot]),
-               at = frame->input_offsets[i];
+               at = ends->input_offsets[i];
         const char *from = inputs[i].data;
         if (whole > bytes)
-            pad_input(&inputs[i], run->safety->pads[i], from, run->in + at, bytes, whole);
+            pad_input(&inputs[i], run->safety->pads[i], from, staging->in + at, bytes, whole);
         if (bytes >= DIRECT_BYTES) {
-            NORN_TRY(send(run, sent, end));
-            NORN_TRY(run->device->ops->copy(run->device, frame->room->stream,
-                                            frame->device_arena + at, from, bytes));
+            NORN_TRY(send(run, place, staging->in + sent, sent, end));
+            NORN_TRY(send(run, place, from, at, at + bytes));
             sent = at + bytes;
         } else if (bytes > 0) {
-            memcpy(run->in + at, from, bytes);
+            memcpy(staging->in + at, from, bytes);
         }
         end = at + whole;
     }
-    return send(run, sent, end);
+    return send(run, place, staging->in + sent, sent, end);
 }
 
-static norn_status fetch_outputs(norn_device_run *run) {
+static norn_status fetch_outputs(norn_device_run *run, norn_place place) {
     norn_frame *frame = run->frame;
-    if (frame->output_bytes == 0) return NORN_OK;
-    if (run->out_capacity < frame->output_bytes) {
-        size_t wanted = frame->layout.output_bytes > frame->output_bytes
-                            ? frame->layout.output_bytes
-                            : frame->output_bytes;
-        NORN_TRY(grow_staging(run, &run->out, &run->out_capacity, wanted));
-    }
-    return run->device->ops->copy(run->device, frame->room->stream, run->out,
-                                  frame->device_arena + frame->output_begin, frame->output_bytes);
+    const norn_room_place *at = &frame->room->at[place];
+    const norn_frame_ends *ends = &frame->ends[place];
+    device_ends *staging = &run->ends[place];
+    if (ends->output_bytes == 0) return NORN_OK;
+    if (staging->out_capacity < ends->output_bytes)
+        NORN_TRY(grow_staging(run, &staging->out, &staging->out_capacity,
+                              greater(frame->layout.at[place].output_bytes, ends->output_bytes)));
+    NORN_TRY(norn_room_enter(frame->room, place));
+    return at->device->ops->copy(at->device, at->stream, staging->out,
+                                 frame->memory[place] + ends->output_begin, ends->output_bytes);
 }
 
 /// Outputs of the caller's shapes: the first rows of what was computed.
@@ -202,7 +220,8 @@ static void describe_outputs(norn_device_run *run, norn_view *outputs) {
         if (slot->kind == NORN_SLOT_POOLED || slot->kind == NORN_SLOT_CONST) continue;
         norn_shape_at(&slot->shape, run->actual, &outputs[i].rank, outputs[i].dims);
         if (frame->output_offsets[i] != SIZE_MAX)
-            outputs[i].data = run->out + (frame->output_offsets[i] - frame->output_begin);
+            outputs[i].data = run->ends[slot->place].out +
+                              (frame->output_offsets[i] - frame->ends[slot->place].output_begin);
     }
 }
 
@@ -227,22 +246,23 @@ static norn_status run_steps(norn_device_run *run) {
     if (!run->captures || room->trace) return norn_frame_run(frame);
     NORN_TRY(norn_capture_cache_find(&run->cache, frame->symbols, frame->generation,
                                      room->tables_layout, &entry));
+    norn_stream *stream = room->at[1].stream;
     if (entry->capture)
-        return run->device->ops->capture_launch(run->device, entry->capture, room->stream);
+        return run->device->ops->capture_launch(run->device, entry->capture, stream);
     if (!entry->warm) {
         NORN_TRY(norn_frame_run(frame));
         entry->warm = true;
         return NORN_OK;
     }
     if (capture(run, entry))
-        return run->device->ops->capture_launch(run->device, entry->capture, room->stream);
+        return run->device->ops->capture_launch(run->device, entry->capture, stream);
     return norn_frame_run(frame);
 }
 
 static norn_status mark(norn_device_run *run, int event, bool measured) {
     if (!measured) return NORN_OK;
     return run->device->ops->event_record(run->device, run->events[event],
-                                          run->frame->room->stream);
+                                          run->frame->room->at[1].stream);
 }
 
 static norn_status measure_phases(norn_device_run *run) {
@@ -270,13 +290,14 @@ static norn_run_phases share_out(const norn_run_phases *measured, int64_t ns) {
 
 static norn_status give_work(norn_device_run *run, const norn_view *inputs, bool measured) {
     norn_trace *trace = run->frame->room->trace;
+    const uint32_t places = run->frame->program->place_count;
     NORN_TRY(mark(run, 0, measured));
-    NORN_TRY(send_inputs(run, inputs));
+    for (norn_place p = 1; p < places; p++) NORN_TRY(send_inputs(run, p, inputs));
     NORN_TRY(mark(run, 1, measured));
     if (trace) NORN_TRY(norn_trace_start(trace));
     NORN_TRY(run_steps(run));
     NORN_TRY(mark(run, 2, measured));
-    NORN_TRY(fetch_outputs(run));
+    for (norn_place p = 1; p < places; p++) NORN_TRY(fetch_outputs(run, p));
     return mark(run, 3, measured);
 }
 
@@ -290,12 +311,12 @@ norn_status norn_device_run_execute(norn_device_run *run, const norn_view *input
     norn_frame_reset(frame);
     NORN_TRY(choose_shapes(run, inputs));
     norn_frame_patch(frame, inputs); // for steps on the CPU; with these nothing is rounded up
-    room->device_busy = true;
+    for (norn_place p = 1; p < room->place_count; p++) room->at[p].busy = true;
     const int64_t begin_ns = norn_clock_now_ns();
     norn_status status = give_work(run, inputs, measured);
     // Also after a failure: nothing may be in flight when the caller takes its memory back.
-    norn_status waited = run->device->ops->stream_wait(run->device, room->stream);
-    room->device_busy = false;
+    for (norn_place p = 1; p < room->place_count; p++) room->at[p].busy = true;
+    norn_status waited = norn_room_wait(room, NORN_HOST);
     NORN_TRY(status);
     NORN_TRY(waited);
     describe_outputs(run, outputs);

@@ -288,7 +288,8 @@ static void runs_with_values_of_the_pool_hold_no_more_each_time(void **state) {
             assert_int_equal(at[i], 2 * i / 4);
             assert_int_equal(at[6 + i], 2 * i % 4);
         }
-        const size_t now = instance->room.host_bound.held + instance->room.device_bound.held;
+        const size_t now =
+            instance->room.at[NORN_HOST].bound.held + instance->room.at[1].bound.held;
         if (run == 2) held = now; // the first runs find out how much they need
         if (run > 2) assert_int_equal(now, held);
     }

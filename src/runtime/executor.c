@@ -75,12 +75,15 @@ static uint32_t index_of(const norn_frame_step *own) {
     return (uint32_t)(own - own->frame->steps);
 }
 
-/// Scratch on the device is in use until the stream has come by, but later steps
+/// The lane of its place that a step goes to.
+static uint32_t lane_of(const norn_frame_step *own) {
+    return own->step->place ? norn_lane_of(own->frame, index_of(own)) : 0;
+}
+
+/// Scratch on a device is in use until the stream has come by, but later steps
 /// of the same lane come after that.
 static norn_scratch *scratch_of(const norn_frame_step *own) {
-    norn_run_room *room = own->frame->room;
-    if (!own->step->on_device) return &room->host_scratch;
-    return &room->device_scratch[norn_lane_of(own->frame, index_of(own))];
+    return &own->frame->room->at[own->step->place].scratch[lane_of(own)];
 }
 
 static norn_status on_scratch(norn_call *call, size_t bytes, void **out) {
@@ -168,6 +171,7 @@ static norn_status check_sized(const norn_frame *frame, const norn_frame_step *o
 static norn_status run_kernel(norn_frame *frame, norn_frame_step *own) {
     const norn_step *step = own->step;
     norn_run_room *room = frame->room;
+    const norn_room_place *at = &room->at[step->place];
     if (own->empty) return NORN_OK;
     if (step->dynamic) {
         for (uint32_t k = 0; k < step->in_count; k++)
@@ -175,10 +179,10 @@ static norn_status run_kernel(norn_frame *frame, norn_frame_step *own) {
         if (step->infer) NORN_TRY(infer_outputs(frame, own));
     }
     if (step->check) NORN_TRY(check_declared(frame, own));
-    own->call.tables = step->on_device ? room->device_tables : room->host_tables;
-    own->call.views = step->on_device ? room->views : NULL;
+    own->call.tables = at->tables;
+    own->call.views = at->views;
     own->call.table_count = room->table_count;
-    if (step->on_device) own->call.stream = room->lane[norn_lane_of(frame, index_of(own))];
+    own->call.stream = at->lane[lane_of(own)];
     norn_scratch *scratch = scratch_of(own);
     norn_scratch_mark mark = norn_scratch_save(scratch);
     norn_status status = step->kernel(&own->call);
@@ -197,28 +201,46 @@ static void copy_rows(norn_frame_step *own) {
                (const char *)from->data + (size_t)r * row_bytes, row_bytes);
 }
 
-static norn_status wait_for_device(norn_run_room *room) {
-    if (!room->device_busy) return NORN_OK;
-    NORN_TRY(room->device->ops->stream_wait(room->device, room->stream));
-    room->device_busy = false;
-    return NORN_OK;
+// ---- copies between places
+
+/// What `to` is given from now on comes after all that `from` was given so far.
+static norn_status let_follow(norn_room_place *from, norn_room_place *to) {
+    NORN_TRY(norn_device_enter(from->device));
+    NORN_TRY(from->device->ops->event_record(from->device, from->passed, from->stream));
+    NORN_TRY(norn_device_enter(to->device));
+    return to->device->ops->event_wait(to->device, to->stream, from->passed);
+}
+
+static norn_status run_copy(norn_frame *frame, norn_frame_step *own) {
+    norn_run_room *room = frame->room;
+    const norn_place from = frame->program->slots[own->step->in[0]].place,
+                     to = frame->program->slots[own->step->out[0]].place;
+    norn_room_place *at = &room->at[own->step->place], *source = &room->at[from];
+    void *into = own->out[0].data, *data = own->in[0].data;
+    size_t bytes;
+    NORN_TRY(norn_view_bytes(&own->in[0], &bytes));
+    at->busy = true;
+    if (bytes == 0) return NORN_OK;
+    if (from == to || from == NORN_HOST || to == NORN_HOST) {
+        // Host memory may still be read or written by other devices.
+        if (from != to) NORN_TRY(norn_room_wait(room, own->step->place));
+        NORN_TRY(norn_room_enter(room, own->step->place));
+        return at->device->ops->copy(at->device, at->lane[lane_of(own)], into, data, bytes);
+    }
+    NORN_TRY(let_follow(source, at));
+    NORN_TRY(at->device->ops->copy_peer(at->device, at->stream, into, source->device, data, bytes));
+    return let_follow(at, source); // which may write there again, but after it was read
 }
 
 static norn_status run_step(norn_frame *frame, norn_frame_step *own) {
     const norn_step *step = own->step;
     norn_run_room *room = frame->room;
-    if (step->kind == NORN_STEP_COPY) {
-        size_t bytes;
-        NORN_TRY(norn_view_bytes(&own->in[0], &bytes));
-        room->device_busy = true;
-        if (bytes == 0) return NORN_OK;
-        return room->device->ops->copy(room->device, room->lane[norn_lane_of(frame, index_of(own))],
-                                       own->out[0].data, own->in[0].data, bytes);
-    }
-    if (step->on_device)
-        room->device_busy = true;
+    if (step->kind == NORN_STEP_COPY) return run_copy(frame, own);
+    if (step->place)
+        room->at[step->place].busy = true;
     else
-        NORN_TRY(wait_for_device(room));
+        NORN_TRY(norn_room_wait(room, NORN_HOST));
+    NORN_TRY(norn_room_enter(room, step->place));
     if (step->kind == NORN_STEP_PLACE)
         copy_rows(own);
     else

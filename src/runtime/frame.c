@@ -13,7 +13,7 @@ static uint32_t count_patches(const norn_program *program, norn_frame *frame) {
         for (uint32_t k = 0; k < step->in_count; k++) {
             if (step->in[k] == NORN_NO_SLOT) continue;
             const norn_slot *root = norn_slot_root(program, step->in[k]);
-            if (root->kind != NORN_SLOT_INPUT || root->on_device) continue;
+            if (root->kind != NORN_SLOT_INPUT || root->place) continue;
             if (frame->patches)
                 frame->patches[count] = (norn_input_patch){&frame->steps[s].in[k], root->input};
             count++;
@@ -61,7 +61,7 @@ static norn_status make_step(norn_frame *frame, uint32_t index) {
         .out = own->out,
         .out_count = step->out_count,
         .pool = room->threads,
-        .stream = step->on_device ? room->stream : NULL,
+        .stream = room->at[step->place].stream,
         .state = step->kind == NORN_STEP_KERNEL ? room->resident->states[step->state] : NULL,
         .host = &norn_executor_host};
     if (step->node) {
@@ -95,7 +95,9 @@ static norn_status make_arrays(norn_frame *frame) {
     NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)program->slot_count + 1, &frame->needed));
     NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)program->slot_count + 1, &frame->recent));
     NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)program->step_count + 1, &frame->steps));
-    NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)graph->input_count + 1, &frame->input_offsets));
+    for (norn_place p = 1; p < program->place_count; p++)
+        NORN_TRY(
+            NORN_TAKE_ARRAY(arena, (size_t)graph->input_count + 1, &frame->ends[p].input_offsets));
     NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)graph->output_count + 1, &frame->output_offsets));
     for (uint32_t i = 0; i < program->step_count; i++) NORN_TRY(make_step(frame, i));
     NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)frame->shapes.count + 1, &frame->shapes.io));

@@ -32,13 +32,19 @@ typedef struct norn_input_patch {
     uint32_t input;
 } norn_input_patch;
 
+/// Inputs and outputs in one device's arena, side by side at this run's sizes.
+typedef struct norn_frame_ends {
+    size_t *input_offsets; ///< by input
+    size_t input_bytes, output_begin, output_bytes;
+} norn_frame_ends;
+
 struct norn_frame {
     const norn_program *program;
     norn_run_room *room;
     norn_layout layout, next_layout; ///< in use; being planned
     size_t *needed, *recent;         ///< by slot: of the run being bound; most since the last trim
-    char *host_arena, *device_arena;
-    size_t host_capacity, device_capacity;
+    char *memory[NORN_PLACES_MAX];
+    size_t capacity[NORN_PLACES_MAX];
     int64_t *symbols;  ///< values of the last bound run
     int64_t *incoming; ///< of the run that is being bound
     bool resolved;     ///< views agree with `symbols`
@@ -47,10 +53,9 @@ struct norn_frame {
     norn_view *slots;    ///< by slot: where its value is now
     norn_block **blocks; ///< by slot: what a POOLED one holds
     norn_frame_step *steps;
-    norn_event **done;      ///< by step, and of the fork: lanes.h; NULL: not opened
-    size_t *input_offsets;  ///< by input, in the device's arena: side by side at this run's sizes
-    size_t *output_offsets; ///< by output; SIZE_MAX for one that is on the host
-    size_t input_bytes, output_begin, output_bytes; ///< of those blocks at this run's sizes
+    norn_event **done;                     ///< by step, and of the fork: lanes.h; NULL: not opened
+    norn_frame_ends ends[NORN_PLACES_MAX]; ///< of devices
+    size_t *output_offsets; ///< by output, in its device's arena; SIZE_MAX for one on the host
     norn_input_patch *patches;
     uint32_t patch_count;
     norn_shape_room shapes;

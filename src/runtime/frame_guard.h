@@ -21,13 +21,13 @@ static inline void norn_guard_step(const norn_frame *frame, uint32_t step, bool 
     if (program->target) return; // its copies come late, when the stream gets to them
     for (uint32_t i = 0; i < program->slot_count; i++) {
         const norn_slot *slot = &program->slots[i];
-        if (slot->kind != NORN_SLOT_PLANNED || slot->on_device) continue;
+        if (slot->kind != NORN_SLOT_PLANNED || slot->place) continue;
         if (begins ? slot->first == step : slot->last == step) norn_guard_slot(frame, i, begins);
     }
 }
 
 static inline void norn_guard_run(const norn_frame *frame) {
-    if (!frame->program->target) norn_poison(frame->host_arena, frame->host_capacity);
+    if (!frame->program->target) norn_poison(frame->memory[NORN_HOST], frame->capacity[NORN_HOST]);
 }
 
 #else

@@ -26,39 +26,39 @@ static void note_largest(const norn_frame *frame, const norn_layout *layout) {
 /// Arenas at least as large as `layout` says; on failure those there are stay.
 static norn_status take_arenas(norn_frame *frame, const norn_layout *layout) {
     norn_run_room *room = frame->room;
-    void *host = NULL, *device = NULL;
+    const uint32_t places = frame->program->place_count;
+    void *taken[NORN_PLACES_MAX] = {NULL};
     norn_status status = NORN_OK;
-    bool host_grows = layout->host_bytes > frame->host_capacity || !frame->host_arena;
-    bool device_grows = frame->program->target && layout->device_bytes > frame->device_capacity;
-    if (host_grows)
-        status =
-            norn_room_take(room, NORN_PLACE_HOST, layout->host_bytes, frame->host_capacity, &host);
-    if (status == NORN_OK && device_grows)
-        status = norn_room_take(room, NORN_PLACE_DEVICE, layout->device_bytes,
-                                frame->device_capacity, &device);
-    if (status != NORN_OK) {
-        norn_room_give(room, NORN_PLACE_HOST, host, layout->host_bytes);
-        note_largest(frame, layout);
-        return status;
+    for (norn_place p = 0; p < places && status == NORN_OK; p++) {
+        const bool grows =
+            layout->at[p].bytes > frame->capacity[p] || (p == NORN_HOST && !frame->memory[p]);
+        if (!grows) continue;
+        status = norn_room_enter(room, p);
+        if (status == NORN_OK)
+            status = norn_room_take(room, p, layout->at[p].bytes, frame->capacity[p], &taken[p]);
     }
-    if (host_grows) {
-        norn_room_give(room, NORN_PLACE_HOST, frame->host_arena, frame->host_capacity);
-        frame->host_arena = host;
-        frame->host_capacity = layout->host_bytes;
+    for (norn_place p = 0; p < places; p++) {
+        if (!taken[p]) continue;
+        (void)norn_room_enter(room, p);
+        if (status != NORN_OK) {
+            norn_room_give(room, p, taken[p], layout->at[p].bytes);
+            continue;
+        }
+        norn_room_give(room, p, frame->memory[p], frame->capacity[p]);
+        frame->memory[p] = taken[p];
+        frame->capacity[p] = layout->at[p].bytes;
     }
-    if (device_grows) {
-        norn_room_give(room, NORN_PLACE_DEVICE, frame->device_arena, frame->device_capacity);
-        frame->device_arena = device;
-        frame->device_capacity = layout->device_bytes;
-    }
-    return NORN_OK;
+    if (status != NORN_OK) note_largest(frame, layout);
+    return status;
 }
 
 void norn_frame_give_arenas(norn_frame *frame) {
-    norn_room_give(frame->room, NORN_PLACE_HOST, frame->host_arena, frame->host_capacity);
-    norn_room_give(frame->room, NORN_PLACE_DEVICE, frame->device_arena, frame->device_capacity);
-    frame->host_arena = frame->device_arena = NULL;
-    frame->host_capacity = frame->device_capacity = 0;
+    for (norn_place p = 0; p < frame->program->place_count; p++) {
+        (void)norn_room_enter(frame->room, p);
+        norn_room_give(frame->room, p, frame->memory[p], frame->capacity[p]);
+        frame->memory[p] = NULL;
+        frame->capacity[p] = 0;
+    }
 }
 
 /// Plan what next_layout reserves, take the memory, and from now on use it.
@@ -86,7 +86,7 @@ static void reserve_generously(norn_frame *frame) {
 
 norn_status norn_frame_make_room(norn_frame *frame) {
     const norn_program *program = frame->program;
-    bool fits = frame->host_arena != NULL;
+    bool fits = frame->memory[NORN_HOST] != NULL;
     NORN_TRY(norn_layout_measure(program, frame->incoming, frame->needed));
     for (uint32_t i = 0; i < program->slot_count && fits; i++)
         fits = frame->needed[i] <= frame->layout.bytes[i];
@@ -104,6 +104,12 @@ norn_status norn_frame_make_room(norn_frame *frame) {
     return NORN_OK;
 }
 
+static bool is_little(const norn_program *program, const norn_layout *layout) {
+    for (norn_place p = 0; p < program->place_count; p++)
+        if (layout->at[p].bytes > PRESIZED_BYTES) return false;
+    return true;
+}
+
 void norn_frame_presize(norn_frame *frame) {
     const norn_program *program = frame->program;
     norn_layout *next = &frame->next_layout;
@@ -111,8 +117,7 @@ void norn_frame_presize(norn_frame *frame) {
     norn_symbols_at_max(program->graph, frame->incoming);
     if (norn_layout_measure(program, frame->incoming, next->bytes) == NORN_OK &&
         norn_memory_plan(program, frame->room->alloc, next) == NORN_OK &&
-        next->device_bytes <= PRESIZED_BYTES && next->host_bytes <= PRESIZED_BYTES &&
-        take_arenas(frame, next) == NORN_OK) {
+        is_little(program, next) && take_arenas(frame, next) == NORN_OK) {
         norn_layout empty = frame->layout;
         frame->layout = *next;
         frame->next_layout = empty;
@@ -140,7 +145,8 @@ static void shrink(norn_frame *frame) {
 void norn_frame_trim(norn_frame *frame) {
     const norn_program *program = frame->program;
     uint32_t count = program->slot_count;
-    size_t held = frame->host_capacity + frame->device_capacity;
+    size_t held = 0;
+    for (norn_place p = 0; p < program->place_count; p++) held += frame->capacity[p];
     double reserved = sum_of(frame->layout.bytes, count), recent = sum_of(frame->recent, count);
     bool presized = program->target && held <= PRESIZED_BYTES;
     if (reserved > 0 && !presized &&

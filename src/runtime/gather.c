@@ -110,7 +110,7 @@ norn_status norn_gather_use(norn_gather *gather, const norn_table_set *tables) {
     gather->snapshot = tables->snapshot;
     for (uint32_t t = 0; t < gather->table_count; t++)
         NORN_TRY(use_table(gather, t, &tables->host[t]));
-    gather->room->host_tables = gather->tables;
+    gather->room->at[NORN_HOST].tables = gather->tables;
     return NORN_OK;
 }
 

@@ -21,7 +21,7 @@ norn_status norn_gather_create(norn_run_room *room, norn_gather **out) NORN_NODI
 /// Waits for fetches that were given up; takes NULL.
 void norn_gather_destroy(norn_gather *gather);
 
-/// The tables of the next run, some of them elsewhere. room->host_tables becomes what lookups read.
+/// The tables of the next run, some of them elsewhere. room->at[NORN_HOST].tables becomes what lookups read.
 norn_status norn_gather_use(norn_gather *gather, const norn_table_set *tables) NORN_NODISCARD;
 /// `frame` begins to run: fetch what its lookups will need, as far as it is known.
 norn_status norn_gather_begin(norn_gather *gather, norn_frame *frame) NORN_NODISCARD;

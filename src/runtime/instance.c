@@ -8,6 +8,11 @@
 
 #include <string.h>
 
+/// The calling thread is the first device's.
+static norn_status enter(norn_instance *instance) {
+    return norn_device_enter(norn_plan_device(instance->plan) ? instance->room.at[1].device : NULL);
+}
+
 // ---- making
 
 norn_status norn_instance_create(norn_session *session, norn_resident *resident,
@@ -22,9 +27,6 @@ norn_status norn_instance_create(norn_session *session, norn_resident *resident,
     instance->plan = plan;
     instance->alloc = alloc;
     instance->room.resident = resident;
-    instance->room.host = resident->host;
-    instance->room.device = resident->device;
-    NORN_TRY_DONE(norn_device_enter(resident->device));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->input_count, &instance->given));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->input_count, &instance->is_given));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->graph->input_count, &instance->staging));
@@ -34,7 +36,7 @@ norn_status norn_instance_create(norn_session *session, norn_resident *resident,
     instance->room.table_count = plan->table_count;
     NORN_TRY_DONE(norn_run_room_init(&instance->room, options));
     NORN_TRY_DONE(norn_frame_create(plan->program, &instance->room, &instance->frame));
-    if (resident->device)
+    if (resident->place_count > 1)
         NORN_TRY_DONE(norn_device_run_create(instance->frame, &instance->device_run));
     *out = instance;
     instance = NULL;
@@ -46,14 +48,13 @@ done:
 void norn_instance_destroy(norn_instance *instance) {
     if (!instance) return;
     norn_run_room *room = &instance->room;
-    (void)norn_device_enter(instance->room.device);
+    (void)enter(instance);
     norn_trace_destroy(instance->trace);
     norn_device_run_destroy(instance->device_run);
     norn_frame_destroy(instance->frame);
     norn_gather_destroy(instance->gather);
     for (uint32_t i = 0; instance->staging && i < instance->plan->graph->input_count; i++)
-        norn_room_give(room, NORN_PLACE_STAGING, instance->staging[i].memory,
-                       instance->staging[i].bytes);
+        norn_room_give_staging(room, instance->staging[i].memory, instance->staging[i].bytes);
     norn_run_room_deinit(room);
     norn_free(instance->alloc, instance->given);
     norn_free(instance->alloc, instance->is_given);
@@ -76,18 +77,18 @@ static norn_status grow_staging(norn_instance *instance, size_t index, size_t by
     void *memory;
     if (bytes > staging->recent_bytes) staging->recent_bytes = bytes;
     if (staging->memory && bytes <= staging->bytes) return NORN_OK;
-    NORN_TRY(norn_device_enter(room->device));
+    NORN_TRY(enter(instance));
     size_t wanted = norn_align_up(norn_grown(staging->bytes, bytes), ROUND);
-    norn_status status = norn_room_take(room, NORN_PLACE_STAGING, wanted, staging->bytes, &memory);
+    norn_status status = norn_room_take_staging(room, wanted, staging->bytes, &memory);
     if (status != NORN_OK) {
         wanted = norn_align_up(bytes, NORN_DEVICE_ALIGN);
-        status = norn_room_take(room, NORN_PLACE_STAGING, wanted, staging->bytes, &memory);
+        status = norn_room_take_staging(room, wanted, staging->bytes, &memory);
     }
     if (status != NORN_OK) {
         norn_note("input '%s'", instance->plan->inputs[index].name);
         return status;
     }
-    norn_room_give(room, NORN_PLACE_STAGING, staging->memory, staging->bytes);
+    norn_room_give_staging(room, staging->memory, staging->bytes);
     staging->memory = memory;
     staging->bytes = wanted;
     return NORN_OK;
@@ -97,7 +98,7 @@ static void trim_staging(norn_instance *instance) {
     for (uint32_t i = 0; i < instance->plan->graph->input_count; i++) {
         norn_staging *staging = &instance->staging[i];
         if (norn_keeps_too_much(staging->bytes, staging->recent_bytes)) {
-            norn_room_give(&instance->room, NORN_PLACE_STAGING, staging->memory, staging->bytes);
+            norn_room_give_staging(&instance->room, staging->memory, staging->bytes);
             staging->memory = NULL;
             staging->bytes = 0;
         }
@@ -108,11 +109,11 @@ static void trim_staging(norn_instance *instance) {
 void norn_instance_settle(norn_instance *instance) {
     if (instance->runs < NORN_TRIM_EVERY) return;
     instance->runs = 0;
-    if (norn_device_enter(instance->room.device) != NORN_OK) return;
+    if (enter(instance) != NORN_OK) return;
     norn_frame_reset(instance->frame); // outputs are not read any more
     norn_frame_trim(instance->frame);
     norn_blocks_trim(&instance->room.blocks);
-    norn_scratch_trim(&instance->room.host_scratch);
+    norn_scratch_trim(&instance->room.at[NORN_HOST].scratch[0]);
     trim_staging(instance);
 }
 
@@ -157,37 +158,44 @@ static norn_status run_on_host(norn_instance *instance, const norn_view *inputs)
     return NORN_OK;
 }
 
-/// The tables of this run; on a device their views go where its
-/// kernels read them, when they changed.
+/// Views of this run's tables go where a device's kernels read them, when they changed.
+static norn_status place_views(norn_run_room *room, norn_place place, const norn_table_set *set) {
+    norn_room_place *at = &room->at[place];
+    at->tables = set->at[place].tables;
+    at->host_views = set->at[place].views;
+    if (!at->views || at->views_of == set->id) return NORN_OK;
+    at->views_of = 0;
+    NORN_TRY(norn_room_enter(room, place));
+    NORN_TRY(at->device->ops->copy(at->device, at->stream, at->views, at->host_views,
+                                   room->table_count * sizeof *at->views));
+    at->views_of = set->id;
+    return NORN_OK;
+}
+
+/// The tables of this run.
 static norn_status use_tables(norn_instance *instance, const norn_table_set *tables) {
     norn_run_room *room = &instance->room;
-    room->host_tables = tables->host;
-    room->device_tables = tables->device;
+    room->at[NORN_HOST].tables = tables->host;
     room->tables_layout = tables->layout;
-    room->host_views = tables->views;
     room->gather = NULL;
     if (tables->has_elsewhere) {
         if (!instance->gather) NORN_TRY(norn_gather_create(room, &instance->gather));
         NORN_TRY(norn_gather_use(instance->gather, tables));
         room->gather = instance->gather;
     }
-    if (!room->views || room->views_of == tables->id) return NORN_OK;
-    room->views_of = 0;
-    NORN_TRY(room->device->ops->copy(room->device, room->stream, room->views, tables->views,
-                                     room->table_count * sizeof *room->views));
-    room->views_of = tables->id;
+    for (norn_place p = 1; p < room->place_count; p++) NORN_TRY(place_views(room, p, tables));
     return NORN_OK;
 }
 
 norn_status norn_instance_execute(norn_instance *instance, const norn_view *inputs,
                                   const norn_table_set *tables) {
     norn_run_room *room = &instance->room;
-    NORN_TRY(norn_device_enter(instance->room.device));
+    NORN_TRY(enter(instance));
     NORN_TRY(use_tables(instance, tables));
     if (instance->trace_on && !instance->trace)
         NORN_TRY(norn_trace_create(instance->frame, &instance->trace));
     room->trace = instance->trace_on ? instance->trace : NULL;
-    norn_scratch_settle(&room->host_scratch);
+    norn_scratch_settle(&room->at[NORN_HOST].scratch[0]);
     instance->runs++;
     if (instance->device_run)
         NORN_TRY(norn_device_run_execute(instance->device_run, inputs, instance->outputs,

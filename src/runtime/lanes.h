@@ -14,7 +14,8 @@
 /// Can this program gain from lanes: two steps at least could run beside each other?
 static inline bool norn_lanes_worthwhile(const norn_frame *frame) {
     const norn_program *program = frame->program;
-    const norn_device_ops *ops = frame->room->device ? frame->room->device->ops : NULL;
+    const norn_device_ops *ops =
+        frame->room->place_count > 1 ? frame->room->at[1].device->ops : NULL;
     return program->order && program->order->lane_count > 1 && ops->event_wait && ops->event_create;
 }
 

@@ -62,7 +62,7 @@ static norn_status run(norn_session *session, int64_t rows, size_t *held) {
             assert_true(((const float *)y->data)[i] == (float)(i % 1000 + 1));
     }
     norn_instance_release(instance);
-    if (held) *held = instance->room.host_bound.held;
+    if (held) *held = instance->room.at[NORN_HOST].bound.held;
     return status;
 }
 

@@ -21,9 +21,10 @@ static norn_status prepare_program(norn_resident *resident, const norn_program *
         const norn_step *step = &program->steps[i];
         for (uint32_t b = 0; b < step->body_count; b++)
             NORN_TRY_DONE(prepare_program(resident, step->bodies[b]));
-        norn_device *device = step->on_device ? resident->device : resident->host;
+        norn_device *device = resident->devices[step->place];
         if (step->kind != NORN_STEP_KERNEL || !device->ops->prepare) continue;
         norn_view *views;
+        if (step->place) NORN_TRY_DONE(norn_device_enter(device));
         NORN_TRY_DONE(
             NORN_TAKE_ARRAY(&scratch, (size_t)step->in_count + step->out_count + 1, &views));
         norn_step_spec spec = norn_node_spec(step->node, max, resident->plan->precision, views);
@@ -44,10 +45,11 @@ static void unprepare_program(norn_resident *resident, const norn_program *progr
         const norn_step *step = &program->steps[i];
         for (uint32_t b = 0; b < step->body_count; b++)
             unprepare_program(resident, step->bodies[b]);
-        norn_device *device = step->on_device ? resident->device : resident->host;
+        norn_device *device = resident->devices[step->place];
         if (step->kind != NORN_STEP_KERNEL || !resident->states[step->state] ||
             !device->ops->unprepare)
             continue;
+        if (step->place) (void)norn_device_enter(device);
         norn_step_spec spec = {.name = step->node->name,
                                .op = step->node->op->id,
                                .attrs = step->node->attrs,
@@ -59,29 +61,30 @@ static void unprepare_program(norn_resident *resident, const norn_program *progr
 
 // ---- weights
 
-static norn_status upload_weights(norn_resident *resident) {
+static norn_status upload_weights(norn_resident *resident, norn_place place) {
     const norn_program *program = resident->plan->program;
-    norn_device *device = resident->device;
+    norn_device *device = resident->devices[place];
     void *memory;
     size_t bytes;
-    if (program->device_weight_bytes == 0) return NORN_OK;
-    NORN_TRY(device->ops->memory_create(device, NORN_MEMORY_DEVICE, program->device_weight_bytes,
+    if (program->weight_bytes[place] == 0) return NORN_OK;
+    NORN_TRY(norn_device_enter(device));
+    NORN_TRY(device->ops->memory_create(device, NORN_MEMORY_DEVICE, program->weight_bytes[place],
                                         &memory));
-    resident->weights = memory;
+    resident->weights[place] = memory;
     for (uint32_t i = 0; i < program->slot_count; i++) {
         const norn_slot *slot = &program->slots[i];
-        if (slot->kind != NORN_SLOT_CONST || !slot->on_device) continue;
+        if (slot->kind != NORN_SLOT_CONST || slot->place != place) continue;
         NORN_TRY(norn_view_bytes(slot->value->data, &bytes));
         if (bytes)
-            NORN_TRY(device->ops->copy(device, NULL, resident->weights + slot->weight_offset,
+            NORN_TRY(device->ops->copy(device, NULL, resident->weights[place] + slot->weight_offset,
                                        slot->value->data->data, bytes));
     }
     return NORN_OK;
 }
 
-/// What the plan's own device has timed, or was given by the plan's file, for another one.
-static norn_status take_choices(norn_resident *resident) {
-    norn_device *from = resident->plan->device, *to = resident->device;
+/// What the plan's first device has timed, or was given by the plan's file, for another one.
+static norn_status take_choices(norn_resident *resident, norn_place place) {
+    norn_device *from = norn_plan_device(resident->plan), *to = resident->devices[place];
     norn_buffer record;
     bool taken;
     if (from == to || !from->ops->tuning_save || !to->ops->tuning_load) return NORN_OK;
@@ -96,14 +99,13 @@ static norn_status take_choices(norn_resident *resident) {
 
 // ---- making
 
-static norn_status check_device(const norn_plan *plan, norn_device *device) {
-    const norn_target *target = norn_device_target(plan->device);
-    if (device && (!target || strcmp(device->target.ops->kind, target->ops->kind) != 0))
+static norn_status check_device(const norn_plan *plan, const norn_device *device) {
+    const norn_target *target = norn_plan_target(plan);
+    if (!target || strcmp(device->target.ops->kind, target->ops->kind) != 0)
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "the plan is for '%s'; on a '%s' device it cannot be", plan->device_name,
                          device->target.ops->kind);
-    if (!device) device = plan->device;
-    if (device && !device->can_run)
+    if (!device->can_run)
         return norn_fail(
             NORN_UNAVAILABLE,
             "the plan is for '%s' (%s), which this machine cannot run; compile for another device",
@@ -113,33 +115,40 @@ static norn_status check_device(const norn_plan *plan, norn_device *device) {
 
 /// Caller holds the lock.
 static void destroy(norn_resident *resident) {
-    (void)norn_device_enter(resident->device); // what cannot be entered has nothing to give back
     if (resident->states) unprepare_program(resident, resident->plan->program);
-    if (resident->weights)
-        resident->device->ops->memory_destroy(resident->device, NORN_MEMORY_DEVICE,
-                                              resident->weights);
+    for (norn_place p = 1; p < resident->place_count; p++) {
+        norn_device *device = resident->devices[p];
+        if (!resident->weights[p]) continue;
+        (void)norn_device_enter(device); // what cannot be entered has nothing to give back
+        device->ops->memory_destroy(device, NORN_MEMORY_DEVICE, resident->weights[p]);
+    }
     norn_free(resident->alloc, resident->states);
     norn_plan_release(resident->plan);
     norn_free(resident->alloc, resident);
 }
 
 /// Caller holds the lock.
-static norn_status make(norn_plan *plan, norn_device *device, norn_alloc alloc,
+static norn_status make(norn_plan *plan, norn_device *const *devices, norn_alloc alloc,
                         norn_resident **out) {
     norn_resident *resident;
     norn_status status;
-    NORN_TRY(check_device(plan, device));
+    if (devices && plan->place_count == 1) return check_device(plan, devices[0]);
+    if (!devices) devices = plan->devices + 1;
+    for (uint32_t p = 1; p < plan->place_count; p++) NORN_TRY(check_device(plan, devices[p - 1]));
     NORN_TRY(NORN_NEW(alloc, &resident));
     resident->alloc = alloc;
     atomic_init(&resident->references, 1);
     resident->plan = norn_plan_retain(plan);
-    resident->host = plan->host;
-    resident->device = device ? device : plan->device;
-    NORN_TRY_DONE(norn_device_enter(resident->device));
+    resident->place_count = plan->place_count;
+    resident->devices[NORN_HOST] = plan->devices[NORN_HOST];
+    for (norn_place p = 1; p < plan->place_count; p++) {
+        resident->devices[p] = devices[p - 1];
+        resident->looks_up[p] = norn_program_looks_up(plan->program, p);
+    }
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, (size_t)plan->program->state_count + 1, &resident->states));
-    if (resident->device) NORN_TRY_DONE(take_choices(resident));
+    for (norn_place p = 1; p < plan->place_count; p++) NORN_TRY_DONE(take_choices(resident, p));
     NORN_TRY_DONE(prepare_program(resident, plan->program));
-    if (resident->device) NORN_TRY_DONE(upload_weights(resident));
+    for (norn_place p = 1; p < plan->place_count; p++) NORN_TRY_DONE(upload_weights(resident, p));
     if (!plan->path) NORN_TRY_DONE(norn_plan_drop_unused(plan)); // all of a plan file is in use
     *out = resident;
     resident = NULL;
@@ -148,11 +157,11 @@ done:
     return status;
 }
 
-norn_status norn_resident_create(norn_plan *plan, norn_device *device, norn_alloc alloc,
+norn_status norn_resident_create(norn_plan *plan, norn_device *const *devices, norn_alloc alloc,
                                  norn_resident **out) {
     *out = NULL;
     pthread_mutex_lock(&making);
-    const norn_status status = make(plan, device, alloc, out);
+    const norn_status status = make(plan, devices, alloc, out);
     pthread_mutex_unlock(&making);
     return status;
 }

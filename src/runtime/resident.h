@@ -1,8 +1,8 @@
-/// A plan on a device: its weights uploaded, its steps prepared. What a plan needs to run and is not
+/// A plan on its devices: its weights uploaded, its steps prepared. What a plan needs to run and is not
 /// itself: a plan is never written, and several residents of one plan stand beside each other, each
-/// on a device of its own.
+/// on devices of its own.
 ///
-/// Memory   counted; a resident retains its plan and borrows the device.
+/// Memory   counted; a resident retains its plan and borrows the devices.
 /// Threads  one is made or ended at a time in the process, for choices are timed while steps are
 ///          prepared; what is made is immutable, and any number of sessions run on it.
 #ifndef NORN_RUNTIME_RESIDENT_H
@@ -15,21 +15,23 @@ typedef struct norn_resident norn_resident;
 struct norn_resident {
     norn_alloc alloc;
     atomic_uint references;
-    norn_plan *plan;            ///< retained
-    norn_device *host, *device; ///< device NULL: a plan for the CPU
-    void **states;              ///< by norn_step.state: what the device's prepare made
-    char *weights;              ///< device memory: the constants that steps on the device read
-    norn_resident *next;        ///< among those that norn_resident_share gives
+    norn_plan *plan;                       ///< retained
+    norn_device *devices[NORN_PLACES_MAX]; ///< by place
+    uint32_t place_count;
+    void **states;                  ///< by norn_step.state: what the device's prepare made
+    char *weights[NORN_PLACES_MAX]; ///< memory of a device: the constants that steps there read
+    bool looks_up[NORN_PLACES_MAX]; ///< a lookup runs there
+    norn_resident *next;            ///< among those that norn_resident_share gives
 };
 
-/// Upload the weights of `plan` to `device` and prepare its steps there. `device` is of the kind
-/// that the plan was compiled for, and outlives the resident; NULL: the plan's own. Choices that
-/// the plan's device knows are taken, not timed again.
-/// Errors   UNAVAILABLE: this machine cannot run it; INVALID_ARGUMENT: `device` is of another kind;
+/// Upload the weights of `plan` to `devices` and prepare its steps there. They are as many as the plan
+/// has and of the kind that it was compiled for, and outlive the resident; NULL: the plan's own.
+/// Choices that the plan's first device knows are taken, not timed again.
+/// Errors   UNAVAILABLE: this machine cannot run it; INVALID_ARGUMENT: one is of another kind;
 ///          RESOURCE_EXHAUSTED
-norn_status norn_resident_create(norn_plan *plan, norn_device *device, norn_alloc alloc,
+norn_status norn_resident_create(norn_plan *plan, norn_device *const *devices, norn_alloc alloc,
                                  norn_resident **out) NORN_NODISCARD;
-/// The one resident of `plan` on its own device that sessions share, retained; made where there is
+/// The one resident of `plan` on its own devices that sessions share, retained; made where there is
 /// none now.
 norn_status norn_resident_share(norn_plan *plan, norn_resident **out) NORN_NODISCARD;
 norn_resident *norn_resident_retain(norn_resident *resident);

@@ -55,8 +55,8 @@ static void two_residents_of_one_plan_answer_alike_and_end_by_themselves(void **
     norn_session *session[2];
     for (int i = 0; i < 2; i++) {
         HAND_OK(norn_device_open(i ? "fake:2" : "fake:1", norn_alloc_heap(), &device[i]));
-        HAND_OK(norn_resident_create(plan, device[i], norn_alloc_heap(), &resident[i]));
-        assert_ptr_equal(resident[i]->device, device[i]);
+        HAND_OK(norn_resident_create(plan, &device[i], norn_alloc_heap(), &resident[i]));
+        assert_ptr_equal(resident[i]->devices[1], device[i]);
         session[i] = session_on(resident[i]);
     }
     norn_plan_release(plan); // residents hold it
@@ -143,15 +143,15 @@ static void weights_lie_side_by_side_and_every_kernel_has_a_state(void **state) 
     HAND_OK(norn_resident_share(plan, &resident));
     for (uint32_t i = 0; i < program->slot_count; i++) {
         const norn_slot *slot = &program->slots[i];
-        if (slot->kind != NORN_SLOT_CONST || !slot->on_device) continue;
+        if (slot->kind != NORN_SLOT_CONST || !slot->place) continue;
         assert_int_equal(slot->weight_offset, end);
         HAND_OK(norn_view_bytes(slot->value->data, &bytes));
-        assert_memory_equal(resident->weights + end, slot->value->data->data, bytes);
+        assert_memory_equal(resident->weights[1] + end, slot->value->data->data, bytes);
         end += (bytes + 255) / 256 * 256;
         weights++;
     }
     assert_int_equal(weights, 4);
-    assert_int_equal(program->device_weight_bytes, end);
+    assert_int_equal(program->weight_bytes[1], end);
     assert_int_equal(program->state_count, 2);
     for (uint32_t i = 0, kernels = 0; i < program->step_count; i++) {
         if (program->steps[i].kind != NORN_STEP_KERNEL) continue;
@@ -170,7 +170,7 @@ static void choices_of_the_plans_device_are_not_timed_again_on_another(void **st
     HAND_OK(norn_plan_tune(plan, NULL));
     assert_int_equal(fake_log.timed, 2);
     HAND_OK(norn_device_open("fake:1", norn_alloc_heap(), &device));
-    HAND_OK(norn_resident_create(plan, device, norn_alloc_heap(), &resident));
+    HAND_OK(norn_resident_create(plan, &device, norn_alloc_heap(), &resident));
     assert_int_equal(fake_log.timed, 2);
     norn_resident_release(resident);
     norn_device_close(device);
@@ -186,18 +186,18 @@ static void a_device_that_cannot_be_is_refused(void **state) {
     norn_resident *resident = (norn_resident *)(uintptr_t)1;
     HAND_OK(norn_device_open("fake:1", norn_alloc_heap(), &one));
     HAND_OK(norn_device_open("fake:9", norn_alloc_heap(), &gone));
-    assert_int_equal(norn_resident_create(cpu, one, norn_alloc_heap(), &resident),
+    assert_int_equal(norn_resident_create(cpu, &one, norn_alloc_heap(), &resident),
                      NORN_INVALID_ARGUMENT);
     assert_null(resident);
     assert_string_equal(norn_message(), "the plan is for 'cpu'; on a 'fake' device it cannot be");
-    assert_int_equal(norn_resident_create(fake, fake->host, norn_alloc_heap(), &resident),
+    assert_int_equal(norn_resident_create(fake, &fake->devices[NORN_HOST], norn_alloc_heap(), &resident),
                      NORN_INVALID_ARGUMENT);
-    assert_int_equal(norn_resident_create(fake, gone, norn_alloc_heap(), &resident),
+    assert_int_equal(norn_resident_create(fake, &gone, norn_alloc_heap(), &resident),
                      NORN_UNAVAILABLE);
     assert_int_equal(norn_resident_share(absent, &resident), NORN_UNAVAILABLE);
     assert_null(resident);
     assert_non_null(strstr(norn_message(), "which this machine cannot run"));
-    HAND_OK(norn_resident_create(absent, one, norn_alloc_heap(), &resident)); // but elsewhere
+    HAND_OK(norn_resident_create(absent, &one, norn_alloc_heap(), &resident)); // but elsewhere
     norn_session *session = session_on(resident);
     expect_mlp(session, 3);
     norn_session_destroy(session);
@@ -217,7 +217,7 @@ typedef struct pair {
 static norn_status open_pair(norn_plan *plan, norn_alloc alloc, pair *p, pair **out) {
     *out = NULL;
     NORN_TRY(fake_open(1, alloc, &p->device));
-    const norn_status status = norn_resident_create(plan, p->device, alloc, &p->resident);
+    const norn_status status = norn_resident_create(plan, &p->device, alloc, &p->resident);
     if (status == NORN_OK)
         *out = p;
     else

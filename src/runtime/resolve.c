@@ -21,36 +21,35 @@ static size_t bytes_now(const norn_view *view) {
     return norn_align_up(bytes, NORN_DEVICE_ALIGN);
 }
 
-/// Inputs and outputs on the device lie side by side at this run's sizes,
+/// Inputs and outputs on a device lie side by side at this run's sizes,
 /// which the layout's never pass.
-static void lay_device_ends(norn_frame *frame) {
+static void lay_ends(norn_frame *frame, norn_place place) {
     const norn_program *program = frame->program;
+    norn_frame_ends *ends = &frame->ends[place];
     size_t at = 0;
-    if (!program->target) return;
     for (uint32_t i = 0; i < program->graph->input_count; i++) {
-        uint32_t slot = program->device_inputs[i];
-        frame->input_offsets[i] = at;
+        uint32_t slot = program->inputs[place][i];
+        ends->input_offsets[i] = at;
         if (slot == NORN_NO_SLOT) continue;
-        frame->slots[slot].data = frame->device_arena + at;
+        frame->slots[slot].data = frame->memory[place] + at;
         at += bytes_now(&frame->slots[slot]);
     }
-    frame->input_bytes = at;
-    frame->output_begin = at = frame->layout.output_offset;
+    ends->input_bytes = at;
+    ends->output_begin = at = frame->layout.at[place].output_offset;
     for (uint32_t i = 0; i < program->graph->output_count; i++) {
         uint32_t slot = program->outputs[i];
         bool repeated = false;
-        frame->output_offsets[i] = SIZE_MAX;
-        if (!program->slots[slot].on_device) continue;
+        if (program->slots[slot].place != place) continue;
         for (uint32_t k = 0; k < i && !repeated; k++) {
             repeated = program->outputs[k] == slot;
             if (repeated) frame->output_offsets[i] = frame->output_offsets[k];
         }
         if (repeated) continue;
         frame->output_offsets[i] = at;
-        frame->slots[slot].data = frame->device_arena + at;
+        frame->slots[slot].data = frame->memory[place] + at;
         at += bytes_now(&frame->slots[slot]);
     }
-    frame->output_bytes = at - frame->output_begin;
+    ends->output_bytes = at - ends->output_begin;
 }
 
 /// An input's symbol that `dim` follows from, or -1.
@@ -88,14 +87,13 @@ static norn_status lay_slot(norn_frame *frame, uint32_t index) {
     norn_shape_at(&slot->shape, frame->symbols, &view->rank, view->dims);
     if (slot->kind == NORN_SLOT_CONST) {
         *view = *slot->value->data;
-        view->data = slot->on_device ? frame->room->resident->weights + slot->weight_offset
-                                     : (void *)(uintptr_t)slot->data;
+        view->data = slot->place ? frame->room->resident->weights[slot->place] + slot->weight_offset
+                                 : (void *)(uintptr_t)slot->data;
     }
     if (slot->kind != NORN_SLOT_PLANNED) return NORN_OK;
     for (int32_t d = 0; d < view->rank; d++)
         if (view->dims[d] < 0) return bad_size(frame, slot->value, d);
-    view->data =
-        (slot->on_device ? frame->device_arena : frame->host_arena) + frame->layout.offsets[index];
+    view->data = frame->memory[slot->place] + frame->layout.offsets[index];
     return NORN_OK;
 }
 
@@ -156,7 +154,8 @@ norn_status norn_frame_resolve(norn_frame *frame) {
     NORN_TRY(norn_frame_make_room(frame));
     memcpy(frame->symbols, frame->incoming, symbol_bytes);
     for (uint32_t i = 0; i < program->slot_count; i++) NORN_TRY(lay_slot(frame, i));
-    lay_device_ends(frame);
+    for (uint32_t i = 0; i < program->graph->output_count; i++) frame->output_offsets[i] = SIZE_MAX;
+    for (norn_place p = 1; p < program->place_count; p++) lay_ends(frame, p);
     for (uint32_t i = 0; i < program->slot_count; i++)
         if (program->slots[i].kind == NORN_SLOT_ALIAS) NORN_TRY(lay_alias(frame, i));
     for (uint32_t i = 0; i < program->step_count; i++) NORN_TRY(lay_step(frame, &frame->steps[i]));
@@ -169,7 +168,7 @@ void norn_frame_patch(norn_frame *frame, const norn_view *inputs) {
     const norn_program *program = frame->program;
     for (uint32_t i = 0; i < program->slot_count; i++) {
         const norn_slot *root = norn_slot_root(program, i);
-        if (root->kind != NORN_SLOT_INPUT || root->on_device) continue;
+        if (root->kind != NORN_SLOT_INPUT || root->place) continue;
         if (program->slots[i].kind == NORN_SLOT_INPUT)
             frame->slots[i] = inputs[root->input];
         else

@@ -11,100 +11,149 @@ static size_t share_of_machine(int32_t instances) {
     return left == UINT64_MAX ? SIZE_MAX : (size_t)(left / 2 / (uint64_t)instances);
 }
 
-static norn_status take_host(void *context, size_t bytes, void **out) {
-    return norn_room_take(context, NORN_PLACE_HOST, bytes, 0, out);
+static norn_status take_place(void *context, size_t bytes, void **out) {
+    norn_room_place *at = context;
+    return norn_room_take(at->room, (norn_place)(at - at->room->at), bytes, 0, out);
 }
-static void give_host(void *context, void *memory, size_t bytes) {
-    norn_room_give(context, NORN_PLACE_HOST, memory, bytes);
-}
-static norn_status take_device(void *context, size_t bytes, void **out) {
-    return norn_room_take(context, NORN_PLACE_DEVICE, bytes, 0, out);
-}
-static void give_device(void *context, void *memory, size_t bytes) {
-    norn_room_give(context, NORN_PLACE_DEVICE, memory, bytes);
+static void give_place(void *context, void *memory, size_t bytes) {
+    norn_room_place *at = context;
+    norn_room_give(at->room, (norn_place)(at - at->room->at), memory, bytes);
 }
 
 static size_t views_bytes(const norn_run_room *room) {
-    return room->table_count * sizeof *room->views;
+    return room->table_count * sizeof *room->at[NORN_HOST].views;
+}
+
+/// The stream of a device, and where kernels read tables' views.
+static norn_status open_place(norn_run_room *room, norn_place place) {
+    norn_room_place *at = &room->at[place];
+    const norn_device_ops *ops = at->device->ops;
+    NORN_TRY(norn_device_enter(at->device));
+    if (ops->stream_create) NORN_TRY(ops->stream_create(at->device, NULL, &at->stream));
+    at->lane[0] = at->stream;
+    if (room->place_count > 2 && ops->event_create)
+        NORN_TRY(ops->event_create(at->device, &at->passed));
+    if (room->table_count == 0 || !room->resident->looks_up[place]) return NORN_OK;
+    return norn_room_take(room, place, views_bytes(room), 0, (void **)&at->views);
 }
 
 norn_status norn_run_room_init(norn_run_room *room, const norn_session_options *options) {
     const size_t limit = (size_t)options->max_memory_bytes;
-    const norn_memory_source host = {take_host, give_host, room, true},
-                             device = {take_device, give_device, room, false};
-    room->host_bound.limit = limit ? limit : share_of_machine(options->instances);
-    room->device_bound.limit = limit ? limit : SIZE_MAX;
-    norn_blocks_init(&room->blocks, host);
-    norn_scratch_init(&room->host_scratch, host, NORN_HOST_ALIGN);
-    for (int i = 0; i < NORN_LANES; i++)
-        norn_scratch_init(&room->device_scratch[i], device, NORN_DEVICE_ALIGN);
+    room->place_count = room->resident->place_count;
+    for (norn_place p = 0; p < room->place_count; p++) {
+        norn_room_place *at = &room->at[p];
+        const norn_memory_source source = {take_place, give_place, at, p == NORN_HOST};
+        at->room = room;
+        at->device = room->resident->devices[p];
+        at->bound.limit = limit ? limit : p ? SIZE_MAX : share_of_machine(options->instances);
+        for (int i = 0; i < NORN_LANES; i++)
+            norn_scratch_init(&at->scratch[i], source, p ? NORN_DEVICE_ALIGN : NORN_HOST_ALIGN);
+        if (p == NORN_HOST) norn_blocks_init(&room->blocks, source);
+    }
     NORN_TRY(norn_pool_create(options->threads, room->alloc, &room->threads));
-    if (!room->device) return NORN_OK;
-    if (room->device->ops->stream_create)
-        NORN_TRY(room->device->ops->stream_create(room->device, NULL, &room->stream));
-    room->lane[0] = room->stream;
-    if (room->table_count == 0) return NORN_OK;
-    return norn_room_take(room, NORN_PLACE_DEVICE, views_bytes(room), 0, (void **)&room->views);
+    for (norn_place p = 1; p < room->place_count; p++) NORN_TRY(open_place(room, p));
+    return NORN_OK;
+}
+
+static void close_place(norn_run_room *room, norn_place place) {
+    norn_room_place *at = &room->at[place];
+    for (int i = 0; i < NORN_LANES; i++) norn_scratch_deinit(&at->scratch[i]);
+    if (place == NORN_HOST) return;
+    norn_room_give(room, place, at->views, views_bytes(room));
+    if (at->passed) at->device->ops->event_destroy(at->device, at->passed);
+    for (int i = NORN_LANES; i-- > 0;)
+        if (at->lane[i]) at->device->ops->stream_destroy(at->device, at->lane[i]);
 }
 
 void norn_run_room_deinit(norn_run_room *room) {
-    norn_blocks_deinit(&room->blocks);
-    norn_scratch_deinit(&room->host_scratch);
-    for (int i = 0; i < NORN_LANES; i++) norn_scratch_deinit(&room->device_scratch[i]);
-    norn_room_give(room, NORN_PLACE_DEVICE, room->views, views_bytes(room));
-    for (int i = NORN_LANES; i-- > 0;)
-        if (room->lane[i]) room->device->ops->stream_destroy(room->device, room->lane[i]);
+    if (room->place_count) norn_blocks_deinit(&room->blocks);
+    for (norn_place p = 0; p < room->place_count; p++) {
+        (void)norn_room_enter(room, p);
+        close_place(room, p);
+    }
     norn_pool_destroy(room->threads);
 }
 
 norn_status norn_run_room_open_lanes(norn_run_room *room, uint32_t count) {
+    norn_room_place *at = &room->at[1];
     for (uint32_t i = 1; i < count && i < NORN_LANES; i++)
-        if (!room->lane[i])
-            NORN_TRY(room->device->ops->stream_create(room->device, room->stream, &room->lane[i]));
+        if (!at->lane[i])
+            NORN_TRY(at->device->ops->stream_create(at->device, at->stream, &at->lane[i]));
     return NORN_OK;
+}
+
+norn_status norn_room_wait(norn_run_room *room, norn_place except) {
+    norn_status first = NORN_OK; // also after a failure: for all of them
+    for (norn_place p = 1; p < room->place_count; p++) {
+        norn_room_place *at = &room->at[p];
+        if (!at->busy || p == except) continue;
+        norn_status status = norn_room_enter(room, p);
+        if (status == NORN_OK) status = at->device->ops->stream_wait(at->device, at->stream);
+        if (first == NORN_OK) first = status;
+        at->busy = status != NORN_OK;
+    }
+    return first;
 }
 
 // ---- memory
 
-static norn_memory_bound *bound_of(norn_run_room *room, norn_place place) {
-    return place == NORN_PLACE_DEVICE ? &room->device_bound : &room->host_bound;
-}
-
-/// The C heap's or the instance's allocator, but for memory that only the device can make.
-static bool is_of_device(const norn_run_room *room, norn_place place) {
-    return room->device && place != NORN_PLACE_HOST;
+static norn_status within_bound(const norn_memory_bound *bound, norn_place place, size_t bytes,
+                                size_t leaving) {
+    size_t kept = bound->held - leaving, held = SIZE_MAX;
+    if (norn_size_add(kept, bytes, &held) && held <= bound->limit) return NORN_OK;
+    return norn_fail(NORN_RESOURCE_EXHAUSTED,
+                     "%zu bytes are needed%s, and an instance may take %zu%s: send a smaller "
+                     "request, or raise \"max_memory_mb\" in norn.json (--max-memory)",
+                     held, place ? " on the device" : "", bound->limit, kept > 0 ? " in all" : "");
 }
 
 norn_status norn_room_take(norn_run_room *room, norn_place place, size_t bytes, size_t leaving,
                            void **out) {
-    norn_memory_bound *bound = bound_of(room, place);
-    size_t kept = bound->held - leaving, held = SIZE_MAX;
+    norn_room_place *at = &room->at[place];
     *out = NULL;
-    if (!norn_size_add(kept, bytes, &held) || held > bound->limit)
-        return norn_fail(NORN_RESOURCE_EXHAUSTED,
-                         "%zu bytes are needed%s, and an instance may take %zu%s: send a smaller "
-                         "request, or raise \"max_memory_mb\" in norn.json (--max-memory)",
-                         held, place == NORN_PLACE_DEVICE ? " on the device" : "", bound->limit,
-                         kept > 0 ? " in all" : "");
-    if (!is_of_device(room, place)) {
+    NORN_TRY(within_bound(&at->bound, place, bytes, leaving));
+    if (place == NORN_HOST)
         NORN_TRY(norn_alloc_bytes(room->alloc, bytes, out));
-    } else {
-        norn_memory_kind kind =
-            place == NORN_PLACE_DEVICE ? NORN_MEMORY_DEVICE : NORN_MEMORY_STAGING;
-        NORN_TRY(room->device->ops->memory_create(room->device, kind, bytes ? bytes : 1, out));
-    }
-    bound->held += bytes;
+    else
+        NORN_TRY(
+            at->device->ops->memory_create(at->device, NORN_MEMORY_DEVICE, bytes ? bytes : 1, out));
+    at->bound.held += bytes;
     return NORN_OK;
 }
 
 void norn_room_give(norn_run_room *room, norn_place place, void *memory, size_t bytes) {
+    norn_room_place *at = &room->at[place];
     if (!memory) return;
-    bound_of(room, place)->held -= bytes;
-    if (place != NORN_PLACE_DEVICE) norn_unpoison(memory, bytes);
-    if (!is_of_device(room, place))
+    at->bound.held -= bytes;
+    if (place) {
+        at->device->ops->memory_destroy(at->device, NORN_MEMORY_DEVICE, memory);
+    } else {
+        norn_unpoison(memory, bytes);
         norn_free(room->alloc, memory);
-    else
-        room->device->ops->memory_destroy(
-            room->device, place == NORN_PLACE_DEVICE ? NORN_MEMORY_DEVICE : NORN_MEMORY_STAGING,
-            memory);
+    }
+}
+
+norn_status norn_room_take_staging(norn_run_room *room, size_t bytes, size_t leaving, void **out) {
+    if (room->place_count == 1) return norn_room_take(room, NORN_HOST, bytes, leaving, out);
+    norn_memory_bound *bound = &room->at[NORN_HOST].bound;
+    norn_device *device = room->at[1].device;
+    *out = NULL;
+    NORN_TRY(within_bound(bound, NORN_HOST, bytes, leaving));
+    NORN_TRY(norn_room_enter(room, 1));
+    NORN_TRY(device->ops->memory_create(device, NORN_MEMORY_STAGING, bytes ? bytes : 1, out));
+    bound->held += bytes;
+    return NORN_OK;
+}
+
+void norn_room_give_staging(norn_run_room *room, void *memory, size_t bytes) {
+    if (room->place_count <= 1) {
+        norn_room_give(room, NORN_HOST, memory, bytes);
+        return;
+    }
+    if (!memory) return;
+    norn_device *device = room->at[1].device;
+    room->at[NORN_HOST].bound.held -= bytes;
+    norn_unpoison(memory, bytes);
+    (void)norn_room_enter(room, 1);
+    device->ops->memory_destroy(device, NORN_MEMORY_STAGING, memory);
 }

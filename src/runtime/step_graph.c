@@ -5,15 +5,16 @@
 
 /// The steps as a graph; `laned`: those that do not need each other as branches of it.
 static norn_status record(norn_frame *frame, bool laned, norn_capture **out) {
-    norn_device *device = frame->room->device;
-    const norn_device_ops *ops = device->ops;
     norn_run_room *room = frame->room;
+    norn_device *device = room->at[1].device;
+    norn_stream *stream = room->at[1].stream;
+    const norn_device_ops *ops = device->ops;
     *out = NULL;
-    NORN_TRY(ops->capture_begin(device, room->stream));
+    NORN_TRY(ops->capture_begin(device, stream));
     room->laned = laned;
     norn_status status = norn_frame_run(frame);
     room->laned = false;
-    const norn_status ended = ops->capture_end(device, room->stream, out);
+    const norn_status ended = ops->capture_end(device, stream, out);
     if (status == NORN_OK && ended == NORN_OK) return NORN_OK;
     if (ended == NORN_OK) ops->capture_destroy(device, *out);
     *out = NULL;
@@ -24,9 +25,9 @@ static norn_status record(norn_frame *frame, bool laned, norn_capture **out) {
 static norn_status time_graph(norn_frame *frame, norn_event *const events[2], norn_capture *graph,
                               int64_t *best_ns) {
     enum { ROUNDS = 3, LAUNCHES = 4 };
-    norn_device *device = frame->room->device;
+    norn_device *device = frame->room->at[1].device;
     const norn_device_ops *ops = device->ops;
-    norn_stream *stream = frame->room->stream;
+    norn_stream *stream = frame->room->at[1].stream;
     *best_ns = INT64_MAX;
     for (int round = 0; round < ROUNDS; round++) {
         int64_t ns;
@@ -43,20 +44,19 @@ static norn_status time_graph(norn_frame *frame, norn_event *const events[2], no
 /// Put the tables' views in place, or the same with nobody counting missing keys:
 /// launches that only serve to measure are not to be seen in the metrics.
 static norn_status place_views(norn_run_room *room, bool counting) {
-    const size_t bytes = room->table_count * sizeof *room->views;
+    norn_room_place *at = &room->at[1];
+    const norn_device_ops *ops = at->device->ops;
+    const size_t bytes = room->table_count * sizeof *at->views;
     norn_table_view *quiet;
-    if (!room->views) return NORN_OK;
-    if (counting)
-        return room->device->ops->copy(room->device, room->stream, room->views, room->host_views,
-                                       bytes);
+    if (!at->views) return NORN_OK;
+    if (counting) return ops->copy(at->device, at->stream, at->views, at->host_views, bytes);
     NORN_TRY(NORN_NEW_ARRAY(room->alloc, room->table_count, &quiet));
     for (uint32_t i = 0; i < room->table_count; i++) {
-        quiet[i] = room->host_views[i];
+        quiet[i] = at->host_views[i];
         quiet[i].missing_count = NULL;
     }
-    norn_status status =
-        room->device->ops->copy(room->device, room->stream, room->views, quiet, bytes);
-    if (status == NORN_OK) status = room->device->ops->stream_wait(room->device, room->stream);
+    norn_status status = ops->copy(at->device, at->stream, at->views, quiet, bytes);
+    if (status == NORN_OK) status = ops->stream_wait(at->device, at->stream);
     norn_free(room->alloc, quiet);
     return status;
 }
@@ -67,20 +67,21 @@ static norn_status take_faster(norn_frame *frame, norn_event *const events[2], n
                                norn_capture *laned) {
     norn_run_room *room = frame->room;
     int64_t one_ns = 0, lanes_ns = 0;
-    const uint64_t views_of = room->views_of;
-    room->views_of = 0; // a failure on the way leaves it to the next run to put them there
+    norn_room_place *at = &room->at[1];
+    const uint64_t views_of = at->views_of;
+    at->views_of = 0; // a failure on the way leaves it to the next run to put them there
     NORN_TRY(place_views(room, false));
     norn_status status = time_graph(frame, events, *graph, &one_ns);
     if (status == NORN_OK) status = time_graph(frame, events, laned, &lanes_ns);
     const norn_status placed = place_views(room, true);
-    if (placed == NORN_OK) room->views_of = views_of;
+    if (placed == NORN_OK) at->views_of = views_of;
     NORN_TRY(status);
     NORN_TRY(placed);
     const bool pays = lanes_ns < one_ns - one_ns / 50;
     norn_log(NORN_LOG_DEBUG, "graph of %u steps: %lld ns one after the other, %lld in %u lanes",
              frame->program->step_count, (long long)one_ns / 4, (long long)lanes_ns / 4,
              frame->program->order->lane_count);
-    room->device->ops->capture_destroy(room->device, pays ? *graph : laned);
+    at->device->ops->capture_destroy(at->device, pays ? *graph : laned);
     if (pays) *graph = laned;
     return NORN_OK;
 }
@@ -93,7 +94,8 @@ static void try_lanes(norn_frame *frame, norn_event *const events[2], norn_captu
     if (status == NORN_OK) status = record(frame, true, &laned);
     if (status == NORN_OK && take_faster(frame, events, graph, laned) == NORN_OK) return;
     norn_log(NORN_LOG_DEBUG, "the steps stay one after the other: %s", norn_message());
-    if (laned) frame->room->device->ops->capture_destroy(frame->room->device, laned);
+    norn_device *device = frame->room->at[1].device;
+    if (laned) device->ops->capture_destroy(device, laned);
 }
 
 norn_status norn_step_graph_make(norn_frame *frame, norn_event *const events[2],

@@ -7,9 +7,11 @@
 
 uint64_t norn_table_set_missing(const norn_table_set *set, uint32_t index) {
     const norn_table_binding *table = &set->host[index];
-    norn_device *device = set->resident->device;
-    if (device && device->ops->table_count && norn_device_enter(device) == NORN_OK)
-        (void)device->ops->table_count(device, &set->device[index]); // else what was told before
+    for (norn_place p = 1; p < set->resident->place_count; p++) {
+        norn_device *device = set->resident->devices[p];
+        if (set->at[p].tables && device->ops->table_count && norn_device_enter(device) == NORN_OK)
+            (void)device->ops->table_count(device, &set->at[p].tables[index]); // else as before
+    }
     const _Atomic uint64_t *count = table->view.missing_count;
     return count ? atomic_load_explicit(count, memory_order_relaxed) : 0;
 }
@@ -25,22 +27,25 @@ norn_table_set *norn_table_set_retain(norn_table_set *set) {
     return set;
 }
 
-static void release_table(norn_table_set *set, norn_device_table *table) {
-    norn_device *device = set->resident->device;
+static void release_table(norn_table_set *set, norn_place place, norn_device_table *table) {
+    norn_device *device = set->resident->devices[place];
     if (atomic_fetch_sub_explicit(&table->references, 1, memory_order_acq_rel) != 1) return;
     if (device->ops->table_unbind) device->ops->table_unbind(device, &table->on_device);
     norn_free(set->alloc, table);
 }
 
 static void destroy(norn_table_set *set) {
-    (void)norn_device_enter(set->resident->device);
-    for (uint32_t i = 0; i < set->device_count; i++) release_table(set, set->shared[i]);
+    norn_device *host = set->resident->devices[NORN_HOST];
+    for (norn_place p = 1; p < set->resident->place_count; p++) {
+        norn_place_tables *at = &set->at[p];
+        if (at->count) (void)norn_device_enter(set->resident->devices[p]);
+        for (uint32_t i = 0; i < at->count; i++) release_table(set, p, at->shared[i]);
+        norn_free(set->alloc, at->tables);
+        norn_free(set->alloc, at->views);
+        norn_free(set->alloc, at->shared);
+    }
     for (uint32_t i = 0; i < set->host_count; i++)
-        if (set->resident->host->ops->table_unbind)
-            set->resident->host->ops->table_unbind(set->resident->host, &set->host[i]);
-    norn_free(set->alloc, set->device);
-    norn_free(set->alloc, set->views);
-    norn_free(set->alloc, set->shared);
+        if (host->ops->table_unbind) host->ops->table_unbind(host, &set->host[i]);
     norn_free(set->alloc, set->host);
     norn_snapshot_release(set->snapshot);
     norn_snapshot_release(set->own);
@@ -106,13 +111,13 @@ static bool same_layout(const norn_table_binding *a, const norn_table_binding *b
            (uintptr_t)a->view.default_row % 16 == (uintptr_t)b->view.default_row % 16;
 }
 
-static norn_status upload(norn_table_set *set, const norn_table_binding *from,
+static norn_status upload(norn_table_set *set, norn_place place, const norn_table_binding *from,
                           norn_device_table **out) {
     norn_device_table *table;
     NORN_TRY(NORN_NEW(set->alloc, &table));
     atomic_init(&table->references, 1);
     table->from = *from;
-    norn_status status = bind(set->resident->device, from, &table->on_device);
+    norn_status status = bind(set->resident->devices[place], from, &table->on_device);
     if (status != NORN_OK) {
         norn_free(set->alloc, table);
         return status;
@@ -121,31 +126,52 @@ static norn_status upload(norn_table_set *set, const norn_table_binding *from,
     return NORN_OK;
 }
 
-static norn_status place_on_device(norn_table_set *set, uint32_t i, const norn_table_binding *from,
-                                   const norn_table_set *previous) {
+static norn_status place_table(norn_table_set *set, norn_place place, uint32_t i,
+                               const norn_table_binding *from, const norn_table_set *previous) {
+    norn_place_tables *at = &set->at[place];
     if (from->view.kind == NORN_TABLE_ELSEWHERE)
         return norn_fail(
             NORN_UNIMPLEMENTED,
             "table '%s' is not in memory; lookups on a device read only tables that are",
             from->name);
-    norn_device_table *table = previous ? previous->shared[i] : NULL;
+    norn_device_table *table = previous ? previous->at[place].shared[i] : NULL;
     if (table && same_table(&table->from, from))
         atomic_fetch_add_explicit(&table->references, 1, memory_order_relaxed);
     else
-        NORN_TRY(upload(set, from, &table));
-    set->shared[i] = table;
-    set->device[i] = table->on_device;
-    set->device[i].name = from->name;
-    set->device[i].view.missing = from->view.missing;
-    set->views[i] = set->device[i].view;
-    set->device_count++;
+        NORN_TRY(upload(set, place, from, &table));
+    at->shared[i] = table;
+    at->tables[i] = table->on_device;
+    at->tables[i].name = from->name;
+    at->tables[i].view.missing = from->view.missing;
+    at->views[i] = at->tables[i].view;
+    at->count++;
+    return NORN_OK;
+}
+
+/// Where lookups run, all tables; else none.
+static norn_status place_tables(norn_table_set *set, norn_place place,
+                                const norn_table_set *previous) {
+    const uint32_t count = set->resident->plan->table_count;
+    norn_place_tables *at = &set->at[place];
+    if (!set->resident->looks_up[place]) return NORN_OK;
+    NORN_TRY(norn_device_enter(set->resident->devices[place]));
+    NORN_TRY(NORN_NEW_ARRAY(set->alloc, count, &at->tables));
+    NORN_TRY(NORN_NEW_ARRAY(set->alloc, count, &at->views));
+    NORN_TRY(NORN_NEW_ARRAY(set->alloc, count, &at->shared));
+    for (uint32_t i = 0; i < count; i++) {
+        norn_table_binding found;
+        NORN_TRY(find(set, &set->resident->plan->tables[i], &found));
+        NORN_TRY(place_table(set, place, i, &found, previous));
+    }
     return NORN_OK;
 }
 
 static void name_layout(norn_table_set *set, const norn_table_set *previous) {
     set->layout = previous ? previous->layout : set->id;
-    for (uint32_t i = 0; previous && i < set->device_count; i++)
-        if (!same_layout(&set->device[i], &previous->device[i])) set->layout = set->id;
+    for (norn_place p = 1; previous && p < set->resident->place_count; p++)
+        for (uint32_t i = 0; i < set->at[p].count; i++)
+            if (!same_layout(&set->at[p].tables[i], &previous->at[p].tables[i]))
+                set->layout = set->id;
 }
 
 norn_status norn_table_set_create(norn_resident *resident, norn_snapshot *snapshot,
@@ -166,21 +192,16 @@ norn_status norn_table_set_create(norn_resident *resident, norn_snapshot *snapsh
         set->own = norn_snapshot_retain(previous->own);
     else
         NORN_TRY_DONE(norn_own_tables_create(plan, alloc, &set->own));
-    NORN_TRY_DONE(norn_device_enter(resident->device));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->table_count, &set->host));
-    if (resident->device) {
-        NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->table_count, &set->device));
-        NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->table_count, &set->views));
-        NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->table_count, &set->shared));
-    }
     for (uint32_t i = 0; i < plan->table_count; i++) {
         norn_table_binding found;
         NORN_TRY_DONE(find(set, &plan->tables[i], &found));
-        NORN_TRY_DONE(bind(resident->host, &found, &set->host[i]));
+        NORN_TRY_DONE(bind(resident->devices[NORN_HOST], &found, &set->host[i]));
         set->host_count++;
         set->has_elsewhere |= found.view.kind == NORN_TABLE_ELSEWHERE;
-        if (resident->device) NORN_TRY_DONE(place_on_device(set, i, &found, previous));
     }
+    for (norn_place p = 1; p < resident->place_count; p++)
+        NORN_TRY_DONE(place_tables(set, p, previous));
     name_layout(set, previous);
     *out = set;
     set = NULL;

@@ -9,25 +9,32 @@
 
 #include <stdatomic.h>
 
-/// One table's rows on the resident's device. Counted by the sets that have it.
+/// One table's rows on a device. Counted by the sets that have it.
 typedef struct norn_device_table {
     atomic_uint references;
     norn_table_binding from, on_device;
 } norn_device_table;
+
+/// The tables as one device's kernels read them.
+typedef struct norn_place_tables {
+    norn_table_binding *tables; ///< NULL: no lookup runs there
+    norn_table_view *views;     ///< of these, in host memory: what instances copy over
+    norn_device_table **shared; ///< behind these
+    uint32_t count;             ///< bound so far
+} norn_place_tables;
 
 typedef struct norn_table_set {
     atomic_uint references;
     uint64_t id;     ///< of this process's sets
     uint64_t layout; ///< the same for sets whose tables differ in rows alone: graphs outlive these
     norn_alloc alloc;
-    norn_resident *resident;           ///< retained
-    norn_snapshot *snapshot;           ///< retained; NULL: only the plan's own tables
-    norn_snapshot *own;                ///< the plan's own; all sets of a session share them
-    norn_table_binding *host, *device; ///< device NULL: a plan for the CPU
-    norn_table_view *views;            ///< of `device`, in host memory: what instances copy over
-    norn_device_table **shared;        ///< behind `device`
-    uint32_t host_count, device_count; ///< bound so far
-    bool has_elsewhere;                ///< a table is not in memory: runs gather
+    norn_resident *resident; ///< retained
+    norn_snapshot *snapshot; ///< retained; NULL: only the plan's own tables
+    norn_snapshot *own;      ///< the plan's own; all sets of a session share them
+    norn_table_binding *host;
+    uint32_t host_count;                   ///< bound so far
+    norn_place_tables at[NORN_PLACES_MAX]; ///< of devices
+    bool has_elsewhere;                    ///< a table is not in memory: runs gather
 } norn_table_set;
 
 /// Tables come from `snapshot` (may be NULL), else from the plan's own.

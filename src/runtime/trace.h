@@ -8,8 +8,9 @@
 typedef struct norn_trace {
     norn_frame *frame; ///< the instance's top frame: bodies count to their step
     norn_step_trace *steps;
-    char **origins;                       ///< text by step
-    norn_event *start, **before, **after; ///< by step; NULL on the CPU
+    char **origins;                     ///< text by step
+    norn_event *start[NORN_PLACES_MAX]; ///< by place; NULL on the CPU
+    norn_event **before, **after;       ///< by step
     int64_t start_ns;
 } norn_trace;
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 static norn_status read_cache(norn_plan *plan, const char *path) {
-    norn_device *device = plan->device;
+    norn_device *device = norn_plan_device(plan);
     norn_file *file;
     bool taken;
     if (!norn_path_is_file(path)) return NORN_OK; // it will be made
@@ -20,7 +20,7 @@ static norn_status read_cache(norn_plan *plan, const char *path) {
 }
 
 static norn_status write_cache(norn_plan *plan, const char *path) {
-    norn_device *device = plan->device;
+    norn_device *device = norn_plan_device(plan);
     norn_file_writer *writer;
     norn_buffer record;
     norn_status status;
@@ -41,7 +41,7 @@ done:
 }
 
 norn_status norn_plan_tune(norn_plan *plan, const char *cache) {
-    norn_device *device = plan->device;
+    norn_device *device = norn_plan_device(plan);
     if (!device || !device->ops->tuning_load) {
         if (!cache) return NORN_OK;
         return norn_fail(NORN_INVALID_ARGUMENT,

@@ -34,8 +34,8 @@ typedef struct fake_device {
 /// What the device has done; tests reset and read it. `refuse_op`:
 /// an operator that it has no kernel for.
 static struct {
-    _Atomic int launches, captures, kernels, copies_in, copies_out, copies_within, waits, blocks,
-        tables, timed;
+    _Atomic int launches, captures, kernels, copies_in, copies_out, copies_within, copies_between,
+        waits, blocks, tables, timed;
     _Atomic int lanes;   ///< beside the main stream, over all captures
     bool lanes_are_slow; ///< else a graph with lanes takes half the time of one without
     norn_op_id refuse_op;
@@ -58,18 +58,21 @@ typedef struct fake_block {
     char *begin;
     size_t bytes;
     norn_memory_kind kind;
+    const norn_device *owner;
 } fake_block;
 static fake_block *fake_blocks;
 static pthread_mutex_t fake_blocks_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static inline bool fake_is_device(const void *at) {
-    bool found = false;
+/// The device whose memory it is; NULL: the host's.
+static inline const norn_device *fake_owner(const void *at) {
+    const norn_device *owner = NULL;
     pthread_mutex_lock(&fake_blocks_lock);
-    for (fake_block *b = fake_blocks; b && !found; b = b->next)
-        if ((const char *)at >= b->begin && (const char *)at < b->begin + b->bytes)
-            found = b->kind == NORN_MEMORY_DEVICE;
+    for (fake_block *b = fake_blocks; b; b = b->next)
+        if ((const char *)at >= b->begin && (const char *)at < b->begin + b->bytes &&
+            b->kind == NORN_MEMORY_DEVICE)
+            owner = b->owner;
     pthread_mutex_unlock(&fake_blocks_lock);
-    return found;
+    return owner;
 }
 
 typedef struct fake_work {
@@ -101,6 +104,7 @@ struct norn_stream {
     norn_stream *main;            ///< of a lane; else itself
     norn_stream *all[FAKE_LANES]; ///< of a main stream: itself and its lanes
     uint32_t count;
+    const norn_device *device;
 };
 struct norn_capture {
     fake_list list[FAKE_LANES]; ///< by stream of main->all
@@ -188,7 +192,7 @@ static inline norn_status fake_kernel(norn_call *call) {
         memcpy(work.tables, call->tables, call->table_count * sizeof *work.tables);
     for (uint32_t i = 0; i < call->in_count + call->out_count; i++)
         if (norn_view_present(&work.views[i]) && norn_view_elems(&work.views[i]) > 0)
-            fake_must(fake_is_device(work.views[i].data));
+            fake_must(fake_owner(work.views[i].data) == stream->device);
     fake_push(stream, work);
     return NORN_OK;
 }
@@ -285,7 +289,7 @@ static inline norn_status fake_memory_create(norn_device *self, norn_memory_kind
     memset(*out, 0xa5, bytes); // what was never written shows
     fake_block *block = malloc(sizeof *block);
     pthread_mutex_lock(&fake_blocks_lock);
-    *block = (fake_block){fake_blocks, *out, bytes ? bytes : 1, kind};
+    *block = (fake_block){fake_blocks, *out, bytes ? bytes : 1, kind, self};
     fake_blocks = block;
     pthread_mutex_unlock(&fake_blocks_lock);
     fake_log.blocks++;
@@ -298,7 +302,7 @@ static inline void fake_memory_destroy(norn_device *self, norn_memory_kind kind,
     for (fake_block **at = &fake_blocks; *at; at = &(*at)->next) {
         fake_block *block = *at;
         if (block->begin != memory) continue;
-        fake_must(block->kind == kind);
+        fake_must(block->kind == kind && block->owner == self);
         memset(memory, 0x5a, block->bytes); // a stale graph computes on this
         *at = block->next;
         free(block);
@@ -314,6 +318,7 @@ static inline norn_status fake_stream_create(norn_device *self, norn_stream *mai
     fake_must_be_in(self);
     NORN_TRY(norn_alloc_zeroed(fake_of(self)->alloc, 1, sizeof **out, (void **)out));
     (*out)->main = main ? main : *out;
+    (*out)->device = self;
     (*out)->main->all[(*out)->main->count++] = *out;
     return NORN_OK;
 }
@@ -379,8 +384,10 @@ static inline norn_status fake_stream_wait(norn_device *self, norn_stream *strea
 static inline norn_status fake_copy(norn_device *self, norn_stream *stream, void *to,
                                     const void *from, size_t bytes) {
     fake_must_be_in(self);
-    bool in = fake_is_device(to), out = fake_is_device(from);
-    (void)self;
+    const norn_device *into = fake_owner(to), *of = fake_owner(from);
+    const bool in = into != NULL, out = of != NULL;
+    fake_must((!in || into == self) && (!out || of == self));
+    fake_must(!stream || stream->device == self);
     if (!stream) {
         memcpy(to, from, bytes);
         return NORN_OK;
@@ -446,8 +453,8 @@ static inline norn_status fake_event_query(norn_device *self, norn_event *event,
 static inline norn_status fake_copy_peer(norn_device *self, norn_stream *stream, void *to,
                                          norn_device *other, const void *from, size_t bytes) {
     fake_must_be_in(self);
-    fake_must(other->ops == self->ops && fake_is_device(to) && fake_is_device(from));
-    fake_log.copies_within++;
+    fake_must(other->ops == self->ops && fake_owner(to) == self && fake_owner(from) == other);
+    fake_log.copies_between++;
     fake_push(stream, (fake_work){.kind = FAKE_COPY, .to = to, .from = from, .bytes = bytes});
     return NORN_OK;
 }

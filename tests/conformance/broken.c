@@ -72,7 +72,7 @@ static void say_trace(char text[VERDICT_TEXT], norn_instance *instance) {
 }
 
 static size_t held(const norn_instance *instance) {
-    return instance->room.host_bound.held;
+    return instance->room.at[NORN_HOST].bound.held;
 }
 
 /// The same inputs again and again need no more memory than before.

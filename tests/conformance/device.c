@@ -1,9 +1,11 @@
 // Every kernel of a device: cases run on it and on the CPU, which must agree, and with what is known to be right.
 //
-//     conformance_device CASES... --device NAME [--every N [--from M]] [--filter TEXT]
+//     conformance_device CASES... --device NAME[,NAME...] [--every N [--from M]] [--filter TEXT]
 //
 // CASES are folders of tests/peers/conformance_cases.py --near or --broken. "fake" is the device of the tests
-// (testing/fake_device.h). --every N takes every Nth case: a GPU compiles and times kernels for each.
+// (testing/fake_device.h). --every N takes every Nth case: a GPU compiles and times kernels for each. Of several devices
+// each node is on one by chance, so that values go to and fro.
+#include "base/hash.h"
 #include "conformance/case_file.h"
 #include "conformance/case_value.h"
 #include "norn/norn.h"
@@ -20,6 +22,7 @@ typedef struct device_check {
     long every, from, seen;
     int passed, failed, refused; ///< refused: by the compiler, on both
     long steps, own_steps;       ///< kernels of all plans for the device, and those that run there
+    long between;                ///< copies from one device to another
 } device_check;
 
 /// One model on one device.
@@ -36,12 +39,25 @@ static void say(const device_check *check, const case_entry *entry, const char *
     printf("FAILED %s on %s: %s%s%s\n", entry->name, check->device, what, *more ? ": " : "", more);
 }
 
+/// Every node of a plan for several devices on one of them.
+static norn_status spread(norn_plan *plan) {
+    uint64_t number = norn_hash_bytes(plan->name, strlen(plan->name), 0);
+    if (plan->place_count < 3) return NORN_OK;
+    for (norn_node *node = plan->graph->nodes; node; node = node->next)
+        node->place = (uint8_t)(1 + norn_hash_u64(number++) % (plan->place_count - 1));
+    plan->code_count = 0;
+    NORN_TRY(norn_plan_finish(plan));
+    return norn_plan_generate_code(plan, NULL);
+}
+
 static void start(const case_entry *entry, const norn_model *model, const char *device,
                   device_run *r, norn_arena *arena) {
     const norn_compile_options options = {.device = device};
     *r = (device_run){0};
     r->compiled = norn_plan_compile(model, &options, norn_alloc_heap(), &r->plan);
-    if (r->compiled == NORN_OK) r->ran = case_run(entry, r->plan, arena, norn_alloc_heap(), &r->session, &r->instance);
+    if (r->compiled == NORN_OK) r->compiled = spread(r->plan);
+    if (r->compiled == NORN_OK)
+        r->ran = case_run(entry, r->plan, arena, norn_alloc_heap(), &r->session, &r->instance);
     if (r->compiled != NORN_OK || r->ran != NORN_OK)
         snprintf(r->message, sizeof r->message, "%s", norn_message());
 }
@@ -120,7 +136,10 @@ static void check_case(device_check *check, const case_entry *entry) {
     for (uint32_t i = 0; own.plan && i < own.plan->program->step_count; i++) {
         const norn_step *step = &own.plan->program->steps[i];
         check->steps += step->kind == NORN_STEP_KERNEL;
-        check->own_steps += step->kind == NORN_STEP_KERNEL && step->on_device;
+        check->own_steps += step->kind == NORN_STEP_KERNEL && step->place;
+        check->between += step->kind == NORN_STEP_COPY &&
+                          own.plan->program->slots[step->in[0]].place != NORN_HOST &&
+                          own.plan->program->slots[step->out[0]].place != NORN_HOST;
     }
     end(&own);
     end(&cpu);
@@ -182,8 +201,10 @@ int main(int argc, char **argv) {
     case_folder_remove(folder);
     if (!there)
         return fprintf(stderr, "no cases; tests/peers/conformance_cases.py writes them\n"), 77;
-    printf("%ld of %ld steps run on %s; %d models are refused there as on the CPU\n",
-           check.own_steps, check.steps, check.device, check.refused);
+    printf(
+        "%ld of %ld steps run on %s, with %ld copies between devices; %d models are refused there "
+        "as on the CPU\n",
+        check.own_steps, check.steps, check.device, check.between, check.refused);
     printf("%d passed, %d failed\n", check.passed, check.failed);
     return check.failed == 0 && check.passed > 0 ? 0 : 1;
 }

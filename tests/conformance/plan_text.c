@@ -27,7 +27,7 @@ static void put_slot(const norn_program *program, uint32_t index, norn_buffer *o
                        index, kinds[slot->kind], slot->value->name, slot->root,
                        (long long)slot->column, (long long)slot->row_stride, (int)slot->first,
                        (int)slot->last, slot->is_output ? " output" : "",
-                       slot->on_device ? " device" : "");
+                       slot->place ? " device" : "");
 }
 
 static void put_program(const norn_program *program, norn_buffer *out) {
@@ -91,7 +91,7 @@ static void put_layout(const norn_program *program, const int64_t *symbols, norn
     for (uint32_t i = 0; i < program->slot_count; i++)
         if (layout.bytes[i])
             norn_buffer_format(out, "%u: [%zu, +%zu)\n", i, layout.offsets[i], layout.bytes[i]);
-    norn_buffer_format(out, "host %zu\n", layout.host_bytes);
+    norn_buffer_format(out, "host %zu\n", layout.at[NORN_HOST].bytes);
     norn_layout_destroy(&layout, norn_alloc_heap());
 }
 
