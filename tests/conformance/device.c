@@ -137,9 +137,10 @@ static void check_case(device_check *check, const case_entry *entry) {
         const norn_step *step = &own.plan->program->steps[i];
         check->steps += step->kind == NORN_STEP_KERNEL;
         check->own_steps += step->kind == NORN_STEP_KERNEL && step->place;
-        check->between += step->kind == NORN_STEP_COPY &&
-                          own.plan->program->slots[step->in[0]].place != NORN_HOST &&
-                          own.plan->program->slots[step->out[0]].place != NORN_HOST;
+        if (step->kind != NORN_STEP_COPY) continue;
+        const norn_place from = own.plan->program->slots[step->in[0]].place,
+                         to = own.plan->program->slots[step->out[0]].place;
+        check->between += from && to && from != to;
     }
     end(&own);
     end(&cpu);
