@@ -131,6 +131,18 @@ norn_status norn_arena_string(norn_arena *arena, const char *bytes, size_t count
     return NORN_OK;
 }
 
+norn_status norn_arena_grow(norn_arena *arena, void **items, size_t size, size_t count,
+                            size_t *capacity) {
+    const size_t wanted = *capacity ? 2 * *capacity : NORN_GROW_FIRST;
+    void *grown;
+    if (count < *capacity) return NORN_OK;
+    NORN_TRY(norn_arena_take(arena, wanted, size, 16, &grown));
+    if (count) memcpy(grown, *items, count * size);
+    *items = grown;
+    *capacity = wanted;
+    return NORN_OK;
+}
+
 norn_status norn_arena_format(norn_arena *arena, const char **out, const char *format, ...) {
     va_list arguments, again;
     void *memory;

@@ -32,6 +32,13 @@ norn_status norn_arena_string(norn_arena *arena, const char *bytes, size_t count
 norn_status norn_arena_format(norn_arena *arena, const char **out, const char *format, ...)
     __attribute__((format(printf, 3, 4))) NORN_NODISCARD;
 
+/// Makes room for one more behind the `count` of *capacity elements of *items: twice as many where
+/// these are all, 16 at first. What was there before is left behind.
+norn_status norn_arena_grow(norn_arena *arena, void **items, size_t size, size_t count,
+                            size_t *capacity) NORN_NODISCARD;
+
+#define NORN_TAKE_MORE(arena, items, count, capacity) \
+    norn_arena_grow((arena), (void **)(items), sizeof(**(items)), (count), (capacity))
 #define NORN_TAKE(arena, out) norn_arena_take((arena), 1, sizeof(**(out)), 16, (void **)(out))
 #define NORN_TAKE_ARRAY(arena, count, out) \
     norn_arena_take((arena), (count), sizeof(**(out)), 16, (void **)(out))

@@ -148,8 +148,25 @@ static void only_what_was_handed_out_can_be_touched(void **state) {
     norn_arena_deinit(&arena);
 }
 
+static void an_array_grows_in_the_arena(void **state) {
+    (void)state;
+    norn_arena arena;
+    short *items = NULL;
+    size_t capacity = 0;
+    norn_arena_init(&arena, norn_alloc_heap(), 256);
+    for (size_t i = 0; i < 1000; i++) {
+        assert_int_equal(NORN_TAKE_MORE(&arena, &items, i, &capacity), NORN_OK);
+        assert_true(capacity > i && (capacity & (capacity - 1)) == 0);
+        items[i] = (short)(3 * i);
+    }
+    assert_int_equal(capacity, 1024);
+    for (size_t i = 0; i < 1000; i++) assert_int_equal(items[i], (short)(3 * i));
+    norn_arena_deinit(&arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_array_grows_in_the_arena),
         cmocka_unit_test(arena_aligns_at_every_offset_of_a_block),
         cmocka_unit_test(memory_is_zeroed_also_after_a_reset),
         cmocka_unit_test(reset_keeps_the_largest_block_so_a_second_round_allocates_nothing),

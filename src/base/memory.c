@@ -37,6 +37,19 @@ norn_status norn_alloc_zeroed(norn_alloc alloc, size_t count, size_t size, void 
     return NORN_OK;
 }
 
+norn_status norn_alloc_grow(norn_alloc alloc, void **items, size_t size, size_t count,
+                            size_t *capacity) {
+    const size_t wanted = *capacity ? 2 * *capacity : NORN_GROW_FIRST;
+    void *grown;
+    if (count < *capacity) return NORN_OK;
+    NORN_TRY(norn_alloc_zeroed(alloc, wanted, size, &grown));
+    if (count) memcpy(grown, *items, count * size);
+    norn_free(alloc, *items);
+    *items = grown;
+    *capacity = wanted;
+    return NORN_OK;
+}
+
 norn_status norn_alloc_string(norn_alloc alloc, const char *text, char **out) {
     size_t bytes = strlen(text) + 1;
     void *memory;

@@ -26,6 +26,14 @@ static inline void norn_free(norn_alloc alloc, void *memory) {
 #define NORN_NEW_ARRAY(alloc, count, out) \
     norn_alloc_zeroed((alloc), (count), sizeof(**(out)), (void **)(out))
 
+/// Makes room for one more behind the `count` of *capacity elements of *items: twice as many where
+/// these are all, NORN_GROW_FIRST at first. In an arena: norn_arena_grow.
+enum { NORN_GROW_FIRST = 16 };
+norn_status norn_alloc_grow(norn_alloc alloc, void **items, size_t size, size_t count,
+                            size_t *capacity) NORN_NODISCARD;
+#define NORN_MORE(alloc, items, count, capacity) \
+    norn_alloc_grow((alloc), (void **)(items), sizeof(**(items)), (count), (capacity))
+
 /// Bytes that this process can still take without the kernel ending somebody: of the machine, and
 /// of the control groups (v2) around the process. UINT64_MAX: not known.
 uint64_t norn_memory_left_bytes(void);

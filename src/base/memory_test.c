@@ -77,6 +77,27 @@ static void a_slice_stays_inside_its_span(void **state) {
     assert_true(norn_span_slice(norn_span_of(NULL, 0), 0, 0, &part));
 }
 
+static void an_array_grows_with_what_it_has_or_stays_as_it_was(void **state) {
+    (void)state;
+    enum { MANY = 100 };
+    norn_alloc_faulty faulty = {.fail_at = 3};
+    norn_alloc alloc = norn_alloc_failing(&faulty);
+    int *items = NULL;
+    size_t capacity = 0, count = 0;
+    while (count < MANY && NORN_MORE(alloc, &items, count, &capacity) == NORN_OK) {
+        items[count] = (int)count;
+        count++;
+    }
+    assert_int_equal(count, 64); // three blocks: of 16, 32, 64
+    assert_int_equal(capacity, 64);
+    assert_int_equal(NORN_MORE(alloc, &items, count, &capacity), NORN_RESOURCE_EXHAUSTED);
+    assert_int_equal(capacity, 64);
+    assert_int_equal(NORN_MORE(alloc, &items, count - 1, &capacity), NORN_OK); // there is room
+    for (size_t i = 0; i < count; i++) assert_int_equal(items[i], (int)i);
+    assert_int_equal(faulty.live, 1);
+    norn_free(alloc, items);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heap_memory_is_aligned_and_zeroed),
@@ -84,6 +105,7 @@ int main(void) {
         cmocka_unit_test(the_faulty_allocator_fails_from_its_number_on),
         cmocka_unit_test(checked_arithmetic_leaves_its_output_alone_on_overflow),
         cmocka_unit_test(a_slice_stays_inside_its_span),
+        cmocka_unit_test(an_array_grows_with_what_it_has_or_stays_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,6 +84,19 @@ norn_status norn_wire_next(norn_wire_reader *reader, norn_wire_field *field, boo
     }
 }
 
+bool norn_wire_each(norn_wire_reader *reader, norn_wire_field *field) {
+    bool more = false;
+    reader->status = norn_wire_next(reader, field, &more);
+    return reader->status == NORN_OK && more;
+}
+
+norn_status norn_wire_visit(norn_span message, norn_wire_field_fn fn, void *context) {
+    norn_wire_reader reader = {.rest = message};
+    norn_wire_field field;
+    while (norn_wire_each(&reader, &field)) NORN_TRY(fn(context, &field));
+    return reader.status;
+}
+
 float norn_wire_float(const norn_wire_field *field) {
     uint32_t bits = (uint32_t)field->value;
     float value;

@@ -8,6 +8,8 @@
 #include "base/status.h"
 #include "norn/alloc.h"
 
+#include <stdbool.h>
+
 typedef enum norn_wire_type {
     NORN_WIRE_VARINT = 0,
     NORN_WIRE_FIXED64 = 1,
@@ -23,14 +25,22 @@ typedef struct norn_wire_field {
     norn_span bytes; ///< BYTES; else empty
 } norn_wire_field;
 
+/// Begins as {message}.
 typedef struct norn_wire_reader {
     norn_span rest;
+    norn_status status; ///< of norn_wire_each: what ended it
 } norn_wire_reader;
 
 /// Reads the next field. At the end: *more = false, NORN_OK.
 /// Errors   INVALID_ARGUMENT: truncated, over-long varint, field number 0, group wire types.
 norn_status norn_wire_next(norn_wire_reader *reader, norn_wire_field *field,
                            bool *more) NORN_NODISCARD;
+/// The same in a loop: `while (norn_wire_each(&reader, &field)) ...`, then reader.status.
+bool norn_wire_each(norn_wire_reader *reader, norn_wire_field *field);
+/// Calls `fn` for every field of a message.
+/// Errors   of the message, or the first of `fn`
+typedef norn_status (*norn_wire_field_fn)(void *context, const norn_wire_field *field);
+norn_status norn_wire_visit(norn_span message, norn_wire_field_fn fn, void *context) NORN_NODISCARD;
 /// A varint from packed bytes; advances `packed`.
 norn_status norn_wire_varint(norn_span *packed, uint64_t *value) NORN_NODISCARD;
 float norn_wire_float(const norn_wire_field *field);

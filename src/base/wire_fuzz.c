@@ -5,7 +5,7 @@
 /// Reads every field, nested ones as messages too; every byte that a
 /// field shows is inside the input.
 static void walk(norn_span bytes, norn_span input, int depth) {
-    norn_wire_reader reader = {bytes};
+    norn_wire_reader reader = {.rest = bytes};
     norn_wire_field field;
     bool more;
     while (norn_wire_next(&reader, &field, &more) == NORN_OK && more) {

@@ -61,7 +61,7 @@ static void what_is_written_reads_back(void **state) {
     norn_wire_put_fixed64(&buffer, 9, UINT64_C(0x400921fb54442d18));
     norn_wire_put_bytes(&buffer, 10, "\0a", 2);
     norn_wire_put_bytes(&buffer, 11, NULL, 0);
-    norn_wire_reader reader = {norn_span_of(buffer.bytes, buffer.count)};
+    norn_wire_reader reader = {.rest = norn_span_of(buffer.bytes, buffer.count)};
     for (unsigned shift = 0; shift < 64; shift++) {
         norn_wire_field field = read_field(&reader);
         assert_int_equal(field.number, shift + 1);
@@ -98,10 +98,10 @@ static void nested_messages_have_canonical_lengths_at_every_size(void **state) {
         norn_wire_end(&buffer, inner);
         norn_wire_put_varint(&buffer, 3, 5);
         norn_wire_end(&buffer, outer);
-        norn_wire_reader reader = {norn_span_of(buffer.bytes, buffer.count)};
+        norn_wire_reader reader = {.rest = norn_span_of(buffer.bytes, buffer.count)};
         norn_wire_field message = read_field(&reader);
         assert_int_equal(reader.rest.count, 0);
-        norn_wire_reader nested = {message.bytes};
+        norn_wire_reader nested = {.rest = message.bytes};
         norn_wire_field text = read_field(&nested);
         assert_int_equal(text.bytes.count, count);
         for (size_t i = 0; i < count; i++) assert_int_equal(text.bytes.bytes[i], 'x');
@@ -134,13 +134,44 @@ static void malformed_fields_are_refused(void **state) {
         {"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11},     // 2^64 - 1 bytes
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        norn_wire_reader reader = {norn_span_of(bad[i].bytes, bad[i].count)};
+        norn_wire_reader reader = {.rest = norn_span_of(bad[i].bytes, bad[i].count)};
         norn_wire_field field;
         bool more;
         if (norn_wire_next(&reader, &field, &more) != NORN_INVALID_ARGUMENT)
             fail_msg("case %zu was read", i);
         assert_non_null(strstr(norn_message(), "protobuf"));
     }
+}
+
+static norn_status sum_up(void *context, const norn_wire_field *field) {
+    uint64_t *sum = context;
+    if (field->value == 99) return NORN_CANCELLED;
+    *sum += field->value;
+    return NORN_OK;
+}
+
+static void a_loop_and_a_visit_end_with_the_message_or_at_what_is_wrong(void **state) {
+    (void)state;
+    for (uint64_t i = 1; i <= 5; i++) norn_wire_put_varint(&buffer, (uint32_t)i, i);
+    const norn_span whole = norn_span_of(buffer.bytes, buffer.count);
+    for (size_t cut = 0; cut < 2; cut++) {
+        norn_wire_reader reader = {.rest = norn_span_of(whole.bytes, whole.count - cut)};
+        norn_wire_field field;
+        uint64_t sum = 0, visited = 0;
+        while (norn_wire_each(&reader, &field)) sum += field.value;
+        assert_int_equal(sum, cut ? 10 : 15);
+        assert_int_equal(reader.status, cut ? NORN_INVALID_ARGUMENT : NORN_OK);
+        assert_int_equal(
+            norn_wire_visit(norn_span_of(whole.bytes, whole.count - cut), sum_up, &visited),
+            cut ? NORN_INVALID_ARGUMENT : NORN_OK);
+        assert_int_equal(visited, sum);
+    }
+    uint64_t sum = 0;
+    norn_wire_put_varint(&buffer, 6, 99);
+    norn_wire_put_varint(&buffer, 7, 1);
+    assert_int_equal(norn_wire_visit(norn_span_of(buffer.bytes, buffer.count), sum_up, &sum),
+                     NORN_CANCELLED);
+    assert_int_equal(sum, 15);
 }
 
 static void packed_varints_advance(void **state) {
@@ -195,6 +226,7 @@ int main(void) {
         TEST(what_is_written_reads_back),
         TEST(nested_messages_have_canonical_lengths_at_every_size),
         TEST(malformed_fields_are_refused),
+        TEST(a_loop_and_a_visit_end_with_the_message_or_at_what_is_wrong),
         TEST(packed_varints_advance),
         TEST(a_buffer_latches_out_of_memory),
         TEST(formatting_grows_the_buffer),

@@ -43,7 +43,8 @@ typedef struct norn_symbol {
 typedef struct norn_symbols {
     norn_arena *arena;
     norn_symbol *at;
-    int32_t count, capacity;
+    int32_t count;
+    size_t capacity;
 } norn_symbols;
 
 static inline norn_dim norn_dim_const(int64_t value) {

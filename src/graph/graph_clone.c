@@ -23,7 +23,8 @@ static norn_status clone_symbols(const norn_symbols *from, norn_symbols *to) {
     if (from->count == 0) return NORN_OK;
     NORN_TRY(NORN_TAKE_ARRAY(to->arena, (size_t)from->count, &to->at));
     memcpy(to->at, from->at, (size_t)from->count * sizeof *to->at);
-    to->count = to->capacity = from->count;
+    to->count = from->count;
+    to->capacity = (size_t)from->count;
     for (int32_t i = 0; i < to->count; i++) {
         NORN_TRY(copy_text(to->arena, from->at[i].name, &to->at[i].name));
     }

@@ -49,7 +49,7 @@ static norn_status dim_field(void *context, const norn_wire_field *field) {
 /// Symbols below `count` exist.
 static norn_status decode_dim(norn_span message, int32_t count, norn_dim *out) {
     *out = norn_dim_const(0);
-    NORN_TRY(norn_graph_fields(message, dim_field, out));
+    NORN_TRY(norn_wire_visit(message, dim_field, out));
     if (out->symbol >= count || (out->symbol < 0) != (out->coef == 0)) {
         return malformed("a dimension of no symbol");
     }
@@ -101,7 +101,7 @@ static norn_status decode_symbol(decoder *d, norn_span message) {
     m.symbol.a = m.symbol.b = norn_dim_const(0);
     norn_dim dim;
     int32_t index;
-    NORN_TRY(norn_graph_fields(message, symbol_field, &m));
+    NORN_TRY(norn_wire_visit(message, symbol_field, &m));
     if (m.symbol.kind == NORN_SYMBOL_DERIVED) {
         return norn_symbol_derived(symbols, m.symbol.op, m.symbol.a, m.symbol.b, &index);
     }
@@ -163,14 +163,14 @@ static norn_status string_field(void *context, const norn_wire_field *field) {
 static norn_status decode_tensor(decoder *d, norn_span message, norn_view *out) {
     tensor_message m = {.arena = &d->graph->arena};
     size_t bytes;
-    NORN_TRY(norn_graph_fields(message, tensor_field, &m));
+    NORN_TRY(norn_wire_visit(message, tensor_field, &m));
     int64_t elems = norn_view_elems(&m.view);
     if (m.view.dtype == NORN_DTYPE_NONE || elems < 0) return malformed("shape of a constant");
     if (m.view.dtype == NORN_STRING) {
         if ((uint64_t)elems != m.string_count) return malformed("strings of a constant");
         NORN_TRY(NORN_TAKE_ARRAY(m.arena, m.string_count, &m.strings));
         m.string_count = 0;
-        NORN_TRY(norn_graph_fields(message, string_field, &m));
+        NORN_TRY(norn_wire_visit(message, string_field, &m));
         m.view.data = m.strings;
     } else {
         if (norn_view_bytes(&m.view, &bytes) != NORN_OK || bytes != m.bytes) {
@@ -241,7 +241,7 @@ static norn_status value_field(void *context, const norn_wire_field *field) {
 static norn_status decode_value(decoder *d, norn_span message) {
     value_message m = {.d = d, .rank = -1};
     NORN_TRY(norn_graph_value(d->graph, NULL, NORN_DTYPE_NONE, NULL, &m.value));
-    NORN_TRY(norn_graph_fields(message, value_field, &m));
+    NORN_TRY(norn_wire_visit(message, value_field, &m));
     norn_value *value = m.value;
     if (m.dims != (m.rank < 0 ? 0 : m.rank)) return malformed("rank of a value");
     value->shape.rank = (int32_t)m.rank;
@@ -349,7 +349,7 @@ static norn_status attr_field(void *context, const norn_wire_field *field) {
 static norn_status decode_attr(decoder *d, norn_span message, norn_attr *out) {
     attr_message m = {.d = d};
     norn_arena *arena = &d->graph->arena;
-    NORN_TRY(norn_graph_fields(message, attr_field, &m));
+    NORN_TRY(norn_wire_visit(message, attr_field, &m));
     if (m.attr.kind == 0 || !m.attr.name) return malformed("an attribute without kind or name");
     switch (m.attr.kind) {
     case NORN_ATTR_INTS:
@@ -374,7 +374,7 @@ static norn_status decode_attr(decoder *d, norn_span message, norn_attr *out) {
     m.attr.count = m.count;
     m.count = 0;
     m.fill = true;
-    NORN_TRY(norn_graph_fields(message, attr_field, &m));
+    NORN_TRY(norn_wire_visit(message, attr_field, &m));
     bool missing = (m.attr.kind == NORN_ATTR_TENSOR && !m.attr.tensor) ||
                    (m.attr.kind == NORN_ATTR_GRAPH && !m.attr.graph) ||
                    (m.attr.kind == NORN_ATTR_STRING && !m.attr.string.bytes);
@@ -443,14 +443,14 @@ static norn_status decode_node(decoder *d, norn_span message) {
     node_message m = {.d = d, .domain = "", .op = "", .name = ""};
     norn_arena *arena = &d->graph->arena;
     norn_node *node;
-    NORN_TRY(norn_graph_fields(message, node_field, &m));
+    NORN_TRY(norn_wire_visit(message, node_field, &m));
     NORN_TRY(NORN_TAKE_ARRAY(arena, m.in_count, &m.in));
     NORN_TRY(NORN_TAKE_ARRAY(arena, m.out_count, &m.out));
     NORN_TRY(NORN_TAKE_ARRAY(arena, m.attr_count, &m.attrs));
     NORN_TRY(NORN_TAKE_ARRAY(arena, m.origin_count, &m.origin));
     m.in_count = m.out_count = m.attr_count = m.origin_count = 0;
     m.fill = true;
-    NORN_TRY(norn_graph_fields(message, node_field, &m));
+    NORN_TRY(norn_wire_visit(message, node_field, &m));
     const norn_op_info *op = d->source->find_op(m.domain, m.op);
     if (!op) {
         return norn_fail(
@@ -538,7 +538,7 @@ static norn_status output_field(void *context, const norn_wire_field *field) {
 
 static norn_status decode_output(decoder *d, norn_span message) {
     output_message m = {.d = d};
-    NORN_TRY(norn_graph_fields(message, output_field, &m));
+    NORN_TRY(norn_wire_visit(message, output_field, &m));
     if (!m.value || !m.name) return malformed("an output without value or name");
     NORN_TRY(norn_graph_add_output(d->graph, m.value));
     d->graph->output_names[d->graph->output_count - 1] = m.name;
@@ -547,10 +547,10 @@ static norn_status decode_output(decoder *d, norn_span message) {
 }
 
 static norn_status decode_graph(decoder *d, norn_span message) {
-    NORN_TRY(norn_graph_fields(message, first_pass, d));
+    NORN_TRY(norn_wire_visit(message, first_pass, d));
     NORN_TRY(NORN_TAKE_ARRAY(&d->graph->arena, d->value_count, &d->values));
-    NORN_TRY(norn_graph_fields(message, value_pass, d));
-    return norn_graph_fields(message, second_pass, d);
+    NORN_TRY(norn_wire_visit(message, value_pass, d));
+    return norn_wire_visit(message, second_pass, d);
 }
 
 static norn_status version_field(void *context, const norn_wire_field *field) {
@@ -564,7 +564,7 @@ norn_status norn_graph_decode(norn_span bytes, const norn_graph_source *source, 
     uint64_t version = 0;
     norn_status status;
     *out = NULL;
-    NORN_TRY_DONE(norn_graph_fields(bytes, version_field, &version));
+    NORN_TRY_DONE(norn_wire_visit(bytes, version_field, &version));
     if (version != NORN_GRAPH_FILE_VERSION) {
         NORN_TRY_DONE(norn_fail(NORN_FAILED_PRECONDITION,
                                 "graph version %llu, this build reads %d; compile again",

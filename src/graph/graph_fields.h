@@ -107,10 +107,6 @@ enum {
     INTERACTION_PAIRS
 };
 
-/// Reads every field of a message through `fn`, which ignores numbers that it does not know.
-typedef norn_status (*norn_field_fn)(void *context, const norn_wire_field *field);
-norn_status norn_graph_fields(norn_span message, norn_field_fn fn, void *context) NORN_NODISCARD;
-
 void norn_region_encode(norn_region_kind kind, const norn_region *region, norn_buffer *out);
 /// Checks every register, load and operand index against the node's counts.
 norn_status norn_region_decode(norn_region_kind kind, norn_span message, norn_arena *arena,

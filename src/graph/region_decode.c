@@ -112,12 +112,12 @@ static norn_status program_field(void *context, const norn_wire_field *field) {
     norn_scalar_program *program = d->program;
     if (field->number == PROGRAM_LOAD) {
         norn_scalar_load *load = &d->loads[program->load_count++];
-        NORN_TRY(norn_graph_fields(field->bytes, load_field, load));
+        NORN_TRY(norn_wire_visit(field->bytes, load_field, load));
         bool operand = load->input == NORN_SCALAR_ACC || load->input < d->in_count;
         if (!operand || load->dtype == NORN_DTYPE_NONE) return malformed("operand of a load");
     } else if (field->number == PROGRAM_INSTR) {
         norn_scalar_instr *instr = &d->instrs[program->instr_count];
-        NORN_TRY(norn_graph_fields(field->bytes, instr_field, instr));
+        NORN_TRY(norn_wire_visit(field->bytes, instr_field, instr));
         NORN_TRY(check_instr(d, instr, program->instr_count++));
     } else if (field->number == PROGRAM_STORES) {
         if (field->value >= program->instr_count) return malformed("a store of no register");
@@ -129,7 +129,7 @@ static norn_status program_field(void *context, const norn_wire_field *field) {
 static norn_status decode_program(const decoder *d, norn_span message, norn_scalar_program *out) {
     norn_scalar_program count = {0};
     program_decoder p = {.program = out, .in_count = d->in_count};
-    NORN_TRY(norn_graph_fields(message, count_program, &count));
+    NORN_TRY(norn_wire_visit(message, count_program, &count));
     if (count.load_count > NORN_SCALAR_LOAD_MAX || count.instr_count > NORN_SCALAR_INSTR_MAX ||
         count.store_count > NORN_SCALAR_STORE_MAX || count.store_count > d->out_count) {
         return malformed("a scalar program is too long");
@@ -138,7 +138,7 @@ static norn_status decode_program(const decoder *d, norn_span message, norn_scal
     NORN_TRY(NORN_TAKE_ARRAY(d->arena, count.instr_count, &p.instrs));
     NORN_TRY(NORN_TAKE_ARRAY(d->arena, count.store_count, &p.stores));
     *out = (norn_scalar_program){.loads = p.loads, .instrs = p.instrs, .stores = p.stores};
-    return norn_graph_fields(message, program_field, &p);
+    return norn_wire_visit(message, program_field, &p);
 }
 
 // ---- regions
@@ -259,7 +259,7 @@ static norn_status lookup_field(void *context, const norn_wire_field *field) {
     norn_lookup_region *lookup = &d->region->lookup;
     if (d->columns) {
         norn_lookup_column *column = &d->columns[lookup->column_count];
-        NORN_TRY(norn_graph_fields(field->bytes, column_field, column));
+        NORN_TRY(norn_wire_visit(field->bytes, column_field, column));
         NORN_TRY(check_column(d, column));
     }
     lookup->column_count++;
@@ -268,12 +268,12 @@ static norn_status lookup_field(void *context, const norn_wire_field *field) {
 
 static norn_status decode_lookup(decoder *d, norn_span message) {
     norn_lookup_region *lookup = &d->region->lookup;
-    NORN_TRY(norn_graph_fields(message, lookup_field, d)); // counts
+    NORN_TRY(norn_wire_visit(message, lookup_field, d)); // counts
     norn_lookup_column *columns;
     NORN_TRY(NORN_TAKE_ARRAY(d->arena, lookup->column_count, &columns));
     d->columns = columns;
     *lookup = (norn_lookup_region){.columns = columns};
-    return norn_graph_fields(message, lookup_field, d);
+    return norn_wire_visit(message, lookup_field, d);
 }
 
 static norn_status interaction_field(void *context, const norn_wire_field *field) {
@@ -326,13 +326,13 @@ static norn_status interaction_field(void *context, const norn_wire_field *field
 
 static norn_status decode_interaction(decoder *d, norn_span message) {
     norn_interaction_region *region = &d->region->interaction;
-    NORN_TRY(norn_graph_fields(message, interaction_field, d));
+    NORN_TRY(norn_wire_visit(message, interaction_field, d));
     uint32_t count = d->pair_values;
     if (count > 0 && count != region->pair_count * 2) return malformed("pairs of an interaction");
     if (count > 0) {
         NORN_TRY(NORN_TAKE_ARRAY(d->arena, count, &d->pairs));
         d->pair_values = 0;
-        NORN_TRY(norn_graph_fields(message, interaction_field, d));
+        NORN_TRY(norn_wire_visit(message, interaction_field, d));
         region->pair_order = d->pairs;
     }
     bool sized = region->features > 0 && region->features <= INT32_MAX && region->dim > 0 &&
@@ -353,13 +353,13 @@ norn_status norn_region_decode(norn_region_kind kind, norn_span message, norn_ar
     case NORN_REGION_NONE:
         return malformed("unknown kind");
     case NORN_REGION_GEMM:
-        NORN_TRY(norn_graph_fields(message, gemm_field, &d));
+        NORN_TRY(norn_wire_visit(message, gemm_field, &d));
         break;
     case NORN_REGION_POINTWISE:
-        NORN_TRY(norn_graph_fields(message, pointwise_field, &d));
+        NORN_TRY(norn_wire_visit(message, pointwise_field, &d));
         break;
     case NORN_REGION_ROW_REDUCE:
-        NORN_TRY(norn_graph_fields(message, row_reduce_field, &d));
+        NORN_TRY(norn_wire_visit(message, row_reduce_field, &d));
         break;
     case NORN_REGION_LOOKUP:
         NORN_TRY(decode_lookup(&d, message));

@@ -2,17 +2,6 @@
 
 #include <string.h>
 
-norn_status norn_graph_fields(norn_span message, norn_field_fn fn, void *context) {
-    norn_wire_reader reader = {message};
-    norn_wire_field field;
-    bool more;
-    for (;;) {
-        NORN_TRY(norn_wire_next(&reader, &field, &more));
-        if (!more) return NORN_OK;
-        NORN_TRY(fn(context, &field));
-    }
-}
-
 // ---- encoding
 
 static void encode_program(norn_buffer *out, uint32_t field, const norn_scalar_program *program) {

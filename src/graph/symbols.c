@@ -4,18 +4,11 @@
 #include <string.h>
 
 static norn_status grow(norn_symbols *symbols) {
-    if (symbols->count < symbols->capacity) return NORN_OK;
     if (symbols->count >= NORN_SYMBOLS_MAX) {
         return norn_fail(NORN_RESOURCE_EXHAUSTED, "the graph has more than %d symbolic dimensions",
                          (int)NORN_SYMBOLS_MAX);
     }
-    int32_t capacity = symbols->capacity ? symbols->capacity * 2 : 16;
-    norn_symbol *at;
-    NORN_TRY(NORN_TAKE_ARRAY(symbols->arena, (size_t)capacity, &at));
-    if (symbols->count) memcpy(at, symbols->at, (size_t)symbols->count * sizeof *at);
-    symbols->at = at;
-    symbols->capacity = capacity;
-    return NORN_OK;
+    return NORN_TAKE_MORE(symbols->arena, &symbols->at, (size_t)symbols->count, &symbols->capacity);
 }
 
 norn_status norn_symbol_input(norn_symbols *symbols, const char *name, int32_t *out) {

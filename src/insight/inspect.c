@@ -14,7 +14,7 @@ typedef struct inspector {
     norn_arena *arena;
     norn_inspection *out;
     const char *tables_dir;
-    uint32_t node_capacity, table_capacity;
+    size_t node_capacity, table_capacity;
     uint32_t depth;
 } inspector;
 
@@ -103,14 +103,7 @@ static norn_inspect_table *find_table(norn_inspection *out, const char *name) {
 
 static norn_status add_table(inspector *i, const char *name, norn_inspect_table **out) {
     norn_inspection *all = i->out;
-    if (all->table_count == i->table_capacity) {
-        uint32_t capacity = i->table_capacity ? i->table_capacity * 2 : 16;
-        norn_inspect_table *grown;
-        NORN_TRY(NORN_TAKE_ARRAY(i->arena, capacity, &grown));
-        if (all->table_count) memcpy(grown, all->tables, all->table_count * sizeof *grown);
-        all->tables = grown;
-        i->table_capacity = capacity;
-    }
+    NORN_TRY(NORN_TAKE_MORE(i->arena, &all->tables, all->table_count, &i->table_capacity));
     *out = &all->tables[all->table_count++];
     **out = (norn_inspect_table){.name = name, .source = "missing", .rows = -1};
     return NORN_OK;
@@ -182,14 +175,7 @@ static norn_status note_table(inspector *i, const norn_node *node) {
 
 static norn_status add_node(inspector *i, norn_inspect_node **out) {
     norn_inspection *all = i->out;
-    if (all->node_count == i->node_capacity) {
-        uint32_t capacity = i->node_capacity ? i->node_capacity * 2 : 64;
-        norn_inspect_node *grown;
-        NORN_TRY(NORN_TAKE_ARRAY(i->arena, capacity, &grown));
-        if (all->node_count) memcpy(grown, all->nodes, all->node_count * sizeof *grown);
-        all->nodes = grown;
-        i->node_capacity = capacity;
-    }
+    NORN_TRY(NORN_TAKE_MORE(i->arena, &all->nodes, all->node_count, &i->node_capacity));
     *out = &all->nodes[all->node_count++];
     **out = (norn_inspect_node){.depth = i->depth};
     return NORN_OK;

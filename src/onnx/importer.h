@@ -39,7 +39,8 @@ typedef struct norn_capture {
 
 typedef struct norn_captures {
     norn_capture *at;
-    uint32_t count, capacity;
+    uint32_t count;
+    size_t capacity;
 } norn_captures;
 
 typedef struct norn_scope {

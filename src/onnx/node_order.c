@@ -7,7 +7,8 @@
 typedef struct entry {
     norn_onnx_node node;
     uint32_t *needs; ///< nodes whose outputs this one reads, here or in its bodies
-    uint32_t need_count, need_capacity, next_need;
+    uint32_t need_count, next_need;
+    size_t need_capacity;
     enum { UNSEEN, OPEN, DONE } state;
 } entry;
 
@@ -28,13 +29,8 @@ static norn_status need(order *o, entry *reader, const char *name, const inner_n
         if (norn_name_map_find(&inner->names, name)) return NORN_OK;
     const entry *maker = norn_name_map_find(&o->makers, name);
     if (!maker) return NORN_OK;
-    if (reader->need_count == reader->need_capacity) {
-        uint32_t capacity = reader->need_capacity ? 2 * reader->need_capacity : 4, *grown;
-        NORN_TRY(NORN_TAKE_ARRAY(&o->importer->scratch, capacity, &grown));
-        if (reader->need_count) memcpy(grown, reader->needs, reader->need_count * sizeof *grown);
-        reader->needs = grown;
-        reader->need_capacity = capacity;
-    }
+    NORN_TRY(NORN_TAKE_MORE(&o->importer->scratch, &reader->needs, reader->need_count,
+                            &reader->need_capacity));
     reader->needs[reader->need_count++] = (uint32_t)(maker - o->entries);
     return NORN_OK;
 }

@@ -2,17 +2,6 @@
 
 #include <string.h>
 
-norn_status norn_onnx_fields(norn_span message, norn_onnx_field_fn fn, void *context) {
-    norn_wire_reader reader = {message};
-    norn_wire_field field;
-    bool more;
-    for (;;) {
-        NORN_TRY(norn_wire_next(&reader, &field, &more));
-        if (!more) return NORN_OK;
-        NORN_TRY(fn(context, &field));
-    }
-}
-
 norn_status norn_onnx_text(norn_arena *arena, norn_span bytes, const char **out) {
     if (bytes.count && memchr(bytes.bytes, 0, bytes.count)) {
         return norn_fail(NORN_INVALID_ARGUMENT, "a name holds a zero byte");
@@ -27,12 +16,12 @@ typedef struct reader {
     bool fill;
 } reader;
 
-static norn_status read_twice(norn_span bytes, norn_onnx_field_fn fn, reader *r,
+static norn_status read_twice(norn_span bytes, norn_wire_field_fn fn, reader *r,
                               norn_status (*make_room)(reader *r)) {
-    NORN_TRY(norn_onnx_fields(bytes, fn, r));
+    NORN_TRY(norn_wire_visit(bytes, fn, r));
     NORN_TRY(make_room(r));
     r->fill = true;
-    return norn_onnx_fields(bytes, fn, r);
+    return norn_wire_visit(bytes, fn, r);
 }
 
 static norn_status span_room(reader *r, norn_onnx_spans *spans) {
@@ -84,7 +73,7 @@ static norn_status add_opset(const reader *r, norn_onnx_opsets *opsets,
     if (!r->fill) return NORN_OK;
     opsets->at[i].domain = "";
     reader inner = {r->arena, &opsets->at[i], true};
-    NORN_TRY(norn_onnx_fields(field->bytes, opset_field, &inner));
+    NORN_TRY(norn_wire_visit(field->bytes, opset_field, &inner));
     if (strcmp(opsets->at[i].domain, "ai.onnx") == 0) opsets->at[i].domain = "";
     return NORN_OK;
 }
@@ -355,13 +344,13 @@ static norn_status attr_field(void *context, const norn_wire_field *field) {
 norn_status norn_onnx_read_attr(norn_span bytes, norn_arena *arena, norn_onnx_attr *out) {
     *out = (norn_onnx_attr){.name = "", .ref_name = ""};
     attr_reader a = {.base = {arena, out, false}};
-    NORN_TRY(norn_onnx_fields(bytes, attr_field, &a));
+    NORN_TRY(norn_wire_visit(bytes, attr_field, &a));
     NORN_TRY(NORN_TAKE_ARRAY(arena, a.ints, &out->ints));
     NORN_TRY(NORN_TAKE_ARRAY(arena, a.floats, &out->floats));
     NORN_TRY(NORN_TAKE_ARRAY(arena, a.strings, &out->strings));
     a.ints = a.floats = a.strings = 0;
     a.base.fill = true;
-    NORN_TRY(norn_onnx_fields(bytes, attr_field, &a));
+    NORN_TRY(norn_wire_visit(bytes, attr_field, &a));
     out->count = out->type == NORN_ONNX_ATTR_FLOATS    ? a.floats
                  : out->type == NORN_ONNX_ATTR_INTS    ? a.ints
                  : out->type == NORN_ONNX_ATTR_STRINGS ? a.strings
@@ -390,7 +379,7 @@ static norn_status shape_field(void *context, const norn_wire_field *field) {
     if (!r->fill) return NORN_OK;
     info->dims[i] = (norn_onnx_dim){-1, ""};
     reader inner = {r->arena, &info->dims[i], true};
-    NORN_TRY(norn_onnx_fields(field->bytes, dim_field, &inner));
+    NORN_TRY(norn_wire_visit(field->bytes, dim_field, &inner));
     if (info->dims[i].value < 0) info->dims[i].value = -1;
     return NORN_OK;
 }
@@ -403,11 +392,11 @@ static norn_status tensor_type_field(void *context, const norn_wire_field *field
     reader shape = {r->arena, info, false};
     info->has_shape = true;
     info->rank = 0;
-    NORN_TRY(norn_onnx_fields(field->bytes, shape_field, &shape));
+    NORN_TRY(norn_wire_visit(field->bytes, shape_field, &shape));
     NORN_TRY(NORN_TAKE_ARRAY(r->arena, info->rank, &info->dims));
     info->rank = 0;
     shape.fill = true;
-    return norn_onnx_fields(field->bytes, shape_field, &shape);
+    return norn_wire_visit(field->bytes, shape_field, &shape);
 }
 
 static norn_status type_field(void *context, const norn_wire_field *field);
@@ -420,7 +409,7 @@ static norn_status held_type_field(void *context, const norn_wire_field *field) 
     if (field->number != 1) return NORN_OK;
     bool nests = info->kind == NORN_ONNX_TYPE_OPTIONAL;
     reader inner = {r->arena, &held, nests};
-    NORN_TRY(norn_onnx_fields(field->bytes, type_field, &inner));
+    NORN_TRY(norn_wire_visit(field->bytes, type_field, &inner));
     if (held.kind == NORN_ONNX_TYPE_TENSOR) {
         info->elem_type = held.elem_type;
     } else if (held.kind == NORN_ONNX_TYPE_SEQUENCE && nests) {
@@ -436,10 +425,10 @@ static norn_status type_field(void *context, const norn_wire_field *field) {
     switch (field->number) {
     case 1:
         info->kind = NORN_ONNX_TYPE_TENSOR;
-        return norn_onnx_fields(field->bytes, tensor_type_field, r);
+        return norn_wire_visit(field->bytes, tensor_type_field, r);
     case 4:
         info->kind = NORN_ONNX_TYPE_SEQUENCE;
-        return r->fill ? norn_onnx_fields(field->bytes, held_type_field, r) : NORN_OK;
+        return r->fill ? norn_wire_visit(field->bytes, held_type_field, r) : NORN_OK;
     case 5:
         info->kind = NORN_ONNX_TYPE_MAP;
         break;
@@ -448,7 +437,7 @@ static norn_status type_field(void *context, const norn_wire_field *field) {
         break;
     case 9:
         info->kind = NORN_ONNX_TYPE_OPTIONAL;
-        return r->fill ? norn_onnx_fields(field->bytes, held_type_field, r) : NORN_OK;
+        return r->fill ? norn_wire_visit(field->bytes, held_type_field, r) : NORN_OK;
     default:
         break;
     }
@@ -459,19 +448,19 @@ static norn_status value_info_field(void *context, const norn_wire_field *field)
     reader *r = context;
     norn_onnx_value_info *info = r->out;
     if (field->number == 1) return norn_onnx_text(r->arena, field->bytes, &info->name);
-    if (field->number == 2) return norn_onnx_fields(field->bytes, type_field, r);
+    if (field->number == 2) return norn_wire_visit(field->bytes, type_field, r);
     return NORN_OK;
 }
 
 norn_status norn_onnx_read_type(norn_span bytes, norn_arena *arena, norn_onnx_value_info *out) {
     *out = (norn_onnx_value_info){.name = ""};
     reader r = {arena, out, true};
-    return norn_onnx_fields(bytes, type_field, &r);
+    return norn_wire_visit(bytes, type_field, &r);
 }
 
 norn_status norn_onnx_read_value_info(norn_span bytes, norn_arena *arena,
                                       norn_onnx_value_info *out) {
     *out = (norn_onnx_value_info){.name = ""};
     reader r = {arena, out, true};
-    return norn_onnx_fields(bytes, value_info_field, &r);
+    return norn_wire_visit(bytes, value_info_field, &r);
 }

@@ -125,10 +125,6 @@ norn_status norn_onnx_read_value_info(norn_span bytes, norn_arena *arena,
 norn_status norn_onnx_read_type(norn_span bytes, norn_arena *arena,
                                 norn_onnx_value_info *out) NORN_NODISCARD;
 
-/// Reads every field of a message through `fn`, which ignores numbers that it does not know.
-typedef norn_status (*norn_onnx_field_fn)(void *context, const norn_wire_field *field);
-norn_status norn_onnx_fields(norn_span message, norn_onnx_field_fn fn,
-                             void *context) NORN_NODISCARD;
 norn_status norn_onnx_text(norn_arena *arena, norn_span bytes, const char **out) NORN_NODISCARD;
 
 #endif

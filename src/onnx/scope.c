@@ -40,15 +40,15 @@ static norn_status tensor_name(void *context, const norn_wire_field *field) {
 
 static norn_status sparse_name(void *context, const norn_wire_field *field) {
     if (field->number != 1) return NORN_OK; // values, a TensorProto whose name is the tensor's
-    return norn_onnx_fields(field->bytes, tensor_name, context);
+    return norn_wire_visit(field->bytes, tensor_name, context);
 }
 
 static norn_status note_names(norn_importer *importer, const norn_onnx_spans *tensors,
-                              norn_onnx_field_fn read, norn_name_map *out) {
+                              norn_wire_field_fn read, norn_name_map *out) {
     for (uint32_t i = 0; i < tensors->count; i++) {
         norn_span name = {0};
         const char *text;
-        NORN_TRY(norn_onnx_fields(tensors->at[i], read, &name));
+        NORN_TRY(norn_wire_visit(tensors->at[i], read, &name));
         NORN_TRY(norn_onnx_text(&importer->scratch, name, &text));
         NORN_TRY(norn_name_map_put(out, text, importer));
     }
@@ -107,14 +107,8 @@ static norn_status take_input(norn_scope *scope, const norn_capture *capture, no
 
 static norn_status add_capture(norn_scope *scope, const char *name, norn_value *outer) {
     norn_captures *captures = scope->captures;
-    if (captures->count == captures->capacity) {
-        uint32_t capacity = captures->capacity ? captures->capacity * 2 : 8;
-        norn_capture *grown;
-        NORN_TRY(NORN_TAKE_ARRAY(&scope->importer->scratch, capacity, &grown));
-        if (captures->count) memcpy(grown, captures->at, captures->count * sizeof *grown);
-        captures->at = grown;
-        captures->capacity = capacity;
-    }
+    NORN_TRY(NORN_TAKE_MORE(&scope->importer->scratch, &captures->at, captures->count,
+                            &captures->capacity));
     captures->at[captures->count++] = (norn_capture){name, outer};
     return NORN_OK;
 }

@@ -64,7 +64,7 @@ static norn_status entry_field(void *context, const norn_wire_field *field) {
 
 static norn_status external_entry(message *m, norn_span bytes) {
     entry e = {m->arena, "", ""};
-    NORN_TRY(norn_onnx_fields(bytes, entry_field, &e));
+    NORN_TRY(norn_wire_visit(bytes, entry_field, &e));
     if (strcmp(e.key, "location") == 0) m->location = e.value;
     if (strcmp(e.key, "offset") == 0 && !parse_u64(e.value, &m->offset)) {
         return invalid(m, "the offset of its external data is no number");
@@ -254,7 +254,7 @@ static norn_status decode_typed(message *m, norn_span bytes, norn_view *view, si
     if (m->total > bytes.count) return invalid(m, "it has fewer elements than its shape");
     NORN_TRY(norn_arena_take(m->arena, 1, data_bytes, ALIGN, &view->data));
     m->data = view->data;
-    NORN_TRY(norn_onnx_fields(bytes, data_field, m));
+    NORN_TRY(norn_wire_visit(bytes, data_field, m));
     if (m->written != m->total) return invalid(m, "it has fewer elements than its shape");
     return NORN_OK;
 }
@@ -307,7 +307,7 @@ norn_status norn_tensor_proto_decode(norn_span bytes, const norn_external_source
                                      norn_arena *arena, norn_view *out, const char **name) {
     message m = {.arena = arena, .external = external, .name = ""};
     size_t data_bytes;
-    NORN_TRY(norn_onnx_fields(bytes, header_field, &m));
+    NORN_TRY(norn_wire_visit(bytes, header_field, &m));
     NORN_TRY(check_header(&m));
     norn_view view = {.dtype = m.dtype, .rank = m.rank};
     memcpy(view.dims, m.dims, sizeof view.dims);
@@ -375,7 +375,7 @@ norn_status norn_sparse_tensor_proto_decode(norn_span bytes, const norn_external
     norn_view values, indices;
     const char *own_name;
     size_t dense_bytes;
-    NORN_TRY(norn_onnx_fields(bytes, sparse_field, &s));
+    NORN_TRY(norn_wire_visit(bytes, sparse_field, &s));
     NORN_TRY(norn_tensor_proto_decode(s.values, external, arena, &values, &own_name));
     NORN_TRY(norn_tensor_proto_decode(s.indices, external, arena, &indices, NULL));
     if (name) *name = own_name;

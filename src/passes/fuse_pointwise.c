@@ -50,18 +50,12 @@ typedef struct walk {
     uint32_t first;     ///< order of its first node: what ends before it cannot depend on it
     bool returns;       ///< a path comes back
     norn_node **stack;
-    uint32_t depth, capacity;
+    uint32_t depth;
+    size_t capacity;
 } walk;
 
 static norn_status push(walk *w, norn_node *node) {
-    if (w->depth == w->capacity) {
-        norn_node **grown;
-        uint32_t capacity = w->capacity ? w->capacity * 2 : 64;
-        NORN_TRY(NORN_NEW_ARRAY(w->f->graph->alloc, capacity, &grown));
-        if (w->depth) memcpy(grown, w->stack, w->depth * sizeof *grown);
-        norn_free(w->f->graph->alloc, w->stack);
-        w->stack = grown, w->capacity = capacity;
-    }
+    NORN_TRY(NORN_MORE(w->f->graph->alloc, &w->stack, w->depth, &w->capacity));
     w->stack[w->depth++] = node;
     return NORN_OK;
 }

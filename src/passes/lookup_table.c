@@ -28,15 +28,8 @@ norn_status norn_lookup_table(norn_pass_context *context, norn_graph *graph, con
                          "them another name",
                          name, (long long)def->dim, (long long)dim);
     }
-    if (context->table_count == context->table_capacity) {
-        norn_table_def *grown;
-        uint32_t capacity = context->table_capacity ? context->table_capacity * 2 : 16;
-        NORN_TRY(NORN_TAKE_ARRAY(&graph->arena, capacity, &grown));
-        if (context->table_count)
-            memcpy(grown, context->tables, context->table_count * sizeof *grown);
-        context->tables = grown;
-        context->table_capacity = capacity;
-    }
+    NORN_TRY(NORN_TAKE_MORE(&graph->arena, &context->tables, context->table_count,
+                            &context->table_capacity));
     context->tables[context->table_count++] =
         (norn_table_def){.name = name, .dim = dim, .dtype = NORN_F32, .rows = rows};
     return NORN_OK;

@@ -41,7 +41,8 @@ typedef struct norn_pass_context {
     const char *tables_dir; ///< of the package, or NULL: a table there wins over an initializer
     /// Filled by `recognise_lookup`, in the graph's arena; index = region's table.
     norn_table_def *tables;
-    uint32_t table_count, table_capacity;
+    uint32_t table_count;
+    size_t table_capacity;
 } norn_pass_context;
 
 typedef struct norn_pass {

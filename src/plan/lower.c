@@ -13,26 +13,13 @@ typedef struct lowering {
     norn_graph *graph;
     norn_placement place;
     uint32_t *map; ///< by value id and place: its slot there
-    uint32_t slot_capacity, step_capacity;
+    size_t slot_capacity, step_capacity;
     const norn_lower_options *options;
     uint32_t *states; ///< step states so far, of the whole plan
 } lowering;
 
 static norn_node_place *note_of(const norn_node *node) {
     return node->note;
-}
-
-/// Double an array that lives in the arena.
-static norn_status grow(norn_arena *arena, size_t size, uint32_t count, uint32_t *capacity,
-                        void **items) {
-    if (count < *capacity) return NORN_OK;
-    uint32_t wanted = *capacity ? *capacity * 2 : 64;
-    void *bigger;
-    NORN_TRY(norn_arena_take(arena, wanted, size, 16, &bigger));
-    if (count) memcpy(bigger, *items, count * size);
-    *items = bigger;
-    *capacity = wanted;
-    return NORN_OK;
 }
 
 // ---- slots
@@ -44,8 +31,7 @@ static uint32_t *slot_of(const lowering *l, const norn_value *value, norn_place 
 static norn_status add_slot(lowering *l, norn_value *value, norn_slot_kind kind, norn_place place,
                             uint32_t *out) {
     norn_program *program = l->program;
-    NORN_TRY(grow(l->arena, sizeof *program->slots, program->slot_count, &l->slot_capacity,
-                  (void **)&program->slots));
+    NORN_TRY(NORN_TAKE_MORE(l->arena, &program->slots, program->slot_count, &l->slot_capacity));
     *out = program->slot_count++;
     program->slots[*out] = (norn_slot){.value = value,
                                        .kind = kind,
@@ -59,8 +45,7 @@ static norn_status add_slot(lowering *l, norn_value *value, norn_slot_kind kind,
 
 static norn_status add_step(lowering *l, norn_step step) {
     norn_program *program = l->program;
-    NORN_TRY(grow(l->arena, sizeof *program->steps, program->step_count, &l->step_capacity,
-                  (void **)&program->steps));
+    NORN_TRY(NORN_TAKE_MORE(l->arena, &program->steps, program->step_count, &l->step_capacity));
     program->steps[program->step_count++] = step;
     return NORN_OK;
 }

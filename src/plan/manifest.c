@@ -99,13 +99,10 @@ static norn_status take_number(const norn_wire_field *field, uint64_t max, uint6
 
 static norn_status decode_table(norn_arena *arena, norn_span bytes, norn_plan_table *table,
                                 const char **file) {
-    norn_wire_reader reader = {bytes};
+    norn_wire_reader reader = {.rest = bytes};
     norn_wire_field field;
-    bool more;
     uint64_t number = 0;
-    for (;;) {
-        NORN_TRY(norn_wire_next(&reader, &field, &more));
-        if (!more) break;
+    while (norn_wire_each(&reader, &field)) {
         switch (field.number) {
         case TABLE_NAME:
             NORN_TRY(take_text(arena, &field, &table->name));
@@ -136,6 +133,7 @@ static norn_status decode_table(norn_arena *arena, norn_span bytes, norn_plan_ta
             break;
         }
     }
+    NORN_TRY(reader.status);
     if (!table->name || !*table->name || table->dim < 1 || norn_dtype_bits(table->dtype) < 8 ||
         table->dtype == NORN_STRING)
         return norn_fail(NORN_DATA_LOSS, "a table without name, dim or type");
@@ -145,32 +143,27 @@ static norn_status decode_table(norn_arena *arena, norn_span bytes, norn_plan_ta
 }
 
 static norn_status count_tables(norn_span bytes, uint32_t *count) {
-    norn_wire_reader reader = {bytes};
+    norn_wire_reader reader = {.rest = bytes};
     norn_wire_field field;
-    bool more = true;
     *count = 0;
-    while (more) {
-        NORN_TRY(norn_wire_next(&reader, &field, &more));
-        *count += more && field.number == FIELD_TABLE;
+    while (norn_wire_each(&reader, &field)) {
+        *count += field.number == FIELD_TABLE;
         if (*count > TABLES_MAX) return norn_fail(NORN_DATA_LOSS, "too many tables");
     }
-    return NORN_OK;
+    return reader.status;
 }
 
 static norn_status decode(norn_span bytes, norn_plan *plan, const char **device,
                           const char ***files) {
-    norn_wire_reader reader = {bytes};
+    norn_wire_reader reader = {.rest = bytes};
     norn_wire_field field;
     norn_arena *arena = &plan->arena;
     uint32_t count;
     uint64_t precision = 0;
-    bool more = true;
     NORN_TRY(count_tables(bytes, &count));
     NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)count + 1, &plan->tables));
     NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)count + 1, files));
-    for (;;) {
-        NORN_TRY(norn_wire_next(&reader, &field, &more));
-        if (!more) break;
+    while (norn_wire_each(&reader, &field)) {
         if (field.number == FIELD_NAME) NORN_TRY(take_text(arena, &field, &plan->name));
         if (field.number == FIELD_DEVICE) NORN_TRY(take_text(arena, &field, device));
         if (field.number == FIELD_PRECISION)
@@ -182,6 +175,7 @@ static norn_status decode(norn_span bytes, norn_plan *plan, const char **device,
                               &(*files)[plan->table_count]));
         plan->table_count++;
     }
+    NORN_TRY(reader.status);
     plan->precision = (norn_precision)precision;
     if (!*device) return norn_fail(NORN_DATA_LOSS, "it names no device");
     return NORN_OK;

@@ -36,18 +36,11 @@ void norn_plan_release(norn_plan *plan) {
 }
 
 norn_status norn_plan_keep_file(norn_plan *plan, norn_file *file) {
-    if (plan->file_count == plan->file_capacity) {
-        uint32_t capacity = plan->file_capacity ? plan->file_capacity * 2 : 8;
-        norn_file **files;
-        norn_status status = NORN_NEW_ARRAY(plan->alloc, capacity, &files);
-        if (status != NORN_OK) {
-            norn_file_release(file);
-            return status;
-        }
-        if (plan->file_count) memcpy(files, plan->files, plan->file_count * sizeof(*files));
-        norn_free(plan->alloc, plan->files);
-        plan->files = files;
-        plan->file_capacity = capacity;
+    const norn_status status =
+        NORN_MORE(plan->alloc, &plan->files, plan->file_count, &plan->file_capacity);
+    if (status != NORN_OK) {
+        norn_file_release(file);
+        return status;
     }
     plan->files[plan->file_count++] = file;
     return NORN_OK;

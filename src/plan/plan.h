@@ -42,7 +42,8 @@ struct norn_plan {
     norn_precision precision;
     norn_graph *graph; ///< the region graph
     norn_file **files; ///< weights and tables alias them
-    uint32_t file_count, file_capacity;
+    uint32_t file_count;
+    size_t file_capacity;
     norn_device *devices[NORN_PLACES_MAX]; ///< by place: the CPU, and what else; those of one kind
     uint32_t place_count;
     norn_program *program;

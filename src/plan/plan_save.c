@@ -42,14 +42,7 @@ static norn_status put_constant(void *context, const void *bytes, size_t count, 
         *offset = s->blobs[i - 1].offset;
         return NORN_OK;
     }
-    if (s->blob_count == s->blob_capacity) {
-        size_t capacity = s->blob_capacity ? s->blob_capacity * 2 : 256;
-        blob *bigger;
-        NORN_TRY(NORN_TAKE_ARRAY(&s->arena, capacity, &bigger));
-        if (s->blob_count) memcpy(bigger, s->blobs, s->blob_count * sizeof *bigger);
-        s->blobs = bigger;
-        s->blob_capacity = capacity;
-    }
+    NORN_TRY(NORN_TAKE_MORE(&s->arena, &s->blobs, s->blob_count, &s->blob_capacity));
     *offset = s->weight_bytes;
     s->blobs[s->blob_count++] = (blob){bytes, count, *offset};
     s->weight_bytes = (*offset + count + WEIGHT_ALIGN - 1) & ~(uint64_t)(WEIGHT_ALIGN - 1);

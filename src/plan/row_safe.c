@@ -315,8 +315,8 @@ static norn_status follow(norn_rows_walk *walk, norn_arena *arena, const bool *f
 /// The graph's symbols with room above them.
 static norn_status copy_symbols(const norn_graph *graph, norn_arena *arena, norn_symbols *out) {
     *out = (norn_symbols){.arena = arena, .count = graph->symbols.count};
-    out->capacity = graph->symbols.count + 64;
-    NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)out->capacity, &out->at));
+    out->capacity = (size_t)graph->symbols.count + 64;
+    NORN_TRY(NORN_TAKE_ARRAY(arena, out->capacity, &out->at));
     if (out->count) memcpy(out->at, graph->symbols.at, (size_t)out->count * sizeof *out->at);
     return NORN_OK;
 }

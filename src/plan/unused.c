@@ -15,14 +15,7 @@ static norn_status add(live_spans *live, const norn_view *view) {
     size_t bytes;
     if (!view || !view->data) return NORN_OK;
     NORN_TRY(norn_view_bytes(view, &bytes));
-    if (live->count == live->capacity) {
-        norn_span *grown;
-        const size_t capacity = live->capacity ? 2 * live->capacity : 256;
-        NORN_TRY(NORN_TAKE_ARRAY(live->arena, capacity, &grown));
-        if (live->count) memcpy(grown, live->at, live->count * sizeof *grown);
-        live->at = grown;
-        live->capacity = capacity;
-    }
+    NORN_TRY(NORN_TAKE_MORE(live->arena, &live->at, live->count, &live->capacity));
     live->at[live->count++] = norn_span_of(view->data, bytes);
     return NORN_OK;
 }

@@ -94,7 +94,7 @@ static void ports_are_found_by_name_and_described(void **state) {
                        "{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[-1,2]}],\"outputs\":["
                        "{\"name\":\"y\",\"datatype\":\"FP32\",\"shape\":[-1,2]}]}");
     norn_kserve_proto_metadata(&echo.servable, &text);
-    const norn_wire_reader fields = {norn_span_of(text.bytes, text.count)};
+    const norn_wire_reader fields = {.rest = norn_span_of(text.bytes, text.count)};
     assert_true(fields.rest.count > 0);
     norn_buffer_deinit(&text);
 }

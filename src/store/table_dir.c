@@ -6,24 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static norn_status make_room(norn_table_dir *all) {
-    if (all->count < all->capacity) return NORN_OK;
-    const size_t capacity = all->capacity ? all->capacity * 2 : 16;
-    norn_table **tables;
-    NORN_TRY(NORN_NEW_ARRAY(all->alloc, capacity, &tables));
-    if (all->count) memcpy(tables, all->tables, all->count * sizeof(*tables));
-    norn_free(all->alloc, all->tables);
-    all->tables = tables;
-    all->capacity = capacity;
-    return NORN_OK;
-}
-
 static norn_status open_one(norn_table_dir *all, const char *dir, const char *file) {
     static const char suffix[] = ".safetensors";
     const size_t count = strlen(file), dir_count = strlen(dir), tail = sizeof suffix - 1;
     char *path, *name;
     if (file[0] == '.' || count <= tail || strcmp(file + count - tail, suffix) != 0) return NORN_OK;
-    NORN_TRY(make_room(all));
+    NORN_TRY(NORN_MORE(all->alloc, &all->tables, all->count, &all->capacity));
     NORN_TRY(norn_alloc_bytes(all->alloc, dir_count + count + 2, (void **)&path));
     memcpy(path, dir, dir_count);
     path[dir_count] = '/';

@@ -116,14 +116,7 @@ static norn_status place_tensor(const tensors_reader *reader, const char *tensor
 
 static norn_status append_tensor(tensors_reader *reader, const char *tensor,
                                  const norn_view *view) {
-    if (reader->count == reader->capacity) {
-        size_t capacity = reader->capacity ? 2 * reader->capacity : 16;
-        norn_safetensor *grown;
-        NORN_TRY(NORN_TAKE_ARRAY(reader->arena, capacity, &grown));
-        if (reader->count) memcpy(grown, reader->at, reader->count * sizeof *grown);
-        reader->at = grown;
-        reader->capacity = capacity;
-    }
+    NORN_TRY(NORN_TAKE_MORE(reader->arena, &reader->at, reader->count, &reader->capacity));
     reader->at[reader->count++] = (norn_safetensor){tensor, *view};
     return NORN_OK;
 }

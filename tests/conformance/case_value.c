@@ -28,7 +28,7 @@ static norn_status add_tensor(value_reader *r, norn_span bytes) {
 
 /// SequenceProto: tensor_values = 3.
 static norn_status read_sequence(value_reader *r, norn_span bytes) {
-    norn_wire_reader wire = {bytes};
+    norn_wire_reader wire = {.rest = bytes};
     norn_wire_field field;
     bool more;
     r->present = true;
@@ -41,7 +41,7 @@ static norn_status read_sequence(value_reader *r, norn_span bytes) {
 
 /// OptionalProto: tensor_value = 3, sequence_value = 5; neither when it is absent.
 static norn_status read_optional(value_reader *r, norn_span bytes) {
-    norn_wire_reader wire = {bytes};
+    norn_wire_reader wire = {.rest = bytes};
     norn_wire_field field;
     bool more;
     for (;;) {

@@ -16,7 +16,7 @@ typedef struct infer_parser {
     norn_json_reader json;
     norn_request *request;
     norn_span binary; ///< what is left of the bytes after the JSON
-    uint32_t input_capacity, output_capacity;
+    size_t input_capacity, output_capacity;
     uint32_t seen; ///< members of the request
 } infer_parser;
 
@@ -310,20 +310,9 @@ static norn_status finish_input(infer_parser *parser, input_draft *draft) {
     return read_data(parser, draft);
 }
 
-/// Room for one more element of an array in the arena; the old one is left behind.
-static norn_status grow(norn_arena *arena, void **at, uint32_t count, uint32_t *capacity,
-                        size_t size) {
-    void *larger;
-    if (count < *capacity) return NORN_OK;
-    if (count >= TENSORS_MAX)
-        return norn_fail(NORN_INVALID_ARGUMENT, "the request names more than %d tensors",
-                         TENSORS_MAX);
-    const uint32_t wanted = *capacity ? 2 * *capacity : 32;
-    NORN_TRY(norn_arena_take(arena, wanted, size, 16, &larger));
-    if (count) memcpy(larger, *at, count * size);
-    *at = larger;
-    *capacity = wanted;
-    return NORN_OK;
+static norn_status within_limit(uint32_t count) {
+    if (count < TENSORS_MAX) return NORN_OK;
+    return norn_fail(NORN_INVALID_ARGUMENT, "the request names more than %d tensors", TENSORS_MAX);
 }
 
 static norn_status read_inputs(infer_parser *parser, const norn_json_token *begin) {
@@ -337,10 +326,9 @@ static norn_status read_inputs(infer_parser *parser, const norn_json_token *begi
         if (token.kind == NORN_JSON_ARRAY_END) return NORN_OK;
         NORN_TRY(each_member(parser, &token, input_member, &draft));
         NORN_TRY(finish_input(parser, &draft));
-        void *at = request->inputs;
-        NORN_TRY(grow(&request->arena, &at, request->input_count, &parser->input_capacity,
-                      sizeof *request->inputs));
-        request->inputs = at;
+        NORN_TRY(within_limit(request->input_count));
+        NORN_TRY(NORN_TAKE_MORE(&request->arena, &request->inputs, request->input_count,
+                                &parser->input_capacity));
         request->inputs[request->input_count++] = draft.input;
     }
 }
@@ -376,10 +364,9 @@ static norn_status read_outputs(infer_parser *parser, const norn_json_token *beg
         NORN_TRY(each_member(parser, &token, output_member, &output));
         if (!output.name)
             return norn_fail(NORN_INVALID_ARGUMENT, "an output of the request has no \"name\"");
-        void *at = request->outputs;
-        NORN_TRY(grow(&request->arena, &at, request->output_count, &parser->output_capacity,
-                      sizeof *request->outputs));
-        request->outputs = at;
+        NORN_TRY(within_limit(request->output_count));
+        NORN_TRY(NORN_TAKE_MORE(&request->arena, &request->outputs, request->output_count,
+                                &parser->output_capacity));
         request->outputs[request->output_count++] = output;
     }
 }

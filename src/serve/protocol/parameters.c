@@ -30,22 +30,19 @@ static void set_protobuf_value(const norn_wire_field *field, norn_parameter *out
 }
 
 norn_status norn_parameter_decode(norn_span entry, norn_parameter *out) {
-    norn_wire_reader reader = {entry}, value = {{NULL, 0}};
+    norn_wire_reader reader = {.rest = entry}, value = {0};
     norn_wire_field field;
-    bool more;
     *out = (norn_parameter){.kind = NORN_PARAMETER_OTHER};
-    for (;;) {
-        NORN_TRY(norn_wire_next(&reader, &field, &more));
-        if (!more) break;
+    while (norn_wire_each(&reader, &field)) {
         if (field.type != NORN_WIRE_BYTES) continue;
         if (field.number == 1) out->name = field.bytes;
         if (field.number == 2) value.rest = field.bytes;
     }
-    for (;;) {
-        NORN_TRY(norn_wire_next(&value, &field, &more));
-        if (!more) return NORN_OK;
+    NORN_TRY(reader.status);
+    while (norn_wire_each(&value, &field)) {
         set_protobuf_value(&field, out);
     }
+    return value.status;
 }
 
 norn_parameter norn_parameter_of_json(norn_span name, const norn_json_token *value) {
@@ -244,28 +241,23 @@ static norn_status check_repository(const norn_wire_field *field) {
 }
 
 norn_status norn_repository_decode_index(norn_span message, norn_repository_ask *out) {
-    norn_wire_reader reader = {message};
+    norn_wire_reader reader = {.rest = message};
     norn_wire_field field;
-    bool more;
     *out = (norn_repository_ask){.ready = false};
-    for (;;) {
-        NORN_TRY(norn_wire_next(&reader, &field, &more));
-        if (!more) return NORN_OK;
+    while (norn_wire_each(&reader, &field)) {
         if (field.number == 1) NORN_TRY(check_repository(&field));
         if (field.number == 2 && field.type == NORN_WIRE_VARINT) out->ready = field.value != 0;
     }
+    return reader.status;
 }
 
 norn_status norn_repository_decode_load(norn_span message, bool load, norn_arena *arena,
                                         const char **model) {
-    norn_wire_reader reader = {message};
+    norn_wire_reader reader = {.rest = message};
     norn_wire_field field;
     norn_parameter parameter;
-    bool more;
     *model = "";
-    for (;;) {
-        NORN_TRY(norn_wire_next(&reader, &field, &more));
-        if (!more) return NORN_OK;
+    while (norn_wire_each(&reader, &field)) {
         if (field.number == 1) NORN_TRY(check_repository(&field));
         if (field.type != NORN_WIRE_BYTES) continue;
         if (field.number == 2)
@@ -275,4 +267,5 @@ norn_status norn_repository_decode_load(norn_span message, bool load, norn_arena
             NORN_TRY(load_parameter(&parameter, load));
         }
     }
+    return reader.status;
 }

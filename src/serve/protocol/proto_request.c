@@ -20,33 +20,29 @@ static norn_status take_text(norn_arena *arena, const norn_wire_field *field, co
 
 norn_status norn_kserve_proto_names(norn_span message, norn_arena *arena, const char **first,
                                     const char **second) {
-    norn_wire_reader reader = {message};
+    norn_wire_reader reader = {.rest = message};
     norn_wire_field field;
-    bool more;
     *first = *second = "";
-    for (;;) {
-        NORN_TRY(norn_wire_next(&reader, &field, &more));
-        if (!more) return NORN_OK;
+    while (norn_wire_each(&reader, &field)) {
         if (field.number == 1) NORN_TRY(take_text(arena, &field, "the name", first));
         if (field.number == 2) NORN_TRY(take_text(arena, &field, "the version", second));
     }
+    return reader.status;
 }
 
 /// Counts of the repeated fields, so that the arrays are taken once.
 static norn_status count_tensors(norn_span message, uint32_t *inputs, uint32_t *outputs,
                                  uint32_t *raws) {
-    norn_wire_reader reader = {message};
+    norn_wire_reader reader = {.rest = message};
     norn_wire_field field;
-    bool more;
     *inputs = *outputs = *raws = 0;
-    for (;;) {
-        NORN_TRY(norn_wire_next(&reader, &field, &more));
-        if (!more) break;
+    while (norn_wire_each(&reader, &field)) {
         if (field.type != NORN_WIRE_BYTES) continue;
         *inputs += field.number == 5;
         *outputs += field.number == 6;
         *raws += field.number == 7;
     }
+    NORN_TRY(reader.status);
     if (*inputs > TENSORS_MAX || *outputs > TENSORS_MAX || *raws > TENSORS_MAX)
         return norn_fail(NORN_INVALID_ARGUMENT, "the request names more than %d tensors",
                          TENSORS_MAX);
@@ -183,11 +179,10 @@ static norn_status put_contents(const norn_request_input *input, const norn_wire
 static norn_status read_contents(norn_request *request, norn_span contents,
                                  norn_request_input *input) {
     const int64_t elems = norn_view_elems(&input->view);
-    norn_wire_reader reader = {contents};
+    norn_wire_reader reader = {.rest = contents};
     norn_wire_field field;
     int64_t count = 0;
     size_t bytes;
-    bool more;
     if (!contents_field(input->view.dtype))
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "input '%s': datatype %s travels in raw_input_contents only", input->name,
@@ -199,11 +194,10 @@ static norn_status read_contents(norn_request *request, norn_span contents,
     NORN_TRY(norn_view_bytes(&input->view, &bytes));
     NORN_TRY(norn_request_hold(request, bytes));
     NORN_TRY(norn_arena_take(&request->arena, bytes + 1, 1, 64, &input->view.data));
-    for (;;) {
-        NORN_TRY(norn_wire_next(&reader, &field, &more));
-        if (!more) break;
+    while (norn_wire_each(&reader, &field)) {
         NORN_TRY(put_contents(input, &field, elems, &count));
     }
+    NORN_TRY(reader.status);
     if (count != elems)
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "input '%s': contents have %lld elements, the shape has %lld", input->name,
@@ -216,15 +210,12 @@ static norn_status read_contents(norn_request *request, norn_span contents,
 
 static norn_status read_input(norn_arena *arena, norn_span message, norn_request_input *input,
                               norn_span *contents) {
-    norn_wire_reader reader = {message};
+    norn_wire_reader reader = {.rest = message};
     norn_wire_field field;
     const char *datatype = "";
     uint64_t value;
-    bool more;
     *contents = (norn_span){NULL, 0};
-    for (;;) {
-        NORN_TRY(norn_wire_next(&reader, &field, &more));
-        if (!more) break;
+    while (norn_wire_each(&reader, &field)) {
         if (field.number == 1) NORN_TRY(take_text(arena, &field, "an input's name", &input->name));
         if (field.number == 2) NORN_TRY(take_text(arena, &field, "a datatype", &datatype));
         if (field.number == 3 && field.type == NORN_WIRE_VARINT)
@@ -241,6 +232,7 @@ static norn_status read_input(norn_arena *arena, norn_span message, norn_request
                              input->name ? input->name : "?");
         *contents = field.bytes;
     }
+    NORN_TRY(reader.status);
     if (!input->name)
         return norn_fail(NORN_INVALID_ARGUMENT, "an input of the request has no name");
     input->view.dtype = norn_dtype_from_kserve(datatype);
@@ -258,17 +250,15 @@ static norn_status read_input(norn_arena *arena, norn_span message, norn_request
 }
 
 static norn_status read_output(norn_arena *arena, norn_span message, norn_request_output *output) {
-    norn_wire_reader reader = {message};
+    norn_wire_reader reader = {.rest = message};
     norn_wire_field field;
-    bool more;
-    for (;;) {
-        NORN_TRY(norn_wire_next(&reader, &field, &more));
-        if (!more) break;
+    while (norn_wire_each(&reader, &field)) {
         if (field.number == 1)
             NORN_TRY(take_text(arena, &field, "an output's name", &output->name));
         if (field.number == 2 && field.type == NORN_WIRE_BYTES)
             NORN_TRY(refuse_parameter(NORN_PARAMETER_OF_OUTPUT, field.bytes, output->name));
     }
+    NORN_TRY(reader.status);
     if (!output->name)
         return norn_fail(NORN_INVALID_ARGUMENT, "an output of the request has no name");
     return NORN_OK;
@@ -312,20 +302,17 @@ static norn_status read_parameter(norn_span entry, norn_request *request) {
 norn_status norn_kserve_proto_request(norn_span message, norn_request *request, const char **model,
                                       const char **version) {
     norn_arena *arena = &request->arena;
-    norn_wire_reader reader = {message};
+    norn_wire_reader reader = {.rest = message};
     norn_wire_field field;
     norn_span *contents, *raw_contents;
     uint32_t inputs, outputs, raws, raw = 0;
-    bool more;
     *model = *version = "";
     NORN_TRY(count_tensors(message, &inputs, &outputs, &raws));
     NORN_TRY(NORN_TAKE_ARRAY(arena, inputs, &request->inputs));
     NORN_TRY(NORN_TAKE_ARRAY(arena, outputs, &request->outputs));
     NORN_TRY(NORN_TAKE_ARRAY(arena, inputs, &contents));
     NORN_TRY(NORN_TAKE_ARRAY(arena, raws, &raw_contents));
-    for (;;) {
-        NORN_TRY(norn_wire_next(&reader, &field, &more));
-        if (!more) break;
+    while (norn_wire_each(&reader, &field)) {
         if (field.number == 1) NORN_TRY(take_text(arena, &field, "model_name", model));
         if (field.number == 2) NORN_TRY(take_text(arena, &field, "model_version", version));
         if (field.number == 3) NORN_TRY(take_text(arena, &field, "id", &request->id));
@@ -340,5 +327,6 @@ norn_status norn_kserve_proto_request(norn_span message, norn_request *request, 
             NORN_TRY(read_output(arena, field.bytes, &request->outputs[request->output_count++]));
         if (field.number == 7) raw_contents[raw++] = field.bytes;
     }
+    NORN_TRY(reader.status);
     return place_data(request, contents, raw_contents, raws);
 }

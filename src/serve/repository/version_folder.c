@@ -58,7 +58,7 @@ static bool take_item(const char *dir, const char *name, norn_version_folder *ou
 
 norn_status norn_version_folders(const char *path, norn_alloc alloc, norn_version_folder **out,
                                  size_t *count) {
-    norn_version_folder *folders = NULL, *grown;
+    norn_version_folder *folders = NULL;
     norn_status status = NORN_OK;
     size_t used = 0, capacity = 0;
     DIR *dir = opendir(path);
@@ -68,13 +68,7 @@ norn_status norn_version_folders(const char *path, norn_alloc alloc, norn_versio
     for (const struct dirent *item; (item = readdir(dir)) != NULL;) {
         norn_version_folder one;
         if (!take_item(path, item->d_name, &one)) continue;
-        if (used == capacity) {
-            capacity = capacity ? 2 * capacity : 8;
-            NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, capacity, &grown));
-            if (used) memcpy(grown, folders, used * sizeof *folders);
-            norn_free(alloc, folders);
-            folders = grown;
-        }
+        NORN_TRY_DONE(NORN_MORE(alloc, &folders, used, &capacity));
         folders[used++] = one;
     }
     if (used) qsort(folders, used, sizeof *folders, compare);

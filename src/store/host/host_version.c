@@ -55,15 +55,7 @@ static norn_status take_epoch(norn_host_version *version, norn_epoch_pins **out)
         *out = &version->pins[version->pin_count - 1];
         return NORN_OK;
     }
-    if (version->pin_count == version->pin_capacity) {
-        const size_t capacity = version->pin_capacity ? version->pin_capacity * 2 : 8;
-        norn_epoch_pins *pins;
-        NORN_TRY(NORN_NEW_ARRAY(version->alloc, capacity, &pins));
-        if (version->pin_count) memcpy(pins, version->pins, version->pin_count * sizeof *pins);
-        norn_free(version->alloc, version->pins);
-        version->pins = pins;
-        version->pin_capacity = capacity;
-    }
+    NORN_TRY(NORN_MORE(version->alloc, &version->pins, version->pin_count, &version->pin_capacity));
     *out = &version->pins[version->pin_count++];
     **out = (norn_epoch_pins){.epoch = version->epoch};
     return NORN_OK;
