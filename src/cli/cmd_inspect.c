@@ -1,6 +1,7 @@
 #include "base/file.h"
 #include "base/file_writer.h"
 #include "cli/options.h"
+#include "graph/model.h"
 #include "insight/inspect.h"
 #include "plan/plan.h"
 

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "compile/evaluate.h"
 #include "compile/package.h"
+#include "graph/model.h"
 #include "passes/pass.h"
 
 #include <string.h>

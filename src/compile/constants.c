@@ -1,5 +1,6 @@
 #include "base/memory.h"
 #include "compile/compile.h"
+#include "graph/model.h"
 #include "tensor/view.h"
 
 #include <string.h>

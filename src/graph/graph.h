@@ -64,7 +64,8 @@ struct norn_node {
     norn_origin origin;
     norn_node *prev, *next;
     bool dead;
-    uint8_t place; ///< device of the plan that it is to be on, from 1; 0: the first. Said after all passes
+    uint8_t
+        place; ///< device of the plan that it is to be on, from 1; 0: the first. Said after all passes
     void *note; ///< scratch for one pass
 };
 
@@ -153,17 +154,5 @@ norn_status norn_graph_clone(const norn_graph *graph, norn_alloc alloc,
 /// an id that nothing uses any more.
 norn_status norn_graph_values(const norn_graph *graph, norn_arena *arena,
                               norn_value ***by_id) NORN_NODISCARD;
-
-struct norn_model {
-    norn_alloc alloc;
-    norn_graph *graph;
-    struct norn_file **files; ///< mapped: the model and its external data
-    uint32_t file_count;
-    char *path;       ///< of model.onnx
-    char *tables_dir; ///< package's tables/, or NULL
-    char *config;     ///< text of norn.json, or NULL
-    int64_t opset;
-    const char *producer; ///< "pytorch 2.4", in the graph's arena
-};
 
 #endif

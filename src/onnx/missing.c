@@ -1,5 +1,6 @@
 /// Before anything is built: does Norn have every operator of the model? All that are missing are
 /// named at once, so that one run tells what an export must avoid.
+#include "graph/model.h"
 #include "onnx/importer.h"
 
 #include <string.h>

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "graph/model.h"
 #include "norn/model.h"
 
 #include <string.h>

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "graph/model.h"
 #include "testing/failing_alloc.h"
 #include "testing/onnx_build.h"
 

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "graph/graph.h"
+#include "graph/model.h"
 #include "plan/plan.h"
 
 #include <stdio.h>
