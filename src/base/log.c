@@ -16,10 +16,13 @@ static _Atomic int current = UNSET;
 
 static const char *const names[] = {"error", "warn", "info", "debug"};
 
-static int level_from_environment(void) {
+/// `unknown`: a word that is none.
+static int level_from_environment(const char **unknown) {
     const char *text = getenv("NORN_LOG");
+    *unknown = NULL;
     for (int i = NORN_LOG_ERROR; text && i <= NORN_LOG_DEBUG; i++)
         if (strcmp(text, names[i]) == 0) return i;
+    if (text && *text) *unknown = text;
     return NORN_LOG_INFO;
 }
 
@@ -27,8 +30,14 @@ norn_log_level norn_log_get_level(void) {
     int level = atomic_load_explicit(&current, memory_order_relaxed);
     if (level == UNSET) {
         // Two threads may both look; a level that was set meanwhile wins.
-        int found = level_from_environment();
-        if (atomic_compare_exchange_strong(&current, &level, found)) level = found;
+        const char *unknown;
+        int found = level_from_environment(&unknown);
+        if (atomic_compare_exchange_strong(&current, &level, found)) {
+            level = found;
+            if (unknown)
+                norn_log(NORN_LOG_WARN,
+                         "NORN_LOG=%s is none of error, warn, info, debug; using info", unknown);
+        }
     }
     return (norn_log_level)level;
 }

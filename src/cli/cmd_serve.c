@@ -178,11 +178,11 @@ static int run(int argc, char **argv) {
         {"--max-memory", 0, CLI_MEGABYTES, &memory_mb, "MB",
          "buffers of an instance (default: half of what is left, shared out among\n"
          "a model's instances); norn.json wins"},
-        {"--batch-delay-us", 0, CLI_INT, &delay, "US",
+        {"--batch-delay-us", 0, CLI_DELAY_US, &delay, "US",
          "how long a request waits for company (default 0)"},
         {"--queue-limit", 0, CLI_COUNT, &queue, "N",
          "requests that may wait a model (default 4096)"},
-        {"--max-wait-ms", 0, CLI_COUNT, &wait_ms, "MS",
+        {"--max-wait-ms", 0, CLI_LIMIT_MS, &wait_ms, "MS",
          "what would wait longer for a model is refused at once\n(default 10000); norn.json wins"},
         {"--io-threads", 0, CLI_THREADS, &io, "N", "default: one for every two cores"},
         {"--max-request-bytes", 0, CLI_BYTES, &request_bytes, "BYTES", "default 268435456"},

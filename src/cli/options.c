@@ -103,6 +103,7 @@ static bool is_whole(cli_kind kind, int64_t *min, int64_t *max) {
                   {CLI_MEGABYTES, 1, 1 << 30},
                   {CLI_PORT, 0, 65535},
                   {CLI_WAIT_MS, 0, 24 * 3600 * 1000},
+                  {CLI_DELAY_US, 0, 10 * 1000 * 1000},
                   {CLI_LIMIT_MS, 1, 24 * 3600 * 1000}};
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
         if (ranges[i].kind != kind) continue;

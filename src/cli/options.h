@@ -19,6 +19,7 @@ typedef enum cli_kind {
     CLI_MEGABYTES, ///< 1 to 2^30
     CLI_PORT,      ///< 0 to 65535
     CLI_WAIT_MS,   ///< 0 ms to a day
+    CLI_DELAY_US,  ///< 0 us to ten seconds
     CLI_LIMIT_MS,  ///< 1 ms to a day
     CLI_REAL,      ///< double, not negative
     CLI_LIST,      ///< cli_list: the option may be given many times

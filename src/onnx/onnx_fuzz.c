@@ -1,4 +1,5 @@
 /// Bytes into the ONNX reader; what it accepts must verify, print and clone. No external data.
+#include "graph/model.h"
 #include "onnx/onnx.h"
 
 #include "base/log.h"

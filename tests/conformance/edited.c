@@ -146,7 +146,7 @@ int main(int argc, char **argv) {
     verdict_list list;
     case_entry test;
     char text[VERDICT_TEXT], folder[] = CASE_FOLDER;
-    setenv("NORN_LOG", "off", 1);
+    setenv("NORN_LOG", "error", 1);
     if (argc > 2 && strcmp(argv[argc - 1], "--show") == 0) show = true, argc--;
     verdict_list_open(&list, argc, argv);
     FILE *cases = verdict_list_cases(&list, "cases.bin");

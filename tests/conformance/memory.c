@@ -128,7 +128,7 @@ int main(int argc, char **argv) {
     verdict_list list;
     case_entry test;
     char folder[] = CASE_FOLDER;
-    setenv("NORN_LOG", "off", 1);
+    setenv("NORN_LOG", "error", 1);
     verdict_list_open(&list, argc, argv);
     FILE *cases = verdict_list_cases(&list, "cases.bin");
     case_folder_make(folder);

@@ -161,6 +161,10 @@ def make_models(tmp):
     save(tmp / "words.onnx", 'g () => (string a, string[2] b, int64 i, int64[2] j, float f) { a = Constant <value_string: string = "abc"> () '
          'b = Constant <value_strings: strings = ["x", "yz"]> () i = Constant <value_int: int = 3> () j = Constant <value_ints: ints = [4, 5]> () '
          'f = Constant <value_float: float = 2.5> () }')
+    for version in (3, 4):  # from 4 on an initializer that is an input is a default
+        model = save(tmp / f"ir{version}.onnx", "g (float[B,3] x, float[4,3] w) => (float[B,4] y) { v = Transpose(w) y = MatMul(x, v) }", {"w": floats}, opset=8)
+        model.ir_version = version
+        onnx.save(model, tmp / f"ir{version}.onnx")
     save(tmp / "overflow.onnx", "g (float[B,4] x) => (float[?,?] y) { y = Tile(x, r) }", {"r": np.int64([1, 1 << 62])})
     save(tmp / "no_value.onnx", "g () => (float y) { y = Constant () }")
     save(tmp / "two_values.onnx", "g () => (float y) { y = Constant <value_float: float = 2.5, value_int: int = 3> () }")
@@ -219,6 +223,11 @@ def make_packages(tmp, floats):
         tensor = "values" if name == "other" else "rows"
         head = json.dumps({tensor: {"dtype": "F32", "shape": [4, 3], "data_offsets": [0, 48]}}).encode()
         (tmp / name / "tables" / "items.safetensors").write_bytes(struct.pack("<Q", len(head)) + head + floats.tobytes())
+    for name, tables in (("planned", {"items": {"missing": "error"}}), ("planned_ghost", {"items": {"missing": "default"}, "users": {"missing": "error"}})):
+        (tmp / name).mkdir()
+        (tmp / name / "norn.json").write_text(json.dumps(ragged | {"tables": tables}))
+        (tmp / name / "tables").mkdir()
+        (tmp / name / "model.norn").write_bytes(b"")
     save(tmp / "triton" / "1" / "model.onnx", text)
     (tmp / "triton" / "config.pbtxt").write_text("max_batch_size: 8")
     (tmp / "triton" / "1" / "notes.txt").write_text("nobody reads this")
@@ -228,6 +237,7 @@ def make_packages(tmp, floats):
         (tmp / name / "norn.json").write_text(json.dumps(ragged | {"tables": {"items": {"missing": missing}}}))
         head = json.dumps({"keys": {"dtype": "I64", "shape": [4], "data_offsets": [0, 32]}, "rows": {"dtype": "F32", "shape": [4, 3], "data_offsets": [32, 80]}})
         (tmp / name / "tables" / "items.safetensors").write_bytes(struct.pack("<Q", len(head)) + head.encode() + keys.tobytes() + floats.tobytes())
+    shutil.copy(tmp / "strict" / "tables" / "items.safetensors", tmp / "planned" / "tables")
 
 
 RUNS = ["run {m}/strings.onnx --batch 2", "run {m}/scalar.onnx --batch 3", "run {m}/fixed.onnx", "run {m}/mixing.onnx --batch 4 --seed 2",
@@ -252,18 +262,23 @@ MADE = ["compile {m}/mixing.onnx -o {m}/mixing.norn", "run {m}/mixing.norn --bat
         "--max-shapes x:6x3 --batch-dim x:0", "run {m}/profiled.norn --batch 1", "run {m}/profiled.norn --batch 7", "run {m}/profiled.norn --batch 6",
         "compile {m}/strict -o {m}/strict/strict.norn", "run {m}/strict/strict.norn --input k={m}/k.npy --input o={m}/o.npy",
         "compile {m}/hashed -o {m}/hashed/hashed.norn", "run {m}/hashed/hashed.norn --input k={m}/k.npy --input o={m}/o.npy", "inspect {m}/hashed/hashed.norn",
+        "compile {m}/strict -o {m}/planned/model.norn", "run {m}/planned --input k={m}/k.npy --input o={m}/o.npy", "check {m}/planned", "run {m}/planned/model.norn --input k={m}/k.npy --input o={m}/o.npy",
+        "compile {m}/strict -o {m}/planned_ghost/model.norn", "check {m}/planned_ghost", "inspect {m}/planned",
         "compile {m}/strings.onnx -o {m}/strings.norn", "run {m}/strings.norn --batch 3", "inspect {m}/strings.norn"]
-RAW = ["words", "overflow", "no_value", "two_values", "body_value", "packed_floats", "cut_floats", "packed_ints", "cut_ints", "packed_dims", "cut_dims", "negative_dims", "zero_in_name", "type_map", "type_sparse_type", "type_optional", "type_sequence",
+RAW = ["words", "overflow", "ir3", "ir4", "no_value", "two_values", "body_value", "packed_floats", "cut_floats", "packed_ints", "cut_ints", "packed_dims", "cut_dims", "negative_dims", "zero_in_name", "type_map", "type_sparse_type", "type_optional", "type_sequence",
        *(f"sparse_{name}" for name in ("linear", "pairs", "outside", "negative", "pair_outside", "deep", "eight", "count", "triples", "negative_dim", "largest", "too_large", "huge")),
        *(f"calls_{name}" for name in ("function", "overload", "no_overload", "default", "given")),
        *(f"outside_{name}" for name in ("good", "no_length", "whole", "word", "offset_word", "short", "beyond", "far", "up", "absolute", "checksum"))]
 CHECKS = ["check {p}", *(f"check {{m}}/{name}" for name in ("keys", "refused", "zeros", "range", "word", "kind", "list", "near", "tabled", "ragged", "ghost", "narrow", "other", "hashed", "strict", "lost"))]
 LOOKS = [f"inspect {{m}}/{name}.onnx{form}" for name in ("strings", "scalar", "fixed", "optional", "unknown", "constant", "many", "refused", "table", "sparse",
                                                         "outside") for form in ("", " --json", " --graph")]
-LOOKS += ["inspect {m}/quoted.onnx", "inspect {m}/quoted.onnx --json", "inspect {m}/quoted.onnx --html {m}/page.html", "inspect {m}/quoted.onnx --graph", "inspect {p} --nodes", "inspect {p} --json", "inspect {p} --batch 64", "inspect {m}/keys", "inspect {m}/tabled --json",
+LOOKS += ["inspect {m}/ir3.onnx", "inspect {m}/ir4.onnx", "inspect {m}/quoted.onnx", "inspect {m}/quoted.onnx --json", "inspect {m}/quoted.onnx --html {m}/page.html", "inspect {m}/quoted.onnx --graph", "inspect {p} --nodes", "inspect {p} --json", "inspect {p} --batch 64", "inspect {m}/keys", "inspect {m}/tabled --json",
           "inspect {m}/optional.onnx --html {m}/page.html", "inspect {m}/tabled --html {m}/page.html", "inspect {m}/optional.onnx --html {m}/no/page.html",
           "compile {p} --print-after all --stop-after cse", "compile {m}/optional.onnx -o {m}/x.norn --print-after all", "compile {m}/optional.onnx --stop-after gemm",
           "compile {m}/table.onnx --explain --table-threshold 1024", "compile {m}/mixing.onnx --explain", "compile {m}/unknown.onnx --explain"]
+
+
+RANGES = {}
 
 
 class Commands(unittest.TestCase):
@@ -310,6 +325,45 @@ class Commands(unittest.TestCase):
         for seen, want in zip(entries, wanted):
             self.assertEqual(seen, want)
         self.assertEqual(len(entries), len(wanted))
+
+    def run_words(self, *words, **environment):
+        return subprocess.run([NORN, *words], capture_output=True, text=True, timeout=120, cwd=self.tmp, env={**os.environ, **environment})
+
+    def test_ranges(self):
+        """Every option that takes a whole number takes those that it says, to the last, and no other."""
+        seen = 0
+        for command, operands in (("serve", ["--repository", "/nowhere"]), ("run", ["nowhere"]), ("bench", ["nowhere"]), ("compile", ["nowhere"]), ("inspect", ["nowhere"])):
+            options = re.findall(r"^  (?:-., |    )(--[a-z-]+) ", self.run_words("help", command).stdout, re.M)
+            for option in options:
+                says = re.search(r"takes a whole number(?: from (-?\d+) to (\d+)|, (-?\d+) or more), not 'x'", self.run_words(command, *operands, option, "x").stderr)
+                if not says:
+                    continue
+                least, most = int(says.group(1) or says.group(3) or 0), int(says.group(2) or 2 ** 63 - 1)
+                seen += 1
+                for value in (least - 1, least, most, most + 1):
+                    done = self.run_words(command, *operands, option, str(value))
+                    with self.subTest(command=command, option=option, value=value):
+                        self.assertEqual("takes a whole number" in done.stderr, not least <= value <= most, done.stderr)
+                RANGES.setdefault(f"{command} {option}", f"{least} to {most}")
+        self.assertGreater(seen, 30)
+        text = "".join(f"{name}: {values}\n" for name, values in sorted(RANGES.items()))
+        page = HERE / "transcripts" / "ranges.txt"
+        if os.environ.get("NORN_UPDATE"):
+            page.write_text(text)
+        self.assertEqual(text, page.read_text())
+
+    def test_log_levels(self):
+        """A model that has something to say at each level; a word that is no level is said."""
+        found = {}
+        for level in ("error", "warn", "info", "debug", "", "loud"):
+            done = self.run_words("run", self.tmp / "mixing.onnx", NORN_LOG=level, NORN_ISA="avx9")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            found[level] = sorted(re.findall(r"Z (error|warn|info|debug) ", done.stderr))
+        self.assertEqual(found["error"], [])
+        self.assertEqual(found["warn"], ["warn"])  # of NORN_ISA
+        self.assertEqual(found[""], found["info"])
+        self.assertEqual(found["loud"], sorted([*found["info"], "warn"]))
+        self.assertIn("warn", found["debug"])
 
     def test_bench_without_batch(self):
         words = ["bench", self.tmp / "fixed.onnx", "--duration", "0.02", "--warmup", "0", "--json"]
