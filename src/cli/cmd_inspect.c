@@ -3,6 +3,7 @@
 #include "cli/options.h"
 #include "graph/model.h"
 #include "insight/inspect.h"
+#include "package/package_open.h"
 #include "plan/plan.h"
 
 #include <stdio.h>
@@ -15,13 +16,15 @@ const cli_command cli_inspect = {
     .operands = "MODEL|PLAN",
     .operand_count = 1,
     .summary = "say what is in a model: shapes, parameters, FLOPs, bytes, nodes",
-    .details = "MODEL is an .onnx file or a package's version folder; a plan is shown after "
-               "optimisation. FLOPs and bytes\n"
-               "are those of one run at --batch, parameters the elements of its weights.\n\n"
-               "  norn inspect model.onnx\n"
-               "  norn inspect model.onnx --batch 256 --nodes\n"
-               "  norn inspect repository/movielens/1 --html movielens.html\n"
-               "  norn inspect model.onnx --json | jq .parameters\n",
+    .details =
+        "MODEL is an .onnx file or a package's version folder; a plan, or the folder of one, is "
+        "shown after optimisation.\n"
+        "FLOPs and bytes are those of one run at --batch, parameters the elements of its "
+        "weights.\n\n"
+        "  norn inspect model.onnx\n"
+        "  norn inspect model.onnx --batch 256 --nodes\n"
+        "  norn inspect repository/movielens/1 --html movielens.html\n"
+        "  norn inspect model.onnx --json | jq .parameters\n",
     .run = run,
 };
 
@@ -63,15 +66,15 @@ static norn_status show(const inspect_options *options, const norn_graph *graph,
 }
 
 static norn_status inspect(const inspect_options *options, const char *path) {
-    const size_t count = strlen(path);
+    char plan_path[NORN_PACKAGE_PATH], tables[NORN_PACKAGE_PATH];
     norn_model *model = NULL;
     norn_plan *plan = NULL;
     norn_inspection inspection;
     norn_arena arena;
     norn_status status;
     norn_arena_init(&arena, norn_alloc_heap(), 1 << 16);
-    if (count > 5 && strcmp(path + count - 5, ".norn") == 0) {
-        NORN_TRY_DONE(norn_plan_load(path, norn_alloc_heap(), &plan));
+    if (norn_package_plan_path(path, plan_path)) {
+        NORN_TRY_DONE(norn_plan_load(plan_path, norn_alloc_heap(), &plan));
     } else {
         NORN_TRY_DONE(norn_model_open(path, norn_alloc_heap(), &model));
     }
@@ -80,7 +83,8 @@ static norn_status inspect(const inspect_options *options, const char *path) {
                                      &arena, &inspection));
     inspection.path = path;
     if (model) inspection.opset = model->opset, inspection.producer = model->producer;
-    if (plan) NORN_TRY_DONE(norn_inspect_plan_tables(plan, &arena, &inspection));
+    const char *tables_dir = norn_package_tables_dir(path, tables) ? tables : NULL;
+    if (plan) NORN_TRY_DONE(norn_inspect_plan_tables(plan, tables_dir, &arena, &inspection));
     NORN_TRY_DONE(show(options, graph, &inspection));
 done:
     norn_arena_deinit(&arena);

@@ -115,7 +115,8 @@ static int check_settled(const cli_command *command, const cli_compiling *said, 
 int cli_load(const cli_command *command, const cli_compiling *said, const char *path,
              cli_loaded *out) {
     cli_compile_options compile;
-    const bool is_plan = norn_package_is_plan(path);
+    char plan_path[NORN_PACKAGE_PATH];
+    const bool is_plan = norn_package_plan_path(path, plan_path);
     *out = (cli_loaded){0};
     int exit_status = cli_compile_parse(command, said, &compile);
     if (exit_status == CLI_DONE) {

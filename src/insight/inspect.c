@@ -112,16 +112,17 @@ static norn_status add_table(inspector *i, const char *name, norn_inspect_table 
 /// More than the header of any table, which has four tensors at most.
 enum { TABLE_HEAD_BYTES = 1 << 20 };
 
-static norn_status read_table(const inspector *i, norn_inspect_table *table) {
+/// What is said of a table in its file, where there is one.
+static norn_status read_table(norn_arena *arena, const char *dir, norn_inspect_table *table) {
     const char *path;
     norn_file *file;
     norn_arena names;
     norn_safetensors tensors;
-    if (!i->tables_dir) return NORN_OK;
-    NORN_TRY(norn_arena_format(i->arena, &path, "%s/%s.safetensors", i->tables_dir, table->name));
+    if (!dir) return NORN_OK;
+    NORN_TRY(norn_arena_format(arena, &path, "%s/%s.safetensors", dir, table->name));
     if (!norn_path_is_file(path)) return NORN_OK;
-    NORN_TRY(norn_file_read_head(path, TABLE_HEAD_BYTES, i->arena->alloc, &file));
-    norn_arena_init(&names, i->arena->alloc, 4096);
+    NORN_TRY(norn_file_read_head(path, TABLE_HEAD_BYTES, arena->alloc, &file));
+    norn_arena_init(&names, arena->alloc, 4096);
     norn_status status = norn_safetensors_decode(norn_file_bytes(file), path, &names, &tensors);
     const norn_view *rows = status == NORN_OK ? norn_safetensors_find(&tensors, "rows") : NULL;
     if (rows && rows->rank == 2) {
@@ -165,7 +166,7 @@ static norn_status note_table(inspector *i, const norn_node *node) {
             *table = (norn_inspect_table){
                 name, "initializer", rows->data->dims[0], rows->data->dims[1], bytes, 0};
         }
-        NORN_TRY(read_table(i, table));
+        NORN_TRY(read_table(i->arena, i->tables_dir, table));
     }
     table->lookups++;
     return NORN_OK;
@@ -298,8 +299,8 @@ norn_status norn_inspect_graph(const norn_graph *graph, const char *tables_dir, 
     return histogram(&i);
 }
 
-norn_status norn_inspect_plan_tables(const norn_plan *plan, norn_arena *arena,
-                                     norn_inspection *out) {
+norn_status norn_inspect_plan_tables(const norn_plan *plan, const char *tables_dir,
+                                     norn_arena *arena, norn_inspection *out) {
     NORN_TRY(NORN_TAKE_ARRAY(arena, plan->table_count, &out->tables));
     out->table_count = plan->table_count;
     for (uint32_t i = 0; i < plan->table_count; i++) {
@@ -308,11 +309,14 @@ norn_status norn_inspect_plan_tables(const norn_plan *plan, norn_arena *arena,
         if (table->data) NORN_TRY(norn_view_bytes(table->data, &bytes));
         out->tables[i] = (norn_inspect_table){
             .name = table->name,
-            .source = table->data ? table->source : "the package's tables/",
+            .source = table->data  ? table->source
+                      : tables_dir ? "missing"
+                                   : "the package's tables/",
             .rows = table->data ? table->data->dims[0] : -1,
             .dim = table->dim,
             .bytes = bytes,
         };
+        if (!table->data) NORN_TRY(read_table(arena, tables_dir, &out->tables[i]));
     }
     return NORN_OK;
 }

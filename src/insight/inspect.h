@@ -53,9 +53,10 @@ typedef struct norn_inspection {
 norn_status norn_inspect_graph(const norn_graph *graph, const char *tables_dir, int64_t rows,
                                norn_arena *arena, norn_inspection *out) NORN_NODISCARD;
 
-/// The tables that a plan's lookups read, into inspection->tables.
-norn_status norn_inspect_plan_tables(const norn_plan *plan, norn_arena *arena,
-                                     norn_inspection *out) NORN_NODISCARD;
+/// The tables that a plan's lookups read, into inspection->tables. `tables_dir` (NULL: none) has
+/// those that the plan does not.
+norn_status norn_inspect_plan_tables(const norn_plan *plan, const char *tables_dir,
+                                     norn_arena *arena, norn_inspection *out) NORN_NODISCARD;
 
 /// `all_nodes` false: the twenty nodes with the most work.
 void norn_inspect_text(const norn_inspection *inspection, bool all_nodes, norn_buffer *out);

@@ -27,8 +27,7 @@ static void in_package(const char *path, const char *name, char out[PATH_BYTES])
         (void)snprintf(out, PATH_BYTES, "%.*s%s", slash ? (int)(slash - path + 1) : 0, path, name);
 }
 
-/// The plan file that `path` is or has.
-static bool plan_of(const char *path, char out[PATH_BYTES]) {
+bool norn_package_plan_path(const char *path, char out[PATH_BYTES]) {
     if (norn_path_is_dir(path))
         in_package(path, "model.norn", out);
     else
@@ -36,9 +35,9 @@ static bool plan_of(const char *path, char out[PATH_BYTES]) {
     return norn_path_is_dir(path) ? norn_path_is_file(out) : *out != 0;
 }
 
-bool norn_package_is_plan(const char *path) {
-    char plan[PATH_BYTES];
-    return plan_of(path, plan);
+bool norn_package_tables_dir(const char *path, char out[PATH_BYTES]) {
+    in_package(path, "tables", out);
+    return norn_path_is_dir(out);
 }
 
 // ---- a plan file
@@ -208,8 +207,7 @@ static norn_status check_inputs(const norn_package *package) {
 
 static norn_status open_tables(norn_package *package, const char *path) {
     char tables[PATH_BYTES];
-    in_package(path, "tables", tables);
-    if (!norn_path_is_dir(tables)) return NORN_OK;
+    if (!norn_package_tables_dir(path, tables)) return NORN_OK;
     NORN_TRY(norn_store_create(package->alloc, &package->store));
     NORN_TRY(norn_store_open_dir(package->store, tables));
     return norn_store_snapshot(package->store, &package->snapshot);
@@ -227,7 +225,7 @@ norn_status norn_package_open(const char *path, const norn_package_options *opti
     norn_arena_init(&package->arena, alloc, 4096);
     NORN_TRY_DONE(norn_package_parse("", (norn_span){NULL, 0}, &package->arena, &package->config));
     NORN_TRY_DONE(note_ignored(package, path));
-    if (plan_of(path, plan))
+    if (norn_package_plan_path(path, plan))
         NORN_TRY_DONE(open_plan(package, path, plan, options));
     else
         NORN_TRY_DONE(compile(package, path, options));

@@ -35,7 +35,9 @@ norn_status norn_package_open(const char *path, const norn_package_options *opti
                               norn_alloc alloc, norn_package **out) NORN_NODISCARD;
 void norn_package_close(norn_package *package); ///< takes NULL
 
-/// Is `path` a plan, or a folder that has one?
-bool norn_package_is_plan(const char *path);
+/// The plan file that `path` is, or has as a version folder; false: it is a model, or has one.
+bool norn_package_plan_path(const char *path, char out[NORN_PACKAGE_PATH]);
+/// The tables/ in a version folder, or beside a file; false: there is none.
+bool norn_package_tables_dir(const char *path, char out[NORN_PACKAGE_PATH]);
 
 #endif

@@ -33,8 +33,10 @@ static void a_folder_a_model_and_a_plan_are_opened_alike(void **state) {
     norn_package *plan = open_good(build_path("three/p.norn"), &no_options);
     assert_true(model->compiled);
     assert_false(plan->compiled);
-    assert_true(norn_package_is_plan(build_path("three/p.norn")));
-    assert_false(norn_package_is_plan(build_path("three/1")));
+    char path[NORN_PACKAGE_PATH];
+    assert_true(norn_package_plan_path(build_path("three/p.norn"), path));
+    assert_string_equal(path, build_path("three/p.norn"));
+    assert_false(norn_package_plan_path(build_path("three/1"), path));
     norn_package *all[] = {folder, model, plan};
     for (int i = 0; i < 3; i++) {
         assert_int_equal(norn_plan_input_count(all[i]->plan), 1);

@@ -117,7 +117,7 @@ static void put_said(const norn_plan *plan, norn_buffer *out) {
     norn_arena_init(&arena, norn_alloc_heap(), 4096);
     norn_explain_plan(plan, out);
     must(norn_inspect_graph(plan->graph, NULL, 5, &arena, &inspection));
-    must(norn_inspect_plan_tables(plan, &arena, &inspection));
+    must(norn_inspect_plan_tables(plan, NULL, &arena, &inspection));
     inspection.path = ""; // a temporary file
     norn_inspect_text(&inspection, true, out);
     norn_inspect_json(&inspection, out);
