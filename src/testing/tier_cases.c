@@ -423,6 +423,7 @@ static void fill_keeps_what_is_newer_here(void **state) {
     expect(s, &pin, TIER_HASHED, 1, 5);              // older there
     expect(s, &pin, TIER_HASHED, 4, NORN_TIER_NONE); // deleted here by the same step
     expect(s, &pin, TIER_HASHED, 7, 6);              // newer there
+    expect_view(s, &pin, TIER_HASHED, 6);
     expect(s, &pin, TIER_HASHED, 10, 0);             // the full version's, here too
     expect(s, &pin, TIER_HASHED, 13, 0);             // it was late
     expect(s, &pin, TIER_HASHED, 2, 2);              // not here before

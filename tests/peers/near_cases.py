@@ -186,6 +186,15 @@ PATTERNS = {
                           "a = Sin(x) b = Cos(k) c = Mul(a, b) d = Exp(x) e = Add(d, t) f = Log(e) g = Sqrt(e) h = Reciprocal(g) i = Atan(c) j = Sign(x) l = Floor(k) m = Ceil(x) "
                           "n = Round(f) o = Erf(h) p = Sum(i, j, l) q = Sum(m, n, o) r = Pow(e, b) s = Mod <fmod: int = 1> (x, t) u = Tan(c) v = Add(r, s) w = Sub(p, q) z = Mul(u, v) "
                           "y = Div(w, z)", f"{name}[B,4] y") for name, kind in (("float", np.float32), ("double", np.float64), ("float16", np.float16))},
+    "spectrum": ("float[B,5,1] x", {}, "y = DFT <onesided: int = 1> (x)", "float[B,3,2] y"),
+    "spectrum_along": ("float[B,3,4,1] x", {"n": np.array(6), "a": np.array(1)}, "y = DFT(x, n, a)", "float[B,6,4,2] y"),
+    "bags_keys_read": ("int64[N] k, int64[P] o", {}, 'y = ai.norn.EmbeddingBag <table: string = "t", dim: int = 4, mode: string = "sum"> (k, o) z = Cast <to: int = 1> (k)',
+                       "float[B,4] y, float[N] z"),
+    "bags_offsets_read": ("int64[N] k, int64[P] o", {}, 'y = ai.norn.EmbeddingBag <table: string = "t", dim: int = 4, mode: string = "mean"> (k, o) z = Add(o, o)',
+                          "float[B,4] y, int64[P] z"),
+    "slice_to_size": ("float[B,6] x, float[T,6] w", {"one": np.array([1]), "zero": np.array([0]), "back": np.array([-2])},
+                      "s = Shape(x) n = Gather(s, zero) r = Shape(w) t = Gather(r, zero) m = Sub(n, one) a = Slice(x, one, n, zero) b = Slice(x, zero, m, zero) "
+                      "c = Slice(w, zero, t, zero) d = Slice(x, back, n, zero) e = Slice(x, zero, t, zero)", "float[C,6] a, float[D,6] b, float[T,6] c, float[E,6] d, float[F,6] e"),
     "chosen": ("float[B,4] x, bool[1] c", {"z": np.array([0])},
                "d = Squeeze(c, z) y = If <then_branch = g1 () => (float[B,4] t) { t = Relu(x) }, else_branch = g2 () => (float[B,4] e) { e = Neg(x) }> (d)",
                "float[B,4] y"),

@@ -128,6 +128,31 @@ def raw_models(tmp):
         write(tmp / f"calls_{name}.onnx", helper.make_graph([node], "g", [x], [y]), functions=[f.SerializeToString() for f in (function, with_default, other)])
 
 
+def body_models(tmp):
+    """Loops, scans and choices whose bodies take or give another number of values than they must."""
+    def body(inputs, outputs):
+        ports = [helper.make_tensor_value_info(f"i{k}", kind, dims) for k, (kind, dims) in enumerate(inputs)]
+        made = [helper.make_tensor_value_info(f"o{k}", kind, dims) for k, (kind, dims) in enumerate(outputs)]
+        nodes = [helper.make_node("Constant", [], [f"o{k}"], value=numpy_helper.from_array(np.zeros(dims or (), helper.tensor_dtype_to_np_dtype(kind)))) for k, (kind, dims) in enumerate(outputs)]
+        return helper.make_graph(nodes, "body", ports, made)
+
+    step, go, row = (TensorProto.INT64, []), (TensorProto.BOOL, []), (TensorProto.FLOAT, [2])
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 2])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    constants = [numpy_helper.from_array(np.int64(3), "m"), numpy_helper.from_array(np.array(True), "c"), numpy_helper.from_array(np.float32([1, 2]), "s")]
+    cases = {"right": ("Loop", ["m", "c", "s"], [step, go, row], [go, row]), "one": ("Loop", ["m", "c"], [step], [go]), "none": ("Loop", ["m", "c"], [], [go]),
+             "only_count": ("Loop", ["m"], [step, go], [go, row]), "more": ("Loop", ["m", "c", "s"], [step, go, row, row], [go, row]), "less": ("Loop", ["m", "c", "s"], [step, go], [go, row]),
+             "no_output": ("Loop", ["m", "c", "s"], [step, go, row], []), "no_state": ("Loop", ["m", "c", "s"], [step, go, row], [go]), "scanned": ("Loop", ["m", "c"], [step, go], [go, row]),
+             "scan": ("Scan", ["s", "x"], [row, row], [row, row]), "scan_less": ("Scan", ["s", "x"], [row], [row, row]), "scan_more": ("Scan", ["s", "x"], [row, row, row], [row, row])}
+    for name, (kind, operands, inputs, outputs) in cases.items():
+        more = {"num_scan_inputs": 1} if kind == "Scan" else {}
+        results = ["r", "y"] if len(outputs) == 3 or kind == "Scan" else ["y"]
+        node = helper.make_node(kind, operands, results, body=body(inputs, outputs), **more)
+        graph = helper.make_graph([node], "g", [x], [y], constants)
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), tmp / f"body_{name}.onnx")
+    return list(cases)
+
+
 def outside_models(tmp):
     """Where the numbers are said to lie in another file, and how that is said."""
     np.float32([1, 2, 4, 8]).tofile(tmp / "numbers.bin")
@@ -177,6 +202,7 @@ def make_models(tmp):
               tmp / "quoted.onnx")
     raw_models(tmp)
     outside_models(tmp)
+    body_models(tmp)
     model = save(tmp / "outside.onnx", "g (float[B,3] x) => (float[B,4] y) { v = Transpose(w) y = MatMul(x, v) }", {"w": floats})
     onnx.save(copy.deepcopy(model), tmp / "outside.onnx", save_as_external_data=True, location="outside.bin", size_threshold=0)
     (tmp / "lost").mkdir()
@@ -267,6 +293,7 @@ MADE = ["compile {m}/mixing.onnx -o {m}/mixing.norn", "run {m}/mixing.norn --bat
         "compile {m}/strings.onnx -o {m}/strings.norn", "run {m}/strings.norn --batch 3", "inspect {m}/strings.norn"]
 RAW = ["words", "overflow", "ir3", "ir4", "no_value", "two_values", "body_value", "packed_floats", "cut_floats", "packed_ints", "cut_ints", "packed_dims", "cut_dims", "negative_dims", "zero_in_name", "type_map", "type_sparse_type", "type_optional", "type_sequence",
        *(f"sparse_{name}" for name in ("linear", "pairs", "outside", "negative", "pair_outside", "deep", "eight", "count", "triples", "negative_dim", "largest", "too_large", "huge")),
+       *(f"body_{name}" for name in ("right", "one", "none", "only_count", "more", "less", "no_output", "no_state", "scanned", "scan", "scan_less", "scan_more")),
        *(f"calls_{name}" for name in ("function", "overload", "no_overload", "default", "given")),
        *(f"outside_{name}" for name in ("good", "no_length", "whole", "word", "offset_word", "short", "beyond", "far", "up", "absolute", "checksum"))]
 CHECKS = ["check {p}", *(f"check {{m}}/{name}" for name in ("keys", "refused", "zeros", "range", "word", "kind", "list", "near", "tabled", "ragged", "ghost", "narrow", "other", "hashed", "strict", "lost"))]
