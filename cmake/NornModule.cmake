@@ -1,4 +1,5 @@
-# norn_module(NAME DEPENDS a b [FEATURES libevent] [OPTIONAL zlib] [LIBRARIES m] [TESTS c] [THREADED foo_test] [EXCLUDE main.c] [TESTING])
+# norn_module(NAME DEPENDS a b [FEATURES libevent] [OPTIONAL zlib] [LIBRARIES m] [TESTS c] [THREADED foo_test] [EXCLUDE main.c] [TESTING]
+#             [ROOMS "http: io protocol" ...])
 #
 # One folder of src/ is one module:
 #   foo.c        into the static library norn_NAME (and, with all others, libnorn.so and libnorn.a)
@@ -6,6 +7,7 @@
 #   foo_fuzz.c   a libFuzzer program under the fuzz preset
 #   *_avx2.c, *_avx512.c   compiled for that ISA; everything else for baseline x86-64
 # DEPENDS are the folders that may be included; the edge test (tests/edges) reads them.
+# ROOMS: what a folder in this one may include of its neighbours; all may include the files that lie beside them.
 # TESTS: folders that only the tests and fuzzers of this one include, and are linked with (all may include testing/).
 # TESTING: what tests share (fakes, cases): built where tests are, and no part of libnorn.
 # In code NORN_HAVE_<DEPEND> is 1 or 0: a depend that this machine cannot build is 0; so is an OPTIONAL feature
@@ -79,7 +81,7 @@ function(norn_add_tests name library)
 endfunction()
 
 function(norn_module name)
-    cmake_parse_arguments(ARG "TESTING" "" "DEPENDS;FEATURES;OPTIONAL;LIBRARIES;TESTS;THREADED;EXCLUDE" ${ARGN})
+    cmake_parse_arguments(ARG "TESTING" "" "DEPENDS;FEATURES;OPTIONAL;LIBRARIES;TESTS;THREADED;EXCLUDE;ROOMS" ${ARGN})
     if(ARG_TESTING AND NOT (NORN_TESTS AND NORN_ON_cmocka))
         norn_declare_edges(${name} ${ARG_DEPENDS})
         return()
@@ -88,6 +90,9 @@ function(norn_module name)
     if(ARG_TESTS)
         norn_declare_edges(${name}.tests ${ARG_TESTS})
     endif()
+    foreach(room IN LISTS ARG_ROOMS)
+        set_property(GLOBAL APPEND_STRING PROPERTY NORN_EDGES "${name}/${room}\n")
+    endforeach()
     foreach(feature IN LISTS ARG_FEATURES)
         if(NOT NORN_ON_${feature})
             set_property(GLOBAL APPEND PROPERTY NORN_LEFT_OUT "src/${name}: needs ${feature}, ${NORN_WHY_${feature}}")

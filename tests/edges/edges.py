@@ -4,7 +4,9 @@
 usage: edges.py SOURCE_DIR EDGES_FILE
 
 EDGES_FILE has a line `folder: direct depends` for each module (CMake writes it from norn_module), and a line
-`folder.tests: more` where tests beside the code see more; all tests may include testing/. Depends are transitive. Every folder may include itself and include/norn; include/norn only itself.
+`folder.tests: more` where tests beside the code see more; all tests may include testing/. Depends are transitive.
+A line `folder/room: neighbours` says which other folders in its own a room may include; these are not transitive, and
+tests may include any. Every folder may include itself and include/norn; include/norn only itself.
 A file is a header with its source; files that include each other, over others too, must lie in one
 folder, which also holds for folders within a module (serve/http and serve).
 """
@@ -55,6 +57,23 @@ def check_file(path, shown, folder, allowed, folders):
     return problems
 
 
+def check_rooms(source, direct):
+    """Includes from room to room of one module that are not declared, where any are."""
+    divided = {name.split("/")[0] for name in direct if "/" in name}
+    for path in sorted((source / "src").rglob("*")):
+        module, *inside = path.relative_to(source / "src").parts
+        if module not in divided or len(inside) < 2 or path.suffix not in SOURCES or is_test(path):
+            continue
+        room = inside[0]
+        if f"{module}/{room}" not in direct:
+            yield f"src/{module}/{room}: src/{module}/CMakeLists.txt says nothing of this room"
+            continue
+        for target in INCLUDE.findall(path.read_text(errors="replace")):
+            other = target.split("/")
+            if len(other) > 2 and other[0] == module and other[1] not in (room, *direct[f"{module}/{room}"]):
+                yield f"{path.relative_to(source)}: includes \"{target}\": src/{module}/CMakeLists.txt declares no edge from {room} to {other[1]}"
+
+
 def circles(source):
     """Files of several folders that include each other, tests left out."""
     graph = {}
@@ -100,6 +119,7 @@ def check(source, direct):
                 files += 1
                 more = for_tests[folder] if folder and is_test(path) else set()
                 problems += check_file(path, path.relative_to(source), folder, allowed | more, folders)
+    problems += check_rooms(source, direct)
     problems += [f"src: a circle between folders: {' -> '.join(reversed(circle))}" for circle in circles(source)]
     return files, problems
 

@@ -51,6 +51,16 @@ class Edges(unittest.TestCase):
         self.assertIn("a circle between folders: ", found[0])
         self.assertRegex(found[0], "(base/y -> base/http/x -> base/y|base/http/x -> base/y -> base/http/x)$")
 
+    def test_a_room_includes_only_the_neighbours_that_it_says(self):
+        rooms = DIRECT | {"base/http": ["io"], "base/io": []}
+        files = {"src/base/http/x.h": '#include "base/io/y.h"\n#include "base/a.h"\n', "src/base/io/y.h": "", "src/base/io/y_test.c": '#include "base/http/x.h"\n'}
+        self.assertEqual(self.problems(files, rooms), [])
+        found = self.problems(files | {"src/base/io/y.c": '#include "base/http/x.h"\n'}, rooms)
+        self.assertEqual(len(found), 1)
+        self.assertIn("declares no edge from io to http", found[0])
+        found = self.problems(files | {"src/base/new/z.h": ""}, rooms)
+        self.assertIn("says nothing of this room", found[0])
+
     def test_files_of_one_room_may_include_each_other(self):
         self.assertEqual(self.problems({"src/base/x.h": '#include "base/y.h"\n', "src/base/y.c": '#include "base/x.h"\n', "src/base/y.h": ""}), [])
 

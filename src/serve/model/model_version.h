@@ -5,7 +5,7 @@
 #define NORN_SERVE_MODEL_MODEL_VERSION_H
 
 #include "package/package_ready.h"
-#include "serve/repository/reaper.h"
+#include "serve/reaper.h"
 #include "serve/schedule/batch.h"
 #include "serve/schedule/queue.h"
 #include "serve/servable.h"

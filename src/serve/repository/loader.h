@@ -8,8 +8,8 @@
 
 #include "base/published.h"
 #include "package/package_ready.h"
+#include "serve/reaper.h"
 #include "serve/repository/index.h"
-#include "serve/repository/reaper.h"
 
 typedef struct norn_loader norn_loader;
 

@@ -3,7 +3,7 @@
 #define NORN_SERVE_REPOSITORY_VERSION_LOAD_H
 
 #include "package/package_ready.h"
-#include "serve/repository/reaper.h"
+#include "serve/reaper.h"
 #include "serve/servable.h"
 
 enum { NORN_REASON_BYTES = 512, NORN_FAILED_VERSIONS = 8 };

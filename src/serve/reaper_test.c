@@ -1,4 +1,4 @@
-#include "serve/repository/reaper.h"
+#include "serve/reaper.h"
 
 #include "testing/memory_sweep.h"
 

@@ -1,4 +1,4 @@
-#include "serve/repository/reaper.h"
+#include "serve/reaper.h"
 
 #include "base/clock.h"
 #include "base/log.h"

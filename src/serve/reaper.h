@@ -2,8 +2,8 @@
 /// threads, frees device memory and takes its time: nothing for a thread that answers requests.
 ///
 /// Threads  any. norn_reaper_put never waits for what is being taken apart.
-#ifndef NORN_SERVE_REPOSITORY_REAPER_H
-#define NORN_SERVE_REPOSITORY_REAPER_H
+#ifndef NORN_SERVE_REAPER_H
+#define NORN_SERVE_REAPER_H
 
 #include "base/status.h"
 #include "norn/alloc.h"
