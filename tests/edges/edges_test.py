@@ -55,7 +55,7 @@ class Edges(unittest.TestCase):
         rooms = DIRECT | {"base/http": ["io"], "base/io": []}
         files = {"src/base/http/x.h": '#include "base/io/y.h"\n#include "base/a.h"\n', "src/base/io/y.h": "", "src/base/io/y_test.c": '#include "base/http/x.h"\n'}
         self.assertEqual(self.problems(files, rooms), [])
-        found = self.problems(files | {"src/base/io/y.c": '#include "base/http/x.h"\n'}, rooms)
+        found = self.problems(files | {"src/base/io/w.c": '#include "base/http/x.h"\n'}, rooms)
         self.assertEqual(len(found), 1)
         self.assertIn("declares no edge from io to http", found[0])
         found = self.problems(files | {"src/base/new/z.h": ""}, rooms)
