@@ -7,6 +7,12 @@
 
 #include <string.h>
 
+/// Of a program and its bodies, so far.
+typedef struct lowered {
+    uint32_t states;
+    size_t weight_bytes[NORN_PLACES_MAX];
+} lowered;
+
 typedef struct lowering {
     norn_program *program;
     norn_arena *arena;
@@ -15,7 +21,8 @@ typedef struct lowering {
     uint32_t *map; ///< by value id and place: its slot there
     size_t slot_capacity, step_capacity;
     const norn_lower_options *options;
-    uint32_t *states; ///< step states so far, of the whole plan
+    lowered *whole;
+    bool is_body; ///< its inputs and outputs are the host's
 } lowering;
 
 static norn_node_place *note_of(const norn_node *node) {
@@ -101,11 +108,11 @@ static norn_status add_const(lowering *l, norn_value *value, norn_place place, u
 static norn_status slot_for(lowering *l, norn_value *value, norn_place place,
                             const norn_node *reader, uint32_t *out);
 
-/// `value` is made in another place: bring it over, just before its first reader here.
-static norn_status bring_over(lowering *l, norn_value *value, norn_place place,
-                              const norn_node *reader, uint32_t *out) {
+/// `value` is in another place: bring it over, just before its first reader here.
+static norn_status bring_over(lowering *l, norn_value *value, norn_place from_place,
+                              norn_place place, const norn_node *reader, uint32_t *out) {
     uint32_t from;
-    NORN_TRY(slot_for(l, value, note_of(value->producer)->place, reader, &from));
+    NORN_TRY(slot_for(l, value, from_place, reader, &from));
     NORN_TRY(add_slot(l, value, NORN_SLOT_PLANNED, place, out));
     return add_copy(l, reader, from, *out);
 }
@@ -114,6 +121,8 @@ static norn_status make_slot(lowering *l, norn_value *value, norn_place place,
                              const norn_node *reader, uint32_t *out) {
     int32_t input = l->place.values[value->id].input;
     if (value->data) return add_const(l, value, place, out);
+    if (input >= 0 && l->is_body && place != NORN_HOST)
+        return bring_over(l, value, NORN_HOST, place, reader, out);
     if (input >= 0) {
         NORN_TRY(add_slot(l, value, NORN_SLOT_INPUT, place, out));
         l->program->slots[*out].input = (uint32_t)input;
@@ -127,7 +136,8 @@ static norn_status make_slot(lowering *l, norn_value *value, norn_place place,
         NORN_TRY(slot_for(l, norn_node_in(value->producer, 0), place, reader, &source));
         return add_alias(l, value, source, out);
     }
-    if (note_of(value->producer)->place != place) return bring_over(l, value, place, reader, out);
+    const norn_place made = note_of(value->producer)->place;
+    if (made != place) return bring_over(l, value, made, place, reader, out);
     return add_home(l, value, place, out);
 }
 
@@ -146,11 +156,43 @@ static norn_status slot_for(lowering *l, norn_value *value, norn_place place,
 // ---- steps
 
 static norn_status lower_program(norn_graph *graph, const norn_lower_options *options,
-                                 norn_arena *arena, uint32_t *states, norn_program **out);
+                                 norn_arena *arena, lowered *whole, bool is_body,
+                                 norn_program **out);
+
+/// Dims that only a run knows count as one.
+static void fill_in(norn_view *views, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        for (int32_t d = 0; d < views[i].rank; d++)
+            if (views[i].dims[d] < 0) views[i].dims[d] = 1;
+}
+
+/// Is there work enough in one run of a body that copies pay?
+static norn_status is_worth_copies(const lowering *l, const norn_graph *body, bool *worth) {
+    int64_t *max;
+    double flops = 0;
+    *worth = false;
+    if (!l->options->target) return NORN_OK;
+    NORN_TRY(NORN_TAKE_ARRAY(l->arena, (size_t)body->symbols.count + 1, &max));
+    norn_symbols_at_max(body, max);
+    for (const norn_node *node = body->nodes; node; node = node->next) {
+        norn_view *views;
+        norn_cost cost = {0};
+        const uint32_t count = node->in_count + node->out_count;
+        NORN_TRY(NORN_TAKE_ARRAY(l->arena, (size_t)count + 1, &views));
+        const norn_step_spec spec = norn_node_spec(node, max, l->options->precision, views);
+        if (!norn_target_kernel(l->options->target, &spec) || !node->op->cost) continue;
+        fill_in(views, count);
+        node->op->cost(node->attrs, node->region, spec.in, spec.in_count, spec.out, spec.out_count,
+                       &cost);
+        flops += cost.flops;
+    }
+    *worth = flops >= l->options->body_flops;
+    return NORN_OK;
+}
 
 static norn_status lower_bodies(lowering *l, norn_step *step) {
     const norn_attrs attrs = step->node->attrs;
-    const norn_program **bodies;
+    norn_program **bodies;
     uint32_t count = 0;
     for (uint32_t i = 0; i < attrs.count; i++) count += attrs.at[i].kind == NORN_ATTR_GRAPH;
     if (count == 0) return NORN_OK;
@@ -159,9 +201,12 @@ static norn_status lower_bodies(lowering *l, norn_step *step) {
     for (uint32_t i = 0; i < attrs.count; i++) {
         if (attrs.at[i].kind != NORN_ATTR_GRAPH) continue;
         norn_program *body;
-        const norn_lower_options on_host = {
-            .host = l->options->host, .place_count = 1, .precision = l->options->precision};
-        norn_status status = lower_program(attrs.at[i].graph, &on_host, l->arena, l->states, &body);
+        norn_lower_options options = *l->options;
+        bool worth;
+        NORN_TRY(is_worth_copies(l, attrs.at[i].graph, &worth));
+        if (!worth) options.target = NULL, options.place_count = 1;
+        norn_status status =
+            lower_program(attrs.at[i].graph, &options, l->arena, l->whole, true, &body);
         if (status != NORN_OK)
             norn_note("body '%s' of node '%s'", attrs.at[i].name, step->node->name);
         NORN_TRY(status);
@@ -227,7 +272,7 @@ static norn_status lower_node(lowering *l, norn_node *node) {
                       .kernel = place->kernel,
                       .check = place->check,
                       .fit = place->fit,
-                      .state = (*l->states)++,
+                      .state = l->whole->states++,
                       .in_count = node->in_count,
                       .out_count = node->out_count};
     NORN_TRY(NORN_TAKE_ARRAY(l->arena, (size_t)node->in_count + node->out_count + 1, &slots));
@@ -250,8 +295,9 @@ static norn_status lower_node(lowering *l, norn_node *node) {
 static norn_status lower_output(lowering *l, uint32_t index) {
     norn_value *value = l->graph->outputs[index].value, *source = norn_placement_source(value);
     uint32_t slot;
-    const norn_place place =
-        !source->data && source->producer ? note_of(source->producer)->place : NORN_HOST;
+    const norn_place place = !l->is_body && !source->data && source->producer
+                                 ? note_of(source->producer)->place
+                                 : NORN_HOST;
     NORN_TRY(slot_for(l, value, place, NULL, &slot));
     if (place && l->program->slots[slot].kind != NORN_SLOT_PLANNED) {
         uint32_t own;
@@ -301,13 +347,14 @@ static void note_lifetimes(lowering *l) {
     }
 }
 
-/// Where each constant is in the one block that a resident uploads to each device.
-static norn_status place_weights(norn_program *program) {
+/// Where each constant is in the one block that a resident uploads to each device; bodies' lie there
+/// too.
+static norn_status place_weights(norn_program *program, lowered *whole) {
     size_t bytes;
     for (uint32_t i = 0; i < program->slot_count; i++) {
         norn_slot *slot = &program->slots[i];
         if (slot->kind != NORN_SLOT_CONST || slot->place == NORN_HOST) continue;
-        size_t *end = &program->weight_bytes[slot->place];
+        size_t *end = &whole->weight_bytes[slot->place];
         NORN_TRY(norn_view_bytes(slot->value->data, &bytes));
         slot->weight_offset = *end;
         if (!norn_size_add(*end, norn_align_up(bytes, NORN_DEVICE_ALIGN), end))
@@ -334,12 +381,14 @@ static norn_status lower_graph(lowering *l) {
     for (norn_node *node = graph->nodes; node; node = node->next) NORN_TRY(lower_node(l, node));
     for (uint32_t i = 0; i < graph->output_count; i++) NORN_TRY(lower_output(l, i));
     note_lifetimes(l);
-    return place_weights(program);
+    return place_weights(program, l->whole);
 }
 
 static norn_status lower_program(norn_graph *graph, const norn_lower_options *options,
-                                 norn_arena *arena, uint32_t *states, norn_program **out) {
-    lowering l = {.arena = arena, .graph = graph, .options = options, .states = states};
+                                 norn_arena *arena, lowered *whole, bool is_body,
+                                 norn_program **out) {
+    lowering l = {
+        .arena = arena, .graph = graph, .options = options, .whole = whole, .is_body = is_body};
     *out = NULL;
     NORN_TRY(NORN_TAKE(arena, &l.program));
     l.program->graph = graph;
@@ -349,13 +398,15 @@ static norn_status lower_program(norn_graph *graph, const norn_lower_options *op
     NORN_TRY(norn_placement_make(graph, options, arena, &l.place));
     NORN_TRY(lower_graph(&l));
     NORN_TRY(norn_step_order_make(l.program, arena, &l.program->order));
-    l.program->state_count = *states;
     *out = l.program;
     return NORN_OK;
 }
 
 norn_status norn_program_lower(norn_graph *graph, const norn_lower_options *options,
                                norn_arena *arena, norn_program **out) {
-    uint32_t states = 0;
-    return lower_program(graph, options, arena, &states, out);
+    lowered whole = {0};
+    NORN_TRY(lower_program(graph, options, arena, &whole, false, out));
+    (*out)->state_count = whole.states;
+    memcpy((*out)->weight_bytes, whole.weight_bytes, sizeof whole.weight_bytes);
+    return NORN_OK;
 }

@@ -12,6 +12,7 @@ norn_status norn_plan_create(norn_alloc alloc, norn_plan **out) {
     atomic_init(&plan->references, 1);
     norn_arena_init(&plan->arena, alloc, 1 << 16);
     plan->name = "";
+    plan->body_flops = NORN_BODY_FLOPS;
     *out = plan;
     return NORN_OK;
 }
@@ -115,7 +116,8 @@ norn_status norn_plan_finish(norn_plan *plan) {
     const norn_lower_options lower = {.host = &plan->devices[NORN_HOST]->target,
                                       .target = norn_plan_target(plan),
                                       .place_count = plan->place_count,
-                                      .precision = plan->precision};
+                                      .precision = plan->precision,
+                                      .body_flops = plan->body_flops};
     NORN_TRY(norn_program_lower(graph, &lower, &plan->arena, &plan->program));
     NORN_TRY(norn_row_safety_find(graph, &plan->arena, &plan->program->rows));
     NORN_TRY(NORN_TAKE_ARRAY(&plan->arena, (size_t)graph->symbols.count + 1, &max));

@@ -25,9 +25,9 @@ typedef struct norn_plan_table {
     bool missing_is_error; ///< said by the package
 } norn_plan_table;
 
-/// A code object of one node (by order in the region graph).
+/// A code object of one step, in the main program or in a body.
 typedef struct norn_plan_code {
-    uint32_t node_index;
+    uint32_t state;  ///< norn_step.state
     norn_span bytes; ///< in the plan's arena or its file
 } norn_plan_code;
 
@@ -40,6 +40,7 @@ struct norn_plan {
     const char *place_names[NORN_PLACES_MAX]; ///< "cpu", "cuda:0", "cuda:1"
     const char *path;                         ///< file it was loaded from; NULL: compiled here
     norn_precision precision;
+    double body_flops; ///< norn_lower_options
     norn_graph *graph; ///< the region graph
     norn_file **files; ///< weights and tables alias them
     uint32_t file_count;

@@ -6,7 +6,7 @@
 
 const norn_plan_section_kind norn_plan_section_kinds[NORN_SECTION_COUNT] = {
     [NORN_SECTION_MANIFEST] = {"manifest", 1, true}, [NORN_SECTION_GRAPH] = {"graph", 1, true},
-    [NORN_SECTION_CODE] = {"code", 1, true},         [NORN_SECTION_WEIGHTS] = {"weights", 1, true},
+    [NORN_SECTION_CODE] = {"code", 2, true},         [NORN_SECTION_WEIGHTS] = {"weights", 1, true},
     [NORN_SECTION_TUNING] = {"tuning", 1, false},
 };
 
@@ -160,6 +160,7 @@ static norn_status check_sections(norn_span bytes, const char *name, const norn_
             NORN_TRY(cannot_read(entry, name, "it is of a later version"));
         else
             NORN_TRY(check_section(bytes, name, entry, pool, alloc, &out->section[kind]));
+        if (kind >= 0) out->version[kind] = entry->version;
     }
     for (int i = 0; i < NORN_SECTION_COUNT; i++)
         if (norn_plan_section_kinds[i].required && !out->section[i].bytes)

@@ -87,6 +87,7 @@ norn_status norn_tree_hash_whole(norn_span bytes, norn_alloc alloc, uint64_t *ou
 /// What a file holds: slices of its bytes, and what it was compiled for.
 typedef struct norn_plan_parts {
     norn_span section[NORN_SECTION_COUNT]; ///< bytes NULL: an optional one that is not there
+    uint32_t version[NORN_SECTION_COUNT];
     char stamp[64];
 } norn_plan_parts;
 

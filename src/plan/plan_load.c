@@ -33,27 +33,33 @@ static norn_status decode_code(norn_plan *plan, norn_span bytes) {
         if (entry[0] > UINT32_MAX || entry[2] > bytes.count ||
             !norn_span_slice(bytes, (size_t)entry[2], (size_t)entry[1], &code->bytes))
             return norn_fail(NORN_DATA_LOSS, "object %llu lies outside", (unsigned long long)i);
-        code->node_index = (uint32_t)entry[0];
+        code->state = (uint32_t)entry[0];
     }
     plan->code_count = (uint32_t)count;
     return NORN_OK;
 }
 
-/// Every step that a device generates code for finds its object; what is left over is an error.
-static norn_status attach_code(norn_plan *plan) {
-    norn_program *program = plan->program;
+/// The kernel of a device that has this state, in a body too; or NULL.
+static norn_step *step_of(const norn_program *program, uint32_t state) {
+    norn_step *found = NULL;
+    for (uint32_t s = 0; s < program->step_count && !found; s++) {
+        norn_step *step = &program->steps[s];
+        if (step->kind == NORN_STEP_KERNEL && step->place && step->state == state) found = step;
+        for (uint32_t b = 0; b < step->body_count && !found; b++)
+            found = step_of(step->bodies[b], state);
+    }
+    return found;
+}
+
+/// Gives every object to its step. False: one is of no step, so they are of a Norn that lowers the
+/// graph otherwise.
+static bool attach_code(norn_plan *plan) {
     for (uint32_t i = 0; i < plan->code_count; i++) {
-        norn_step *found = NULL;
-        for (uint32_t s = 0; s < program->step_count && !found; s++) {
-            norn_step *step = &program->steps[s];
-            if (step->kind == NORN_STEP_KERNEL && step->place &&
-                step->node_index == plan->codes[i].node_index)
-                found = step;
-        }
-        if (!found) return norn_fail(NORN_DATA_LOSS, "object %u is of no step", i);
+        norn_step *found = step_of(plan->program, plan->codes[i].state);
+        if (!found) return false;
         found->code = plan->codes[i].bytes;
     }
-    return NORN_OK;
+    return true;
 }
 
 static norn_status check_lookup(const norn_plan *plan, const norn_node *node) {
@@ -194,19 +200,24 @@ static norn_status in_section(norn_status status, const char *name, norn_plan_se
     return status == NORN_INVALID_ARGUMENT || status == NORN_INTERNAL ? NORN_DATA_LOSS : status;
 }
 
-/// Code objects are of one architecture; the graph is of all. On another GPU
-/// the kernels are generated again from it.
+/// Code objects are of one architecture, and of the steps that the graph was lowered to; the graph is
+/// of all. Elsewhere the kernels are generated again from it.
 static norn_status take_code(norn_plan *plan, const norn_plan_parts *parts, const char *name) {
     const norn_target *target = norn_plan_target(plan);
     const char *here = target ? target->ops->stamp(target) : parts->stamp;
+    const bool current =
+        parts->version[NORN_SECTION_CODE] == norn_plan_section_kinds[NORN_SECTION_CODE].version;
     if (strcmp(here, parts->stamp) != 0) {
         norn_log(NORN_LOG_INFO, "%s: compiled for '%s'; generating its kernels for '%s'", name,
                  parts->stamp, here);
         return norn_plan_generate_code(plan, NULL);
     }
-    NORN_TRY(
-        in_section(decode_code(plan, parts->section[NORN_SECTION_CODE]), name, NORN_SECTION_CODE));
-    return in_section(attach_code(plan), name, NORN_SECTION_CODE);
+    if (current)
+        NORN_TRY(in_section(decode_code(plan, parts->section[NORN_SECTION_CODE]), name,
+                            NORN_SECTION_CODE));
+    if (current && attach_code(plan)) return NORN_OK;
+    norn_log(NORN_LOG_INFO, "%s: compiled by another Norn; generating its kernels", name);
+    return norn_plan_generate_code(plan, NULL);
 }
 
 /// Choices that were timed on this kind of GPU with these libraries; another's are left.

@@ -49,7 +49,7 @@ static norn_status put_constant(void *context, const void *bytes, size_t count, 
     return NORN_OK;
 }
 
-/// Code section: count, then for each {node, bytes, offset};
+/// Code section: count, then for each {state of its step, bytes, offset};
 /// then the objects, each 64-byte aligned.
 static norn_status encode_code(saver *s) {
     const norn_plan *plan = s->plan;
@@ -59,7 +59,7 @@ static norn_status encode_code(saver *s) {
     norn_buffer_append(&s->section[NORN_SECTION_CODE], &count, sizeof count);
     for (uint32_t i = 0; i < plan->code_count; i++) {
         at = (at + WEIGHT_ALIGN - 1) & ~(uint64_t)(WEIGHT_ALIGN - 1);
-        uint64_t entry[3] = {plan->codes[i].node_index, plan->codes[i].bytes.count, at};
+        uint64_t entry[3] = {plan->codes[i].state, plan->codes[i].bytes.count, at};
         norn_buffer_append(&s->section[NORN_SECTION_CODE], entry, sizeof entry);
         at += plan->codes[i].bytes.count;
     }

@@ -63,9 +63,9 @@ typedef struct norn_step {
     norn_kernel_fn kernel;
     const uint32_t *in, *out; ///< slots; NORN_NO_SLOT: omitted, unwanted
     uint32_t in_count, out_count;
-    norn_span code;                    ///< of the device's codegen
-    uint32_t state;                    ///< KERNEL: its place among a resident's step states
-    const norn_program *const *bodies; ///< by index among the node's GRAPH attributes
+    norn_span code;              ///< of the device's codegen
+    uint32_t state;              ///< KERNEL: its place among a resident's step states
+    norn_program *const *bodies; ///< by index among the node's GRAPH attributes
     uint32_t body_count;
 } norn_step;
 
@@ -94,9 +94,13 @@ typedef struct norn_lower_options {
     const norn_target *host, *target; ///< target NULL: everything on the CPU
     uint32_t place_count;             ///< the host and the devices of `target`, all of one kind
     norn_precision precision;
+    /// A body of If, Loop or Scan runs on devices where a run of it has this much work at the
+    /// profile's maximum; else on the CPU, for what it takes and gives is copied each time.
+    double body_flops;
 } norn_lower_options;
+enum { NORN_BODY_FLOPS = 4000000 }; ///< some 100 us of a core, against 20 us of copies
 
-/// Build the program of `graph` in `arena`, bodies too (those on the CPU). May add derived symbols to
+/// Build the program of `graph` in `arena`, bodies too. May add derived symbols to
 /// the graph; uses the notes of its nodes.
 /// Errors   UNIMPLEMENTED: a node that no device has a kernel for; INVALID_ARGUMENT: one that is to be
 ///          on a device that is not there; names it

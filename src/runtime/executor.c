@@ -105,6 +105,8 @@ static norn_status on_body(norn_call *call, uint32_t body, const norn_view *in, 
                          out_count);
     norn_status status = norn_frame_bind(frame, in);
     if (status == NORN_OK) status = norn_frame_run(frame);
+    if (status == NORN_OK && frame->program->target) // what it gives is being copied to the host
+        status = norn_room_wait(frame->room, NORN_HOST);
     if (status != NORN_OK) {
         norn_note("body of node '%s'", call->name);
         return status;

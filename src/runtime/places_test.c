@@ -1,6 +1,7 @@
 /// Programs over the host and two devices: what they compute is what the CPU alone computes, wherever
 /// the steps are.
 #include "base/hash.h"
+#include "ops/shape.h"
 #include "plan/plan_file.h"
 #include "plan/plan_load.h"
 #include "runtime/instance.h"
@@ -223,6 +224,76 @@ static void host_memory_is_used_again_only_when_no_device_reads_it(void **state)
     norn_session_destroy(two);
 }
 
+// ---- bodies
+
+/// y = s after three times s = relu(s * w + b): a Loop whose body has a product.
+static norn_plan *looped_plan(const char *device, double body_flops) {
+    static norn_attr attr = {.name = "body", .kind = NORN_ATTR_GRAPH};
+    static const int64_t three = 3;
+    static const uint8_t yes = 1;
+    const int64_t none[1] = {0};
+    hand h = hand_begin(norn_alloc_heap(), BATCH_MAX), b = hand_begin(norn_alloc_heap(), BATCH_MAX);
+    norn_value *x = hand_input(&h, "x", NORN_F32, hand_rows(&h, WIDTH)), *y;
+    (void)hand_input(&h, "z", NORN_F32, hand_rows(&h, WIDTH));
+    norn_value *m = hand_const(&h, "m", NORN_I64, 0, none, &three),
+               *go = hand_const(&h, "go", NORN_BOOL, 0, none, &yes);
+    (void)hand_input(&b, "i", NORN_I64, norn_shape_scalar());
+    norn_value *c = hand_input(&b, "c", NORN_BOOL, norn_shape_scalar()),
+               *s = hand_input(&b, "s", NORN_F32, hand_rows(&b, WIDTH)),
+               *d = hand_value(&b, "d", NORN_BOOL, norn_shape_scalar());
+    hand_node(&b, NORN_OP_Identity, "d", &c, 1, &d, 1, (norn_attrs){0}, NULL);
+    hand_output(&b, d);
+    hand_output(&b, hand_gemm(&b, "in", hand_gemm(&b, "up", s, WIDTH, 8, true), 8, WIDTH, true));
+    attr.graph = b.graph;
+    y = hand_value(&h, "y", NORN_F32, hand_rows(&h, WIDTH));
+    norn_value *in[3] = {m, go, x};
+    hand_node(&h, NORN_OP_Loop, "loop", in, 3, &y, 1, (norn_attrs){&attr, 1}, NULL);
+    hand_output(&h, y);
+    hand_output(&h, hand_gemm(&h, "after", y, WIDTH, WIDTH, false));
+    hand_output(&h, x);
+    norn_plan *plan;
+    HAND_OK(norn_plan_create(norn_alloc_heap(), &plan));
+    plan->graph = h.graph, plan->name = "looped", plan->body_flops = body_flops;
+    norn_device_offer(&norn_cpu_kind);
+    HAND_OK(norn_plan_open_devices(plan, device));
+    HAND_OK(norn_plan_finish(plan));
+    return plan;
+}
+
+static void a_body_with_work_enough_runs_on_the_device(void **state) {
+    (void)state;
+    for (int way = 0; way < 3; way++) {
+        norn_plan *plan = looped_plan(way == 2 ? TWO : "fake", way ? 0 : 1e9);
+        const norn_program *body = NULL;
+        for (uint32_t i = 0; i < plan->program->step_count && !body; i++)
+            if (plan->program->steps[i].body_count) body = plan->program->steps[i].bodies[0];
+        uint32_t on_device = 0;
+        for (uint32_t i = 0; i < body->step_count; i++)
+            on_device += body->steps[i].kind == NORN_STEP_KERNEL && body->steps[i].place;
+        assert_int_equal(on_device, way ? 2 : 0);
+        norn_session *cpu = session_of(looped_plan("cpu", 0)), *there = session_of(plan);
+        expect_alike(cpu, there, 11);
+        norn_session_destroy(cpu);
+        norn_session_destroy(there);
+    }
+}
+
+static void code_is_of_the_steps_that_there_are(void **state) {
+    (void)state;
+    char path[] = "/tmp/norn-places-XXXXXX";
+    close(mkstemp(path));
+    norn_plan *plan = looped_plan("fake", 0), *again;
+    HAND_OK(norn_plan_generate_code(plan, NULL));
+    assert_int_equal(plan->code_count, 3); // two in the body, one after it
+    HAND_OK(norn_plan_save(plan, path));
+    HAND_OK(
+        norn_plan_read(path, norn_alloc_heap(), &again)); // its body is on the host, as by default
+    assert_int_equal(again->code_count, 1);               // so its code is its own
+    norn_plan_release(again);
+    unlink(path);
+    norn_plan_release(plan);
+}
+
 static void a_plan_file_keeps_its_places(void **state) {
     (void)state;
     char path[] = "/tmp/norn-places-XXXXXX";
@@ -347,6 +418,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_value_goes_over_once_whoever_reads_it_there, begin, end),
         cmocka_unit_test_setup_teardown(host_memory_is_used_again_only_when_no_device_reads_it,
                                         begin, end),
+        cmocka_unit_test_setup_teardown(a_body_with_work_enough_runs_on_the_device, begin, end),
+        cmocka_unit_test_setup_teardown(code_is_of_the_steps_that_there_are, begin, end),
         cmocka_unit_test_setup_teardown(a_plan_file_keeps_its_places, begin, end),
         cmocka_unit_test_setup_teardown(devices_that_do_not_go_together_are_refused, begin, end),
         cmocka_unit_test_setup_teardown(a_resident_may_be_on_other_devices_of_the_kind, begin, end),

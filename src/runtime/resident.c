@@ -61,16 +61,10 @@ static void unprepare_program(norn_resident *resident, const norn_program *progr
 
 // ---- weights
 
-static norn_status upload_weights(norn_resident *resident, norn_place place) {
-    const norn_program *program = resident->plan->program;
+static norn_status copy_weights(norn_resident *resident, const norn_program *program,
+                                norn_place place) {
     norn_device *device = resident->devices[place];
-    void *memory;
     size_t bytes;
-    if (program->weight_bytes[place] == 0) return NORN_OK;
-    NORN_TRY(norn_device_enter(device));
-    NORN_TRY(device->ops->memory_create(device, NORN_MEMORY_DEVICE, program->weight_bytes[place],
-                                        &memory));
-    resident->weights[place] = memory;
     for (uint32_t i = 0; i < program->slot_count; i++) {
         const norn_slot *slot = &program->slots[i];
         if (slot->kind != NORN_SLOT_CONST || slot->place != place) continue;
@@ -79,7 +73,23 @@ static norn_status upload_weights(norn_resident *resident, norn_place place) {
             NORN_TRY(device->ops->copy(device, NULL, resident->weights[place] + slot->weight_offset,
                                        slot->value->data->data, bytes));
     }
+    for (uint32_t i = 0; i < program->step_count; i++)
+        for (uint32_t b = 0; b < program->steps[i].body_count; b++)
+            NORN_TRY(copy_weights(resident, program->steps[i].bodies[b], place));
     return NORN_OK;
+}
+
+/// One block for the program and its bodies.
+static norn_status upload_weights(norn_resident *resident, norn_place place) {
+    const norn_program *program = resident->plan->program;
+    norn_device *device = resident->devices[place];
+    void *memory;
+    if (program->weight_bytes[place] == 0) return NORN_OK;
+    NORN_TRY(norn_device_enter(device));
+    NORN_TRY(device->ops->memory_create(device, NORN_MEMORY_DEVICE, program->weight_bytes[place],
+                                        &memory));
+    resident->weights[place] = memory;
+    return copy_weights(resident, program, place);
 }
 
 /// What the plan's first device has timed, or was given by the plan's file, for another one.

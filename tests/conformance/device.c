@@ -22,6 +22,7 @@ typedef struct device_check {
     long every, from, seen;
     int passed, failed, refused; ///< refused: by the compiler, on both
     long steps, own_steps;       ///< kernels of all plans for the device, and those that run there
+    long in_bodies;              ///< of these, in bodies of If, Loop and Scan
     long between;                ///< copies from one device to another
 } device_check;
 
@@ -39,13 +40,13 @@ static void say(const device_check *check, const case_entry *entry, const char *
     printf("FAILED %s on %s: %s%s%s\n", entry->name, check->device, what, *more ? ": " : "", more);
 }
 
-/// Every node of a plan for several devices on one of them.
+/// Every node of a plan for several devices on one of them, and every body on devices.
 static norn_status spread(norn_plan *plan) {
     uint64_t number = norn_hash_bytes(plan->name, strlen(plan->name), 0);
-    if (plan->place_count < 3) return NORN_OK;
-    for (norn_node *node = plan->graph->nodes; node; node = node->next)
+    if (plan->place_count < 2) return NORN_OK;
+    for (norn_node *node = plan->graph->nodes; node && plan->place_count > 2; node = node->next)
         node->place = (uint8_t)(1 + norn_hash_u64(number++) % (plan->place_count - 1));
-    plan->code_count = 0;
+    plan->body_flops = 0;
     NORN_TRY(norn_plan_finish(plan));
     return norn_plan_generate_code(plan, NULL);
 }
@@ -119,6 +120,20 @@ static void on_crash(int number) {
     _exit(1);
 }
 
+static void count_steps(device_check *check, const norn_program *program, bool is_body) {
+    for (uint32_t i = 0; i < program->step_count; i++) {
+        const norn_step *step = &program->steps[i];
+        for (uint32_t b = 0; b < step->body_count; b++) count_steps(check, step->bodies[b], true);
+        check->steps += step->kind == NORN_STEP_KERNEL;
+        check->own_steps += step->kind == NORN_STEP_KERNEL && step->place;
+        check->in_bodies += step->kind == NORN_STEP_KERNEL && step->place && is_body;
+        if (step->kind != NORN_STEP_COPY) continue;
+        const norn_place from = program->slots[step->in[0]].place,
+                         to = program->slots[step->out[0]].place;
+        check->between += from && to && from != to;
+    }
+}
+
 static void check_case(device_check *check, const case_entry *entry) {
     norn_model *model;
     norn_arena arena;
@@ -133,15 +148,7 @@ static void check_case(device_check *check, const case_entry *entry) {
     check->passed += good;
     check->failed += !good;
     check->refused += good && own.compiled != NORN_OK;
-    for (uint32_t i = 0; own.plan && i < own.plan->program->step_count; i++) {
-        const norn_step *step = &own.plan->program->steps[i];
-        check->steps += step->kind == NORN_STEP_KERNEL;
-        check->own_steps += step->kind == NORN_STEP_KERNEL && step->place;
-        if (step->kind != NORN_STEP_COPY) continue;
-        const norn_place from = own.plan->program->slots[step->in[0]].place,
-                         to = own.plan->program->slots[step->out[0]].place;
-        check->between += from && to && from != to;
-    }
+    if (own.plan) count_steps(check, own.plan->program, false);
     end(&own);
     end(&cpu);
     norn_arena_deinit(&arena);
@@ -202,10 +209,11 @@ int main(int argc, char **argv) {
     case_folder_remove(folder);
     if (!there)
         return fprintf(stderr, "no cases; tests/peers/conformance_cases.py writes them\n"), 77;
-    printf(
-        "%ld of %ld steps run on %s, with %ld copies between devices; %d models are refused there "
-        "as on the CPU\n",
-        check.own_steps, check.steps, check.device, check.between, check.refused);
+    printf("%ld of %ld steps run on %s, %ld of them in bodies, with %ld copies between devices; %d "
+           "models are refused there "
+           "as on the CPU\n",
+           check.own_steps, check.steps, check.device, check.in_bodies, check.between,
+           check.refused);
     printf("%d passed, %d failed\n", check.passed, check.failed);
     return check.failed == 0 && check.passed > 0 ? 0 : 1;
 }

@@ -195,6 +195,15 @@ PATTERNS = {
     "slice_to_size": ("float[B,6] x, float[T,6] w", {"one": np.array([1]), "zero": np.array([0]), "back": np.array([-2])},
                       "s = Shape(x) n = Gather(s, zero) r = Shape(w) t = Gather(r, zero) m = Sub(n, one) a = Slice(x, one, n, zero) b = Slice(x, zero, m, zero) "
                       "c = Slice(w, zero, t, zero) d = Slice(x, back, n, zero) e = Slice(x, zero, t, zero)", "float[C,6] a, float[D,6] b, float[T,6] c, float[E,6] d, float[F,6] e"),
+    "looped_product": ("float[B,4] x", {"m": np.array(3), "on": np.array(True), "w": (4, 4), "b": (4,)},
+                       "y, all = Loop <body = g (int64 i, bool c, float[B,4] s) => (bool d, float[B,4] t, float[B,4] u) { d = Identity(c) h = MatMul(s, w) k = Add(h, b) t = Tanh(k) "
+                       "u = Softmax <axis: int = -1> (t) }> (m, on, x)", "float[B,4] y, float[3,B,4] all"),
+    "chosen_product": ("float[B,4] x, bool[1] c", {"z": np.array([0]), "w": (4, 6), "v": (4, 6)},
+                       "d = Squeeze(c, z) y = If <then_branch = g1 () => (float[B,6] t) { p = MatMul(x, w) t = Relu(p) }, else_branch = g2 () => (float[B,6] e) { q = MatMul(x, v) "
+                       "r = Neg(q) e = Exp(r) }> (d)", "float[B,6] y"),
+    "scanned_product": ("float[5,B,3] x, float[B,4] s", {"w": (3, 4), "v": (4, 4)},
+                        "f, y = Scan <num_scan_inputs: int = 1, body = g (float[B,4] h, float[B,3] i) => (float[B,4] n, float[B,4] o) { a = MatMul(i, w) b = MatMul(h, v) c = Add(a, b) "
+                        "n = Sigmoid(c) o = Identity(n) }> (s, x)", "float[B,4] f, float[5,B,4] y"),
     "chosen": ("float[B,4] x, bool[1] c", {"z": np.array([0])},
                "d = Squeeze(c, z) y = If <then_branch = g1 () => (float[B,4] t) { t = Relu(x) }, else_branch = g2 () => (float[B,4] e) { e = Neg(x) }> (d)",
                "float[B,4] y"),
