@@ -232,7 +232,11 @@ static norn_plan *looped_plan(const char *device, double body_flops) {
     static const int64_t three = 3;
     static const uint8_t yes = 1;
     const int64_t none[1] = {0};
-    hand h = hand_begin(norn_alloc_heap(), BATCH_MAX), b = hand_begin(norn_alloc_heap(), BATCH_MAX);
+    hand h = hand_begin(norn_alloc_heap(), BATCH_MAX), b = {NULL, 0};
+    HAND_OK(norn_graph_create_body(h.graph, "body", &b.graph));
+    HAND_OK(norn_symbol_input(&b.graph->symbols, "B", &b.batch));
+    norn_symbol *symbol = &b.graph->symbols.at[b.batch];
+    symbol->min = 1, symbol->opt = symbol->max = BATCH_MAX;
     norn_value *x = hand_input(&h, "x", NORN_F32, hand_rows(&h, WIDTH)), *y;
     (void)hand_input(&h, "z", NORN_F32, hand_rows(&h, WIDTH));
     norn_value *m = hand_const(&h, "m", NORN_I64, 0, none, &three),
