@@ -149,9 +149,15 @@ static void close_gate(norn_pool *pool) {
     }
 }
 
+static atomic_bool shares_all;
+
+void norn_pool_share_all(bool all) {
+    atomic_store_explicit(&shares_all, all, memory_order_relaxed);
+}
+
 void norn_pool_loop(norn_pool *pool, int64_t count, int64_t grain, norn_loop_fn fn, void *context) {
     if (count <= 0) return;
-    if (grain < 1) grain = 1;
+    if (grain < 1 || atomic_load_explicit(&shares_all, memory_order_relaxed)) grain = 1;
     if (!pool || pool->threads == 1 || count <= grain) {
         fn(context, 0, count, 0);
         return;

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "norn/alloc.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct norn_pool norn_pool;
@@ -28,5 +29,7 @@ typedef void (*norn_loop_fn)(void *context, int64_t begin, int64_t end, int32_t 
 /// come free, so uneven work balances. Never allocates. count 0 calls nothing; count <= grain runs
 /// inline. pool NULL runs inline. `fn` must not start another loop on the same pool.
 void norn_pool_loop(norn_pool *pool, int64_t count, int64_t grain, norn_loop_fn fn, void *context);
+/// For tests: of all pools every grain is one from now on, so that little work is shared out as well.
+void norn_pool_share_all(bool all);
 
 #endif

@@ -89,7 +89,8 @@ static norn_status run(const case_entry *test, norn_plan *plan, norn_arena *aren
                        char text[VERDICT_TEXT]) {
     norn_session *session;
     norn_instance *instance;
-    const norn_status status = case_run(test, plan, arena, norn_alloc_heap(), &session, &instance);
+    const norn_status status =
+        case_run(test, plan, arena, 1, norn_alloc_heap(), &session, &instance);
     for (size_t i = 0; status == NORN_OK && i < norn_plan_output_count(plan); i++) {
         char view[NORN_VIEW_TEXT];
         norn_view_text(norn_instance_output(instance, i), view);

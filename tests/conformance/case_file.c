@@ -98,9 +98,9 @@ static norn_status give_inputs(const case_entry *entry, const norn_plan *plan,
     return NORN_OK;
 }
 
-norn_status case_run(const case_entry *entry, norn_plan *plan, norn_arena *arena, norn_alloc alloc,
-                     norn_session **session, norn_instance **instance) {
-    const norn_session_options options = {.threads = 1};
+norn_status case_run(const case_entry *entry, norn_plan *plan, norn_arena *arena, int32_t threads,
+                     norn_alloc alloc, norn_session **session, norn_instance **instance) {
+    const norn_session_options options = {.threads = threads};
     *session = NULL, *instance = NULL;
     NORN_TRY(norn_session_create(plan, &options, alloc, session));
     NORN_TRY(norn_instance_acquire(*session, 0, instance));

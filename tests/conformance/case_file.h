@@ -29,10 +29,11 @@ void case_folder_make(char *folder);
 void case_folder_remove(const char *folder);
 /// The model as a file in `folder`; gives its path, good until the next.
 const char *case_write_model(const case_entry *entry, const char *folder);
-/// Run a plan of the case once, in a session of one thread that takes its memory from `alloc`. Both are the caller's to end with case_end, also when it
+/// Run a plan of the case once, in a session of so many threads that takes its memory from `alloc`. Both are the caller's to end with case_end, also when it
 /// fails; they may be NULL then.
-norn_status case_run(const case_entry *entry, norn_plan *plan, norn_arena *arena,
-                     norn_alloc alloc, norn_session **session, norn_instance **instance) NORN_NODISCARD;
+norn_status case_run(const case_entry *entry, norn_plan *plan, norn_arena *arena, int32_t threads,
+                     norn_alloc alloc, norn_session **session,
+                     norn_instance **instance) NORN_NODISCARD;
 void case_end(norn_session *session, norn_instance *instance);
 
 #endif

@@ -1,11 +1,12 @@
 // Every kernel of a device: cases run on it and on the CPU, which must agree, and with what is known to be right.
 //
-//     conformance_device CASES... --device NAME[,NAME...] [--every N [--from M]] [--filter TEXT]
+//     conformance_device CASES... --device NAME[,NAME...] [--threads N] [--every N [--from M]] [--filter TEXT]
 //
 // CASES are folders of tests/peers/conformance_cases.py --near or --broken. "fake" is the device of the tests
 // (testing/fake_device.h). --every N takes every Nth case: a GPU compiles and times kernels for each. Of several devices
-// each node is on one by chance, so that values go to and fro.
+// each node is on one by chance, so that values go to and fro. --device cpu --threads 3: as one thread alone.
 #include "base/hash.h"
+#include "base/thread.h"
 #include "conformance/case_file.h"
 #include "conformance/case_value.h"
 #include "norn/norn.h"
@@ -19,6 +20,7 @@
 
 typedef struct device_check {
     const char *device, *filter, *folder;
+    int32_t threads; ///< 1; more share even the smallest work
     long every, from, seen;
     int passed, failed, refused; ///< refused: by the compiler, on both
     long steps, own_steps;       ///< kernels of all plans for the device, and those that run there
@@ -52,13 +54,15 @@ static norn_status spread(norn_plan *plan) {
 }
 
 static void start(const case_entry *entry, const norn_model *model, const char *device,
-                  device_run *r, norn_arena *arena) {
+                  int32_t threads, device_run *r, norn_arena *arena) {
     const norn_compile_options options = {.device = device};
     *r = (device_run){0};
+    norn_pool_share_all(threads > 1);
     r->compiled = norn_plan_compile(model, &options, norn_alloc_heap(), &r->plan);
     if (r->compiled == NORN_OK) r->compiled = spread(r->plan);
     if (r->compiled == NORN_OK)
-        r->ran = case_run(entry, r->plan, arena, norn_alloc_heap(), &r->session, &r->instance);
+        r->ran =
+            case_run(entry, r->plan, arena, threads, norn_alloc_heap(), &r->session, &r->instance);
     if (r->compiled != NORN_OK || r->ran != NORN_OK)
         snprintf(r->message, sizeof r->message, "%s", norn_message());
 }
@@ -142,8 +146,8 @@ static void check_case(device_check *check, const case_entry *entry) {
         NORN_OK)
         return;
     norn_arena_init(&arena, norn_alloc_heap(), 1 << 16);
-    start(entry, model, check->device, &own, &arena);
-    start(entry, model, "cpu", &cpu, &arena);
+    start(entry, model, check->device, check->threads, &own, &arena);
+    start(entry, model, "cpu", 1, &cpu, &arena);
     const bool good = compare(check, entry, &own, &cpu, &arena);
     check->passed += good;
     check->failed += !good;
@@ -176,7 +180,7 @@ static bool check_folder(device_check *check, const char *dir) {
 
 int main(int argc, char **argv) {
     char folder[] = CASE_FOLDER;
-    device_check check = {.every = 1, .folder = folder};
+    device_check check = {.threads = 1, .every = 1, .folder = folder};
     const char *dirs[8];
     int dir_count = 0;
     for (int i = 1; i < argc; i++) {
@@ -185,6 +189,8 @@ int main(int argc, char **argv) {
             check.device = argv[++i];
         else if (strcmp(argv[i], "--filter") == 0 && value)
             check.filter = argv[++i];
+        else if (strcmp(argv[i], "--threads") == 0 && value)
+            check.threads = (int32_t)strtol(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--every") == 0 && value)
             check.every = strtol(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--from") == 0 && value)
@@ -195,8 +201,9 @@ int main(int argc, char **argv) {
             check.device = NULL, i = argc;
     }
     if (!check.device || dir_count == 0 || check.every < 1)
-        return fprintf(stderr, "usage: conformance_device CASES... --device NAME [--every N] "
-                               "[--filter TEXT]\n"),
+        return fprintf(stderr,
+                       "usage: conformance_device CASES... --device NAME [--threads N] [--every N] "
+                       "[--filter TEXT]\n"),
                2;
     setenv("NORN_LOG", "error", 0);
     setbuf(stdout, NULL);

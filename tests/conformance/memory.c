@@ -79,7 +79,7 @@ static norn_status run(const case_entry *test, const char *folder, way *make, no
     norn_arena arena; // what the test itself needs does not fail
     norn_arena_init(&arena, norn_alloc_heap(), 1 << 16);
     norn_status status = make(test, folder, alloc, &plan);
-    if (status == NORN_OK) status = case_run(test, plan, &arena, alloc, &session, &instance);
+    if (status == NORN_OK) status = case_run(test, plan, &arena, 1, alloc, &session, &instance);
     if (status == NORN_OK) *out = outputs_hash(plan, instance);
     case_end(session, instance);
     norn_plan_release(plan);
