@@ -18,8 +18,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             size_t bytes;
             if (norn_view_bytes(view, &bytes) != NORN_OK) abort();
             const uint8_t *begin = view->data;
-            if (begin < data || begin > data + size || bytes > (size_t)(data + size - begin))
-                abort();
+            // What lies askew in the file is a copy, aligned; the sanitizer sees whether it is whole.
+            const bool inside =
+                begin >= data && begin <= data + size && bytes <= (size_t)(data + size - begin);
+            if (!inside && (uintptr_t)begin % 8 != 0) abort();
+            if (bytes) sum = sum + begin[0] + begin[bytes - 1];
             if (norn_safetensors_find(&all, all.at[i].name) != view) abort(); // names are unique
             for (int64_t j = 0; j < norn_view_elems(view) && j < 100; j++)
                 sum = sum + norn_element_f64(view->dtype, view->data, j);
