@@ -3,6 +3,7 @@ import functools
 import json
 import pathlib
 import shutil
+import threading
 
 from mutation.suites import all_suites, measure
 from mutation.tree import checked
@@ -11,6 +12,7 @@ from mutation.tree import checked
 class Coverage:
     def __init__(self, tree, python, jobs):
         self.tree, self.folder = tree, tree.work / "counters"
+        self.reading = threading.Lock()  # two mutants of one file ask at once
         record = self.folder / "record.json"
         if not record.exists() or json.loads(record.read_text())["version"] != tree.version:
             self._collect(python, jobs, record)
@@ -52,7 +54,8 @@ class Coverage:
         """Tests that run a site's line, or, when its statement began before, the last line that has code.
 
         A table has no code: then every test that runs anything of the file."""
-        runs, known = self.lines(site.path)
+        with self.reading:
+            runs, known = self.lines(site.path)
         before = [number for number in known if number <= site.line]
         if not before or not site.runs:
             return {name for name, lines in runs.items() if lines or not known}
