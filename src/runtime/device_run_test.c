@@ -9,26 +9,6 @@
 #include <pthread.h>
 #include <unistd.h>
 
-static int begin(void **state) {
-    (void)state;
-    memset(&fake_log, 0, sizeof fake_log);
-    norn_device_register("fake", fake_open);
-    return 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    return fake_log.blocks != 0 || fake_blocks != NULL; // every block was given back
-}
-
-static norn_session *session_of(norn_plan *plan) {
-    norn_session *session;
-    HAND_OK(norn_session_create(plan, &(norn_session_options){.threads = 1}, norn_alloc_heap(),
-                                &session));
-    norn_plan_release(plan);
-    return session;
-}
-
 static void fill(float *x, int64_t count, int64_t seed) {
     for (int64_t i = 0; i < count; i++) x[i] = (float)((i * 5 + seed) % 7 - 3);
 }
@@ -52,7 +32,7 @@ static void expect_mlp(norn_session *session, int64_t batch, int64_t seed) {
 
 static void a_run_is_one_copy_in_and_one_out_and_one_wait(void **state) {
     (void)state;
-    norn_session *session = session_of(hand_mlp(norn_alloc_heap(), "fake", 64));
+    norn_session *session = hand_session(hand_mlp(norn_alloc_heap(), "fake", 64));
     for (int i = 0; i < 5; i++) {
         int in = fake_log.copies_in, out = fake_log.copies_out, waits = fake_log.waits;
         expect_mlp(session, 7, i);
@@ -67,7 +47,7 @@ static void a_run_is_one_copy_in_and_one_out_and_one_wait(void **state) {
 
 static void batches_of_one_bucket_share_a_graph_and_give_their_own_rows(void **state) {
     (void)state;
-    norn_session *session = session_of(hand_mlp(norn_alloc_heap(), "fake", 1000));
+    norn_session *session = hand_session(hand_mlp(norn_alloc_heap(), "fake", 1000));
     static const int64_t small[] = {2, 8, 5, 3, 7, 2, 8, 0}, large[] = {9, 32, 20, 31, 10};
     for (size_t i = 0; i < 8; i++) expect_mlp(session, small[i], (int64_t)i);
     assert_int_equal(fake_log.captures, 1);
@@ -83,7 +63,7 @@ static void batches_of_one_bucket_share_a_graph_and_give_their_own_rows(void **s
 
 static void a_batch_above_the_profile_ends_the_graphs_and_is_right(void **state) {
     (void)state;
-    norn_session *session = session_of(hand_mlp(norn_alloc_heap(), "fake", 16));
+    norn_session *session = hand_session(hand_mlp(norn_alloc_heap(), "fake", 16));
     for (int i = 0; i < 3; i++) expect_mlp(session, 5, i);
     for (int i = 0; i < 3; i++) expect_mlp(session, 100, i);
     for (int i = 0; i < 3; i++) expect_mlp(session, 5, i + 9); // its graph's addresses are gone
@@ -92,7 +72,7 @@ static void a_batch_above_the_profile_ends_the_graphs_and_is_right(void **state)
 
 static void many_shapes_evict_each_others_graphs(void **state) {
     (void)state;
-    norn_session *session = session_of(hand_mlp(norn_alloc_heap(), "fake", 1 << 20));
+    norn_session *session = hand_session(hand_mlp(norn_alloc_heap(), "fake", 1 << 20));
     for (int round = 0; round < 3; round++)
         for (int64_t batch = 1; batch <= 1 << 12; batch *= 2) expect_mlp(session, batch, round);
     norn_session_destroy(session);
@@ -100,7 +80,7 @@ static void many_shapes_evict_each_others_graphs(void **state) {
 
 static void a_large_input_goes_over_from_where_it_lies(void **state) {
     (void)state;
-    norn_session *session = session_of(hand_mlp(norn_alloc_heap(), "fake", 40000));
+    norn_session *session = hand_session(hand_mlp(norn_alloc_heap(), "fake", 40000));
     for (int i = 0; i < 4; i++) expect_mlp(session, 20000 + i, i); // 320 KB, and a padded tail
     norn_session_destroy(session);
 }
@@ -122,7 +102,7 @@ static void a_step_without_a_device_kernel_runs_on_the_cpu_between_copies(void *
     hand_node(&h, NORN_OP_Transpose, "back", &b, 1, &c, 1, (norn_attrs){&attr, 1}, NULL);
     hand_output(&h, hand_gemm(&h, "d", c, 4, 3, false));
     fake_log.refuse_op = NORN_OP_Transpose;
-    norn_session *session = session_of(hand_plan(&h, "fake"));
+    norn_session *session = hand_session(hand_plan(&h, "fake"));
     for (int64_t batch = 1; batch < 20; batch += 6) {
         float x_rows[20 * 4], y[20 * 3], middle[4], want[3];
         fill(x_rows, batch * 4, batch);
@@ -153,7 +133,7 @@ static void steps_that_mix_rows_run_at_the_exact_batch(void **state) {
     hand_node(&h, NORN_OP_ReduceSum, "sum", (norn_value *[]){x, axes}, 2, &y, 1, (norn_attrs){0},
               NULL);
     hand_output(&h, y);
-    norn_session *session = session_of(hand_plan(&h, "fake"));
+    norn_session *session = hand_session(hand_plan(&h, "fake"));
     for (int round = 0; round < 3; round++) {
         for (int64_t batch = 3; batch < 6; batch++) {
             float rows[6 * 4], got[4], want[4] = {0};
@@ -174,7 +154,7 @@ static void steps_that_mix_rows_run_at_the_exact_batch(void **state) {
 static void a_device_that_cannot_capture_still_runs(void **state) {
     (void)state;
     fake_log.refuse_capture = true;
-    norn_session *session = session_of(hand_mlp(norn_alloc_heap(), "fake", 64));
+    norn_session *session = hand_session(hand_mlp(norn_alloc_heap(), "fake", 64));
     for (int i = 0; i < 4; i++) expect_mlp(session, 3, i);
     assert_int_equal(fake_log.launches, 0);
     norn_session_destroy(session);
@@ -183,7 +163,7 @@ static void a_device_that_cannot_capture_still_runs(void **state) {
 
 static void a_trace_times_every_step_on_the_device(void **state) {
     (void)state;
-    norn_session *session = session_of(hand_mlp(norn_alloc_heap(), "fake", 64));
+    norn_session *session = hand_session(hand_mlp(norn_alloc_heap(), "fake", 64));
     norn_instance *instance;
     const norn_step_trace *steps;
     void *data;
@@ -224,7 +204,7 @@ static void sessions_of_several_devices_run_on_threads_that_allocate_nothing(voi
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < 3; i++) { // one at a time: the fake device's log is not locked
             if (round == 0)
-                workers[i].session = session_of(hand_mlp(norn_alloc_heap(), devices[i], 64));
+                workers[i].session = hand_session(hand_mlp(norn_alloc_heap(), devices[i], 64));
         }
         for (int i = 0; i < 3; i++) {
             workers[i].seed = 10 * i + round;
@@ -237,7 +217,7 @@ static void sessions_of_several_devices_run_on_threads_that_allocate_nothing(voi
 
 static void phases_are_of_the_run_itself_also_where_they_are_not_measured(void **state) {
     (void)state;
-    norn_session *session = session_of(hand_mlp(norn_alloc_heap(), "fake", 64));
+    norn_session *session = hand_session(hand_mlp(norn_alloc_heap(), "fake", 64));
     norn_instance *instance;
     HAND_OK(norn_instance_acquire(session, 0, &instance));
     int measured = 0;
@@ -272,7 +252,7 @@ static void runs_with_values_of_the_pool_hold_no_more_each_time(void **state) {
     hand_node(&h, NORN_OP_NonZero, "nonzero", &x, 1, &where, 1, (norn_attrs){0}, NULL);
     hand_output(&h, where);
     fake_log.refuse_op = NORN_OP_NonZero;
-    norn_session *session = session_of(hand_plan(&h, "fake"));
+    norn_session *session = hand_session(hand_plan(&h, "fake"));
     norn_instance *instance;
     size_t held = 0;
     HAND_OK(norn_instance_acquire(session, 0, &instance));
@@ -574,33 +554,40 @@ static void a_plan_for_a_device_that_is_absent_says_so(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_run_is_one_copy_in_and_one_out_and_one_wait, begin, end),
+        cmocka_unit_test_setup_teardown(a_run_is_one_copy_in_and_one_out_and_one_wait, fake_begin,
+                                        fake_end),
         cmocka_unit_test_setup_teardown(batches_of_one_bucket_share_a_graph_and_give_their_own_rows,
-                                        begin, end),
+                                        fake_begin, fake_end),
         cmocka_unit_test_setup_teardown(a_batch_above_the_profile_ends_the_graphs_and_is_right,
-                                        begin, end),
-        cmocka_unit_test_setup_teardown(many_shapes_evict_each_others_graphs, begin, end),
-        cmocka_unit_test_setup_teardown(a_large_input_goes_over_from_where_it_lies, begin, end),
+                                        fake_begin, fake_end),
+        cmocka_unit_test_setup_teardown(many_shapes_evict_each_others_graphs, fake_begin, fake_end),
+        cmocka_unit_test_setup_teardown(a_large_input_goes_over_from_where_it_lies, fake_begin,
+                                        fake_end),
         cmocka_unit_test_setup_teardown(
-            a_step_without_a_device_kernel_runs_on_the_cpu_between_copies, begin, end),
-        cmocka_unit_test_setup_teardown(steps_that_mix_rows_run_at_the_exact_batch, begin, end),
-        cmocka_unit_test_setup_teardown(a_device_that_cannot_capture_still_runs, begin, end),
-        cmocka_unit_test_setup_teardown(a_trace_times_every_step_on_the_device, begin, end),
-        cmocka_unit_test_setup_teardown(a_plan_for_a_device_that_is_absent_says_so, begin, end),
+            a_step_without_a_device_kernel_runs_on_the_cpu_between_copies, fake_begin, fake_end),
+        cmocka_unit_test_setup_teardown(steps_that_mix_rows_run_at_the_exact_batch, fake_begin,
+                                        fake_end),
+        cmocka_unit_test_setup_teardown(a_device_that_cannot_capture_still_runs, fake_begin,
+                                        fake_end),
+        cmocka_unit_test_setup_teardown(a_trace_times_every_step_on_the_device, fake_begin,
+                                        fake_end),
+        cmocka_unit_test_setup_teardown(a_plan_for_a_device_that_is_absent_says_so, fake_begin,
+                                        fake_end),
         cmocka_unit_test_setup_teardown(
-            missing_keys_of_a_device_are_told_while_the_table_stays_there, begin, end),
+            missing_keys_of_a_device_are_told_while_the_table_stays_there, fake_begin, fake_end),
         cmocka_unit_test_setup_teardown(
-            sessions_of_several_devices_run_on_threads_that_allocate_nothing, begin, end),
+            sessions_of_several_devices_run_on_threads_that_allocate_nothing, fake_begin, fake_end),
         cmocka_unit_test_setup_teardown(
-            phases_are_of_the_run_itself_also_where_they_are_not_measured, begin, end),
-        cmocka_unit_test_setup_teardown(runs_with_values_of_the_pool_hold_no_more_each_time, begin,
-                                        end),
-        cmocka_unit_test_setup_teardown(every_step_of_a_plan_may_have_code, begin, end),
+            phases_are_of_the_run_itself_also_where_they_are_not_measured, fake_begin, fake_end),
+        cmocka_unit_test_setup_teardown(runs_with_values_of_the_pool_hold_no_more_each_time,
+                                        fake_begin, fake_end),
+        cmocka_unit_test_setup_teardown(every_step_of_a_plan_may_have_code, fake_begin, fake_end),
         cmocka_unit_test_setup_teardown(code_goes_to_the_file_and_what_lies_about_it_is_refused,
-                                        begin, end),
-        cmocka_unit_test_setup_teardown(code_of_another_gpu_is_generated_again, begin, end),
+                                        fake_begin, fake_end),
+        cmocka_unit_test_setup_teardown(code_of_another_gpu_is_generated_again, fake_begin,
+                                        fake_end),
         cmocka_unit_test_setup_teardown(
-            a_swapped_snapshot_keeps_graphs_and_uploads_only_what_changed, begin, end),
+            a_swapped_snapshot_keeps_graphs_and_uploads_only_what_changed, fake_begin, fake_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@
 
 /// The calling thread is the first device's.
 static norn_status enter(norn_instance *instance) {
-    return norn_device_enter(norn_plan_device(instance->plan) ? instance->room.at[1].device : NULL);
+    return norn_device_enter(instance->room.at[1].device); // NULL: a plan for the CPU
 }
 
 // ---- making

@@ -2,18 +2,6 @@
 #include "testing/fake_device.h"
 #include "testing/hand_graph.h"
 
-static int begin(void **state) {
-    (void)state;
-    memset(&fake_log, 0, sizeof fake_log);
-    norn_device_register("fake", fake_open);
-    return 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    return fake_log.blocks != 0 || fake_blocks != NULL;
-}
-
 static uint32_t next_random(uint32_t *seed) {
     *seed = *seed * 1664525u + 1013904223u;
     return *seed >> 16;
@@ -83,14 +71,6 @@ static void run(norn_session *session, int64_t batch, int64_t seed, answers *got
         session, &(norn_run_args){.inputs = &in, .outputs = outs, .output_bytes = room}));
 }
 
-static norn_session *session_of(norn_plan *plan) {
-    norn_session *session;
-    HAND_OK(norn_session_create(plan, &(norn_session_options){.threads = 1}, norn_alloc_heap(),
-                                &session));
-    norn_plan_release(plan);
-    return session;
-}
-
 static void compare(norn_session *device, norn_session *cpu, int64_t batch, int64_t seed) {
     static answers got, want;
     run(device, batch, seed, &got);
@@ -103,8 +83,8 @@ static void compare(norn_session *device, norn_session *cpu, int64_t batch, int6
 static void random_nets_answer_in_lanes_as_they_do_on_the_cpu(void **state) {
     (void)state;
     for (uint32_t seed = 1; seed <= 40; seed++) {
-        norn_session *cpu = session_of(random_net("cpu", seed)),
-                     *device = session_of(random_net("fake", seed));
+        norn_session *cpu = hand_session(random_net("cpu", seed)),
+                     *device = hand_session(random_net("fake", seed));
         const int lanes = fake_log.lanes;
         for (int64_t i = 0; i < 9; i++) compare(device, cpu, 8, (int64_t)seed + i);
         for (int64_t i = 0; i < 5; i++) compare(device, cpu, 1 + i * 11, (int64_t)seed + i);
@@ -119,8 +99,8 @@ static void lanes_that_are_slower_are_not_kept(void **state) {
     (void)state;
     for (int slow = 0; slow < 2; slow++) {
         fake_log.lanes_are_slow = slow;
-        norn_session *cpu = session_of(random_net("cpu", 7)),
-                     *device = session_of(random_net("fake", 7));
+        norn_session *cpu = hand_session(random_net("cpu", 7)),
+                     *device = hand_session(random_net("fake", 7));
         for (int64_t i = 0; i < 4; i++) compare(device, cpu, 8, i);
         assert_int_equal(fake_launched_lanes > 0, !slow);
         norn_session_destroy(device);
@@ -130,7 +110,7 @@ static void lanes_that_are_slower_are_not_kept(void **state) {
 
 static void a_chain_is_captured_once_and_not_timed(void **state) {
     (void)state;
-    norn_session *session = session_of(hand_mlp(norn_alloc_heap(), "fake", 64));
+    norn_session *session = hand_session(hand_mlp(norn_alloc_heap(), "fake", 64));
     float x[8 * 4] = {0}, y[8 * 3];
     for (int i = 0; i < 3; i++) {
         norn_view in = norn_view_of(NORN_F32, 2, (int64_t[]){8, 4}, x), out = {.data = y};
@@ -146,10 +126,11 @@ static void a_chain_is_captured_once_and_not_timed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(random_nets_answer_in_lanes_as_they_do_on_the_cpu, begin,
-                                        end),
-        cmocka_unit_test_setup_teardown(lanes_that_are_slower_are_not_kept, begin, end),
-        cmocka_unit_test_setup_teardown(a_chain_is_captured_once_and_not_timed, begin, end),
+        cmocka_unit_test_setup_teardown(random_nets_answer_in_lanes_as_they_do_on_the_cpu,
+                                        fake_begin, fake_end),
+        cmocka_unit_test_setup_teardown(lanes_that_are_slower_are_not_kept, fake_begin, fake_end),
+        cmocka_unit_test_setup_teardown(a_chain_is_captured_once_and_not_timed, fake_begin,
+                                        fake_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,18 +14,6 @@
 enum { WIDTH = 4, NODES = 14, BATCH_MAX = 64, OUTPUTS_MAX = 3 };
 #define TWO "fake:0,fake:1"
 
-static int begin(void **state) {
-    (void)state;
-    memset(&fake_log, 0, sizeof fake_log);
-    norn_device_register("fake", fake_open);
-    return 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    return fake_log.blocks != 0 || fake_blocks != NULL; // every block was given back
-}
-
 // ---- random programs
 
 static int64_t below(norn_random *random, int64_t count) {
@@ -81,14 +69,6 @@ static norn_plan *random_plan(uint64_t seed, const char *device, bool spread) {
     return hand_plan(&h, device);
 }
 
-static norn_session *session_of(norn_plan *plan) {
-    norn_session *session;
-    HAND_OK(norn_session_create(plan, &(norn_session_options){.threads = 1}, norn_alloc_heap(),
-                                &session));
-    norn_plan_release(plan);
-    return session;
-}
-
 typedef struct answers {
     float y[OUTPUTS_MAX][BATCH_MAX * WIDTH];
 } answers;
@@ -129,8 +109,8 @@ static void steps_on_two_devices_and_the_host_compute_what_the_cpu_does(void **s
     (void)state;
     for (uint64_t seed = 1; seed <= 150; seed++) {
         fake_log.refuse_op = seed % 3 == 0 ? NORN_OP_Softmax : 0; // those are on the host then
-        norn_session *cpu = session_of(random_plan(seed, "cpu", true)),
-                     *two = session_of(random_plan(seed, TWO, true));
+        norn_session *cpu = hand_session(random_plan(seed, "cpu", true)),
+                     *two = hand_session(random_plan(seed, TWO, true));
         const int before = fake_log.copies_between;
         expect_alike(cpu, two, seed);
         between += fake_log.copies_between > before;
@@ -147,7 +127,7 @@ static void what_asks_for_no_place_is_on_the_first_device(void **state) {
     for (uint32_t i = 0; i < plan->program->step_count; i++)
         assert_int_equal(plan->program->steps[i].place, 1);
     assert_int_equal(plan->program->weight_bytes[2], 0);
-    norn_session *one = session_of(random_plan(5, "cpu", false)), *two = session_of(plan);
+    norn_session *one = hand_session(random_plan(5, "cpu", false)), *two = hand_session(plan);
     expect_alike(one, two, 5);
     assert_int_equal(fake_log.copies_between, 0);
     norn_session_destroy(one);
@@ -185,7 +165,7 @@ static void a_value_goes_over_once_whoever_reads_it_there(void **state) {
     assert_non_null(strstr((const char *)text.bytes, "fake   2 b@device2"));
     assert_non_null(strstr((const char *)text.bytes, "cpu    0 d = Softmax(b)"));
     norn_buffer_deinit(&text);
-    norn_session *session = session_of(plan);
+    norn_session *session = hand_session(plan);
     HAND_OK(run(session, 3, 1, &out));
     const int within = fake_log.copies_within, between = fake_log.copies_between,
               in = fake_log.copies_in, outs = fake_log.copies_out;
@@ -216,8 +196,8 @@ static norn_plan *one_memory_for_two(const char *device) {
 static void host_memory_is_used_again_only_when_no_device_reads_it(void **state) {
     (void)state;
     fake_log.refuse_op = NORN_OP_Softmax;
-    norn_session *one = session_of(one_memory_for_two("cpu")),
-                 *two = session_of(one_memory_for_two(TWO));
+    norn_session *one = hand_session(one_memory_for_two("cpu")),
+                 *two = hand_session(one_memory_for_two(TWO));
     expect_alike(one, two, 3);
     fake_log.refuse_op = 0;
     norn_session_destroy(one);
@@ -275,7 +255,7 @@ static void a_body_with_work_enough_runs_on_the_device(void **state) {
         for (uint32_t i = 0; i < body->step_count; i++)
             on_device += body->steps[i].kind == NORN_STEP_KERNEL && body->steps[i].place;
         assert_int_equal(on_device, way ? 2 : 0);
-        norn_session *cpu = session_of(looped_plan("cpu", 0)), *there = session_of(plan);
+        norn_session *cpu = hand_session(looped_plan("cpu", 0)), *there = hand_session(plan);
         expect_alike(cpu, there, 11);
         norn_session_destroy(cpu);
         norn_session_destroy(there);
@@ -310,7 +290,7 @@ static void a_plan_file_keeps_its_places(void **state) {
     assert_int_equal(again->program->step_count, plan->program->step_count);
     for (uint32_t i = 0; i < plan->program->step_count; i++)
         assert_int_equal(again->program->steps[i].place, plan->program->steps[i].place);
-    norn_session *one = session_of(plan), *two = session_of(again);
+    norn_session *one = hand_session(plan), *two = hand_session(again);
     expect_alike(one, two, 7);
     norn_session_destroy(one);
     norn_session_destroy(two);
@@ -362,7 +342,7 @@ static void a_resident_may_be_on_other_devices_of_the_kind(void **state) {
     HAND_OK(norn_session_create_on(resident, &(norn_session_options){.threads = 1},
                                    norn_alloc_heap(), &session));
     norn_resident_release(resident);
-    norn_session *own = session_of(plan);
+    norn_session *own = hand_session(plan);
     HAND_OK(run(session, 5, 9, &a));
     HAND_OK(run(own, 5, 9, &b));
     for (int o = 0; o < OUTPUTS_MAX; o++)
@@ -417,19 +397,25 @@ static void a_session_on_two_devices_cleans_up_wherever_memory_ends(void **state
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(steps_on_two_devices_and_the_host_compute_what_the_cpu_does,
-                                        begin, end),
-        cmocka_unit_test_setup_teardown(what_asks_for_no_place_is_on_the_first_device, begin, end),
-        cmocka_unit_test_setup_teardown(a_value_goes_over_once_whoever_reads_it_there, begin, end),
+                                        fake_begin, fake_end),
+        cmocka_unit_test_setup_teardown(what_asks_for_no_place_is_on_the_first_device, fake_begin,
+                                        fake_end),
+        cmocka_unit_test_setup_teardown(a_value_goes_over_once_whoever_reads_it_there, fake_begin,
+                                        fake_end),
         cmocka_unit_test_setup_teardown(host_memory_is_used_again_only_when_no_device_reads_it,
-                                        begin, end),
-        cmocka_unit_test_setup_teardown(a_body_with_work_enough_runs_on_the_device, begin, end),
-        cmocka_unit_test_setup_teardown(code_is_of_the_steps_that_there_are, begin, end),
-        cmocka_unit_test_setup_teardown(a_plan_file_keeps_its_places, begin, end),
-        cmocka_unit_test_setup_teardown(devices_that_do_not_go_together_are_refused, begin, end),
-        cmocka_unit_test_setup_teardown(a_resident_may_be_on_other_devices_of_the_kind, begin, end),
-        cmocka_unit_test_setup_teardown(a_trace_times_the_steps_of_every_device, begin, end),
+                                        fake_begin, fake_end),
+        cmocka_unit_test_setup_teardown(a_body_with_work_enough_runs_on_the_device, fake_begin,
+                                        fake_end),
+        cmocka_unit_test_setup_teardown(code_is_of_the_steps_that_there_are, fake_begin, fake_end),
+        cmocka_unit_test_setup_teardown(a_plan_file_keeps_its_places, fake_begin, fake_end),
+        cmocka_unit_test_setup_teardown(devices_that_do_not_go_together_are_refused, fake_begin,
+                                        fake_end),
+        cmocka_unit_test_setup_teardown(a_resident_may_be_on_other_devices_of_the_kind, fake_begin,
+                                        fake_end),
+        cmocka_unit_test_setup_teardown(a_trace_times_the_steps_of_every_device, fake_begin,
+                                        fake_end),
         cmocka_unit_test_setup_teardown(a_session_on_two_devices_cleans_up_wherever_memory_ends,
-                                        begin, end),
+                                        fake_begin, fake_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,25 +10,14 @@
 #include "runtime/instance.h"
 #include "tensor/dtype.h"
 #include "testing/hand_graph.h"
+#include "testing/limited_alloc.h"
 
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MEMORY_LIMIT = 256 << 20, INPUT_LIMIT = 1 << 16 };
-
-/// The heap, with an end: a plan may ask for anything.
-static void *take_limited(void *context, size_t bytes, size_t align) {
-    norn_alloc heap = norn_alloc_heap();
-    (void)context;
-    return bytes > MEMORY_LIMIT ? NULL : heap.allocate(heap.context, bytes, align);
-}
-static void give_limited(void *context, void *memory) {
-    norn_alloc heap = norn_alloc_heap();
-    (void)context;
-    heap.release(heap.context, memory);
-}
-static const norn_alloc limited = {take_limited, give_limited, NULL};
+enum { INPUT_LIMIT = 1 << 16 };
+static size_t block_most = 256 << 20; ///< a plan may ask for anything
 
 static volatile uint8_t seen;
 
@@ -52,8 +41,8 @@ static norn_status give_inputs(norn_instance *instance, const norn_plan *plan, i
 static void run(norn_plan *plan, int64_t batch) {
     norn_session *session;
     norn_instance *instance;
-    if (norn_session_create(plan, &(norn_session_options){.threads = 1}, limited, &session) !=
-        NORN_OK)
+    if (norn_session_create(plan, &(norn_session_options){.threads = 1},
+                            norn_alloc_limited(&block_most), &session) != NORN_OK)
         return;
     if (norn_instance_acquire(session, 0, &instance) == NORN_OK) {
         if (give_inputs(instance, plan, batch) == NORN_OK) {
@@ -72,7 +61,7 @@ static void run(norn_plan *plan, int64_t batch) {
 
 static void load(const uint8_t *bytes, size_t count) {
     norn_plan *plan;
-    HAND_OK(norn_plan_create(limited, &plan));
+    HAND_OK(norn_plan_create(norn_alloc_limited(&block_most), &plan));
     if (norn_plan_decode(norn_span_of(bytes, count), "fuzz.norn", false, plan) == NORN_OK) {
         run(plan, 1);
         run(plan, 3);

@@ -7,18 +7,6 @@
 
 #include <pthread.h>
 
-static int begin(void **state) {
-    (void)state;
-    memset(&fake_log, 0, sizeof fake_log);
-    norn_device_register("fake", fake_open);
-    return 0;
-}
-
-static int end(void **state) {
-    (void)state;
-    return fake_log.blocks != 0 || fake_blocks != NULL; // every block was given back
-}
-
 static norn_session *session_on(norn_resident *resident) {
     norn_session *session;
     HAND_OK(norn_session_create_on(resident, &(norn_session_options){.threads = 1},
@@ -190,8 +178,9 @@ static void a_device_that_cannot_be_is_refused(void **state) {
                      NORN_INVALID_ARGUMENT);
     assert_null(resident);
     assert_string_equal(norn_message(), "the plan is for 'cpu'; on a 'fake' device it cannot be");
-    assert_int_equal(norn_resident_create(fake, &fake->devices[NORN_HOST], norn_alloc_heap(), &resident),
-                     NORN_INVALID_ARGUMENT);
+    assert_int_equal(
+        norn_resident_create(fake, &fake->devices[NORN_HOST], norn_alloc_heap(), &resident),
+        NORN_INVALID_ARGUMENT);
     assert_int_equal(norn_resident_create(fake, &gone, norn_alloc_heap(), &resident),
                      NORN_UNAVAILABLE);
     assert_int_equal(norn_resident_share(absent, &resident), NORN_UNAVAILABLE);
@@ -267,17 +256,21 @@ static void many_threads_share_and_release(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
-            two_residents_of_one_plan_answer_alike_and_end_by_themselves, begin, end),
-        cmocka_unit_test_setup_teardown(a_plan_is_not_written_by_what_runs_it, begin, end),
-        cmocka_unit_test_setup_teardown(sessions_of_a_plan_share_one_resident, begin, end),
-        cmocka_unit_test_setup_teardown(options_that_cannot_be_upload_nothing, begin, end),
+            two_residents_of_one_plan_answer_alike_and_end_by_themselves, fake_begin, fake_end),
+        cmocka_unit_test_setup_teardown(a_plan_is_not_written_by_what_runs_it, fake_begin,
+                                        fake_end),
+        cmocka_unit_test_setup_teardown(sessions_of_a_plan_share_one_resident, fake_begin,
+                                        fake_end),
+        cmocka_unit_test_setup_teardown(options_that_cannot_be_upload_nothing, fake_begin,
+                                        fake_end),
         cmocka_unit_test_setup_teardown(weights_lie_side_by_side_and_every_kernel_has_a_state,
-                                        begin, end),
+                                        fake_begin, fake_end),
         cmocka_unit_test_setup_teardown(choices_of_the_plans_device_are_not_timed_again_on_another,
-                                        begin, end),
-        cmocka_unit_test_setup_teardown(a_device_that_cannot_be_is_refused, begin, end),
-        cmocka_unit_test_setup_teardown(out_of_memory_anywhere_leaves_nothing, begin, end),
-        cmocka_unit_test_setup_teardown(many_threads_share_and_release, begin, end),
+                                        fake_begin, fake_end),
+        cmocka_unit_test_setup_teardown(a_device_that_cannot_be_is_refused, fake_begin, fake_end),
+        cmocka_unit_test_setup_teardown(out_of_memory_anywhere_leaves_nothing, fake_begin,
+                                        fake_end),
+        cmocka_unit_test_setup_teardown(many_threads_share_and_release, fake_begin, fake_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

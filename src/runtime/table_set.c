@@ -134,6 +134,7 @@ static norn_status place_table(norn_table_set *set, norn_place place, uint32_t i
             NORN_UNIMPLEMENTED,
             "table '%s' is not in memory; lookups on a device read only tables that are",
             from->name);
+    NORN_TRY(norn_device_enter(set->resident->devices[place]));
     norn_device_table *table = previous ? previous->at[place].shared[i] : NULL;
     if (table && same_table(&table->from, from))
         atomic_fetch_add_explicit(&table->references, 1, memory_order_relaxed);
@@ -148,22 +149,14 @@ static norn_status place_table(norn_table_set *set, norn_place place, uint32_t i
     return NORN_OK;
 }
 
-/// Where lookups run, all tables; else none.
-static norn_status place_tables(norn_table_set *set, norn_place place,
-                                const norn_table_set *previous) {
+/// Where lookups run, for all tables; else for none.
+static norn_status make_arrays(norn_table_set *set, norn_place place) {
     const uint32_t count = set->resident->plan->table_count;
     norn_place_tables *at = &set->at[place];
     if (!set->resident->looks_up[place]) return NORN_OK;
-    NORN_TRY(norn_device_enter(set->resident->devices[place]));
     NORN_TRY(NORN_NEW_ARRAY(set->alloc, count, &at->tables));
     NORN_TRY(NORN_NEW_ARRAY(set->alloc, count, &at->views));
-    NORN_TRY(NORN_NEW_ARRAY(set->alloc, count, &at->shared));
-    for (uint32_t i = 0; i < count; i++) {
-        norn_table_binding found;
-        NORN_TRY(find(set, &set->resident->plan->tables[i], &found));
-        NORN_TRY(place_table(set, place, i, &found, previous));
-    }
-    return NORN_OK;
+    return NORN_NEW_ARRAY(set->alloc, count, &at->shared);
 }
 
 static void name_layout(norn_table_set *set, const norn_table_set *previous) {
@@ -193,15 +186,16 @@ norn_status norn_table_set_create(norn_resident *resident, norn_snapshot *snapsh
     else
         NORN_TRY_DONE(norn_own_tables_create(plan, alloc, &set->own));
     NORN_TRY_DONE(NORN_NEW_ARRAY(alloc, plan->table_count, &set->host));
+    for (norn_place p = 1; p < resident->place_count; p++) NORN_TRY_DONE(make_arrays(set, p));
     for (uint32_t i = 0; i < plan->table_count; i++) {
         norn_table_binding found;
         NORN_TRY_DONE(find(set, &plan->tables[i], &found));
         NORN_TRY_DONE(bind(resident->devices[NORN_HOST], &found, &set->host[i]));
         set->host_count++;
         set->has_elsewhere |= found.view.kind == NORN_TABLE_ELSEWHERE;
+        for (norn_place p = 1; p < resident->place_count; p++)
+            if (set->at[p].tables) NORN_TRY_DONE(place_table(set, p, i, &found, previous));
     }
-    for (norn_place p = 1; p < resident->place_count; p++)
-        NORN_TRY_DONE(place_tables(set, p, previous));
     name_layout(set, previous);
     *out = set;
     set = NULL;

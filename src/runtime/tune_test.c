@@ -16,9 +16,7 @@ static const char *in_folder(const char *name) {
 }
 
 static int begin(void **state) {
-    (void)state;
-    memset(&fake_log, 0, sizeof fake_log);
-    norn_device_register("fake", fake_open);
+    (void)fake_begin(state);
     strcpy(folder, "/tmp/norn-tune-XXXXXX");
     return mkdtemp(folder) ? 0 : -1;
 }

@@ -625,4 +625,17 @@ static inline norn_status fake_open(int32_t ordinal, norn_alloc alloc, norn_devi
     return status;
 }
 
+/// Set-up and tear-down of a test: fakes can be opened, nothing was done; every block was given back.
+static inline int fake_begin(void **state) {
+    (void)state;
+    memset(&fake_log, 0, sizeof fake_log);
+    norn_device_register("fake", fake_open);
+    return 0;
+}
+
+static inline int fake_end(void **state) {
+    (void)state;
+    return fake_log.blocks != 0 || fake_blocks != NULL;
+}
+
 #endif

@@ -3,6 +3,7 @@
 #define NORN_TESTING_HAND_GRAPH_H
 
 #include "cpu/cpu_device.h"
+#include "norn/session.h"
 #include "ops/op.h"
 #include "plan/plan.h"
 #include "plan/plan_load.h"
@@ -153,6 +154,15 @@ static inline norn_plan *hand_plan(hand *h, const char *device) {
     HAND_OK(norn_plan_open_devices(plan, device));
     HAND_OK(norn_plan_finish(plan));
     return plan;
+}
+
+/// A session of one thread, to which the plan is left.
+static inline norn_session *hand_session(norn_plan *plan) {
+    norn_session *session;
+    HAND_OK(norn_session_create(plan, &(norn_session_options){.threads = 1}, norn_alloc_heap(),
+                                &session));
+    norn_plan_release(plan);
+    return session;
 }
 
 /// x[B, 4] -> 8, relu -> 3.

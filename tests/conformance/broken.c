@@ -194,26 +194,22 @@ static int take_flags(int argc, char **argv) {
     return left;
 }
 
+static verdict_list list;
+
+static void take_case(void *context, case_entry *test) {
+    char text[VERDICT_TEXT];
+    judge(test, context, &test->arena, text);
+    verdict_list_take(&list, test->name, text, NULL);
+}
+
 int main(int argc, char **argv) {
-    verdict_list list;
-    case_entry test;
-    char text[VERDICT_TEXT], folder[] = CASE_FOLDER;
+    char folder[] = CASE_FOLDER;
     setenv("NORN_LOG", "error", 0);
     argc = take_flags(argc, argv);
     verdict_list_open(&list, argc, argv);
     FILE *cases = verdict_list_cases(&list, "cases.bin");
     case_folder_make(folder);
-    for (;;) {
-        norn_arena_init(&test.arena, norn_alloc_heap(), 1 << 16);
-        const bool more = case_read(cases, &test);
-        if (more && (!list.filter || strstr(test.name, list.filter))) {
-            judge(&test, folder, &test.arena, text);
-            verdict_list_take(&list, test.name, text, NULL);
-        }
-        norn_arena_deinit(&test.arena);
-        if (!more) break;
-    }
-    fclose(cases);
+    case_each(cases, list.filter, take_case, folder);
     case_folder_remove(folder);
     return verdict_list_close(&list);
 }

@@ -39,7 +39,8 @@ static uint32_t read_parts(FILE *file, norn_arena *arena, norn_span parts[CASE_P
     return count;
 }
 
-bool case_read(FILE *file, case_entry *out) {
+/// False at the end of the file.
+static bool read_case(FILE *file, case_entry *out) {
     uint32_t count;
     if (!read_count(file, &count)) return false;
     if (count >= sizeof out->name || fread(out->name, 1, count, file) != count) damaged();
@@ -48,6 +49,17 @@ bool case_read(FILE *file, case_entry *out) {
     out->input_count = read_parts(file, &out->arena, out->inputs);
     out->output_count = read_parts(file, &out->arena, out->outputs);
     return true;
+}
+
+void case_each(FILE *file, const char *filter, case_fn fn, void *context) {
+    for (bool more = true; more;) {
+        case_entry entry;
+        norn_arena_init(&entry.arena, norn_alloc_heap(), 1 << 16);
+        more = read_case(file, &entry);
+        if (more && (!filter || strstr(entry.name, filter))) fn(context, &entry);
+        norn_arena_deinit(&entry.arena);
+    }
+    fclose(file);
 }
 
 bool case_is_sample(const char *name) {

@@ -19,8 +19,10 @@ typedef struct case_entry {
     uint32_t input_count, output_count; ///< no outputs: they are not known
 } case_entry;
 
-/// False at the end of the file. The arena is the caller's to begin and to end.
-bool case_read(FILE *file, case_entry *out);
+/// Every case of `file` whose name holds `filter` (NULL: all); then closes it. What a case holds ends
+/// with the call.
+typedef void (*case_fn)(void *context, case_entry *entry);
+void case_each(FILE *file, const char *filter, case_fn fn, void *context);
 /// Of near's cases those that do for what takes long: every pattern as it is, and a tenth of the random graphs.
 bool case_is_sample(const char *name);
 /// A temporary folder for models and plans, and its end.

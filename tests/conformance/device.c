@@ -138,10 +138,12 @@ static void count_steps(device_check *check, const norn_program *program, bool i
     }
 }
 
-static void check_case(device_check *check, const case_entry *entry) {
+static void check_case(void *context, case_entry *entry) {
+    device_check *check = context;
     norn_model *model;
     norn_arena arena;
     device_run own, cpu;
+    if (check->seen++ % check->every != check->from) return;
     if (norn_model_open(case_write_model(entry, check->folder), norn_alloc_heap(), &model) !=
         NORN_OK)
         return;
@@ -161,20 +163,10 @@ static void check_case(device_check *check, const case_entry *entry) {
 
 static bool check_folder(device_check *check, const char *dir) {
     char path[1024];
-    case_entry entry;
     snprintf(path, sizeof path, "%s/cases.bin", dir);
     FILE *cases = fopen(path, "rb");
     if (!cases) return false;
-    for (;;) {
-        norn_arena_init(&entry.arena, norn_alloc_heap(), 1 << 16);
-        const bool more = case_read(cases, &entry);
-        if (more && (!check->filter || strstr(entry.name, check->filter)) &&
-            check->seen++ % check->every == check->from)
-            check_case(check, &entry);
-        norn_arena_deinit(&entry.arena);
-        if (!more) break;
-    }
-    fclose(cases);
+    case_each(cases, check->filter, check_case, check);
     return true;
 }
 

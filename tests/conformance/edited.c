@@ -13,27 +13,15 @@
 #include "norn/norn.h"
 #include "plan/plan_file.h"
 #include "plan/plan_load.h"
+#include "testing/limited_alloc.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { MEMORY_LIMIT = 64 << 20, EDITS_MAX = 1200 };
+enum { EDITS_MAX = 1200 };
+static size_t block_most = 64 << 20; ///< a plan may ask for anything
 
-/// The heap, with an end: a plan may ask for anything.
-static void *take_limited(void *context, size_t bytes, size_t align) {
-    norn_alloc heap = norn_alloc_heap();
-    (void)context;
-    return bytes > MEMORY_LIMIT ? NULL : heap.allocate(heap.context, bytes, align);
-}
-
-static void give_limited(void *context, void *memory) {
-    norn_alloc heap = norn_alloc_heap();
-    (void)context;
-    heap.release(heap.context, memory);
-}
-
-static const norn_alloc limited = {take_limited, give_limited, NULL};
 static bool show; ///< of the command line
 
 /// A plan file in memory.
@@ -94,7 +82,7 @@ static void take(tally *so_far, const void *bytes, size_t count) {
 
 static void decode(const plan_bytes *bytes, tally *so_far) {
     norn_plan *plan;
-    must(norn_plan_create(limited, &plan), "a plan");
+    must(norn_plan_create(norn_alloc_limited(&block_most), &plan), "a plan");
     const norn_span file = norn_span_of(bytes->bytes, bytes->count);
     if (norn_plan_decode(file, "plan", false, plan) == NORN_OK) {
         norn_buffer text;
@@ -145,27 +133,24 @@ static void judge(const case_entry *test, const char *folder, char text[VERDICT_
     free(plan.bytes);
 }
 
+static verdict_list list;
+
+static void take_case(void *context, case_entry *test) {
+    char text[VERDICT_TEXT];
+    if (!case_is_sample(test->name)) return;
+    judge(test, context, text);
+    verdict_list_take(&list, test->name, text, NULL);
+}
+
 int main(int argc, char **argv) {
-    verdict_list list;
-    case_entry test;
-    char text[VERDICT_TEXT], folder[] = CASE_FOLDER;
+    char folder[] = CASE_FOLDER;
     setenv("NORN_LOG", "error", 1);
     if (argc > 2 && strcmp(argv[argc - 1], "--show") == 0) show = true, argc--;
     verdict_list_open(&list, argc, argv);
     FILE *cases = verdict_list_cases(&list, "cases.bin");
     case_folder_make(folder);
     if (chdir(folder) != 0) return perror(folder), 1;
-    for (;;) {
-        norn_arena_init(&test.arena, norn_alloc_heap(), 1 << 16);
-        const bool more = case_read(cases, &test);
-        if (more && case_is_sample(test.name) && (!list.filter || strstr(test.name, list.filter))) {
-            judge(&test, folder, text);
-            verdict_list_take(&list, test.name, text, NULL);
-        }
-        norn_arena_deinit(&test.arena);
-        if (!more) break;
-    }
-    fclose(cases);
+    case_each(cases, list.filter, take_case, folder);
     case_folder_remove(folder);
     return verdict_list_close(&list);
 }

@@ -110,37 +110,31 @@ static const char *sweep(const case_entry *test, const char *folder, way *make, 
     return NULL;
 }
 
-static void judge(const case_entry *test, const char *folder, verdict_list *list) {
+static verdict_list list;
+
+static void judge(void *context, case_entry *test) {
+    const char *folder = context;
     static way *const ways[] = {compile, load};
     char why[256], path[96];
     const char *wrong = NULL;
     norn_plan *plan = NULL;
+    if (!case_is_sample(test->name)) return;
     (void)case_write_model(test, folder);
     norn_status status = compile(test, folder, norn_alloc_heap(), &plan);
     if (status == NORN_OK) status = norn_plan_save(plan, in_folder(folder, "plan.norn", path));
     norn_plan_release(plan);
     if (status != NORN_OK) wrong = norn_message();
     for (int i = 0; i < 4 && !wrong; i++) wrong = sweep(test, folder, ways[i / 2], i % 2 == 1, why);
-    verdict_list_take(list, test->name, "swept", wrong);
+    verdict_list_take(&list, test->name, "swept", wrong);
 }
 
 int main(int argc, char **argv) {
-    verdict_list list;
-    case_entry test;
     char folder[] = CASE_FOLDER;
     setenv("NORN_LOG", "error", 1);
     verdict_list_open(&list, argc, argv);
     FILE *cases = verdict_list_cases(&list, "cases.bin");
     case_folder_make(folder);
-    for (;;) {
-        norn_arena_init(&test.arena, norn_alloc_heap(), 1 << 16);
-        const bool more = case_read(cases, &test);
-        if (more && case_is_sample(test.name) && (!list.filter || strstr(test.name, list.filter)))
-            judge(&test, folder, &list);
-        norn_arena_deinit(&test.arena);
-        if (!more) break;
-    }
-    fclose(cases);
+    case_each(cases, list.filter, judge, folder);
     case_folder_remove(folder);
     return verdict_list_close(&list);
 }
