@@ -194,6 +194,35 @@ static void every_operator_takes_odd_inputs_without_a_crash(void **state) {
     }
 }
 
+static void what_fills_a_small_vector_of_integers_is_known(void **state) {
+    (void)state;
+    int64_t seven = 7, dims[1] = {1};
+    const norn_view filling = norn_view_of(NORN_I64, 1, dims, &seven);
+    norn_attr attr = {.name = "value", .kind = NORN_ATTR_TENSOR, .tensor = &filling};
+    norn_value *in[1] = {ints(1, 1, (int64_t[]){3})};
+    const norn_value *out = node(NORN_OP_ConstantOfShape, (norn_attrs){&attr, 1}, 1, in);
+    assert_non_null(out);
+    assert_int_equal(out->contents_count, 3);
+    for (int i = 0; i < 3; i++) assert_dim(out->contents[i], "7");
+}
+
+static void a_list_of_integers_is_taken_up_to_its_bound(void **state) {
+    (void)state;
+    int64_t axes[NORN_CONTENTS_MAX + 1];
+    for (uint32_t count = NORN_CONTENTS_MAX - 1; count <= NORN_CONTENTS_MAX + 1; count++) {
+        for (uint32_t i = 0; i < count; i++) axes[i] = i;
+        const norn_attr attr = {
+            .name = "axes", .kind = NORN_ATTR_INTS, .ints = axes, .count = count};
+        const norn_shape_ctx ctx = {.node = "n", .attrs = {&attr, 1}};
+        int64_t values[NORN_CONTENTS_MAX];
+        uint32_t taken;
+        bool present, known;
+        norn_status status = norn_shape_int_list(&ctx, 1, "axes", values, &taken, &present, &known);
+        assert_int_equal(status, count > NORN_CONTENTS_MAX ? NORN_INVALID_ARGUMENT : NORN_OK);
+        if (status == NORN_OK) assert_int_equal(values[count - 1], count - 1);
+    }
+}
+
 static int setup(void **state) {
     (void)state;
     int32_t symbol;
@@ -217,6 +246,8 @@ int main(void) {
         cmocka_unit_test(a_product_of_unequal_widths_is_refused_in_words),
         cmocka_unit_test(a_convolution_halves_its_image),
         cmocka_unit_test(data_dependent_dims_are_runtime_symbols),
+        cmocka_unit_test(what_fills_a_small_vector_of_integers_is_known),
+        cmocka_unit_test(a_list_of_integers_is_taken_up_to_its_bound),
         cmocka_unit_test(an_embedding_bag_has_one_row_for_each_offset_but_the_last),
         cmocka_unit_test(every_operator_refuses_no_inputs_without_a_crash),
         cmocka_unit_test(every_operator_takes_odd_inputs_without_a_crash),

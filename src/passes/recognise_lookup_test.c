@@ -354,6 +354,18 @@ static void a_matrix_that_is_multiplied_too_is_no_table(void **state) {
     test_end(t);
 }
 
+static void tables_begin_at_a_mebibyte(void **state) {
+    test_graph *t = test_begin();
+    norn_value *ids = test_input(t, "ids", NORN_I64, DIMS(B));
+    (void)state;
+    test_output(t, OP(t, Gather, NONE, table(t, "table", 1 << 16, 4), ids));
+    test_output(t, OP(t, Gather, NONE, table(t, "small", (1 << 16) - 1, 4), ids));
+    run(t);
+    assert_int_equal(t->context.table_count, 1);
+    assert_string_equal(t->context.tables[0].name, "table");
+    test_end(t);
+}
+
 static void gathers_that_are_no_lookups_stay(void **state) {
     test_graph *t = test_begin();
     norn_value *ids = test_input(t, "ids", NORN_I64, DIMS(B)),
@@ -387,6 +399,7 @@ int main(void) {
         cmocka_unit_test(rows_that_others_read_are_not_pooled_away),
         cmocka_unit_test(a_table_of_the_package_wins),
         cmocka_unit_test(a_matrix_that_is_multiplied_too_is_no_table),
+        cmocka_unit_test(tables_begin_at_a_mebibyte),
         cmocka_unit_test(gathers_that_are_no_lookups_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
