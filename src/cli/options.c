@@ -142,12 +142,11 @@ static int set_real(const cli_command *command, const cli_option *option, const 
     return CLI_DONE;
 }
 
+/// What takes a value; flags do not come here.
 static int set_value(const cli_command *command, const cli_option *option, const char *text) {
     int64_t min, max;
     if (is_whole(option->kind, &min, &max)) return set_whole(command, option, text, min, max);
     if (option->kind == CLI_REAL) return set_real(command, option, text);
-    if (option->kind == CLI_FLAG)
-        return cli_error(command, CLI_WRONG, "%s takes no value", option->name);
     if (!text[0]) return cli_error(command, CLI_WRONG, "%s is empty", option->name);
     if (option->kind == CLI_TEXT) {
         *(const char **)option->target = text;

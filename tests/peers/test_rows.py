@@ -185,7 +185,7 @@ class ListwiseTest(Folder):
             sessions[kind] = row_models.onnxruntime.InferenceSession(model.SerializeToString())
         self.serve("--batch-delay-us", "2000")
         rng = np.random.default_rng(SEED)
-        # Scores of 64ths are exact, whoever sums them and in whatever order: so are the ranks of two that nearly tie.
+        # 64ths times quarters sum exactly, whoever sums them and in whatever order: all see the same scores tie.
         feeds = [{"x": rng.integers(-256, 257, (rows, 8)).astype(np.float32) / 64} for rows in (20, 7, 1, 20, 3000)]
 
         def run(job):
