@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/wire.h"
 #include "graph/dim.h"
+#include "graph/numbers.h"
 #include "graph/op_info.h"
 #include "graph/region.h"
 
@@ -61,6 +62,7 @@ struct norn_node {
     uint32_t out_count;
     norn_attrs attrs;
     const norn_region *region; ///< domain "norn" only
+    norn_numbers numbers;      ///< of a product, after assign_precision
     norn_origin origin;
     norn_node *prev, *next;
     bool dead;

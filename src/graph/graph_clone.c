@@ -141,6 +141,7 @@ static norn_status clone_node(cloner *c, const norn_node *from) {
                                    &node->region));
     }
     node->place = from->place;
+    node->numbers = from->numbers;
     return clone_origin(c, &from->origin, &node->origin);
 }
 

@@ -391,6 +391,7 @@ typedef struct node_message {
     norn_attr *attrs;
     const char **origin;
     uint64_t place;
+    norn_numbers numbers;
     norn_span region;
     bool fill, has_region;
 } node_message;
@@ -400,6 +401,19 @@ static norn_status node_value(const node_message *m, uint64_t id_plus_1, norn_va
     if (id_plus_1 == 0) return NORN_OK;
     if (id_plus_1 > m->d->value_count) return malformed("a node reads or writes no value");
     *out = m->d->values[id_plus_1 - 1];
+    return NORN_OK;
+}
+
+static norn_status numbers_field(void *context, const norn_wire_field *field) {
+    norn_numbers *numbers = context;
+    norn_dtype *of[] = {[NUMBERS_A] = &numbers->a,
+                        [NUMBERS_B] = &numbers->b,
+                        [NUMBERS_ACC] = &numbers->acc,
+                        [NUMBERS_OUT] = &numbers->out};
+    if (field->number == NUMBERS_TF32) numbers->tf32 = field->value != 0;
+    if (field->number < NUMBERS_A || field->number > NUMBERS_OUT) return NORN_OK;
+    if (!norn_dtype_is_known(field->value)) return malformed("numbers of a product");
+    *of[field->number] = (norn_dtype)field->value;
     return NORN_OK;
 }
 
@@ -429,6 +443,8 @@ static norn_status node_field(void *context, const norn_wire_field *field) {
     case NODE_PLACE:
         m->place = field->value;
         break;
+    case NODE_NUMBERS:
+        return norn_wire_visit(field->bytes, numbers_field, &m->numbers);
     case NODE_REGION:
         m->region = field->bytes;
         m->has_region = true;
@@ -463,6 +479,7 @@ static norn_status decode_node(decoder *d, norn_span message) {
     node->origin = (norn_origin){m.origin, m.origin_count};
     if (m.place > UINT8_MAX) return malformed("place of a node");
     node->place = (uint8_t)m.place;
+    node->numbers = m.numbers;
     if (!m.has_region) return NORN_OK;
     return norn_region_decode(norn_region_kind_of(op->name), m.region, arena, m.in_count,
                               m.out_count, &node->region);

@@ -123,6 +123,17 @@ static norn_status encode_attr(const encoder *e, const norn_attr *attr) {
     return NORN_OK;
 }
 
+static void encode_numbers(norn_buffer *out, const norn_numbers *numbers) {
+    if (numbers->acc == NORN_DTYPE_NONE) return;
+    size_t mark = norn_wire_begin(out, NODE_NUMBERS);
+    norn_wire_put_varint(out, NUMBERS_A, (uint64_t)numbers->a);
+    norn_wire_put_varint(out, NUMBERS_B, (uint64_t)numbers->b);
+    norn_wire_put_varint(out, NUMBERS_ACC, (uint64_t)numbers->acc);
+    norn_wire_put_varint(out, NUMBERS_OUT, (uint64_t)numbers->out);
+    if (numbers->tf32) norn_wire_put_varint(out, NUMBERS_TF32, 1);
+    norn_wire_end(out, mark);
+}
+
 static norn_status encode_node(const encoder *e, const norn_node *node) {
     norn_buffer *out = e->out;
     size_t mark = norn_wire_begin(out, GRAPH_NODE);
@@ -142,6 +153,7 @@ static norn_status encode_node(const encoder *e, const norn_node *node) {
         norn_region_encode(norn_region_kind_of(node->op->name), node->region, out);
         norn_wire_end(out, region);
     }
+    encode_numbers(out, &node->numbers);
     if (node->place) norn_wire_put_varint(out, NODE_PLACE, node->place);
     for (uint32_t i = 0; i < node->origin.count; i++) {
         norn_wire_put_text(out, NODE_ORIGIN, node->origin.names[i]);

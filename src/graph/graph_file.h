@@ -7,7 +7,7 @@
 
 #include "graph/graph.h"
 
-enum { NORN_GRAPH_FILE_VERSION = 2 };
+enum { NORN_GRAPH_FILE_VERSION = 3 };
 
 /// Where constants go: `put` keeps `count` bytes and says at which offset. The same constant may
 /// come more than once (say, shared with a body); the sink may give the same offset.

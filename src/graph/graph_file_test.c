@@ -104,7 +104,7 @@ static norn_graph *rich_graph(void) {
                                               .output = 0,
                                               .column = 12};
     static const norn_region pointwise = {.pointwise = {{2, 4, 1, loads, instrs, stores}}};
-    static norn_region gemm = {.gemm = {.k = 4, .n = 4, .b_packed = true}};
+    static norn_region gemm = {.gemm = {.k = 4, .n = 4, .b_layout = NORN_GEMM_PANELS}};
     static const norn_region lookup = {.lookup = {1, &column}};
     static const norn_region interaction = {.interaction = {.kind = NORN_INTERACTION_DOT,
                                                             .features = 2,
@@ -281,7 +281,7 @@ static void another_version_says_compile_again(void **state) {
                                        norn_alloc_heap(), &back),
                      NORN_FAILED_PRECONDITION);
     assert_null(back);
-    assert_string_equal(norn_message(), "graph version 99, this build reads 2; compile again");
+    assert_string_equal(norn_message(), "graph version 99, this build reads 3; compile again");
     norn_buffer_deinit(&bytes);
 }
 

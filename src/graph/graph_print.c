@@ -114,6 +114,15 @@ static void print_origin(const norn_node *node, norn_buffer *out) {
     }
 }
 
+/// Numbers that F32 values do not say already.
+static void print_numbers(const norn_numbers *numbers, norn_buffer *out) {
+    if (numbers->tf32) norn_buffer_text(out, " in tf32");
+    if (numbers->acc == NORN_DTYPE_NONE || (numbers->a == NORN_F32 && numbers->b == NORN_F32))
+        return;
+    norn_buffer_format(out, " in %s x %s + %s", norn_dtype_name(numbers->a),
+                       norn_dtype_name(numbers->b), norn_dtype_name(numbers->acc));
+}
+
 static void print_graph(const norn_graph *graph, int depth, norn_buffer *out);
 
 static void print_node(const norn_graph *graph, const norn_node *node, int depth,
@@ -140,6 +149,7 @@ static void print_node(const norn_graph *graph, const norn_node *node, int depth
         print_attr(&node->attrs.at[i], out);
     }
     if (node->attrs.count) norn_buffer_text(out, "}");
+    print_numbers(&node->numbers, out);
     print_origin(node, out);
     norn_buffer_text(out, "\n");
     if (node->region) norn_region_print(norn_region_kind_of(node->op->name), node->region, out);

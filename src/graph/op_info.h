@@ -56,6 +56,7 @@ enum {
     NORN_OP_SUBGRAPH = 1 << 3,      ///< If, Loop, Scan, SequenceMap
     NORN_OP_POINTWISE = 1 << 4,     ///< one scalar expression of its broadcast inputs
     NORN_OP_SEQUENCE = 1 << 5,      ///< takes or makes sequences and optionals; no other may
+    NORN_OP_PRODUCT = 1 << 6,       ///< its numbers are stated (graph/numbers.h): A is input 0, B 1
 };
 
 typedef struct norn_op_info {

@@ -162,13 +162,14 @@ static void print_lookup(const norn_lookup_region *lookup, norn_buffer *out) {
 
 void norn_region_print(norn_region_kind kind, const norn_region *region, norn_buffer *out) {
     static const char *const reduces[] = {"sum", "mean", "max", "min", "prod"};
+    static const char *const layouts[] = {"", " transB", " packed"};
     switch (kind) {
     case NORN_REGION_NONE:
         break;
     case NORN_REGION_GEMM:
-        norn_buffer_format(out, "  k=%lld n=%lld%s%s\n", (long long)region->gemm.k,
-                           (long long)region->gemm.n, region->gemm.b_transposed ? " transB" : "",
-                           region->gemm.b_packed ? " packed" : "");
+        norn_buffer_format(
+            out, "  k=%lld n=%lld%s\n", (long long)region->gemm.k, (long long)region->gemm.n,
+            region->gemm.b_layout < NORN_GEMM_LAYOUTS ? layouts[region->gemm.b_layout] : " ?");
         print_program("epilogue", &region->gemm.epilogue, out);
         break;
     case NORN_REGION_POINTWISE:

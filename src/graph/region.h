@@ -62,13 +62,20 @@ typedef struct norn_scalar_program {
 
 enum { NORN_GEMM_PANEL = 16 }; ///< columns of a packed panel
 
-/// Gemm: Y[.., N] = epilogue(A[.., K] * B[K, N]). Inputs: 0 A (leading dims flattened to M), 1 B
-/// (constant: packed panels; else [K, N] or [N, K]), then the operands of the epilogue.
+/// How B of a product lies in memory.
+typedef enum norn_gemm_layout {
+    NORN_GEMM_ROWS,    ///< [K, N]
+    NORN_GEMM_COLUMNS, ///< [N, K]
+    NORN_GEMM_PANELS,  ///< CPU plans: [panels][k][NORN_GEMM_PANEL], zero-padded; any ISA reads it
+    NORN_GEMM_LAYOUTS
+} norn_gemm_layout;
+
+/// Gemm: Y[.., N] = epilogue(A[.., K] * B[K, N]). Inputs: 0 A (leading dims flattened to M), 1 B,
+/// then the operands of the epilogue. Its types are the node's numbers.
 /// Batched products of two activations stay MatMul.
 typedef struct norn_gemm_region {
     int64_t k, n;
-    bool b_transposed; ///< B is [N, K]; never with packed
-    bool b_packed;     ///< CPU plans: [panels][k][NORN_GEMM_PANEL], zero-padded; any ISA reads it
+    norn_gemm_layout b_layout;
     norn_scalar_program epilogue; ///< instr_count 0: none. Loads broadcast over loop dims {M, N}
 } norn_gemm_region;
 

@@ -153,11 +153,9 @@ static norn_status gemm_field(void *context, const norn_wire_field *field) {
     case GEMM_N:
         gemm->n = (int64_t)field->value;
         break;
-    case GEMM_B_TRANSPOSED:
-        gemm->b_transposed = field->value != 0;
-        break;
-    case GEMM_B_PACKED:
-        gemm->b_packed = field->value != 0;
+    case GEMM_B_LAYOUT:
+        if (field->value >= NORN_GEMM_LAYOUTS) return malformed("layout of a product's B");
+        gemm->b_layout = (norn_gemm_layout)field->value;
         break;
     case GEMM_EPILOGUE:
         return decode_program(d, field->bytes, &gemm->epilogue);

@@ -5,9 +5,23 @@
 
 #include <string.h>
 
-static const char *precision_text(const norn_plan *plan, const norn_step *step) {
-    bool product = step->node && norn_region_kind_of(step->node->op->name) == NORN_REGION_GEMM;
-    return product && step->place && plan->precision == NORN_PRECISION_TF32 ? "tf32" : "fp32";
+/// What a step computes in: a product by its numbers, others by what they write.
+static const char *precision_text(const norn_step *step) {
+    const norn_node *node = step->node;
+    if (!node || node->out_count == 0 || !node->out[0]) return "";
+    if (node->numbers.tf32) return "tf32";
+    switch ((int)(node->numbers.acc ? node->numbers.a : node->out[0]->dtype)) {
+    case NORN_F32:
+        return "fp32";
+    case NORN_F16:
+        return "fp16";
+    case NORN_BF16:
+        return "bf16";
+    case NORN_F64:
+        return "fp64";
+    default:
+        return "";
+    }
 }
 
 static void value_type(const norn_graph *graph, const norn_value *value, norn_buffer *out) {
@@ -28,7 +42,7 @@ static void region_facts(const norn_plan *plan, const norn_node *node, norn_buff
     case NORN_REGION_GEMM:
         norn_buffer_format(out, " k=%lld n=%lld%s", (long long)region->gemm.k,
                            (long long)region->gemm.n,
-                           region->gemm.b_packed ? " packed weights" : "");
+                           region->gemm.b_layout == NORN_GEMM_PANELS ? " packed weights" : "");
         if (region->gemm.epilogue.instr_count) {
             norn_buffer_format(out, ", epilogue of %u operations",
                                region->gemm.epilogue.instr_count);
@@ -83,7 +97,7 @@ static void print_step(const norn_plan *plan, const norn_step *step, uint32_t in
     const norn_node *node = step->node;
     norn_buffer_format(out, "%4u  %-5s %-4s %s", index,
                        plan->place_names[step->kind == NORN_STEP_KERNEL ? step->place : NORN_HOST],
-                       step->kind == NORN_STEP_KERNEL ? precision_text(plan, step) : "",
+                       step->kind == NORN_STEP_KERNEL ? precision_text(step) : "",
                        node ? node->op->name : kinds[step->kind]);
     if (step->kind != NORN_STEP_KERNEL && node) norn_buffer_format(out, " (%s)", kinds[step->kind]);
     if (node) {

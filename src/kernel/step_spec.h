@@ -3,7 +3,7 @@
 #define NORN_KERNEL_STEP_SPEC_H
 
 #include "base/span.h"
-#include "norn/plan.h"
+#include "graph/numbers.h"
 #include "ops/op.h"
 #include "tensor/attr.h"
 #include "tensor/view.h"
@@ -16,8 +16,8 @@ typedef struct norn_step_spec {
     const norn_region *region; ///< of region operators, else NULL
     const norn_view *in, *out;
     uint32_t in_count, out_count;
-    norn_span code; ///< prepare: what codegen made for this step, or empty
-    norn_precision precision;
+    norn_span code;       ///< prepare: what codegen made for this step, or empty
+    norn_numbers numbers; ///< of products
 } norn_step_spec;
 
 #endif

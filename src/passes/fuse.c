@@ -21,7 +21,8 @@ void norn_fuse_init(norn_fuse *fuse, norn_graph *graph, const norn_fuse_loops *l
                     norn_value *const *first, uint32_t first_count) {
     fuse->graph = graph;
     fuse->loops = *loops;
-    fuse->f32_only = fuse->dynamic = fuse->has_dynamic = false;
+    fuse->operands = NORN_DTYPE_NONE;
+    fuse->dynamic = fuse->has_dynamic = false;
     fuse->input_count = first_count;
     for (uint32_t i = 0; i < first_count; i++) fuse->inputs[i] = first[i];
     fuse->value_count = 0;
@@ -96,9 +97,16 @@ static uint32_t input_index(norn_fuse *fuse, norn_value *value) {
     return fuse->input_count++; // one too many is refused by the caller
 }
 
-norn_status norn_fuse_acc(norn_fuse *fuse, uint16_t *reg) {
-    norn_scalar_load load = {.input = NORN_SCALAR_ACC, .dtype = NORN_F32};
+norn_status norn_fuse_acc(norn_fuse *fuse, norn_dtype dtype, uint16_t *reg) {
+    norn_scalar_load load = {.input = NORN_SCALAR_ACC, .dtype = norn_sum_dtype(dtype)};
     return norn_scalar_load_of(&fuse->builder, &load, reg);
+}
+
+norn_status norn_fuse_round(norn_fuse *fuse, norn_dtype dtype, uint16_t *reg) {
+    const norn_dtype native = norn_scalar_register_dtype(dtype);
+    if (native == dtype) return NORN_OK;
+    NORN_TRY(norn_scalar_emit(&fuse->builder, NORN_SCALAR_CAST, dtype, *reg, 0, 0, reg));
+    return norn_scalar_emit(&fuse->builder, NORN_SCALAR_CAST, native, *reg, 0, 0, reg);
 }
 
 norn_status norn_fuse_load(norn_fuse *fuse, norn_value *value, uint16_t *reg, bool *fits) {
@@ -109,7 +117,8 @@ norn_status norn_fuse_load(norn_fuse *fuse, norn_value *value, uint16_t *reg, bo
         NORN_TRY(settle(norn_scalar_const_of(&fuse->builder, value->data, reg), fits));
     } else {
         norn_scalar_load load = {.dtype = value->dtype};
-        *fits = has_scalar_form(value->dtype) && (!fuse->f32_only || value->dtype == NORN_F32) &&
+        *fits = has_scalar_form(value->dtype) &&
+                (fuse->operands == NORN_DTYPE_NONE || value->dtype == fuse->operands) &&
                 describe(fuse, &value->shape, &load);
         if (!*fits) return NORN_OK;
         uint32_t inputs = fuse->input_count;

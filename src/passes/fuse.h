@@ -27,7 +27,7 @@ norn_fuse_loops norn_fuse_loops_rows(const norn_shape *shape);
 typedef struct norn_fuse {
     norn_graph *graph;
     norn_fuse_loops loops;
-    bool f32_only; ///< tensors that are loaded must be F32
+    norn_dtype operands; ///< of tensors that are loaded; NONE: any
     bool dynamic;  ///< allow loads whose broadcast shows only when running
     bool has_dynamic;
     norn_value *inputs[NORN_FUSE_INPUT_MAX]; ///< of the region's node
@@ -44,8 +44,11 @@ void norn_fuse_init(norn_fuse *fuse, norn_graph *graph, const norn_fuse_loops *l
 void norn_fuse_bind(norn_fuse *fuse, const norn_value *value, uint16_t reg);
 bool norn_fuse_find(const norn_fuse *fuse, const norn_value *value, uint16_t *reg);
 
-/// The accumulator of a Gemm or a reduction, as a register.
-norn_status norn_fuse_acc(norn_fuse *fuse, uint16_t *reg) NORN_NODISCARD;
+/// The accumulator of a Gemm or a reduction whose values are of `dtype`, as a register.
+norn_status norn_fuse_acc(norn_fuse *fuse, norn_dtype dtype, uint16_t *reg) NORN_NODISCARD;
+/// `reg` as it reads after it was written as a value of `dtype`: half types round, so that fused
+/// and unfused work agree to the bit.
+norn_status norn_fuse_round(norn_fuse *fuse, norn_dtype dtype, uint16_t *reg) NORN_NODISCARD;
 /// `value` in a register: one that it is in, a CONST when it is a constant of one element, or a
 /// LOAD. *fits false: its shape or type does not go with the loop dims, or the program is full.
 norn_status norn_fuse_load(norn_fuse *fuse, norn_value *value, uint16_t *reg,
@@ -60,7 +63,7 @@ norn_status norn_fuse_finish(norn_fuse *fuse, norn_value *const *stores, uint32_
 bool norn_fuse_is_pointwise(const norn_graph *graph, const norn_node *node);
 
 enum { NORN_FUSE_CHAIN_MAX = 64 };
-/// Nodes that follow `seed` (bound in `fuse`), as far as the result has seed's shape, is F32, and
+/// Nodes that follow `seed` (bound in `fuse`), as far as the result has seed's shape and type, and
 /// is all that is read outside; number nodes with norn_fuse_number first. The fuse holds their
 /// program, `nodes` them in order; *result is seed when there are none.
 norn_status norn_fuse_follow(norn_fuse *fuse, norn_value *seed,

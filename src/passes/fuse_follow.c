@@ -74,7 +74,8 @@ static uint32_t find_operands(const norn_fuse *fuse, const chain *c, norn_node *
             if (norn_value_only_reader(in) != found[at] ||
                 !norn_fuse_is_pointwise(fuse->graph, producer))
                 continue;
-            if (!norn_shape_equal(&in->shape, &c->seed->shape) || in->dtype != NORN_F32) continue;
+            if (!norn_shape_equal(&in->shape, &c->seed->shape) || in->dtype != c->seed->dtype)
+                continue;
             bool twice = false; // x * x
             for (uint32_t j = 0; j < count; j++) twice = twice || found[j] == producer;
             if (!twice) found[count++] = producer;
@@ -119,7 +120,7 @@ norn_status norn_fuse_follow(norn_fuse *fuse, norn_value *seed,
         if (!norn_shape_equal(&node->out[0]->shape, &seed->shape)) break;
         NORN_TRY(take(fuse, &c, node, &fits));
         if (!fits) break;
-        if (visible(&c, &last) != 1 || last != node->out[0] || last->dtype != NORN_F32) continue;
+        if (visible(&c, &last) != 1 || last != node->out[0] || last->dtype != seed->dtype) continue;
         best = c.count, *result = last;
         inputs = fuse->input_count, values = fuse->value_count;
         loads = fuse->builder.load_count, instrs = fuse->builder.instr_count;

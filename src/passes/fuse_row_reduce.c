@@ -3,10 +3,11 @@
 ///   Mul(ReduceSum(Mul(gate, experts), axis 1), 0.5)  -> RowReduce{sum}(gate, experts)
 ///   ReduceL1(x), ReduceL2(x), ReduceSumSquare(x), ReduceLogSum(x)
 ///       -> RowReduce{sum} with |x|, x * x, sqrt, log around it
-/// F32 only. ReduceLogSumExp keeps its own kernel, which does not overflow.
+/// One floating type. ReduceLogSumExp keeps its own kernel, which does not overflow.
 #include "passes/fuse.h"
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
+#include "tensor/dtype.h"
 
 typedef struct reduction {
     norn_node *node;
@@ -23,7 +24,8 @@ static bool reduction_of(norn_node *node, reduction *r) {
     uint32_t count;
     *r = (reduction){.node = node, .x = norn_node_in(node, 0)};
     if (!norn_reduce_form_of(node->op->id, &r->form) || !r->x || !node->out[0] ||
-        r->x->dtype != NORN_F32)
+        !norn_dtype_is_float(r->x->dtype) ||
+        norn_scalar_register_dtype(r->x->dtype) == NORN_DTYPE_NONE)
         return false;
     int32_t rank = r->x->shape.rank, first = NORN_MAX_RANK, last = -1;
     if (rank < 1 || node->out[0]->shape.rank < 0) return false;
@@ -114,7 +116,8 @@ static norn_status assemble(norn_graph *graph, const reduction *r, prologue *p, 
     if (!*fits) return NORN_OK;
     NORN_TRY(norn_fuse_load(&p->fuse, r->x, &reg, fits));
     if (*fits && r->form.before != NORN_SCALAR_LOAD) {
-        NORN_TRY(norn_scalar_emit(&p->fuse.builder, r->form.before, NORN_F32, reg, reg, 0, &reg));
+        NORN_TRY(norn_scalar_emit(&p->fuse.builder, r->form.before, norn_sum_dtype(r->x->dtype),
+                                  reg, reg, 0, &reg));
         norn_fuse_bind(&p->fuse, r->x, reg);
     }
     *fits = *fits && covers(&p->fuse);
@@ -159,10 +162,12 @@ static norn_fuse_loops result_loops(const reduction *r) {
 
 static norn_status begin_epilogue(const reduction *r, norn_fuse *fuse) {
     uint16_t acc;
-    NORN_TRY(norn_fuse_acc(fuse, &acc));
+    NORN_TRY(norn_fuse_acc(fuse, r->x->dtype, &acc));
     if (r->form.after != NORN_SCALAR_LOAD) {
-        NORN_TRY(norn_scalar_emit(&fuse->builder, r->form.after, NORN_F32, acc, 0, 0, &acc));
+        NORN_TRY(norn_scalar_emit(&fuse->builder, r->form.after, norn_sum_dtype(r->x->dtype), acc,
+                                  0, 0, &acc));
     }
+    NORN_TRY(norn_fuse_round(fuse, r->x->dtype, &acc));
     norn_fuse_bind(fuse, r->node->out[0], acc);
     return NORN_OK;
 }
@@ -181,20 +186,20 @@ static norn_status make_region(norn_graph *graph, reduction *r) {
     NORN_TRY(grow_prologue(graph, r, &p, &fits));
     if (!fits) return NORN_OK;
     norn_fuse_init(&epilogue, graph, &loops, p.fuse.inputs, p.fuse.input_count);
-    epilogue.f32_only = true;
+    epilogue.operands = r->x->dtype;
     NORN_TRY(begin_epilogue(r, &epilogue));
     NORN_TRY(norn_fuse_follow(&epilogue, r->node->out[0], followers, &count, &result));
 
     NORN_TRY(NORN_TAKE(&graph->arena, &region));
     region->row_reduce = r->region;
     NORN_TRY(norn_fuse_finish(&p.fuse, &r->x, 1, &region->row_reduce.prologue));
-    if (epilogue.builder.instr_count > 1) {
+    if (epilogue.builder.instr_count > 1 && (count || r->form.after != NORN_SCALAR_LOAD)) {
         NORN_TRY(norn_fuse_finish(&epilogue, &result, 1, &region->row_reduce.epilogue));
     }
     norn_node *last = count ? followers[count - 1] : r->node;
     const norn_node *oldest = p.count ? p.nodes[p.count - 1] : r->node;
     NORN_TRY(norn_rewrite_node(graph, last, NORN_OP_RowReduce, epilogue.inputs,
-                               epilogue.input_count, (norn_attrs){NULL, 0}, NORN_F32,
+                               epilogue.input_count, (norn_attrs){NULL, 0}, r->x->dtype,
                                &result->shape, oldest, &made));
     made->region = region;
     made->note = last->note;

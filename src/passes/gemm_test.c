@@ -17,7 +17,7 @@ static void bias_and_activation_go_into_the_epilogue(void **state) {
     const norn_gemm_region *gemm = &node->region->gemm;
     assert_int_equal(gemm->k, 3);
     assert_int_equal(gemm->n, 2);
-    assert_true(gemm->b_transposed);
+    assert_int_equal(gemm->b_layout, NORN_GEMM_COLUMNS);
     assert_int_equal(node->in_count, 3);
     assert_ptr_equal(node->in[2].value, c);
     assert_int_equal(gemm->epilogue.load_count, 2);
@@ -45,7 +45,7 @@ static void a_product_over_a_history_has_its_leading_dims_as_rows(void **state) 
     assert_int_equal(t->graph->node_count, 1);
     assert_int_equal(node->region->gemm.k, 3);
     assert_int_equal(node->region->gemm.n, 5);
-    assert_false(node->region->gemm.b_transposed);
+    assert_int_equal(node->region->gemm.b_layout, NORN_GEMM_ROWS);
     assert_int_equal(node->out[0]->shape.rank, 3);
     test_end(t);
 }
@@ -133,16 +133,94 @@ static void an_operand_that_repeats_over_steps_stays_outside(void **state) {
 static void products_that_it_does_not_take_stay(void **state) {
     test_graph *t = test_begin();
     norn_value *x = test_input(t, "x", NORN_F32, DIMS(4, 4)),
-               *d = test_input(t, "d", NORN_F64, DIMS(B, 4));
+               *i = test_input(t, "i", NORN_I32, DIMS(B, 4));
     (void)state;
     norn_value *w = test_const(t, "w", NORN_F32, DIMS(4, 4), 0, 1);
     test_output(t, OP(t, Gemm, ATTR_INT("transA", 1), x, w));
     test_output(t, OP(t, MatMul, NONE, x, x));
     test_output(t, OP(t, MatMul, NONE, w, x));
-    test_output(t, OP(t, MatMul, NONE, d, test_const(t, "w64", NORN_F64, DIMS(4, 4), 0, 1)));
+    test_output(t, OP(t, MatMul, NONE, i, test_const(t, "wi", NORN_I32, DIMS(4, 4), 0, 1)));
     test_run(t, norn_pass_gemm);
     assert_int_equal(test_count(t, NORN_OP_GemmRegion), 0);
     test_end(t);
+}
+
+/// The half types add up in F32 and round after the product, after the bias and at the end.
+static void every_floating_type_has_regions(void **state) {
+    (void)state;
+    const norn_dtype dtypes[] = {NORN_F16, NORN_BF16, NORN_F32, NORN_F64};
+    // 2049 and 257 lie between two neighbours; so the sum with the bias differs when it is not.
+    const double acc[] = {2049, 257, 2049, 2049}, want[] = {2048, 256, 2050, 2050};
+    for (int d = 0; d < 4; d++) {
+        test_graph *t = test_begin();
+        norn_value *x = test_input(t, "x", dtypes[d], DIMS(B, 3));
+        norn_value *w = test_const(t, "w", dtypes[d], DIMS(3, 5), 0, 1),
+                   *c = test_const(t, "c", dtypes[d], DIMS(5), 0, 1);
+        test_output(t, OP(t, Relu, NONE, OP(t, Add, NONE, c, OP(t, MatMul, NONE, x, w))));
+        test_run(t, norn_pass_gemm);
+        const norn_node *node = test_find(t, NORN_OP_GemmRegion);
+        assert_int_equal(t->graph->node_count, 1);
+        assert_int_equal(node->out[0]->dtype, dtypes[d]);
+        const norn_scalar_program *epilogue = &node->region->gemm.epilogue;
+        double loads[2];
+        for (uint32_t i = 0; i < 2; i++)
+            loads[i] = epilogue->loads[i].input == NORN_SCALAR_ACC ? acc[d] : 1;
+        assert_true(test_program(epilogue, loads) == want[d]);
+        test_end(t);
+    }
+}
+
+/// A Gemm rounds once, after alpha, beta and C.
+static void a_half_gemm_rounds_once(void **state) {
+    (void)state;
+    test_graph *t = test_begin();
+    norn_value *x = test_input(t, "x", NORN_F16, DIMS(B, 3)),
+               *w = test_const(t, "w", NORN_F16, DIMS(3, 5), 0, 1),
+               *c = test_const(t, "c", NORN_F16, DIMS(5), 0, 1);
+    test_output(t, OP(t, Gemm, NONE, x, w, c));
+    test_output(t, OP(t, MatMul, NONE, x, w));
+    test_run(t, norn_pass_gemm);
+    const norn_node *gemm = t->graph->nodes, *product = gemm->next;
+    const norn_scalar_program *epilogue = &gemm->region->gemm.epilogue;
+    assert_int_equal(epilogue->load_count, 2);
+    const double loads[] = {2049, 1}; // 2050 is a half, 2049 is none
+    assert_true(test_program(epilogue, loads) == 2050);
+    assert_int_equal(product->region->gemm.epilogue.instr_count, 0); // the kernel converts
+    test_end(t);
+}
+
+static void precision_is_said_of_every_product(void **state) {
+    (void)state;
+    for (int form = 0; form < 3; form++) { // GPU exact, GPU in tf32, CPU
+        test_graph *t = test_begin();
+        t->options.precision = form == 1 ? NORN_PRECISION_TF32 : NORN_PRECISION_FP32;
+        t->context.cpu_device = form == 2;
+        norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 3)),
+                   *h = test_input(t, "h", NORN_F16, DIMS(B, 3)),
+                   *w = test_const(t, "w", NORN_F32, DIMS(3, 5), 0, 1),
+                   *v = test_const(t, "v", NORN_F16, DIMS(3, 5), -7, 1);
+        test_output(t, OP(t, MatMul, NONE, x, w));
+        test_output(t, OP(t, MatMul, NONE, h, v));
+        test_output(t, OP(t, MatMul, NONE, OP(t, Relu, NONE, h), v));
+        test_run(t, norn_pass_gemm);
+        test_run(t, norn_pass_assign_precision);
+        const norn_node *f32 = t->graph->nodes, *f16 = f32->next, *relu = f16->next,
+                        *second = relu->next;
+        assert_memory_equal(
+            &f32->numbers,
+            &((norn_numbers){NORN_F32, NORN_F32, NORN_F32, NORN_F32, .tf32 = form == 1}),
+            sizeof f32->numbers);
+        assert_int_equal(f16->numbers.a, NORN_F16);
+        assert_int_equal(f16->numbers.b, form == 2 ? NORN_F32 : NORN_F16);
+        assert_int_equal(f16->numbers.acc, NORN_F32);
+        assert_int_equal(f16->numbers.out, NORN_F16);
+        assert_false(f16->numbers.tf32);
+        assert_int_equal(relu->numbers.acc, NORN_DTYPE_NONE);
+        const norn_value *b = f16->in[1].value;
+        assert_ptr_equal(b, second->in[1].value); // widened once
+        assert_true(form != 2 || ((const float *)b->data->data)[14] == 7);
+        test_end(t);
+    }
 }
 
 static void batch_normalisation_goes_into_the_weights(void **state) {
@@ -295,11 +373,12 @@ static void a_matrix_is_packed_once_in_panels_of_sixteen(void **state) {
     test_output(t, OP(t, Gemm, ATTR_INT("transB", 1), y, w));
     test_run(t, norn_pass_gemm);
     test_run(t, norn_pass_pack_weights);
-    assert_false(test_find(t, NORN_OP_GemmRegion)->region->gemm.b_packed); // not a CPU plan
+    assert_int_not_equal(test_find(t, NORN_OP_GemmRegion)->region->gemm.b_layout,
+                         NORN_GEMM_PANELS); // not a CPU plan
     t->context.cpu_device = true;
     test_run(t, norn_pass_pack_weights);
     const norn_node *first = t->graph->nodes, *second = first->next;
-    assert_true(first->region->gemm.b_packed && !first->region->gemm.b_transposed);
+    assert_int_equal(first->region->gemm.b_layout, NORN_GEMM_PANELS);
     assert_ptr_equal(first->in[1].value, second->in[1].value);
     const norn_view *packed = first->in[1].value->data;
     assert_int_equal(packed->dims[0], 2);
@@ -370,6 +449,9 @@ int main(void) {
         cmocka_unit_test(what_has_two_ways_out_ends_the_chain),
         cmocka_unit_test(an_operand_that_repeats_over_steps_stays_outside),
         cmocka_unit_test(products_that_it_does_not_take_stay),
+        cmocka_unit_test(every_floating_type_has_regions),
+        cmocka_unit_test(a_half_gemm_rounds_once),
+        cmocka_unit_test(precision_is_said_of_every_product),
         cmocka_unit_test(batch_normalisation_goes_into_the_weights),
         cmocka_unit_test(batch_normalisation_alone_is_scale_and_shift),
         cmocka_unit_test(batch_normalisation_goes_where_it_can_and_no_further),

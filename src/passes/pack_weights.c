@@ -22,7 +22,7 @@ static void pack(const float *b, int64_t k, int64_t n, bool transposed, float *o
 /// A matrix that is packed already.
 typedef struct packing {
     const norn_value *from;
-    bool transposed;
+    norn_gemm_layout layout;
     norn_value *packed;
     struct packing *next;
 } packing;
@@ -31,15 +31,15 @@ static norn_status pack_matrix(norn_graph *graph, packing **all, norn_value *b,
                                const norn_gemm_region *gemm, norn_value **packed) {
     for (const packing *p = *all; p; p = p->next) {
         *packed = p->packed;
-        if (p->from == b && p->transposed == gemm->b_transposed) return NORN_OK;
+        if (p->from == b && p->layout == gemm->b_layout) return NORN_OK;
     }
     int64_t dims[3] = {(gemm->n + NORN_GEMM_PANEL - 1) / NORN_GEMM_PANEL, gemm->k, NORN_GEMM_PANEL};
     packing *added;
     void *data;
     NORN_TRY(norn_rewrite_constant(graph, b->name, NORN_F32, 3, dims, packed, &data));
-    pack(b->data->data, gemm->k, gemm->n, gemm->b_transposed, data);
+    pack(b->data->data, gemm->k, gemm->n, gemm->b_layout == NORN_GEMM_COLUMNS, data);
     NORN_TRY(NORN_TAKE(&graph->arena, &added));
-    *added = (packing){b, gemm->b_transposed, *packed, *all};
+    *added = (packing){b, gemm->b_layout, *packed, *all};
     *all = added;
     return NORN_OK;
 }
@@ -48,12 +48,12 @@ static norn_status pack_region(norn_graph *graph, packing **all, norn_node *node
     const norn_gemm_region *gemm = &node->region->gemm;
     norn_value *b = norn_node_in(node, 1), *packed;
     norn_region *region;
-    if (!b || !b->data || gemm->b_packed || b->dtype != NORN_F32) return NORN_OK;
+    if (!b || !b->data || gemm->b_layout == NORN_GEMM_PANELS || b->dtype != NORN_F32)
+        return NORN_OK;
     NORN_TRY(pack_matrix(graph, all, b, gemm, &packed));
     NORN_TRY(NORN_TAKE(&graph->arena, &region));
     *region = *node->region;
-    region->gemm.b_packed = true;
-    region->gemm.b_transposed = false;
+    region->gemm.b_layout = NORN_GEMM_PANELS;
     node->region = region;
     norn_node_set_input(node, 1, packed);
     return NORN_OK;

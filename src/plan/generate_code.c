@@ -18,7 +18,7 @@ static norn_status generate(generator *g, norn_step *step, const int64_t *max) {
     void *kept;
     step->code = (norn_span){0};
     NORN_TRY(NORN_TAKE_ARRAY(&g->scratch, (size_t)step->in_count + step->out_count + 1, &views));
-    norn_step_spec spec = norn_node_spec(step->node, max, plan->precision, views);
+    norn_step_spec spec = norn_node_spec(step->node, max, views);
     norn_status status = g->target->ops->codegen(g->target, &spec, plan->alloc, &made);
     if (status != NORN_OK) {
         norn_note("node '%s'", step->node->name);

@@ -179,7 +179,7 @@ static norn_status is_worth_copies(const lowering *l, const norn_graph *body, bo
         norn_cost cost = {0};
         const uint32_t count = node->in_count + node->out_count;
         NORN_TRY(NORN_TAKE_ARRAY(l->arena, (size_t)count + 1, &views));
-        const norn_step_spec spec = norn_node_spec(node, max, l->options->precision, views);
+        const norn_step_spec spec = norn_node_spec(node, max, views);
         if (!norn_target_kernel(l->options->target, &spec) || !node->op->cost) continue;
         fill_in(views, count);
         node->op->cost(node->attrs, node->region, spec.in, spec.in_count, spec.out, spec.out_count,

@@ -175,7 +175,7 @@ static norn_status place_node(placer *p, norn_node *node) {
     NORN_TRY(find_declared(p, node));
     NORN_TRY(NORN_TAKE_ARRAY(p->arena, (size_t)node->in_count + node->out_count + 1, &views));
     const norn_target *host = p->options->host, *target = p->options->target;
-    norn_step_spec spec = norn_node_spec(node, p->symbols_max, p->options->precision, views);
+    norn_step_spec spec = norn_node_spec(node, p->symbols_max, views);
     if (target && node->place >= p->options->place_count)
         return norn_fail(NORN_INVALID_ARGUMENT, "node '%s' is to be on device %u of %u", node->name,
                          (unsigned)node->place, p->options->place_count - 1);

@@ -116,7 +116,6 @@ norn_status norn_plan_finish(norn_plan *plan) {
     const norn_lower_options lower = {.host = &plan->devices[NORN_HOST]->target,
                                       .target = norn_plan_target(plan),
                                       .place_count = plan->place_count,
-                                      .precision = plan->precision,
                                       .body_flops = plan->body_flops};
     NORN_TRY(norn_program_lower(graph, &lower, &plan->arena, &plan->program));
     NORN_TRY(norn_row_safety_find(graph, &plan->arena, &plan->program->rows));

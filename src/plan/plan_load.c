@@ -115,24 +115,34 @@ static norn_status check_program(const norn_node *node, const norn_scalar_progra
     return NORN_DATA_LOSS;
 }
 
-/// Products of floats below float64 are accumulated in float32.
-static norn_dtype product_dtype(const norn_node *node) {
-    const norn_value *a = norn_node_in(node, 0);
-    norn_dtype dtype = a ? a->dtype : NORN_DTYPE_NONE;
-    return dtype == NORN_F16 || dtype == NORN_BF16 ? NORN_F32 : dtype;
+/// Kernels go by what a product says of its operands.
+static norn_status check_numbers(const norn_node *node) {
+    const norn_numbers stated = node->numbers, found = norn_numbers_of(node);
+    const bool tf32_fits = !stated.tf32 || (found.a == NORN_F32 && found.b == NORN_F32);
+    if (stated.a == found.a && stated.b == found.b && stated.acc == found.acc &&
+        stated.out == found.out && tf32_fits)
+        return NORN_OK;
+    return norn_fail(NORN_DATA_LOSS, "node '%s': its numbers are not those of its values",
+                     node->name);
+}
+
+static norn_dtype out_dtype(const norn_node *node) {
+    return node->out_count && node->out[0] ? node->out[0]->dtype : NORN_DTYPE_NONE;
 }
 
 /// Programs come from outside with a plan: kernels rely on their indices and types.
 static norn_status check_programs(const norn_graph *graph) {
     for (const norn_node *node = graph->nodes; node; node = node->next) {
         const norn_region *region = node->region;
+        NORN_TRY(check_numbers(node));
         if (region && norn_node_is(node, NORN_OP_GemmRegion))
-            NORN_TRY(check_program(node, &region->gemm.epilogue, product_dtype(node)));
+            NORN_TRY(check_program(node, &region->gemm.epilogue, node->numbers.acc));
         if (region && norn_node_is(node, NORN_OP_Pointwise))
             NORN_TRY(check_program(node, &region->pointwise.program, NORN_DTYPE_NONE));
         if (region && norn_node_is(node, NORN_OP_RowReduce)) {
             NORN_TRY(check_program(node, &region->row_reduce.prologue, NORN_DTYPE_NONE));
-            NORN_TRY(check_program(node, &region->row_reduce.epilogue, NORN_F32));
+            NORN_TRY(
+                check_program(node, &region->row_reduce.epilogue, norn_sum_dtype(out_dtype(node))));
         }
         for (uint32_t i = 0; i < node->attrs.count; i++)
             if (node->attrs.at[i].kind == NORN_ATTR_GRAPH)

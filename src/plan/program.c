@@ -24,8 +24,7 @@ static norn_view view_at(const norn_value *value, const int64_t *symbols) {
     return view;
 }
 
-norn_step_spec norn_node_spec(const norn_node *node, const int64_t *symbols,
-                              norn_precision precision, norn_view *views) {
+norn_step_spec norn_node_spec(const norn_node *node, const int64_t *symbols, norn_view *views) {
     for (uint32_t i = 0; i < node->in_count; i++) views[i] = view_at(node->in[i].value, symbols);
     for (uint32_t i = 0; i < node->out_count; i++)
         views[node->in_count + i] = view_at(node->out[i], symbols);
@@ -37,7 +36,7 @@ norn_step_spec norn_node_spec(const norn_node *node, const int64_t *symbols,
                             .out = views + node->in_count,
                             .in_count = node->in_count,
                             .out_count = node->out_count,
-                            .precision = precision};
+                            .numbers = node->numbers};
 }
 
 static void print_slots(const norn_program *program, const uint32_t *slots, uint32_t count,

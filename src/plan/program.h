@@ -93,7 +93,6 @@ struct norn_program {
 typedef struct norn_lower_options {
     const norn_target *host, *target; ///< target NULL: everything on the CPU
     uint32_t place_count;             ///< the host and the devices of `target`, all of one kind
-    norn_precision precision;
     /// A body of If, Loop or Scan runs on devices where a run of it has this much work at the
     /// profile's maximum; else on the CPU, for what it takes and gives is copied each time.
     double body_flops;
@@ -115,8 +114,7 @@ void norn_symbols_at_max(const norn_graph *graph, int64_t *values);
 
 /// A node as a device's kernel, codegen and prepare see it: shapes at `symbols`, constants with
 /// data. `views` has room for in_count + out_count.
-norn_step_spec norn_node_spec(const norn_node *node, const int64_t *symbols,
-                              norn_precision precision, norn_view *views);
+norn_step_spec norn_node_spec(const norn_node *node, const int64_t *symbols, norn_view *views);
 
 static inline const norn_slot *norn_slot_root(const norn_program *program, uint32_t slot) {
     return &program->slots[program->slots[slot].root];

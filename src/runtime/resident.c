@@ -27,7 +27,7 @@ static norn_status prepare_program(norn_resident *resident, const norn_program *
         if (step->place) NORN_TRY_DONE(norn_device_enter(device));
         NORN_TRY_DONE(
             NORN_TAKE_ARRAY(&scratch, (size_t)step->in_count + step->out_count + 1, &views));
-        norn_step_spec spec = norn_node_spec(step->node, max, resident->plan->precision, views);
+        norn_step_spec spec = norn_node_spec(step->node, max, views);
         spec.code = step->code;
         status = device->ops->prepare(device, &spec, &resident->states[step->state]);
         if (status != NORN_OK) {

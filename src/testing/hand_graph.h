@@ -88,6 +88,7 @@ static inline norn_node *hand_node(hand *h, norn_op_id op, const char *name, nor
     HAND_OK(norn_graph_node(h->graph, NULL, norn_op_info_of(op), name, in, in_count, out, out_count,
                             attrs, NULL, &node));
     node->region = region;
+    node->numbers = norn_numbers_of(node);
     return node;
 }
 

@@ -127,11 +127,12 @@ enum { PACK_ROWS_MIN = 24 };
 
 static norn_status place_b(norn_call *call, const norn_gemm_region *region, const norn_view *b,
                            norn_gemm_f32 *gemm) {
+    const bool transposed = region->b_layout == NORN_GEMM_COLUMNS;
     gemm->b = b->data;
     gemm->ldb = NORN_GEMM_PANEL;
     gemm->b_panel = region->k * NORN_GEMM_PANEL;
-    if (region->b_packed) return NORN_OK;
-    if (!region->b_transposed && gemm->m < PACK_ROWS_MIN) {
+    if (region->b_layout == NORN_GEMM_PANELS) return NORN_OK;
+    if (region->b_layout == NORN_GEMM_ROWS && gemm->m < PACK_ROWS_MIN) {
         gemm->ldb = region->n;
         gemm->b_panel = NORN_GEMM_PANEL;
         return NORN_OK;
@@ -139,8 +140,8 @@ static norn_status place_b(norn_call *call, const norn_gemm_region *region, cons
     void *panels;
     NORN_TRY(norn_cpu_scratch(call, norn_gemm_packed_elems(region->k, region->n), sizeof(float),
                               &panels));
-    norn_gemm_f32_pack(region->k, region->n, b->data, region->b_transposed ? 1 : region->n,
-                       region->b_transposed ? region->k : 1, panels);
+    norn_gemm_f32_pack(region->k, region->n, b->data, transposed ? 1 : region->n,
+                       transposed ? region->k : 1, panels);
     gemm->b = panels;
     return NORN_OK;
 }
@@ -205,13 +206,14 @@ static norn_status run_any(norn_call *call, const norn_gemm_region *region, int6
     void *c = out->data;
     if (!direct) NORN_TRY(norn_cpu_scratch(call, m * region->n, (size_t)size, &c));
     gemm.c_row = c_row;
+    const bool transposed = region->b_layout == NORN_GEMM_COLUMNS;
     // One panel of B at a time; an unpacked B is one panel as wide as it is.
-    int64_t width = region->b_packed ? NORN_GEMM_PANEL : region->n;
+    int64_t width = region->b_layout == NORN_GEMM_PANELS ? NORN_GEMM_PANEL : region->n;
     for (int64_t n0 = 0; n0 < region->n; n0 += width) {
         gemm.n = region->n - n0 < width ? region->n - n0 : width;
         gemm.b = (const char *)b->data + n0 * region->k * size;
-        gemm.b_row = region->b_transposed ? 1 : width;
-        gemm.b_column = region->b_transposed ? region->k : 1;
+        gemm.b_row = transposed ? 1 : width;
+        gemm.b_column = transposed ? region->k : 1;
         gemm.c = (char *)c + n0 * size;
         norn_gemm_any_run(&gemm);
     }

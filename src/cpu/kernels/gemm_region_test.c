@@ -68,16 +68,15 @@ static double expected(epilogue kind, double acc, double bias, double x0, double
     return acc;
 }
 
-typedef enum b_form { PACKED, PLAIN, TRANSPOSED, B_FORMS } b_form;
-
-static void check(int64_t m, int64_t n, int64_t k, int64_t stride, epilogue kind, b_form form,
-                  norn_pool *pool) {
+static void check(int64_t m, int64_t n, int64_t k, int64_t stride, epilogue kind,
+                  norn_gemm_layout form, norn_pool *pool) {
     float *a = random_floats(m * k), *b = random_floats(k * n), *bias = random_floats(n);
     float *x0 = random_floats(m * n), *x = random_floats(m * n);
     float *given = malloc((size_t)(norn_gemm_packed_elems(k, n) + 1) * sizeof *given);
-    if (form == PACKED) norn_gemm_f32_pack(k, n, b, n, 1, given);
-    for (int64_t p = 0; form != PACKED && p < k; p++)
-        for (int64_t j = 0; j < n; j++) given[form == PLAIN ? p * n + j : j * k + p] = b[p * n + j];
+    if (form == NORN_GEMM_PANELS) norn_gemm_f32_pack(k, n, b, n, 1, given);
+    for (int64_t p = 0; form != NORN_GEMM_PANELS && p < k; p++)
+        for (int64_t j = 0; j < n; j++)
+            given[form == NORN_GEMM_ROWS ? p * n + j : j * k + p] = b[p * n + j];
     int64_t row = stride ? stride : n;
     float *c = malloc((size_t)(m * row + 16) * sizeof *c);
     for (int64_t i = 0; i < m * row + 16; i++) c[i] = 12345;
@@ -87,8 +86,7 @@ static void check(int64_t m, int64_t n, int64_t k, int64_t stride, epilogue kind
     uint16_t store;
     norn_region region = {.gemm = {.k = k,
                                    .n = n,
-                                   .b_transposed = form == TRANSPOSED,
-                                   .b_packed = form == PACKED,
+                                   .b_layout = form,
                                    .epilogue = epilogue_program(kind, loads, code, &store)}};
     norn_view in[5] = {norn_view_of(NORN_F32, 2, (int64_t[]){m, k}, a),
                        norn_view_of(NORN_F32, 2, (int64_t[]){k, n}, given),
@@ -133,9 +131,9 @@ static void every_epilogue_and_form_of_b_agrees_with_the_formula(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int kind = 0; kind < EPILOGUES; kind++)
-            for (int form = 0; form < B_FORMS; form++)
-                check(shapes[i][0], shapes[i][1], shapes[i][2], 0, (epilogue)kind, (b_form)form,
-                      NULL);
+            for (int form = 0; form < NORN_GEMM_LAYOUTS; form++)
+                check(shapes[i][0], shapes[i][1], shapes[i][2], 0, (epilogue)kind,
+                      (norn_gemm_layout)form, NULL);
 }
 
 static void rows_may_be_strided_and_threads_share_the_work(void **state) {
@@ -143,9 +141,9 @@ static void rows_may_be_strided_and_threads_share_the_work(void **state) {
     (void)state;
     assert_int_equal(norn_pool_create(2, norn_alloc_heap(), &pool), NORN_OK);
     for (int kind = 0; kind < EPILOGUES; kind++) {
-        check(301, 200, 310, 211, (epilogue)kind, PACKED, pool);
-        check(1, 1000, 513, 1024, (epilogue)kind, PACKED, pool);
-        check(40, 90, 33, 0, (epilogue)kind, PLAIN, pool);
+        check(301, 200, 310, 211, (epilogue)kind, NORN_GEMM_PANELS, pool);
+        check(1, 1000, 513, 1024, (epilogue)kind, NORN_GEMM_PANELS, pool);
+        check(40, 90, 33, 0, (epilogue)kind, NORN_GEMM_ROWS, pool);
     }
     norn_pool_destroy(pool);
 }
@@ -156,7 +154,7 @@ static void rows_may_be_strided_and_threads_share_the_work(void **state) {
 typedef struct typed {
     norn_dtype in, acc, out;
     int64_t m, n, k, stride;
-    b_form form;
+    norn_gemm_layout form;
     bool bias;
 } typed;
 
@@ -177,8 +175,8 @@ static void *typed_b(const typed *t) {
     for (int64_t p = 0; p < t->k; p++)
         for (int64_t j = 0; j < t->n; j++) {
             const int64_t panel = j / NORN_GEMM_PANEL * NORN_GEMM_PANEL,
-                          at = t->form == PLAIN ? p * t->n + j
-                               : t->form == TRANSPOSED
+                          at = t->form == NORN_GEMM_ROWS ? p * t->n + j
+                               : t->form == NORN_GEMM_COLUMNS
                                    ? j * t->k + p
                                    : panel * t->k + p * NORN_GEMM_PANEL + j - panel;
             norn_element_set_f64(t->in, b, at, (double)small(p * t->n + j));
@@ -193,19 +191,19 @@ static void check_typed(const typed *t) {
                                       {.op = NORN_SCALAR_LOAD, .dtype = t->acc, .load = 1},
                                       {.op = NORN_SCALAR_ADD, .dtype = t->acc, .a = 0, .b = 1}};
     const uint16_t store = 2;
-    norn_region region = {.gemm = {.k = t->k,
-                                   .n = t->n,
-                                   .b_transposed = t->form == TRANSPOSED,
-                                   .b_packed = t->form == PACKED}};
+    norn_region region = {.gemm = {.k = t->k, .n = t->n, .b_layout = t->form}};
     if (t->bias) region.gemm.epilogue = (norn_scalar_program){2, 3, 1, loads, code, &store};
     const int64_t row = t->stride ? t->stride : t->n,
-                  rows_b = t->form == PACKED ? (t->n + NORN_GEMM_PANEL - 1) / NORN_GEMM_PANEL : 1;
+                  rows_b = t->form == NORN_GEMM_PANELS
+                               ? (t->n + NORN_GEMM_PANEL - 1) / NORN_GEMM_PANEL
+                               : 1;
     void *a = typed_data(t->in, t->m * t->k), *b = typed_b(t), *bias = typed_data(t->in, t->n);
     void *c = typed_data(t->out, t->m * row);
     norn_view in[3] = {
         norn_view_of(t->in, 2, (int64_t[]){t->m, t->k}, a),
-        norn_view_of(t->in, 3,
-                     (int64_t[]){rows_b, t->k, t->form == PACKED ? NORN_GEMM_PANEL : t->n}, b),
+        norn_view_of(
+            t->in, 3,
+            (int64_t[]){rows_b, t->k, t->form == NORN_GEMM_PANELS ? NORN_GEMM_PANEL : t->n}, b),
         norn_view_of(t->in, 1, (int64_t[]){t->n}, bias)};
     norn_view out = norn_view_of(t->out, 2, (int64_t[]){t->m, t->n}, c);
     norn_solo solo;
@@ -237,11 +235,17 @@ static void products_of_every_type_are_exact_on_small_numbers(void **state) {
         {NORN_BF16, NORN_F32, NORN_F32}, {NORN_F32, NORN_F32, NORN_F16}};
     (void)state;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        for (int form = 0; form < B_FORMS; form++)
+        for (int form = 0; form < NORN_GEMM_LAYOUTS; form++)
             for (int way = 0; way < 8; way++) {
-                typed t = {types[i][0],      types[i][1],       types[i][2],
-                           way & 1 ? 31 : 3, way & 2 ? 21 : 35, 13,
-                           way & 4 ? 41 : 0, (b_form)form,      false};
+                typed t = {types[i][0],
+                           types[i][1],
+                           types[i][2],
+                           way & 1 ? 31 : 3,
+                           way & 2 ? 21 : 35,
+                           13,
+                           way & 4 ? 41 : 0,
+                           (norn_gemm_layout)form,
+                           false};
                 check_typed(&t);
                 t.bias = true;
                 check_typed(&t);

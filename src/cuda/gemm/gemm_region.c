@@ -8,10 +8,14 @@ static const norn_gemm_region *region_of(const norn_region *region) {
     return &region->gemm;
 }
 
+static bool is_transposed(const norn_gemm_region *region) {
+    return region->b_layout == NORN_GEMM_COLUMNS;
+}
+
 bool norn_cuda_gemm_supports(const norn_step_spec *spec) {
     const norn_gemm_region *region = region_of(spec->region);
-    if (region->b_packed || spec->in[0].dtype != NORN_F32 || spec->in[1].dtype != NORN_F32 ||
-        spec->out[0].dtype != NORN_F32)
+    if (region->b_layout == NORN_GEMM_PANELS || spec->in[0].dtype != NORN_F32 ||
+        spec->in[1].dtype != NORN_F32 || spec->out[0].dtype != NORN_F32)
         return false;
     return region->k > 0 && region->k <= INT32_MAX / 2 && region->n <= INT32_MAX / 2 &&
            norn_cuda_program_supported(&region->epilogue);
@@ -45,7 +49,7 @@ static norn_status pack_weights(norn_cuda_gemm_state *state, const norn_gemm_reg
                                     (size_t)state->packed_k * (size_t)region->n * sizeof(float)),
                          "packed weights"));
     NORN_TRY_DONE(
-        norn_cuda_status(norn_cuda_gemm_pack_launch(staged, region->b_transposed,
+        norn_cuda_status(norn_cuda_gemm_pack_launch(staged, is_transposed(region),
                                                     (int32_t)region->n, (int32_t)region->k,
                                                     (int32_t)state->packed_k, state->packed, NULL),
                          "packing weights"));
@@ -54,7 +58,7 @@ static norn_status pack_weights(norn_cuda_gemm_state *state, const norn_gemm_reg
         NORN_TRY_DONE(norn_cuda_status(cudaMalloc((void **)&state->panels, count * sizeof(float)),
                                        "weights in panels"));
         NORN_TRY_DONE(norn_cuda_status(
-            norn_cuda_gemm_panels_launch(staged, region->b_transposed, (int32_t)region->n,
+            norn_cuda_gemm_panels_launch(staged, is_transposed(region), (int32_t)region->n,
                                          (int32_t)region->k, state->panels, NULL),
             "weights in panels"));
     }
@@ -78,7 +82,7 @@ static int64_t rows_of(const norn_view *a) {
 
 static norn_status fill_state(norn_cuda_gemm_state *state, const norn_step_spec *spec) {
     const norn_gemm_region *region = region_of(spec->region);
-    state->tf32 = spec->precision == NORN_PRECISION_TF32;
+    state->tf32 = spec->numbers.tf32;
     state->epilogue = norn_cuda_epilogue_match(&region->epilogue);
     if (state->epilogue.ending != NORN_CUDA_ENDING_ANY)
         NORN_TRY(norn_cuda_pointwise_load(state->device, spec->code, &region->epilogue, 2,
@@ -86,7 +90,7 @@ static norn_status fill_state(norn_cuda_gemm_state *state, const norn_step_spec 
     if (spec->in[1].data) NORN_TRY(pack_weights(state, region, spec->in[1].data));
     int64_t rows = rows_of(&spec->in[0]);
     if (rows <= 0 || region->n == 0) return NORN_OK;
-    NORN_TRY(norn_cuda_gemm_tune(state, rows, region->n, region->k, region->b_transposed));
+    NORN_TRY(norn_cuda_gemm_tune(state, rows, region->n, region->k, is_transposed(region)));
     drop_panels(state);
     return NORN_OK;
 }
@@ -134,9 +138,9 @@ norn_status norn_cuda_gemm_region(norn_call *call) {
         .b = call->in[1].data,
         .d = out->data,
         .lda = region->k,
-        .ldb = region->b_transposed ? region->k : region->n,
+        .ldb = is_transposed(region) ? region->k : region->n,
         .ldd = out->row_stride ? out->row_stride : region->n,
-        .b_transposed = region->b_transposed,
+        .b_transposed = is_transposed(region),
         .bias = state->epilogue.has_bias ? call->in[state->epilogue.bias_input].data : NULL,
         .bias_value = state->epilogue.bias_value,
         .activation = state->epilogue.activation,

@@ -75,7 +75,7 @@ norn_status norn_cuda_interaction_prepare(norn_cuda_device *device, const norn_s
                                           void **out) {
     interaction_state *state = NULL;
     NORN_TRY(NORN_NEW(device->alloc, &state));
-    state->tf32 = spec->precision == NORN_PRECISION_TF32;
+    state->tf32 = spec->numbers.tf32;
     norn_status status = upload_pairs(device, region_of(spec->region), state);
     if (status != NORN_OK) {
         norn_cuda_interaction_unprepare(device, state);

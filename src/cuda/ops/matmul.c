@@ -17,7 +17,7 @@ norn_status norn_cuda_matmul_prepare(norn_cuda_device *device, const norn_step_s
                                      void **out) {
     matmul_state *state = NULL;
     NORN_TRY(NORN_NEW(device->alloc, &state));
-    *state = (matmul_state){.device = device, .tf32 = spec->precision == NORN_PRECISION_TF32};
+    *state = (matmul_state){.device = device, .tf32 = spec->numbers.tf32};
     *out = state;
     return NORN_OK;
 }

@@ -204,7 +204,7 @@ static norn_status execute(checker *k, check_case *c, running *r, norn_view *spe
                                .out = c->out,
                                .in_count = c->in_count,
                                .out_count = c->out_count,
-                               .precision = c->precision};
+                               .numbers = norn_numbers_f32(c->precision == NORN_PRECISION_TF32)};
     norn_kernel_fn kernel = norn_target_kernel(&k->device->target, &r->spec);
     if (!kernel) return norn_fail(NORN_UNIMPLEMENTED, "the backend has no kernel for this");
     NORN_TRY(

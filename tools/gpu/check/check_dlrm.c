@@ -90,8 +90,10 @@ static norn_view add_linear(checker *k, dlrm *d, const char *name, norn_view in,
     const int64_t dims[] = {n, width};
     *s = (step){
         .name = name, .op = NORN_OP_GemmRegion, .in = {in}, .in_count = 1, .out = activation(k, n)};
-    s->region.gemm = (norn_gemm_region){
-        .k = width, .n = n, .b_transposed = true, .epilogue = check_linear_epilogue(true, relu)};
+    s->region.gemm = (norn_gemm_region){.k = width,
+                                        .n = n,
+                                        .b_layout = NORN_GEMM_COLUMNS,
+                                        .epilogue = check_linear_epilogue(true, relu)};
     add_constant(k, s, 2, dims, sqrt(3.0 / (double)width));
     add_constant(k, s, 1, &n, 0.1);
     return s->out;
@@ -180,7 +182,7 @@ static norn_step_spec spec_of(const dlrm *d, const step *s, norn_view *in) {
                             .in_count = s->in_count,
                             .out_count = 1,
                             .code = s->code,
-                            .precision = d->precision};
+                            .numbers = norn_numbers_f32(d->precision == NORN_PRECISION_TF32)};
 }
 
 static void prepare(checker *k, dlrm *d) {

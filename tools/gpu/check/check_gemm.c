@@ -57,8 +57,8 @@ static norn_status make_panels(const forced_way *forced, norn_cuda_gemm_state *s
     NORN_TRY_DONE(norn_cuda_status(
         cudaMemcpy(staged, forced->b->data, bytes, cudaMemcpyHostToDevice), "weights"));
     NORN_TRY_DONE(norn_cuda_status(
-        norn_cuda_gemm_panels_launch(staged, region->b_transposed, (int32_t)region->n,
-                                     (int32_t)region->k, state->panels, NULL),
+        norn_cuda_gemm_panels_launch(staged, region->b_layout == NORN_GEMM_COLUMNS,
+                                     (int32_t)region->n, (int32_t)region->k, state->panels, NULL),
         "panels"));
     NORN_TRY_DONE(norn_cuda_status(cudaDeviceSynchronize(), "panels"));
 done:
@@ -94,7 +94,7 @@ static void gemm_by(checker *k, const norn_cuda_gemm_choice *way, int64_t m, int
     c.region.gemm = (norn_gemm_region){
         .k = kk,
         .n = n,
-        .b_transposed = transposed,
+        .b_layout = transposed ? NORN_GEMM_COLUMNS : NORN_GEMM_ROWS,
         .epilogue =
             end == SIGMOID ? sigmoid_epilogue() : check_linear_epilogue(end != PLAIN, end == RELU)};
     const norn_view *a = check_input(k, &c, NORN_F32, 2, a_dims, 0),
