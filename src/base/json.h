@@ -52,10 +52,35 @@ bool norn_json_u64(norn_span number, uint64_t *out); ///< likewise
 /// Correctly rounded, locale-free; infinite for what no double holds. Takes the specials.
 bool norn_json_f64(norn_span number, double *out);
 
-/// Writing: text with quotes and escapes, bytes that are not UTF-8 as U+FFFD; the fewest digits
-/// that read back the same, with a point or an exponent ("1.0"). JSON has no NaN or infinity: null.
+/// One value, no comma: text with quotes and escapes, bytes that are not UTF-8 as U+FFFD; the fewest
+/// digits that read back the same, with a point or an exponent ("1.0"). JSON has no NaN or infinity:
+/// null.
 void norn_json_put_string(norn_buffer *buffer, const char *bytes, size_t count);
 void norn_json_put_f32(norn_buffer *buffer, float value);
 void norn_json_put_f64(norn_buffer *buffer, double value);
+void norn_json_put_i64(norn_buffer *buffer, int64_t value);
+void norn_json_put_u64(norn_buffer *buffer, uint64_t value);
+
+/// Objects and arrays into a buffer: the writer places brackets, commas and colons, the buffer keeps
+/// whether memory ran out. `key` names a member of an object; it is NULL for an element of an array
+/// and for the document itself. Anything else is a bug (asserted), as is a depth over 64.
+/// {.buffer = b} begins a document.
+typedef struct norn_json_writer {
+    norn_buffer *buffer;
+    uint64_t arrays; ///< bit d: what was begun at depth d is an array
+    uint32_t depth;
+    bool comma; ///< the next value has one before it
+} norn_json_writer;
+
+void norn_json_begin_object(norn_json_writer *writer, const char *key);
+void norn_json_begin_array(norn_json_writer *writer, const char *key);
+void norn_json_end(norn_json_writer *writer); ///< of what was begun last
+void norn_json_add_text(norn_json_writer *writer, const char *key,
+                        const char *text); ///< NULL: null
+void norn_json_add_i64(norn_json_writer *writer, const char *key, int64_t value);
+void norn_json_add_u64(norn_json_writer *writer, const char *key, uint64_t value);
+void norn_json_add_bool(norn_json_writer *writer, const char *key, bool value);
+/// With so many digits after the point, none: a whole number; NaN and infinity: null.
+void norn_json_add_fixed(norn_json_writer *writer, const char *key, double value, int digits);
 
 #endif

@@ -398,6 +398,19 @@ static void strings_are_written_as_valid_json(void **state) {
     assert_int_equal(buffer.count, 2);
 }
 
+static void whole_numbers_are_written_to_their_bounds(void **state) {
+    (void)state;
+    norn_buffer_clear(&buffer);
+    norn_json_put_i64(&buffer, INT64_MIN);
+    norn_json_put_i64(&buffer, INT64_MAX);
+    norn_json_put_i64(&buffer, -10);
+    norn_json_put_u64(&buffer, 0);
+    norn_json_put_u64(&buffer, UINT64_MAX);
+    norn_buffer_append(&buffer, "", 1);
+    assert_string_equal((const char *)buffer.bytes,
+                        "-92233720368547758089223372036854775807-10018446744073709551615");
+}
+
 static void the_locale_does_not_matter(void **state) {
     (void)state;
     static const char *const locales[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8"};
@@ -408,6 +421,10 @@ static void the_locale_does_not_matter(void **state) {
     assert_true(norn_json_f64(norn_span_text("0.123456789012345678901"), &value));
     assert_string_equal(put_f64(0.5), "0.5");
     assert_string_equal(put_f32(1.5e-30f), "1.5e-30");
+    norn_buffer_clear(&buffer);
+    norn_json_add_fixed(&(norn_json_writer){.buffer = &buffer}, NULL, 1234.5, 2);
+    assert_int_equal(buffer.count, 7);
+    assert_memory_equal(buffer.bytes, "1234.50", 7);
     setlocale(LC_NUMERIC, "C");
     assert_true(value == 0.123456789012345678901);
 }
@@ -484,6 +501,7 @@ int main(void) {
         cmocka_unit_test(floats_are_written_with_the_fewest_digits),
         cmocka_unit_test(doubles_read_back),
         cmocka_unit_test(strings_are_written_as_valid_json),
+        cmocka_unit_test(whole_numbers_are_written_to_their_bounds),
         cmocka_unit_test(the_locale_does_not_matter),
         cmocka_unit_test(specials_are_numbers_only_where_they_were_asked_for),
         cmocka_unit_test(unsigned_numbers_are_exact),

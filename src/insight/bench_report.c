@@ -1,11 +1,14 @@
 #include "insight/bench_report.h"
 
-#include <stdbool.h>
+#include "base/json.h"
 
 static const struct {
-    const char *name;
+    const char *name, *key;
     double quantile;
-} quantiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p95", 0.95}, {"p99", 0.99}};
+} quantiles[] = {{"p50", "p50_us", 0.5},
+                 {"p90", "p90_us", 0.9},
+                 {"p95", "p95_us", 0.95},
+                 {"p99", "p99_us", 0.99}};
 enum { QUANTILE_COUNT = sizeof quantiles / sizeof quantiles[0] };
 
 static double us(double ns) {
@@ -48,30 +51,30 @@ void norn_bench_text(const norn_bench_result *result, const norn_bench_options *
 
 void norn_bench_json(const norn_bench_result *result, const norn_bench_options *options,
                      int32_t threads, norn_buffer *out) {
-    norn_buffer_format(
-        out,
-        "{\"batch\":%lld,\"concurrency\":%d,\"threads\":%d,\"duration_s\":%.3f,\"runs\":%lld,"
-        "\"throughput_per_s\":%.3f,\"rows_per_s\":%.1f",
-        (long long)result->rows, options->concurrency, threads, result->elapsed_s,
-        (long long)result->runs, per_second(result, result->runs),
-        per_second(result, result->runs * result->rows));
-    const char *comma = "";
-    norn_buffer_format(out, ",\"of_few_runs\":[");
-    for (int q = 0; q < QUANTILE_COUNT; q++) {
-        if (!is_of_few(result, q)) continue;
-        norn_buffer_format(out, "%s\"%s\"", comma, quantiles[q].name);
-        comma = ",";
-    }
-    norn_buffer_format(out, "]");
+    norn_json_writer json = {.buffer = out};
+    norn_json_begin_object(&json, NULL);
+    norn_json_add_i64(&json, "batch", result->rows);
+    norn_json_add_i64(&json, "concurrency", options->concurrency);
+    norn_json_add_i64(&json, "threads", threads);
+    norn_json_add_fixed(&json, "duration_s", result->elapsed_s, 3);
+    norn_json_add_i64(&json, "runs", result->runs);
+    norn_json_add_fixed(&json, "throughput_per_s", per_second(result, result->runs), 3);
+    norn_json_add_fixed(&json, "rows_per_s", per_second(result, result->runs * result->rows), 1);
+    norn_json_begin_array(&json, "of_few_runs");
+    for (int q = 0; q < QUANTILE_COUNT; q++)
+        if (is_of_few(result, q)) norn_json_add_text(&json, NULL, quantiles[q].name);
+    norn_json_end(&json);
     for (int p = 0; p < NORN_BENCH_PHASES; p++) {
         const norn_histogram *phase = &result->phase[p];
-        norn_buffer_format(out, ",\"%s\":{\"min_us\":%.3f,\"mean_us\":%.3f",
-                           norn_bench_phase_name((norn_bench_phase)p), us((double)phase->min_ns),
-                           us(norn_histogram_mean(phase)));
+        norn_json_begin_object(&json, norn_bench_phase_name((norn_bench_phase)p));
+        norn_json_add_fixed(&json, "min_us", us((double)phase->min_ns), 3);
+        norn_json_add_fixed(&json, "mean_us", us(norn_histogram_mean(phase)), 3);
         for (int q = 0; q < QUANTILE_COUNT; q++)
-            norn_buffer_format(out, ",\"%s_us\":%.3f", quantiles[q].name,
-                               us(norn_histogram_quantile(phase, quantiles[q].quantile)));
-        norn_buffer_format(out, ",\"max_us\":%.3f}", us((double)phase->max_ns));
+            norn_json_add_fixed(&json, quantiles[q].key,
+                                us(norn_histogram_quantile(phase, quantiles[q].quantile)), 3);
+        norn_json_add_fixed(&json, "max_us", us((double)phase->max_ns), 3);
+        norn_json_end(&json);
     }
-    norn_buffer_format(out, "}\n");
+    norn_json_end(&json);
+    norn_buffer_text(out, "\n");
 }

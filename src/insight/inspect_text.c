@@ -124,87 +124,67 @@ void norn_inspect_text(const norn_inspection *all, bool all_nodes, norn_buffer *
 
 // ---- JSON
 
-static void json_text(norn_buffer *out, const char *key, const char *value) {
-    norn_buffer_format(out, "\"%s\":", key);
-    if (value) {
-        norn_json_put_string(out, value, strlen(value));
-    } else {
-        norn_buffer_text(out, "null");
-    }
-}
-
-static void json_number(norn_buffer *out, const char *key, double value) {
-    norn_buffer_format(out, ",\"%s\":%.0f", key, value); // counts: whole, if large
-}
-
-static void json_ports(const char *key, const norn_inspect_port *ports, uint32_t count,
-                       norn_buffer *out) {
-    norn_buffer_format(out, ",\"%s\":[", key);
+static void add_ports(norn_json_writer *json, const char *key, const norn_inspect_port *ports,
+                      uint32_t count) {
+    norn_json_begin_array(json, key);
     for (uint32_t i = 0; i < count; i++) {
-        norn_buffer_text(out, i ? ",{" : "{");
-        json_text(out, "name", ports[i].name);
-        norn_buffer_text(out, ",");
-        json_text(out, "type", ports[i].type);
-        norn_buffer_text(out, "}");
+        norn_json_begin_object(json, NULL);
+        norn_json_add_text(json, "name", ports[i].name);
+        norn_json_add_text(json, "type", ports[i].type);
+        norn_json_end(json);
     }
-    norn_buffer_text(out, "]");
+    norn_json_end(json);
 }
 
-static void json_node(const norn_inspect_node *node, norn_buffer *out) {
-    json_text(out, "name", node->name);
-    norn_buffer_text(out, ",");
-    json_text(out, "op", node->op);
-    norn_buffer_text(out, ",");
-    json_text(out, "outputs", node->outputs);
-    norn_buffer_text(out, ",");
-    json_text(out, "origin", node->origin);
-    json_number(out, "flops", node->flops);
-    json_number(out, "bytes", node->bytes);
-    json_number(out, "parameters", (double)node->parameters);
-    json_number(out, "depth", node->depth);
+static void add_table(norn_json_writer *json, const norn_inspect_table *table) {
+    norn_json_begin_object(json, NULL);
+    norn_json_add_text(json, "name", table->name);
+    norn_json_add_text(json, "source", table->source);
+    norn_json_add_i64(json, "rows", table->rows);
+    norn_json_add_i64(json, "dim", table->dim);
+    norn_json_add_u64(json, "bytes", table->bytes);
+    norn_json_add_u64(json, "lookups", table->lookups);
+    norn_json_end(json);
+}
+
+static void add_node(norn_json_writer *json, const norn_inspect_node *node) {
+    norn_json_begin_object(json, NULL);
+    norn_json_add_text(json, "name", node->name);
+    norn_json_add_text(json, "op", node->op);
+    norn_json_add_text(json, "outputs", node->outputs);
+    norn_json_add_text(json, "origin", node->origin);
+    norn_json_add_fixed(json, "flops", node->flops, 0);
+    norn_json_add_fixed(json, "bytes", node->bytes, 0);
+    norn_json_add_i64(json, "parameters", node->parameters);
+    norn_json_add_u64(json, "depth", node->depth);
+    norn_json_end(json);
 }
 
 void norn_inspect_json(const norn_inspection *all, norn_buffer *out) {
-    norn_buffer_text(out, "{");
-    json_text(out, "path", all->path);
-    norn_buffer_text(out, ",");
-    json_text(out, "name", all->name);
-    norn_buffer_text(out, ",");
-    json_text(out, "producer", all->producer);
-    norn_buffer_text(out, ",");
-    json_text(out, "batch_symbol", all->batch);
-    json_number(out, "opset", (double)all->opset);
-    json_number(out, "batch", (double)all->rows);
-    json_number(out, "parameters", (double)all->parameters);
-    json_number(out, "parameter_bytes", (double)all->parameter_bytes);
-    json_number(out, "flops", all->flops);
-    json_number(out, "bytes", all->bytes);
-    json_ports("inputs", all->inputs, all->input_count, out);
-    json_ports("outputs", all->outputs, all->output_count, out);
-    norn_buffer_text(out, ",\"operators\":{");
-    for (uint32_t i = 0; i < all->op_count; i++) {
-        if (i) norn_buffer_text(out, ",");
-        norn_json_put_string(out, all->ops[i].name, strlen(all->ops[i].name));
-        norn_buffer_format(out, ":%u", all->ops[i].count);
-    }
-    norn_buffer_text(out, "},\"tables\":[");
-    for (uint32_t i = 0; i < all->table_count; i++) {
-        const norn_inspect_table *table = &all->tables[i];
-        norn_buffer_text(out, i ? ",{" : "{");
-        json_text(out, "name", table->name);
-        norn_buffer_text(out, ",");
-        json_text(out, "source", table->source);
-        json_number(out, "rows", (double)table->rows);
-        json_number(out, "dim", (double)table->dim);
-        json_number(out, "bytes", (double)table->bytes);
-        json_number(out, "lookups", table->lookups);
-        norn_buffer_text(out, "}");
-    }
-    norn_buffer_text(out, "],\"nodes\":[");
-    for (uint32_t i = 0; i < all->node_count; i++) {
-        norn_buffer_text(out, i ? ",{" : "{");
-        json_node(&all->nodes[i], out);
-        norn_buffer_text(out, "}");
-    }
-    norn_buffer_text(out, "]}\n");
+    norn_json_writer json = {.buffer = out};
+    norn_json_begin_object(&json, NULL);
+    norn_json_add_text(&json, "path", all->path);
+    norn_json_add_text(&json, "name", all->name);
+    norn_json_add_text(&json, "producer", all->producer);
+    norn_json_add_text(&json, "batch_symbol", all->batch);
+    norn_json_add_i64(&json, "opset", all->opset);
+    norn_json_add_i64(&json, "batch", all->rows);
+    norn_json_add_i64(&json, "parameters", all->parameters);
+    norn_json_add_u64(&json, "parameter_bytes", all->parameter_bytes);
+    norn_json_add_fixed(&json, "flops", all->flops, 0);
+    norn_json_add_fixed(&json, "bytes", all->bytes, 0);
+    add_ports(&json, "inputs", all->inputs, all->input_count);
+    add_ports(&json, "outputs", all->outputs, all->output_count);
+    norn_json_begin_object(&json, "operators");
+    for (uint32_t i = 0; i < all->op_count; i++)
+        norn_json_add_u64(&json, all->ops[i].name, all->ops[i].count);
+    norn_json_end(&json);
+    norn_json_begin_array(&json, "tables");
+    for (uint32_t i = 0; i < all->table_count; i++) add_table(&json, &all->tables[i]);
+    norn_json_end(&json);
+    norn_json_begin_array(&json, "nodes");
+    for (uint32_t i = 0; i < all->node_count; i++) add_node(&json, &all->nodes[i]);
+    norn_json_end(&json);
+    norn_json_end(&json);
+    norn_buffer_text(out, "\n");
 }

@@ -89,7 +89,7 @@ static void ports_are_found_by_name_and_described(void **state) {
     assert_int_equal(norn_servable_output_find(&echo.servable, "y"), 0);
     assert_int_equal(norn_servable_output_find(&echo.servable, ""), -1);
     norn_buffer_init(&text, norn_alloc_heap());
-    norn_kserve_json_metadata(&echo.servable, &text);
+    norn_kserve_json_metadata(&echo.servable, &(norn_json_writer){.buffer = &text});
     assert_text(&text, "{\"name\":\"echo\",\"versions\":[\"3\"],\"platform\":\"norn\",\"inputs\":["
                        "{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[-1,2]}],\"outputs\":["
                        "{\"name\":\"y\",\"datatype\":\"FP32\",\"shape\":[-1,2]}]}");

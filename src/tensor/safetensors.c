@@ -276,8 +276,9 @@ static int by_width(const void *a, const void *b) {
 
 static norn_status put_header(norn_buffer *header, const norn_safetensor **sorted, size_t count) {
     size_t offset = 0;
+    norn_json_writer json = {.buffer = header};
     norn_buffer_extend(header, 8);
-    norn_buffer_text(header, "{");
+    norn_json_begin_object(&json, NULL);
     for (size_t i = 0; i < count; i++) {
         const norn_view *view = &sorted[i]->view;
         const char *dtype = name_of(view->dtype);
@@ -289,15 +290,19 @@ static norn_status put_header(norn_buffer *header, const norn_safetensor **sorte
         if (!norn_size_add(offset, bytes, &end))
             return norn_fail(NORN_INVALID_ARGUMENT, "tensor '%s': the file would be too large",
                              sorted[i]->name);
-        if (i > 0) norn_buffer_text(header, ",");
-        norn_json_put_string(header, sorted[i]->name, strlen(sorted[i]->name));
-        norn_buffer_format(header, ":{\"dtype\":\"%s\",\"shape\":[", dtype);
-        for (int32_t d = 0; d < view->rank; d++)
-            norn_buffer_format(header, "%s%lld", d ? "," : "", (long long)view->dims[d]);
-        norn_buffer_format(header, "],\"data_offsets\":[%zu,%zu]}", offset, end);
+        norn_json_begin_object(&json, sorted[i]->name);
+        norn_json_add_text(&json, "dtype", dtype);
+        norn_json_begin_array(&json, "shape");
+        for (int32_t d = 0; d < view->rank; d++) norn_json_add_i64(&json, NULL, view->dims[d]);
+        norn_json_end(&json);
+        norn_json_begin_array(&json, "data_offsets");
+        norn_json_add_u64(&json, NULL, offset);
+        norn_json_add_u64(&json, NULL, end);
+        norn_json_end(&json);
+        norn_json_end(&json);
         offset = end;
     }
-    norn_buffer_text(header, "}");
+    norn_json_end(&json);
     while (!header->failed && header->count % NORN_HOST_ALIGN != 0) norn_buffer_text(header, " ");
     NORN_TRY(norn_buffer_status(header));
     uint64_t length = header->count - 8;

@@ -146,7 +146,6 @@ static void put_head(norn_http_connection *connection, int code, const char *typ
 
 void norn_http_answer(norn_http_connection *connection, int code, const char *type,
                       norn_buffer *body, size_t json_bytes) {
-    static const char no_memory[] = "{\"error\":\"out of memory\"}";
     norn_service *service = norn_http_service(connection);
     const norn_request *request = connection->exchange.request;
     connection->retry_s =
@@ -154,7 +153,8 @@ void norn_http_answer(norn_http_connection *connection, int code, const char *ty
     norn_http_release_work(connection);
     if (norn_buffer_status(body) != NORN_OK) {
         norn_buffer_deinit(body);
-        norn_buffer_text(body, no_memory); // a small one may still be had; else the body is empty
+        norn_kserve_json_error(
+            body, "out of memory"); // a small one may still be had; else the body is empty
         code = 503;
         type = "application/json";
         json_bytes = 0;

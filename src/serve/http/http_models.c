@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef void (*put_model_fn)(const norn_servable *servable, norn_buffer *json);
+typedef void (*put_model_fn)(const norn_servable *servable, norn_json_writer *json);
 
 static void serve_model(const norn_http_route *route, const char *name, const char *version_text,
-                        put_model_fn put, const char *before, const char *after) {
+                        put_model_fn put) {
     norn_servable *servable;
-    norn_buffer json;
+    norn_buffer page;
     int64_t version;
     norn_status status = norn_repository_version(version_text, &version);
     if (status == NORN_OK)
@@ -20,12 +20,10 @@ static void serve_model(const norn_http_route *route, const char *name, const ch
         norn_http_answer_status(route->connection, status);
         return;
     }
-    norn_buffer_init(&json, route->service->alloc);
-    norn_buffer_text(&json, before);
-    put(servable, &json);
-    norn_buffer_text(&json, after);
+    norn_buffer_init(&page, route->service->alloc);
+    put(servable, &(norn_json_writer){.buffer = &page});
     norn_servable_release(servable);
-    norn_http_answer_json(route->connection, &json);
+    norn_http_answer_json(route->connection, &page);
 }
 
 static void serve_model_ready(const norn_http_route *route, const char *name,
@@ -40,39 +38,48 @@ static void serve_model_ready(const norn_http_route *route, const char *name,
     norn_http_answer_empty(route->connection, ready);
 }
 
-/// Between two elements of a list.
-static void put_comma(norn_buffer *json) {
-    if (json->count && json->bytes[json->count - 1] == '}') norn_buffer_text(json, ",");
+// Statistics of one version or of all are one form of page.
+static void begin_stats(norn_json_writer *json) {
+    norn_json_begin_object(json, NULL);
+    norn_json_begin_array(json, "model_stats");
 }
 
-static void put_one_stats(void *context, const norn_index_model *model,
+static void end_stats(norn_json_writer *json) {
+    norn_json_end(json);
+    norn_json_end(json);
+}
+
+static void put_stats(const norn_servable *servable, norn_json_writer *json) {
+    begin_stats(json);
+    norn_kserve_json_stats(servable, json);
+    end_stats(json);
+}
+
+static void add_one_stats(void *context, const norn_index_model *model,
                           const norn_index_version *version) {
-    norn_buffer *json = context;
     (void)model;
-    if (!version->servable) return;
-    put_comma(json);
-    norn_kserve_json_stats(version->servable, json);
+    if (version->servable) norn_kserve_json_stats(version->servable, context);
 }
 
 void norn_http_all_stats(const norn_http_route *route) {
-    norn_buffer json;
-    norn_buffer_init(&json, route->service->alloc);
-    norn_buffer_text(&json, "{\"model_stats\":[");
-    norn_repository_visit(route->service->repository, put_one_stats, &json);
-    norn_buffer_text(&json, "]}");
-    norn_http_answer_json(route->connection, &json);
+    norn_buffer page;
+    norn_json_writer json = {.buffer = &page};
+    norn_buffer_init(&page, route->service->alloc);
+    begin_stats(&json);
+    norn_repository_visit(route->service->repository, add_one_stats, &json);
+    end_stats(&json);
+    norn_http_answer_json(route->connection, &page);
 }
 
 typedef struct index_page {
-    norn_buffer json;
+    norn_json_writer json;
     norn_repository_ask ask;
 } index_page;
 
-static void put_index_entry(void *context, const norn_index_model *model,
+static void add_index_entry(void *context, const norn_index_model *model,
                             const norn_index_version *version) {
     index_page *page = context;
     if (page->ask.ready && version->state != NORN_MODEL_READY) return;
-    put_comma(&page->json);
     norn_kserve_json_index(model->name, version, &page->json);
 }
 
@@ -90,7 +97,8 @@ static norn_status repository_body(const norn_http_route *route, norn_span *body
 }
 
 void norn_http_index(const norn_http_route *route) {
-    index_page page;
+    norn_buffer text;
+    index_page page = {.json = {.buffer = &text}};
     norn_span body;
     norn_status status = repository_body(route, &body);
     if (status == NORN_OK) status = norn_repository_parse_index(body, &page.ask);
@@ -98,11 +106,11 @@ void norn_http_index(const norn_http_route *route) {
         norn_http_answer_status(route->connection, status);
         return;
     }
-    norn_buffer_init(&page.json, route->service->alloc);
-    norn_buffer_text(&page.json, "[");
-    norn_repository_visit(route->service->repository, put_index_entry, &page);
-    norn_buffer_text(&page.json, "]");
-    norn_http_answer_json(route->connection, &page.json);
+    norn_buffer_init(&text, route->service->alloc);
+    norn_json_begin_array(&page.json, NULL);
+    norn_repository_visit(route->service->repository, add_index_entry, &page);
+    norn_json_end(&page.json);
+    norn_http_answer_json(route->connection, &text);
 }
 
 static void finish_load(norn_http_connection *connection) {
@@ -146,13 +154,13 @@ void norn_http_load(const norn_http_route *route, const char *name, bool load) {
 bool norn_http_model(const norn_http_route *route, const char *name, const char *version,
                      const char *what) {
     if (strcmp(what, "") == 0) {
-        serve_model(route, name, version, norn_kserve_json_metadata, "", "");
+        serve_model(route, name, version, norn_kserve_json_metadata);
     } else if (strcmp(what, "ready") == 0) {
         serve_model_ready(route, name, version);
     } else if (strcmp(what, "config") == 0) {
-        serve_model(route, name, version, norn_kserve_json_config, "", "");
+        serve_model(route, name, version, norn_kserve_json_config);
     } else if (strcmp(what, "stats") == 0) {
-        serve_model(route, name, version, norn_kserve_json_stats, "{\"model_stats\":[", "]}");
+        serve_model(route, name, version, put_stats);
     } else {
         return false;
     }

@@ -5,6 +5,7 @@
 #include "tensor/view.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 const char *const *norn_kserve_extensions(bool model_control) {
@@ -21,24 +22,29 @@ const char *norn_kserve_datatype(const norn_port *port) {
     return norn_dtype_kserve_name(port->dtype);
 }
 
-static void put_text(norn_buffer *json, const char *text) {
-    norn_json_put_string(json, text, strlen(text));
+void norn_kserve_json_error(norn_buffer *buffer, const char *message) {
+    norn_json_writer json = {.buffer = buffer};
+    norn_json_begin_object(&json, NULL);
+    norn_json_add_text(&json, "error", message);
+    norn_json_end(&json);
 }
 
-void norn_kserve_json_error(norn_buffer *json, const char *message) {
-    norn_buffer_text(json, "{\"error\":");
-    put_text(json, message);
-    norn_buffer_text(json, "}");
+void norn_kserve_json_server(bool model_control, norn_buffer *buffer) {
+    norn_json_writer json = {.buffer = buffer};
+    norn_json_begin_object(&json, NULL);
+    norn_json_add_text(&json, "name", "norn");
+    norn_json_add_text(&json, "version", NORN_VERSION);
+    norn_json_begin_array(&json, "extensions");
+    for (const char *const *extension = norn_kserve_extensions(model_control); *extension;)
+        norn_json_add_text(&json, NULL, *extension++);
+    norn_json_end(&json);
+    norn_json_end(&json);
 }
 
-void norn_kserve_json_server(bool model_control, norn_buffer *json) {
-    const char *const *extensions = norn_kserve_extensions(model_control);
-    norn_buffer_text(json, "{\"name\":\"norn\",\"version\":\"" NORN_VERSION "\",\"extensions\":[");
-    for (size_t i = 0; extensions[i]; i++) {
-        if (i) norn_buffer_text(json, ",");
-        put_text(json, extensions[i]);
-    }
-    norn_buffer_text(json, "]}");
+static void add_version(norn_json_writer *json, const char *key, int64_t version) {
+    char text[24];
+    (void)snprintf(text, sizeof text, "%lld", (long long)version);
+    norn_json_add_text(json, key, text);
 }
 
 // ---- answers
@@ -57,17 +63,6 @@ static void put_real(norn_buffer *json, norn_dtype dtype, double value) {
     }
 }
 
-static void put_whole(norn_buffer *json, uint64_t magnitude, bool negative) {
-    char text[24];
-    size_t at = sizeof text;
-    do {
-        text[--at] = (char)('0' + magnitude % 10);
-        magnitude /= 10;
-    } while (magnitude);
-    if (negative) text[--at] = '-';
-    norn_buffer_append(json, text + at, sizeof text - at);
-}
-
 static void put_elements(norn_buffer *json, const norn_view *view) {
     const int64_t elems = norn_view_elems(view);
     const bool real = norn_dtype_is_float(view->dtype);
@@ -80,169 +75,185 @@ static void put_elements(norn_buffer *json, const norn_view *view) {
         } else if (view->dtype == NORN_BOOL) {
             norn_buffer_text(json, norn_element_i64(view->dtype, view->data, i) ? "true" : "false");
         } else if (view->dtype == NORN_U64) {
-            put_whole(json, ((const uint64_t *)view->data)[i], false);
+            norn_json_put_u64(json, ((const uint64_t *)view->data)[i]);
         } else {
-            const int64_t value = norn_element_i64(view->dtype, view->data, i);
-            put_whole(json, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, value < 0);
+            norn_json_put_i64(json, norn_element_i64(view->dtype, view->data, i));
         }
     }
 }
 
-static norn_status put_output(norn_buffer *json, const norn_request_output *output,
+static norn_status add_output(norn_json_writer *json, const norn_request_output *output,
                               bool *any_binary) {
     const norn_view *view = &output->view;
     size_t bytes;
-    norn_buffer_text(json, "{\"name\":");
-    put_text(json, output->name);
-    norn_buffer_format(json, ",\"datatype\":\"%s\",\"shape\":[",
-                       norn_dtype_kserve_name(view->dtype));
-    for (int32_t d = 0; d < view->rank; d++)
-        norn_buffer_format(json, "%s%lld", d ? "," : "", (long long)view->dims[d]);
+    norn_json_begin_object(json, NULL);
+    norn_json_add_text(json, "name", output->name);
+    norn_json_add_text(json, "datatype", norn_dtype_kserve_name(view->dtype));
+    norn_json_begin_array(json, "shape");
+    for (int32_t d = 0; d < view->rank; d++) norn_json_add_i64(json, NULL, view->dims[d]);
+    norn_json_end(json);
     if (output->binary) {
         NORN_TRY(norn_view_bytes(view, &bytes));
-        norn_buffer_format(json, "],\"parameters\":{\"binary_data_size\":%zu}}", bytes);
+        norn_json_begin_object(json, "parameters");
+        norn_json_add_u64(json, "binary_data_size", bytes);
         *any_binary = true;
     } else {
-        norn_buffer_text(json, "],\"data\":[");
-        put_elements(json, view);
-        norn_buffer_text(json, "]}");
+        norn_json_begin_array(json, "data");
+        put_elements(json->buffer, view);
     }
+    norn_json_end(json);
+    norn_json_end(json);
     return NORN_OK;
 }
 
-norn_status norn_kserve_json_answer(const norn_request *request, norn_buffer *json,
+norn_status norn_kserve_json_answer(const norn_request *request, norn_buffer *buffer,
                                     size_t *json_bytes) {
+    norn_json_writer json = {.buffer = buffer};
     bool any_binary = false;
-    norn_buffer_text(json, "{\"model_name\":");
-    put_text(json, request->servable->name);
-    norn_buffer_format(json, ",\"model_version\":\"%lld\"", (long long)request->servable->version);
-    if (request->id[0]) {
-        norn_buffer_text(json, ",\"id\":");
-        put_text(json, request->id);
-    }
-    norn_buffer_text(json, ",\"outputs\":[");
-    for (uint32_t i = 0; i < request->output_count; i++) {
-        if (i) norn_buffer_text(json, ",");
-        NORN_TRY(put_output(json, &request->outputs[i], &any_binary));
-    }
-    norn_buffer_text(json, "]}");
-    *json_bytes = any_binary ? json->count : 0;
+    norn_json_begin_object(&json, NULL);
+    norn_json_add_text(&json, "model_name", request->servable->name);
+    add_version(&json, "model_version", request->servable->version);
+    if (request->id[0]) norn_json_add_text(&json, "id", request->id);
+    norn_json_begin_array(&json, "outputs");
+    for (uint32_t i = 0; i < request->output_count; i++)
+        NORN_TRY(add_output(&json, &request->outputs[i], &any_binary));
+    norn_json_end(&json);
+    norn_json_end(&json);
+    *json_bytes = any_binary ? buffer->count : 0;
     for (uint32_t i = 0; i < request->output_count; i++) {
         const norn_request_output *output = &request->outputs[i];
         size_t bytes;
         if (!output->binary) continue;
         NORN_TRY(norn_view_bytes(&output->view, &bytes));
-        norn_buffer_append(json, output->view.data, bytes);
+        norn_buffer_append(buffer, output->view.data, bytes);
     }
-    return norn_buffer_status(json);
+    return norn_buffer_status(buffer);
 }
 
 // ---- models
 
-static void put_port(norn_buffer *json, const norn_port *port, bool reshaped) {
-    norn_buffer_text(json, "{\"name\":");
-    put_text(json, port->name);
-    norn_buffer_format(json, ",\"datatype\":\"%s\",\"shape\":[", norn_kserve_datatype(port));
-    for (int32_t d = 0; d < port->rank; d++)
-        norn_buffer_format(json, "%s%lld", d ? "," : "", (long long)port->dims[d]);
-    if (reshaped) norn_buffer_text(json, port->rank ? ",1" : "1");
-    norn_buffer_text(json, "]}");
+static void add_port(norn_json_writer *json, const norn_port *port, bool reshaped) {
+    norn_json_begin_object(json, NULL);
+    norn_json_add_text(json, "name", port->name);
+    norn_json_add_text(json, "datatype", norn_kserve_datatype(port));
+    norn_json_begin_array(json, "shape");
+    for (int32_t d = 0; d < port->rank; d++) norn_json_add_i64(json, NULL, port->dims[d]);
+    if (reshaped) norn_json_add_i64(json, NULL, 1);
+    norn_json_end(json);
+    norn_json_end(json);
 }
 
-void norn_kserve_json_metadata(const norn_servable *servable, norn_buffer *json) {
-    norn_buffer_text(json, "{\"name\":");
-    put_text(json, servable->name);
-    norn_buffer_format(json, ",\"versions\":[\"%lld\"],\"platform\":\"norn\",\"inputs\":[",
-                       (long long)servable->version);
-    for (uint32_t i = 0; i < servable->input_count; i++) {
-        if (i) norn_buffer_text(json, ",");
-        put_port(json, servable->inputs[i], norn_kserve_is_reshaped(servable, servable->inputs[i]));
-    }
-    norn_buffer_text(json, "],\"outputs\":[");
-    for (uint32_t i = 0; i < servable->output_count; i++) {
-        if (i) norn_buffer_text(json, ",");
-        put_port(json, servable->outputs[i], false);
-    }
-    norn_buffer_text(json, "]}");
+void norn_kserve_json_metadata(const norn_servable *servable, norn_json_writer *json) {
+    norn_json_begin_object(json, NULL);
+    norn_json_add_text(json, "name", servable->name);
+    norn_json_begin_array(json, "versions");
+    add_version(json, NULL, servable->version);
+    norn_json_end(json);
+    norn_json_add_text(json, "platform", "norn");
+    norn_json_begin_array(json, "inputs");
+    for (uint32_t i = 0; i < servable->input_count; i++)
+        add_port(json, servable->inputs[i], norn_kserve_is_reshaped(servable, servable->inputs[i]));
+    norn_json_end(json);
+    norn_json_begin_array(json, "outputs");
+    for (uint32_t i = 0; i < servable->output_count; i++)
+        add_port(json, servable->outputs[i], false);
+    norn_json_end(json);
+    norn_json_end(json);
 }
 
 /// The configuration as Triton's clients read it: dims without the batch when max_batch_size > 0.
-static void put_config_port(norn_buffer *json, const norn_servable *servable,
-                            const norn_port *port) {
-    const int32_t first = servable->batches ? 1 : 0;
-    const char *type = norn_kserve_datatype(port);
-    norn_buffer_text(json, "{\"name\":");
-    put_text(json, port->name);
-    norn_buffer_format(json, ",\"data_type\":\"TYPE_%s\",\"dims\":[",
-                       strcmp(type, "BYTES") == 0 ? "STRING" : type);
-    for (int32_t d = first; d < port->rank; d++)
-        norn_buffer_format(json, "%s%lld", d > first ? "," : "", (long long)port->dims[d]);
-    norn_buffer_text(json, norn_kserve_is_reshaped(servable, port) ? "1],\"reshape\":{\"shape\":[]}"
-                                                                   : "]");
-    norn_buffer_text(json, port->optional ? ",\"optional\":true}" : "}");
-}
-
-void norn_kserve_json_config(const norn_servable *servable, norn_buffer *json) {
-    norn_buffer_text(json, "{\"name\":");
-    put_text(json, servable->name);
-    norn_buffer_format(json,
-                       ",\"platform\":\"norn\",\"backend\":\"norn\",\"version_policy\":{\"latest\":"
-                       "{\"num_versions\":1}},"
-                       "\"max_batch_size\":%lld,\"input\":[",
-                       (long long)(servable->batches ? servable->max_rows : 0));
-    for (uint32_t i = 0; i < servable->input_count; i++) {
-        if (i) norn_buffer_text(json, ",");
-        put_config_port(json, servable, servable->inputs[i]);
+static void add_config_ports(norn_json_writer *json, const char *key, const norn_servable *servable,
+                             const norn_port *const *ports, uint32_t count) {
+    norn_json_begin_array(json, key);
+    for (uint32_t i = 0; i < count; i++) {
+        const norn_port *port = ports[i];
+        const bool reshaped = norn_kserve_is_reshaped(servable, port);
+        const char *datatype = norn_kserve_datatype(port);
+        char type[32];
+        (void)snprintf(type, sizeof type, "TYPE_%s",
+                       strcmp(datatype, "BYTES") == 0 ? "STRING" : datatype);
+        norn_json_begin_object(json, NULL);
+        norn_json_add_text(json, "name", port->name);
+        norn_json_add_text(json, "data_type", type);
+        norn_json_begin_array(json, "dims");
+        for (int32_t d = servable->batches ? 1 : 0; d < port->rank; d++)
+            norn_json_add_i64(json, NULL, port->dims[d]);
+        if (reshaped) norn_json_add_i64(json, NULL, 1);
+        norn_json_end(json);
+        if (reshaped) {
+            norn_json_begin_object(json, "reshape");
+            norn_json_begin_array(json, "shape");
+            norn_json_end(json);
+            norn_json_end(json);
+        }
+        if (port->optional) norn_json_add_bool(json, "optional", true);
+        norn_json_end(json);
     }
-    norn_buffer_text(json, "],\"output\":[");
-    for (uint32_t i = 0; i < servable->output_count; i++) {
-        if (i) norn_buffer_text(json, ",");
-        put_config_port(json, servable, servable->outputs[i]);
+    norn_json_end(json);
+}
+
+void norn_kserve_json_config(const norn_servable *servable, norn_json_writer *json) {
+    norn_json_begin_object(json, NULL);
+    norn_json_add_text(json, "name", servable->name);
+    norn_json_add_text(json, "platform", "norn");
+    norn_json_add_text(json, "backend", "norn");
+    norn_json_begin_object(json, "version_policy");
+    norn_json_begin_object(json, "latest");
+    norn_json_add_i64(json, "num_versions", 1);
+    norn_json_end(json);
+    norn_json_end(json);
+    norn_json_add_i64(json, "max_batch_size", servable->batches ? servable->max_rows : 0);
+    add_config_ports(json, "input", servable, servable->inputs, servable->input_count);
+    add_config_ports(json, "output", servable, servable->outputs, servable->output_count);
+    if (servable->joins) {
+        norn_json_begin_object(json, "dynamic_batching");
+        norn_json_end(json);
     }
-    norn_buffer_text(json, "]");
-    if (servable->joins) norn_buffer_text(json, ",\"dynamic_batching\":{}");
-    norn_buffer_text(json, ",\"model_transaction_policy\":{\"decoupled\":false}}");
+    norn_json_begin_object(json, "model_transaction_policy");
+    norn_json_add_bool(json, "decoupled", false);
+    norn_json_end(json);
+    norn_json_end(json);
 }
 
-static void put_stat(norn_buffer *json, const char *name, const norn_stat *stat) {
-    norn_buffer_format(json, "\"%s\":{\"count\":%llu,\"ns\":%llu}", name,
-                       (unsigned long long)stat->count, (unsigned long long)stat->ns);
-}
-
-void norn_kserve_json_stats(const norn_servable *servable, norn_buffer *json) {
+void norn_kserve_json_stats(const norn_servable *servable, norn_json_writer *json) {
     const norn_stats *stats = &servable->stats;
-    norn_buffer_text(json, "{\"name\":");
-    put_text(json, servable->name);
-    norn_buffer_format(json,
-                       ",\"version\":\"%lld\",\"last_inference\":%llu,\"inference_count\":%llu,"
-                       "\"execution_count\":%llu,"
-                       "\"inference_stats\":{",
-                       (long long)servable->version, (unsigned long long)stats->last_inference_ms,
-                       (unsigned long long)stats->inference_count,
-                       (unsigned long long)stats->execution_count);
-    put_stat(json, "success", &stats->success);
-    norn_buffer_text(json, ",");
-    put_stat(json, "fail", &stats->fail);
-    norn_buffer_text(json, ",");
-    put_stat(json, "queue", &stats->queue);
-    norn_buffer_text(json, ",");
-    put_stat(json, "compute_input", &stats->compute_input);
-    norn_buffer_text(json, ",");
-    put_stat(json, "compute_infer", &stats->compute_infer);
-    norn_buffer_text(json, ",");
-    put_stat(json, "compute_output", &stats->compute_output);
-    norn_buffer_text(json, ",\"cache_hit\":{\"count\":0,\"ns\":0},\"cache_miss\":{\"count\":0,"
-                           "\"ns\":0}},\"batch_stats\":[]}");
+    static const norn_stat none;
+    const struct {
+        const char *key;
+        const norn_stat *stat;
+    } all[] = {{"success", &stats->success},
+               {"fail", &stats->fail},
+               {"queue", &stats->queue},
+               {"compute_input", &stats->compute_input},
+               {"compute_infer", &stats->compute_infer},
+               {"compute_output", &stats->compute_output},
+               {"cache_hit", &none},
+               {"cache_miss", &none}};
+    norn_json_begin_object(json, NULL);
+    norn_json_add_text(json, "name", servable->name);
+    add_version(json, "version", servable->version);
+    norn_json_add_u64(json, "last_inference", stats->last_inference_ms);
+    norn_json_add_u64(json, "inference_count", stats->inference_count);
+    norn_json_add_u64(json, "execution_count", stats->execution_count);
+    norn_json_begin_object(json, "inference_stats");
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        norn_json_begin_object(json, all[i].key);
+        norn_json_add_u64(json, "count", all[i].stat->count);
+        norn_json_add_u64(json, "ns", all[i].stat->ns);
+        norn_json_end(json);
+    }
+    norn_json_end(json);
+    norn_json_begin_array(json, "batch_stats");
+    norn_json_end(json);
+    norn_json_end(json);
 }
 
 void norn_kserve_json_index(const char *name, const norn_index_version *version,
-                            norn_buffer *json) {
-    norn_buffer_text(json, "{\"name\":");
-    put_text(json, name);
-    if (version->version >= 0)
-        norn_buffer_format(json, ",\"version\":\"%lld\"", (long long)version->version);
-    norn_buffer_format(json,
-                       ",\"state\":\"%s\",\"reason\":", norn_model_state_name(version->state));
-    put_text(json, version->reason);
-    norn_buffer_text(json, "}");
+                            norn_json_writer *json) {
+    norn_json_begin_object(json, NULL);
+    norn_json_add_text(json, "name", name);
+    if (version->version >= 0) add_version(json, "version", version->version);
+    norn_json_add_text(json, "state", norn_model_state_name(version->state));
+    norn_json_add_text(json, "reason", version->reason);
+    norn_json_end(json);
 }

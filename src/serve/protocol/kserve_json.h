@@ -22,12 +22,13 @@ norn_status norn_kserve_json_answer(const norn_request *request, norn_buffer *js
 
 void norn_kserve_json_error(norn_buffer *json, const char *message); ///< {"error":"..."}
 void norn_kserve_json_server(bool model_control, norn_buffer *json);
-void norn_kserve_json_metadata(const norn_servable *servable, norn_buffer *json);
-void norn_kserve_json_config(const norn_servable *servable, norn_buffer *json);
+void norn_kserve_json_metadata(const norn_servable *servable, norn_json_writer *json);
+void norn_kserve_json_config(const norn_servable *servable, norn_json_writer *json);
 /// An element of "model_stats".
-void norn_kserve_json_stats(const norn_servable *servable, norn_buffer *json);
+void norn_kserve_json_stats(const norn_servable *servable, norn_json_writer *json);
 /// An element of the repository index.
-void norn_kserve_json_index(const char *name, const norn_index_version *version, norn_buffer *json);
+void norn_kserve_json_index(const char *name, const norn_index_version *version,
+                            norn_json_writer *json);
 
 /// The extensions that work, as /v2 lists them; NULL-terminated. The model repository extension is
 /// one only where models can be loaded over the network.
