@@ -169,6 +169,17 @@ void norn_json_put_u64(norn_buffer *buffer, uint64_t value) {
 void norn_json_put_string(norn_buffer *buffer, const char *bytes, size_t count) {
     static const char hex[] = "0123456789abcdef";
     const uint8_t *at = (const uint8_t *)bytes;
+    size_t plain = 0; // most text is, and is copied at once
+    while (plain < count && at[plain] >= 0x20 && at[plain] < 0x80 && at[plain] != '"' &&
+           at[plain] != '\\')
+        plain++;
+    if (plain == count) {
+        char *room = norn_buffer_extend(buffer, count + 2);
+        if (!room) return;
+        if (count) memcpy(room + 1, bytes, count);
+        room[0] = room[count + 1] = '"';
+        return;
+    }
     norn_buffer_append(buffer, "\"", 1);
     size_t clean = 0; // [clean, i) needs no escape and is written at once
     for (size_t i = 0; i < count;) {

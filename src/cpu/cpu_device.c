@@ -21,15 +21,14 @@ static const norn_kernel_fn kernels[NORN_OP_COUNT] = {
 };
 
 norn_status norn_cpu_none(norn_call *call) {
-    return norn_fail(NORN_UNIMPLEMENTED, "node '%s': the CPU has no kernel for this operator",
-                     call->name);
+    (void)call;
+    return norn_fail(NORN_UNIMPLEMENTED, "the CPU has no kernel for this operator");
 }
 
 norn_status norn_cpu_scratch(norn_call *call, int64_t count, size_t size, void **out) {
     size_t bytes;
     if (count < 0 || !norn_size_mul((size_t)count, size, &bytes))
-        return norn_fail(NORN_RESOURCE_EXHAUSTED, "node '%s': its work space does not fit memory",
-                         call->name);
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "its work space does not fit memory");
     return norn_call_scratch(call, bytes ? bytes : 1, out);
 }
 

@@ -14,7 +14,7 @@
 #undef NORN_OP
 
 /// Scratch for `count` elements of `size` bytes; RESOURCE_EXHAUSTED
-/// names the node when that overflows.
+/// when that overflows.
 norn_status norn_cpu_scratch(norn_call *call, int64_t count, size_t size,
                              void **out) NORN_NODISCARD;
 

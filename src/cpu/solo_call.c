@@ -28,8 +28,9 @@ static norn_status solo_scratch(norn_call *call, size_t bytes, void **out) {
 
 static norn_status solo_body(norn_call *call, uint32_t body, const norn_view *in, uint32_t in_count,
                              norn_view *out, uint32_t out_count) {
+    (void)call;
     (void)body, (void)in, (void)in_count, (void)out, (void)out_count;
-    return norn_fail(NORN_UNIMPLEMENTED, "node '%s': bodies need an executor", call->name);
+    return norn_fail(NORN_UNIMPLEMENTED, "bodies need an executor");
 }
 
 static const norn_call_host solo_host = {solo_output, solo_scratch, solo_body};
@@ -53,6 +54,7 @@ norn_status norn_solo_run(norn_solo *solo, norn_kernel_fn kernel) {
         NORN_TRY(solo_room(solo, view));
     }
     norn_status status = kernel(call);
+    if (status != NORN_OK) norn_note("node '%s'", call->name); // as the executor does
     norn_arena_reset(&solo->scratch);
     return status;
 }

@@ -81,7 +81,7 @@ norn_status norn_cuda_uploader_run(norn_cuda_uploader *up, void *device, const v
                                    size_t bytes) NORN_NODISCARD;
 
 /// After a launch: the launcher's result, with the node's name.
-norn_status norn_cuda_launched(const norn_call *call, cudaError_t error) NORN_NODISCARD;
+norn_status norn_cuda_launched(cudaError_t error) NORN_NODISCARD;
 
 /// Operators that need more than a kernel. A row may leave any member NULL.
 typedef struct norn_cuda_op {

@@ -21,11 +21,9 @@ norn_status norn_cuda_blas_status(cublasStatus_t error, const char *what) {
     return norn_fail(status, "cuda: %.60s: %s", what, cublasLtGetStatusName(error));
 }
 
-norn_status norn_cuda_launched(const norn_call *call, cudaError_t error) {
+norn_status norn_cuda_launched(cudaError_t error) {
     if (error == cudaSuccess) return NORN_OK;
-    norn_status status = norn_cuda_status(error, "launch");
-    norn_note("node '%s'", call->name);
-    return status;
+    return norn_cuda_status(error, "launch");
 }
 
 // ---- compiling
@@ -54,10 +52,7 @@ static norn_status device_codegen(const norn_target *self, const norn_step_spec 
     *code = (norn_span){0};
     const norn_cuda_op *more = find_op(spec->op);
     if (!more || !more->codegen) return NORN_OK;
-    norn_status status =
-        more->codegen(norn_cuda_device_of(norn_target_device(self)), spec, alloc, code);
-    if (status != NORN_OK) norn_note("node '%s'", spec->name);
-    return status;
+    return more->codegen(norn_cuda_device_of(norn_target_device(self)), spec, alloc, code);
 }
 
 static const char *device_stamp(const norn_target *self) {
@@ -73,9 +68,7 @@ static norn_status device_prepare(norn_device *self, const norn_step_spec *spec,
     if (!self->can_run)
         return norn_fail(NORN_UNAVAILABLE,
                          "device 'cuda': no GPU here; plans can be compiled, not run");
-    norn_status status = more->prepare(device, spec, state);
-    if (status != NORN_OK) norn_note("node '%s'", spec->name);
-    return status;
+    return more->prepare(device, spec, state);
 }
 
 static void device_unprepare(norn_device *self, const norn_step_spec *spec, void *state) {

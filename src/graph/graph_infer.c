@@ -72,7 +72,9 @@ norn_status norn_node_shapes(const norn_node *node, norn_shape_ctx *ctx) {
             return norn_fail(NORN_INVALID_ARGUMENT,
                              "node '%s' (%s): output %u is a %s; it makes tensors only", node->name,
                              node->op->name, i, norn_dtype_name(node->out[i]->dtype));
-    return node->op->shape(ctx);
+    norn_status status = node->op->shape(ctx);
+    if (status != NORN_OK) norn_note("node '%s'", node->name); // shape functions know no name
+    return status;
 }
 
 norn_status norn_node_infer(norn_graph *graph, norn_node *node) {
@@ -82,8 +84,7 @@ norn_status norn_node_infer(norn_graph *graph, norn_node *node) {
     if (io_count > IO_MAX) NORN_TRY(NORN_NEW_ARRAY(graph->alloc, io_count, &far_io));
     norn_shape_io *io = far_io ? far_io : near_io;
     int32_t base = graph->symbols.count;
-    norn_shape_ctx ctx = {.node = node->name,
-                          .attrs = node->attrs,
+    norn_shape_ctx ctx = {.attrs = node->attrs,
                           .region = node->region,
                           .symbols = &graph->symbols,
                           .arena = &graph->arena,

@@ -22,7 +22,6 @@ enum { NORN_CONTENTS_MAX = 64 };
 /// before a run whose sizes are new, to see that they go together: as beside the executor, but
 /// with `sizes_only`, the data of what is computed being unknown.
 typedef struct norn_shape_ctx {
-    const char *node; ///< name, for messages
     norn_attrs attrs;
     const void *region;    ///< norn_region of a node of domain "norn", else NULL
     norn_symbols *symbols; ///< NULL while running

@@ -50,7 +50,8 @@ struct norn_call {
 };
 
 /// Errors   INVALID_ARGUMENT for data that the operator cannot take
-///          (an index outside its axis): the message names the node and the value.
+///          (an index outside its axis): the message names the value; whoever runs the kernel
+///          puts the node's name before it.
 ///          Kernels assert what shape functions have checked.
 typedef norn_status (*norn_kernel_fn)(norn_call *call);
 
@@ -63,7 +64,7 @@ static inline norn_status norn_call_output(norn_call *call, uint32_t index, norn
 norn_status norn_call_misfit(const norn_call *call, uint32_t index) NORN_NODISCARD;
 /// INVALID_ARGUMENT: an operand of a pointwise region is of other dims than the loop over
 /// [dims] may read: neither 1 nor the loop's. What repeats is known only while running.
-norn_status norn_call_broadcasts(const norn_call *call, const norn_view *operand, int32_t rank,
+norn_status norn_call_broadcasts(const norn_view *operand, int32_t rank,
                                  const int64_t *dims) NORN_NODISCARD;
 static inline norn_status norn_call_scratch(norn_call *call, size_t bytes, void **out) {
     return call->host->scratch(call, bytes, out);

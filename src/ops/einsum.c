@@ -10,17 +10,16 @@ typedef struct letters {
     int count[128];
 } letters;
 
-static norn_status refuse(const char *node, const char *equation, const char *why) {
-    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': equation '%s': %s", node, equation, why);
+static norn_status refuse(const char *equation, const char *why) {
+    return norn_fail(NORN_INVALID_ARGUMENT, "equation '%s': %s", equation, why);
 }
 
-static norn_status index_of(const char *node, const char *equation, letters *seen, char letter,
-                            norn_einsum *out, uint8_t *index) {
-    if (!isalpha((unsigned char)letter))
-        return refuse(node, equation, "a subscript is not a letter");
+static norn_status index_of(const char *equation, letters *seen, char letter, norn_einsum *out,
+                            uint8_t *index) {
+    if (!isalpha((unsigned char)letter)) return refuse(equation, "a subscript is not a letter");
     if (seen->index_of[(int)letter] < 0) {
         if (out->index_count >= NORN_EINSUM_INDEX_MAX)
-            return refuse(node, equation, "too many subscripts");
+            return refuse(equation, "too many subscripts");
         seen->order[out->index_count] = (uint8_t)letter;
         seen->index_of[(int)letter] = (int8_t)out->index_count++;
     }
@@ -30,15 +29,15 @@ static norn_status index_of(const char *node, const char *equation, letters *see
 }
 
 /// One term, `text` to `end`. `rank` < 0 (the output): an ellipsis is all `ellipsis_total` dims.
-static norn_status parse_term(const char *node, const char *equation, const char *text,
-                              const char *end, letters *seen, int32_t ellipsis_total, int32_t rank,
-                              norn_einsum *out, uint8_t *dims, int32_t *parsed) {
+static norn_status parse_term(const char *equation, const char *text, const char *end,
+                              letters *seen, int32_t ellipsis_total, int32_t rank, norn_einsum *out,
+                              uint8_t *dims, int32_t *parsed) {
     int32_t named = 0, at = 0;
     bool dots = false;
     for (const char *c = text; c < end; c++) {
         if (*c == '.') {
             if (dots || end - c < 3 || c[1] != '.' || c[2] != '.')
-                return refuse(node, equation, "a stray dot");
+                return refuse(equation, "a stray dot");
             dots = true;
             c += 2;
         } else if (*c != ' ') {
@@ -47,16 +46,16 @@ static norn_status parse_term(const char *node, const char *equation, const char
     }
     int32_t fill = rank < 0 ? (dots ? ellipsis_total : 0) : rank - named;
     if (fill < 0 || (fill > 0 && !dots))
-        return refuse(node, equation, "the subscripts of a term do not fit its input's rank");
+        return refuse(equation, "the subscripts of a term do not fit its input's rank");
     if (fill > ellipsis_total || named + fill > NORN_MAX_RANK)
-        return refuse(node, equation, "the rank is too large");
+        return refuse(equation, "the rank is too large");
     for (const char *c = text; c < end; c++) {
         if (*c == '.') {
             // Ellipsis dims align at the last, as broadcasting does; their indices come first.
             for (int32_t i = 0; i < fill; i++) dims[at++] = (uint8_t)(ellipsis_total - fill + i);
             c += 2;
         } else if (*c != ' ') {
-            NORN_TRY(index_of(node, equation, seen, *c, out, &dims[at]));
+            NORN_TRY(index_of(equation, seen, *c, out, &dims[at]));
             at++;
         }
     }
@@ -81,8 +80,8 @@ static int32_t ellipsis_dims(const char *equation, const int32_t *ranks, uint32_
     return most;
 }
 
-norn_status norn_einsum_parse(const char *node, const char *equation, const int32_t *ranks,
-                              uint32_t inputs, norn_einsum *out) {
+norn_status norn_einsum_parse(const char *equation, const int32_t *ranks, uint32_t inputs,
+                              norn_einsum *out) {
     letters seen;
     memset(&seen, 0, sizeof seen);
     memset(seen.index_of, -1, sizeof seen.index_of);
@@ -95,28 +94,27 @@ norn_status norn_einsum_parse(const char *node, const char *equation, const int3
         const char *end = memchr(c, ',', (size_t)(stop - c));
         if (!end) end = stop;
         if ((i + 1 == inputs) != (end == stop))
-            return refuse(node, equation, "its terms are not as many as the inputs");
-        NORN_TRY(parse_term(node, equation, c, end, &seen, ellipsis, ranks[i], out, out->in[i],
-                            &parsed));
+            return refuse(equation, "its terms are not as many as the inputs");
+        NORN_TRY(parse_term(equation, c, end, &seen, ellipsis, ranks[i], out, out->in[i], &parsed));
         c = end < stop ? end + 1 : end;
     }
     if (arrow) {
         int32_t known = out->index_count;
         const char *text = arrow + 2;
-        NORN_TRY(parse_term(node, equation, text, text + strlen(text), &seen, ellipsis, -1, out,
-                            out->out, &out->out_rank));
+        NORN_TRY(parse_term(equation, text, text + strlen(text), &seen, ellipsis, -1, out, out->out,
+                            &out->out_rank));
         if (out->index_count != known)
-            return refuse(node, equation, "the output has a subscript that no input has");
+            return refuse(equation, "the output has a subscript that no input has");
         for (int32_t d = 1; d < out->out_rank; d++)
             if (memchr(out->out, out->out[d], (size_t)d))
-                return refuse(node, equation, "the output has a subscript twice");
+                return refuse(equation, "the output has a subscript twice");
         return NORN_OK;
     }
     // Implicit output: the ellipsis, then letters that occur once, in alphabetical order.
     for (int32_t i = 0; i < ellipsis; i++) out->out[out->out_rank++] = (uint8_t)i;
     for (int letter = 'A'; letter <= 'z'; letter++) {
         if (seen.count[letter] != 1) continue;
-        if (out->out_rank >= NORN_MAX_RANK) return refuse(node, equation, "the rank is too large");
+        if (out->out_rank >= NORN_MAX_RANK) return refuse(equation, "the rank is too large");
         out->out[out->out_rank++] = (uint8_t)seen.index_of[letter];
     }
     return NORN_OK;

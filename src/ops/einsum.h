@@ -17,8 +17,8 @@ typedef struct norn_einsum {
     int32_t out_rank;
 } norn_einsum;
 
-/// Errors   INVALID_ARGUMENT: what is wrong with the equation; names the node.
-norn_status norn_einsum_parse(const char *node, const char *equation, const int32_t *ranks,
-                              uint32_t inputs, norn_einsum *out) NORN_NODISCARD;
+/// Errors   INVALID_ARGUMENT: what is wrong with the equation.
+norn_status norn_einsum_parse(const char *equation, const int32_t *ranks, uint32_t inputs,
+                              norn_einsum *out) NORN_NODISCARD;
 
 #endif

@@ -12,10 +12,8 @@ const norn_shape *norn_shape_in(const norn_shape_ctx *ctx, uint32_t index) {
 norn_status norn_shape_inputs(const norn_shape_ctx *ctx, uint32_t count) {
     for (uint32_t i = 0; i < count; i++)
         if (!norn_shape_has(ctx, i))
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': input %u is missing (it needs %u)",
-                             ctx->node, i, count);
-    if (ctx->out_count == 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s' has no output", ctx->node);
+            return norn_fail(NORN_INVALID_ARGUMENT, "input %u is missing (it needs %u)", i, count);
+    if (ctx->out_count == 0) return norn_fail(NORN_INVALID_ARGUMENT, "it has no output");
     return NORN_OK;
 }
 
@@ -23,8 +21,8 @@ norn_status norn_shape_same_dtype(const norn_shape_ctx *ctx, uint32_t a, uint32_
     norn_dtype left = ctx->in[a].dtype, right = ctx->in[b].dtype;
     if (left == right) return NORN_OK;
     return norn_fail(NORN_INVALID_ARGUMENT,
-                     "node '%s': input %u is %s but input %u is %s; they must be of one type",
-                     ctx->node, a, norn_dtype_name(left), b, norn_dtype_name(right));
+                     "input %u is %s but input %u is %s; they must be of one type", a,
+                     norn_dtype_name(left), b, norn_dtype_name(right));
 }
 
 norn_status norn_shape_rank_in(const norn_shape_ctx *ctx, uint32_t index, int32_t min,
@@ -32,18 +30,16 @@ norn_status norn_shape_rank_in(const norn_shape_ctx *ctx, uint32_t index, int32_
     int32_t rank = norn_shape_in(ctx, index)->rank;
     if (rank < 0 || (rank >= min && rank <= max)) return NORN_OK;
     if (min == max)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': input %u has rank %d, it must have rank %d", ctx->node, index,
+        return norn_fail(NORN_INVALID_ARGUMENT, "input %u has rank %d, it must have rank %d", index,
                          rank, min);
-    return norn_fail(NORN_INVALID_ARGUMENT,
-                     "node '%s': input %u has rank %d, it must be from %d to %d", ctx->node, index,
+    return norn_fail(NORN_INVALID_ARGUMENT, "input %u has rank %d, it must be from %d to %d", index,
                      rank, min, max);
 }
 
-norn_status norn_shape_axis(const norn_shape_ctx *ctx, int64_t axis, int32_t rank, int32_t *out) {
+norn_status norn_shape_axis(int64_t axis, int32_t rank, int32_t *out) {
     if (axis < -rank || axis >= rank)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': axis %lld is outside rank %d",
-                         ctx->node, (long long)axis, rank);
+        return norn_fail(NORN_INVALID_ARGUMENT, "axis %lld is outside rank %d", (long long)axis,
+                         rank);
     *out = (int32_t)(axis < 0 ? axis + rank : axis);
     return NORN_OK;
 }
@@ -112,8 +108,7 @@ int64_t norn_shape_length(const norn_shape_ctx *ctx, uint32_t index) {
 
 norn_status norn_shape_later(const norn_shape_ctx *ctx, uint32_t index) {
     if (ctx->symbols || ctx->sizes_only) return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT,
-                     "node '%s': input %u must be a list of at most %d integers", ctx->node, index,
+    return norn_fail(NORN_INVALID_ARGUMENT, "input %u must be a list of at most %d integers", index,
                      (int)NORN_CONTENTS_MAX);
 }
 
@@ -127,8 +122,8 @@ norn_status norn_shape_int_list(const norn_shape_ctx *ctx, uint32_t index, const
     if (ints) {
         if (n > NORN_CONTENTS_MAX)
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': attribute %s has %u values, at most %d are taken",
-                             ctx->node, name, n, NORN_CONTENTS_MAX);
+                             "attribute %s has %u values, at most %d are taken", name, n,
+                             NORN_CONTENTS_MAX);
         for (uint32_t i = 0; i < n; i++) values[i] = ints[i];
         return NORN_OK;
     }
@@ -140,9 +135,7 @@ norn_status norn_shape_int_list(const norn_shape_ctx *ctx, uint32_t index, const
 
 norn_status norn_shape_dim(const norn_shape_ctx *ctx, norn_dim_op op, norn_dim a, norn_dim b,
                            norn_dim *out) {
-    norn_status status = norn_dim_apply(ctx->symbols, op, a, b, out);
-    if (status != NORN_OK) norn_note("node '%s'", ctx->node);
-    return status;
+    return norn_dim_apply(ctx->symbols, op, a, b, out);
 }
 
 norn_status norn_shape_dim_i64(const norn_shape_ctx *ctx, norn_dim_op op, norn_dim a, int64_t b,
@@ -157,8 +150,8 @@ norn_status norn_shape_fresh(const norn_shape_ctx *ctx, norn_dim *out) {
 
 norn_status norn_shape_fresh_rank(const norn_shape_ctx *ctx, int32_t rank, norn_shape *out) {
     if (rank > NORN_MAX_RANK)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a result of rank %d; the largest is %d",
-                         ctx->node, rank, NORN_MAX_RANK);
+        return norn_fail(NORN_INVALID_ARGUMENT, "a result of rank %d; the largest is %d", rank,
+                         NORN_MAX_RANK);
     *out = (norn_shape){.rank = rank};
     for (int32_t i = 0; i < rank; i++) NORN_TRY(norn_shape_fresh(ctx, &out->dims[i]));
     return NORN_OK;
@@ -173,8 +166,7 @@ static norn_status broadcast_dim(const norn_shape_ctx *ctx, norn_dim a, norn_dim
     } else if (norn_dim_equal(a, one)) {
         *out = b;
     } else if (norn_dim_is_const(a) && norn_dim_is_const(b)) {
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': dimensions %lld and %lld do not broadcast", ctx->node,
+        return norn_fail(NORN_INVALID_ARGUMENT, "dimensions %lld and %lld do not broadcast",
                          (long long)a.constant, (long long)b.constant);
     } else if (norn_dim_is_const(a) || norn_dim_is_const(b)) {
         norn_shape_unproved(ctx);
@@ -217,8 +209,8 @@ norn_status norn_shape_broadcasts_to(const norn_shape_ctx *ctx, uint32_t index,
     const norn_shape *in = norn_shape_in(ctx, index);
     if (in->rank < 0 || to->rank < 0) return NORN_OK;
     if (in->rank > to->rank)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %s has rank %d, the input %d",
-                         ctx->node, what, in->rank, to->rank);
+        return norn_fail(NORN_INVALID_ARGUMENT, "%s has rank %d, the input %d", what, in->rank,
+                         to->rank);
     for (int32_t d = 0; d < in->rank; d++) {
         norn_dim own = in->dims[d];
         if (norn_dim_is_const(own) && own.constant == 1) continue;
@@ -236,8 +228,8 @@ norn_status norn_shape_divides(const norn_shape_ctx *ctx, norn_dim dim, int64_t 
         return NORN_OK;
     }
     if (dim.constant < 0 || dim.constant % by == 0) return NORN_OK; // below 0: not known
-    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %s is %lld, not a multiple of %lld",
-                     ctx->node, what, (long long)dim.constant, (long long)by);
+    return norn_fail(NORN_INVALID_ARGUMENT, "%s is %lld, not a multiple of %lld", what,
+                     (long long)dim.constant, (long long)by);
 }
 
 norn_status norn_shape_match(const norn_shape_ctx *ctx, norn_dim a, norn_dim b, const char *what) {
@@ -246,8 +238,8 @@ norn_status norn_shape_match(const norn_shape_ctx *ctx, norn_dim a, norn_dim b, 
         norn_shape_unproved(ctx);
         return NORN_OK;
     }
-    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %s: %lld and %lld must be equal", ctx->node,
-                     what, (long long)a.constant, (long long)b.constant);
+    return norn_fail(NORN_INVALID_ARGUMENT, "%s: %lld and %lld must be equal", what,
+                     (long long)a.constant, (long long)b.constant);
 }
 
 void norn_shape_put(norn_shape_ctx *ctx, uint32_t index, norn_dtype dtype,

@@ -21,8 +21,7 @@ norn_status norn_shape_same_dtype(const norn_shape_ctx *ctx, uint32_t a, uint32_
 norn_status norn_shape_rank_in(const norn_shape_ctx *ctx, uint32_t index, int32_t min,
                                int32_t max) NORN_NODISCARD;
 /// Negative axes count from the end; `rank` is the exclusive bound.
-norn_status norn_shape_axis(const norn_shape_ctx *ctx, int64_t axis, int32_t rank,
-                            int32_t *out) NORN_NODISCARD;
+norn_status norn_shape_axis(int64_t axis, int32_t rank, int32_t *out) NORN_NODISCARD;
 
 /// Elements of a small integer tensor as far as known; false when not known.
 bool norn_shape_elements(const norn_shape_ctx *ctx, uint32_t index,

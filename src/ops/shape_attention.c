@@ -47,8 +47,7 @@ static norn_status heads_of(const norn_shape_ctx *ctx, uint32_t index, const cha
     if (in->rank != 3) return NORN_OK;
     int64_t heads = norn_attr_i64(ctx->attrs, attr, 0);
     if (heads <= 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': inputs of rank 3 need attribute %s",
-                         ctx->node, attr);
+        return norn_fail(NORN_INVALID_ARGUMENT, "inputs of rank 3 need attribute %s", attr);
     NORN_TRY(norn_shape_divides(ctx, in->dims[2], heads, "the width of all heads"));
     *out = (norn_shape){.rank = 4,
                         .dims = {in->dims[0], norn_dim_const(heads), in->dims[1], in->dims[2]}};
@@ -103,8 +102,7 @@ norn_status norn_shape_linear_attention(norn_shape_ctx *ctx) {
             kv_heads = norn_attr_i64(ctx->attrs, "kv_num_heads", 0);
     if (q_heads <= 0 || kv_heads <= 0 || q_heads % kv_heads)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': q_num_heads must be a positive multiple of kv_num_heads",
-                         ctx->node);
+                         "q_num_heads must be a positive multiple of kv_num_heads");
     norn_dtype dtype = ctx->in[0].dtype,
                state_dtype = norn_shape_has(ctx, 3) ? ctx->in[3].dtype : dtype;
     if (q.rank != 3 || k.rank != 3 || v.rank != 3) {

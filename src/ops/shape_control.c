@@ -41,11 +41,10 @@ static norn_status meet(const norn_shape_ctx *ctx, const norn_shape *a, const no
     return NORN_OK;
 }
 
-static norn_status need_outputs(const norn_shape_ctx *ctx, const norn_graph *body, uint32_t count) {
-    if (!body) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a body is missing", ctx->node);
+static norn_status need_outputs(const norn_graph *body, uint32_t count) {
+    if (!body) return norn_fail(NORN_INVALID_ARGUMENT, "a body is missing");
     if (body->output_count < count)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': a body has %u outputs, the node needs %u", ctx->node,
+        return norn_fail(NORN_INVALID_ARGUMENT, "a body has %u outputs, the node needs %u",
                          body->output_count, count);
     return NORN_OK;
 }
@@ -53,8 +52,8 @@ static norn_status need_outputs(const norn_shape_ctx *ctx, const norn_graph *bod
 norn_status norn_shape_if(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 1));
     const norn_graph *yes = body_of(ctx, "then_branch"), *no = body_of(ctx, "else_branch");
-    NORN_TRY(need_outputs(ctx, yes, ctx->out_count));
-    NORN_TRY(need_outputs(ctx, no, ctx->out_count));
+    NORN_TRY(need_outputs(yes, ctx->out_count));
+    NORN_TRY(need_outputs(no, ctx->out_count));
     for (uint32_t i = 0; i < ctx->out_count; i++) {
         const norn_value *a = yes->outputs[i].value, *b = no->outputs[i].value;
         norn_shape shape = norn_shape_unknown();
@@ -65,10 +64,9 @@ norn_status norn_shape_if(norn_shape_ctx *ctx) {
 }
 
 /// Values that come once an iteration, or go out once, are tensors.
-static norn_status need_tensor(const norn_shape_ctx *ctx, norn_dtype dtype) {
+static norn_status need_tensor(norn_dtype dtype) {
     if (!norn_dtype_holds_tensors(dtype)) return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a %s cannot be scanned", ctx->node,
-                     norn_dtype_name(dtype));
+    return norn_fail(NORN_INVALID_ARGUMENT, "a %s cannot be scanned", norn_dtype_name(dtype));
 }
 
 /// `inner` stacked once an iteration along `axis`.
@@ -80,9 +78,8 @@ static norn_status stack(const norn_shape_ctx *ctx, const norn_value *inner, int
     if (lifted.rank < 0) return NORN_OK;
     int32_t at;
     if (lifted.rank == NORN_MAX_RANK)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a scan output of rank %d", ctx->node,
-                         lifted.rank + 1);
-    NORN_TRY(norn_shape_axis(ctx, axis, lifted.rank + 1, &at));
+        return norn_fail(NORN_INVALID_ARGUMENT, "a scan output of rank %d", lifted.rank + 1);
+    NORN_TRY(norn_shape_axis(axis, lifted.rank + 1, &at));
     out->rank = lifted.rank + 1;
     for (int32_t i = 0, from = 0; i < out->rank; i++)
         out->dims[i] = i == at ? length : lifted.dims[from++];
@@ -91,12 +88,11 @@ static norn_status stack(const norn_shape_ctx *ctx, const norn_value *inner, int
 
 norn_status norn_shape_loop(norn_shape_ctx *ctx) {
     const norn_graph *body = body_of(ctx, "body");
-    NORN_TRY(need_outputs(ctx, body, ctx->out_count + 1));
+    NORN_TRY(need_outputs(body, ctx->out_count + 1));
     // Body: (iteration, condition, carried..., outer...) -> (condition, carried..., scanned...).
     int64_t carried = own_inputs(ctx) - 2;
     if (carried < 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %u inputs; Loop has at least 2",
-                         ctx->node, ctx->in_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "%u inputs; Loop has at least 2", ctx->in_count);
     for (uint32_t i = 0; i < ctx->out_count; i++) {
         const norn_value *inner = body->outputs[i + 1].value;
         norn_shape shape = norn_shape_unknown();
@@ -107,7 +103,7 @@ norn_status norn_shape_loop(norn_shape_ctx *ctx) {
             NORN_TRY(norn_shape_fresh(ctx, &length));
             NORN_TRY(stack(ctx, inner, 0, length, &shape));
         }
-        if (i >= carried) NORN_TRY(need_tensor(ctx, inner->dtype));
+        if (i >= carried) NORN_TRY(need_tensor(inner->dtype));
         norn_shape_put(ctx, i, inner->dtype, &shape);
     }
     return NORN_OK;
@@ -116,21 +112,20 @@ norn_status norn_shape_loop(norn_shape_ctx *ctx) {
 norn_status norn_shape_scan(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 1));
     const norn_graph *body = body_of(ctx, "body");
-    NORN_TRY(need_outputs(ctx, body, ctx->out_count));
+    NORN_TRY(need_outputs(body, ctx->out_count));
     int64_t scanned = norn_attr_i64(ctx->attrs, "num_scan_inputs", 0);
     int64_t states = own_inputs(ctx) - scanned;
     if (scanned < 1 || states < 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': num_scan_inputs is %lld of %u inputs",
-                         ctx->node, (long long)scanned, ctx->in_count);
-    for (int64_t i = states; i < states + scanned; i++)
-        NORN_TRY(need_tensor(ctx, ctx->in[i].dtype));
+        return norn_fail(NORN_INVALID_ARGUMENT, "num_scan_inputs is %lld of %u inputs",
+                         (long long)scanned, ctx->in_count);
+    for (int64_t i = states; i < states + scanned; i++) NORN_TRY(need_tensor(ctx->in[i].dtype));
     const int64_t *axes;
     uint32_t axis_count = norn_attr_ints(ctx->attrs, "scan_input_axes", &axes);
     const norn_shape *first = &ctx->in[states].shape;
     norn_dim length;
     if (first->rank > 0) {
         int32_t axis;
-        NORN_TRY(norn_shape_axis(ctx, axis_count ? axes[0] : 0, first->rank, &axis));
+        NORN_TRY(norn_shape_axis(axis_count ? axes[0] : 0, first->rank, &axis));
         length = first->dims[axis];
     } else {
         NORN_TRY(norn_shape_fresh(ctx, &length));
@@ -145,7 +140,7 @@ norn_status norn_shape_scan(norn_shape_ctx *ctx) {
             uint32_t at = i - (uint32_t)states;
             NORN_TRY(stack(ctx, inner, at < axis_count ? axes[at] : 0, length, &shape));
         }
-        if (i >= states) NORN_TRY(need_tensor(ctx, inner->dtype));
+        if (i >= states) NORN_TRY(need_tensor(inner->dtype));
         norn_shape_put(ctx, i, inner->dtype, &shape);
     }
     return NORN_OK;

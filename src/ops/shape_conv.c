@@ -13,10 +13,9 @@ static norn_status window_dim(const norn_shape_ctx *ctx, const norn_window *wind
     norn_dim room;
     NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_ADD, in, pads - span, &room));
     if (norn_dim_is_const(room) && room.constant < 0)
-        return norn_fail(
-            NORN_INVALID_ARGUMENT,
-            "node '%s': the window spans %lld, spatial dimension %d with padding only %lld",
-            ctx->node, (long long)span, i, (long long)(room.constant + span));
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "the window spans %lld, spatial dimension %d with padding only %lld",
+                         (long long)span, i, (long long)(room.constant + span));
     NORN_TRY(norn_shape_dim_i64(ctx, window->ceil_mode ? NORN_DIM_CEILDIV : NORN_DIM_FLOORDIV, room,
                                 stride, out));
     NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_ADD, *out, 1, out));
@@ -54,21 +53,17 @@ static norn_status conv(norn_shape_ctx *ctx, uint32_t weight_index, norn_dtype d
     if (weight->rank > 0) {
         norn_dim taken;
         out.dims[1] = weight->dims[0];
-        if (group < 1)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': group is %lld", ctx->node,
-                             (long long)group);
+        if (group < 1) return norn_fail(NORN_INVALID_ARGUMENT, "group is %lld", (long long)group);
         NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_MUL, weight->dims[1], group, &taken));
         NORN_TRY(norn_shape_match(ctx, in.dims[1], taken, "channels of X and of the weight"));
         if (norn_dim_is_const(out.dims[1]) && out.dims[1].constant % group)
-            return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': %lld output channels in %lld groups", ctx->node,
+            return norn_fail(NORN_INVALID_ARGUMENT, "%lld output channels in %lld groups",
                              (long long)out.dims[1].constant, (long long)group);
     }
     const int64_t *given;
     if (known || norn_attr_ints(ctx->attrs, "kernel_shape", &given)) {
         norn_window window;
-        NORN_TRY(
-            norn_window_read(ctx->node, ctx->attrs, in.rank - 2, known ? kernel : NULL, &window));
+        NORN_TRY(norn_window_read(ctx->attrs, in.rank - 2, known ? kernel : NULL, &window));
         for (int32_t i = 0; i < window.rank; i++)
             NORN_TRY(window_dim(ctx, &window, i, in.dims[i + 2], &out.dims[i + 2]));
     }
@@ -125,19 +120,16 @@ norn_status norn_shape_conv_transpose(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_fresh_rank(ctx, in.rank, &out));
     NORN_TRY(norn_shape_match(ctx, in.dims[1], weight->dims[0], "channels of X and of the weight"));
     if (group < 1 || (norn_dim_is_const(in.dims[1]) && in.dims[1].constant % group))
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': group is %lld", ctx->node,
-                         (long long)group);
+        return norn_fail(NORN_INVALID_ARGUMENT, "group is %lld", (long long)group);
     norn_window window;
-    NORN_TRY(norn_window_read(ctx->node, ctx->attrs, in.rank - 2, kernel, &window));
+    NORN_TRY(norn_window_read(ctx->attrs, in.rank - 2, kernel, &window));
     const int64_t *shape, *extra;
     uint32_t shape_count = norn_attr_ints(ctx->attrs, "output_shape", &shape);
     uint32_t extra_count = norn_attr_ints(ctx->attrs, "output_padding", &extra);
     if ((shape && shape_count != (uint32_t)window.rank) ||
         (extra && extra_count != (uint32_t)window.rank))
-        return norn_fail(
-            NORN_INVALID_ARGUMENT,
-            "node '%s': output_shape and output_padding have one value a spatial dimension",
-            ctx->node);
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "output_shape and output_padding have one value a spatial dimension");
     out.dims[0] = in.dims[0];
     NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_MUL, weight->dims[1], group, &out.dims[1]));
     for (int32_t i = 0; i < window.rank; i++) {
@@ -156,8 +148,7 @@ norn_status norn_shape_conv_transpose(norn_shape_ctx *ctx) {
         NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_MUL, *dim, window.stride[i], dim));
         NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_ADD, *dim, more, dim));
         if (norn_dim_is_const(*dim) && dim->constant < 0)
-            return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': spatial dimension %d would be negative", ctx->node, i);
+            return norn_fail(NORN_INVALID_ARGUMENT, "spatial dimension %d would be negative", i);
     }
     norn_shape_put(ctx, 0, ctx->in[0].dtype, &out);
     return NORN_OK;
@@ -169,7 +160,7 @@ norn_status norn_shape_pool(norn_shape_ctx *ctx) {
     norn_shape out = ctx->in[0].shape;
     if (out.rank >= 3) {
         norn_window window;
-        NORN_TRY(norn_window_read(ctx->node, ctx->attrs, out.rank - 2, NULL, &window));
+        NORN_TRY(norn_window_read(ctx->attrs, out.rank - 2, NULL, &window));
         for (int32_t i = 0; i < window.rank; i++)
             NORN_TRY(window_dim(ctx, &window, i, out.dims[i + 2], &out.dims[i + 2]));
     }
@@ -200,7 +191,7 @@ norn_status norn_shape_max_unpool(norn_shape_ctx *ctx) {
             NORN_TRY(norn_shape_fresh_rank(ctx, out.rank, &out));
     } else if (out.rank >= 3) {
         norn_window window;
-        NORN_TRY(norn_window_read(ctx->node, ctx->attrs, out.rank - 2, NULL, &window));
+        NORN_TRY(norn_window_read(ctx->attrs, out.rank - 2, NULL, &window));
         for (int32_t i = 0; i < window.rank; i++) {
             norn_dim *dim = &out.dims[i + 2];
             NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_ADD, *dim, -1, dim));

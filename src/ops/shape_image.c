@@ -8,8 +8,7 @@
 
 /// dim * scale, rounded down. Symbols stay for whole factors and simple fractions.
 static norn_status scale_dim(const norn_shape_ctx *ctx, norn_dim dim, double scale, norn_dim *out) {
-    if (!(scale > 0) || scale > 1e9)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': scale %g", ctx->node, scale);
+    if (!(scale > 0) || scale > 1e9) return norn_fail(NORN_INVALID_ARGUMENT, "scale %g", scale);
     if (norn_dim_is_const(dim)) {
         *out = norn_dim_const((int64_t)floor((double)dim.constant * (double)(float)scale));
         return NORN_OK;
@@ -56,11 +55,10 @@ norn_status norn_shape_resize(norn_shape_ctx *ctx) {
     uint32_t count = norn_attr_ints(ctx->attrs, "axes", &given);
     if (!given) count = (uint32_t)out.rank;
     if (count > (uint32_t)out.rank)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %u axes for rank %d", ctx->node, count,
-                         out.rank);
+        return norn_fail(NORN_INVALID_ARGUMENT, "%u axes for rank %d", count, out.rank);
     for (uint32_t i = 0; i < count; i++) {
         int32_t axis;
-        NORN_TRY(norn_shape_axis(ctx, given ? given[i] : i, out.rank, &axis));
+        NORN_TRY(norn_shape_axis(given ? given[i] : i, out.rank, &axis));
         axes[i] = axis;
     }
     const norn_view *scales = norn_shape_has(ctx, 2) ? ctx->in[2].data : NULL;
@@ -69,8 +67,7 @@ norn_status norn_shape_resize(norn_shape_ctx *ctx) {
     uint32_t size_count;
     if (by_sizes && norn_shape_elements(ctx, 3, sizes, &size_count)) {
         if (size_count != count)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %u sizes for %u axes", ctx->node,
-                             size_count, count);
+            return norn_fail(NORN_INVALID_ARGUMENT, "%u sizes for %u axes", size_count, count);
         const char *policy = norn_attr_string(ctx->attrs, "keep_aspect_ratio_policy", "stretch");
         if (strcmp(policy, "stretch") != 0)
             NORN_TRY(keep_aspect(ctx, &out, axes, sizes, count, strcmp(policy, "not_larger") == 0));
@@ -78,7 +75,7 @@ norn_status norn_shape_resize(norn_shape_ctx *ctx) {
             for (uint32_t i = 0; i < count; i++) out.dims[axes[i]] = sizes[i];
     } else if (!by_sizes && scales && norn_view_elems(scales) > 0) {
         if (norn_view_elems(scales) != count)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %lld scales for %u axes", ctx->node,
+            return norn_fail(NORN_INVALID_ARGUMENT, "%lld scales for %u axes",
                              (long long)norn_view_elems(scales), count);
         for (uint32_t i = 0; i < count; i++) {
             double scale = norn_element_f64(scales->dtype, scales->data, i);
@@ -102,13 +99,12 @@ norn_status norn_shape_col2im(norn_shape_ctx *ctx) {
     if (in->rank == 3 && norn_shape_elements(ctx, 1, image, &rank) &&
         norn_shape_ints(ctx, 2, block, &block_rank)) {
         if (rank != block_rank || rank + 2 > NORN_MAX_RANK)
-            return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': image_shape has %u dimensions, block_shape %u", ctx->node,
+            return norn_fail(NORN_INVALID_ARGUMENT, "image_shape has %u dimensions, block_shape %u",
                              rank, block_rank);
         for (uint32_t i = 0; i < rank; i++) {
             if (block[i] < 1 || block[i] > 65536)
-                return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': block_shape has %lld",
-                                 ctx->node, (long long)block[i]);
+                return norn_fail(NORN_INVALID_ARGUMENT, "block_shape has %lld",
+                                 (long long)block[i]);
             block_elems *= block[i] > INT32_MAX / block_elems ? 1 : block[i];
         }
         out = (norn_shape){.rank = (int32_t)rank + 2, .dims = {in->dims[0]}};
@@ -146,8 +142,7 @@ norn_status norn_shape_affine_grid(norn_shape_ctx *ctx) {
     norn_shape out = norn_shape_unknown();
     if (norn_shape_elements(ctx, 1, size, &count)) {
         if (count != 4 && count != 5)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': size has %u values, not 4 or 5",
-                             ctx->node, count);
+            return norn_fail(NORN_INVALID_ARGUMENT, "size has %u values, not 4 or 5", count);
         out = (norn_shape){.rank = (int32_t)count, .dims = {size[0]}};
         for (uint32_t i = 2; i < count; i++) out.dims[i - 1] = size[i];
         out.dims[count - 1] = norn_dim_const(count - 2);
@@ -162,8 +157,8 @@ static norn_status pooled_rois(norn_shape_ctx *ctx, int64_t height, int64_t widt
     norn_shape out = {.rank = 4};
     NORN_TRY(norn_shape_fresh_rank(ctx, 4, &out));
     if (height < 1 || width < 1)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': an output of %lld by %lld", ctx->node,
-                         (long long)height, (long long)width);
+        return norn_fail(NORN_INVALID_ARGUMENT, "an output of %lld by %lld", (long long)height,
+                         (long long)width);
     if (ctx->in[1].shape.rank == 2) out.dims[0] = ctx->in[1].shape.dims[0];
     if (ctx->in[0].shape.rank == 4) out.dims[1] = ctx->in[0].shape.dims[1];
     out.dims[2] = norn_dim_const(height);
@@ -182,7 +177,6 @@ norn_status norn_shape_max_roi_pool(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 2));
     const int64_t *pooled;
     if (norn_attr_ints(ctx->attrs, "pooled_shape", &pooled) != 2)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': pooled_shape must have two values",
-                         ctx->node);
+        return norn_fail(NORN_INVALID_ARGUMENT, "pooled_shape must have two values");
     return pooled_rois(ctx, pooled[0], pooled[1]);
 }

@@ -6,8 +6,7 @@
 static norn_status index_dtype(const norn_shape_ctx *ctx, uint32_t index) {
     norn_dtype dtype = ctx->in[index].dtype;
     if (dtype == NORN_I64 || dtype == NORN_I32) return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT,
-                     "node '%s': indices are %s, they must be int32 or int64", ctx->node,
+    return norn_fail(NORN_INVALID_ARGUMENT, "indices are %s, they must be int32 or int64",
                      norn_dtype_name(dtype));
 }
 
@@ -19,11 +18,10 @@ norn_status norn_shape_gather(norn_shape_ctx *ctx) {
     norn_shape out = norn_shape_unknown();
     int32_t axis = 0;
     if (in->rank >= 0 && indices->rank >= 0) {
-        NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", 0), in->rank, &axis));
+        NORN_TRY(norn_shape_axis(norn_attr_i64(ctx->attrs, "axis", 0), in->rank, &axis));
         out.rank = in->rank + indices->rank - 1;
         if (out.rank > NORN_MAX_RANK)
-            return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': a result of rank %d; the largest is %d", ctx->node,
+            return norn_fail(NORN_INVALID_ARGUMENT, "a result of rank %d; the largest is %d",
                              out.rank, NORN_MAX_RANK);
         for (int32_t i = 0; i < axis; i++) out.dims[i] = in->dims[i];
         for (int32_t i = 0; i < indices->rank; i++) out.dims[axis + i] = indices->dims[i];
@@ -39,8 +37,7 @@ norn_status norn_shape_gather(norn_shape_ctx *ctx) {
     for (uint32_t i = 0; i < picks; i++) {
         int64_t index = at[i] < 0 ? at[i] + count : at[i];
         if (index < 0 || index >= count)
-            return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': index %lld is outside an axis of %u", ctx->node,
+            return norn_fail(NORN_INVALID_ARGUMENT, "index %lld is outside an axis of %u",
                              (long long)at[i], count);
         picked[i] = from[index];
     }
@@ -57,8 +54,8 @@ static norn_status at_most_as_many(const norn_shape_ctx *ctx, int32_t axis) {
             norn_shape_unproved(ctx);
         } else if (wants.constant > has.constant) {
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': the indices have %lld entries along dim %d, the data %lld",
-                             ctx->node, (long long)wants.constant, (int)d, (long long)has.constant);
+                             "the indices have %lld entries along dim %d, the data %lld",
+                             (long long)wants.constant, (int)d, (long long)has.constant);
         }
     }
     return NORN_OK;
@@ -70,7 +67,7 @@ norn_status norn_shape_gather_elements(norn_shape_ctx *ctx) {
     int32_t rank = ctx->in[0].shape.rank, axis;
     if (rank >= 0) {
         NORN_TRY(norn_shape_rank_in(ctx, 1, rank, rank));
-        NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", 0), rank, &axis));
+        NORN_TRY(norn_shape_axis(norn_attr_i64(ctx->attrs, "axis", 0), rank, &axis));
         NORN_TRY(at_most_as_many(ctx, axis));
     }
     norn_shape_put(ctx, 0, ctx->in[0].dtype, &ctx->in[1].shape);
@@ -87,14 +84,12 @@ norn_status norn_shape_gather_nd(norn_shape_ctx *ctx) {
         norn_dim_is_const(indices->dims[indices->rank - 1])) {
         int64_t depth = indices->dims[indices->rank - 1].constant;
         if (batch < 0 || batch >= indices->rank || depth < 0 || batch + depth > in->rank)
-            return norn_fail(
-                NORN_INVALID_ARGUMENT,
-                "node '%s': indices of %lld coordinates into rank %d with batch_dims %lld",
-                ctx->node, (long long)depth, in->rank, (long long)batch);
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "indices of %lld coordinates into rank %d with batch_dims %lld",
+                             (long long)depth, in->rank, (long long)batch);
         int64_t rank = indices->rank - 1 + in->rank - depth - batch;
         if (rank > NORN_MAX_RANK)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a result of rank %lld", ctx->node,
-                             (long long)rank);
+            return norn_fail(NORN_INVALID_ARGUMENT, "a result of rank %lld", (long long)rank);
         out.rank = 0;
         for (int32_t i = 0; i < indices->rank - 1; i++) out.dims[out.rank++] = indices->dims[i];
         for (int64_t i = batch + depth; i < in->rank; i++) out.dims[out.rank++] = in->dims[i];
@@ -110,10 +105,8 @@ norn_status norn_shape_one_hot(norn_shape_ctx *ctx) {
     if (indices->rank >= 0) {
         int32_t axis;
         if (indices->rank == NORN_MAX_RANK)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': the indices have rank %d",
-                             ctx->node, indices->rank);
-        NORN_TRY(
-            norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", -1), indices->rank + 1, &axis));
+            return norn_fail(NORN_INVALID_ARGUMENT, "the indices have rank %d", indices->rank);
+        NORN_TRY(norn_shape_axis(norn_attr_i64(ctx->attrs, "axis", -1), indices->rank + 1, &axis));
         norn_dim depth;
         const norn_view *data = ctx->in[1].data;
         norn_dim known[NORN_CONTENTS_MAX];
@@ -121,8 +114,7 @@ norn_status norn_shape_one_hot(norn_shape_ctx *ctx) {
         if (data && norn_view_elems(data) == 1) {
             depth = norn_dim_const(norn_element_i64(data->dtype, data->data, 0));
             if (depth.constant < 0)
-                return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': depth is %lld", ctx->node,
-                                 (long long)depth.constant);
+                return norn_fail(NORN_INVALID_ARGUMENT, "depth is %lld", (long long)depth.constant);
         } else if (norn_shape_elements(ctx, 1, known, &count) && count == 1) {
             depth = known[0];
         } else {
@@ -144,12 +136,11 @@ norn_status norn_shape_top_k(norn_shape_ctx *ctx) {
     uint32_t count;
     int32_t axis;
     if (out.rank >= 0) {
-        NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", -1), out.rank, &axis));
+        NORN_TRY(norn_shape_axis(norn_attr_i64(ctx->attrs, "axis", -1), out.rank, &axis));
         norn_dim whole = out.dims[axis];
         const bool known = norn_shape_elements(ctx, 1, k, &count);
         if (known && count != 1)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': k has %u values, not one",
-                             ctx->node, count);
+            return norn_fail(NORN_INVALID_ARGUMENT, "k has %u values, not one", count);
         if (!known) NORN_TRY(norn_shape_later(ctx, 1));
         if (known)
             out.dims[axis] = k[0];
@@ -158,9 +149,8 @@ norn_status norn_shape_top_k(norn_shape_ctx *ctx) {
         if (!norn_dim_equal(whole, out.dims[axis])) norn_shape_unproved(ctx);
         bool numbers = norn_dim_is_const(whole) && norn_dim_is_const(out.dims[axis]) && known;
         if (numbers && (out.dims[axis].constant < 0 || out.dims[axis].constant > whole.constant))
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': k is %lld, the axis has %lld",
-                             ctx->node, (long long)out.dims[axis].constant,
-                             (long long)whole.constant);
+            return norn_fail(NORN_INVALID_ARGUMENT, "k is %lld, the axis has %lld",
+                             (long long)out.dims[axis].constant, (long long)whole.constant);
     }
     norn_shape_put(ctx, 0, ctx->in[0].dtype, &out);
     norn_shape_put(ctx, 1, NORN_I64, &out);
@@ -190,7 +180,7 @@ norn_status norn_shape_unique(norn_shape_ctx *ctx) {
         out = vector;
     } else if (out.rank >= 0) {
         int32_t axis;
-        NORN_TRY(norn_shape_axis(ctx, attr->i64, out.rank, &axis));
+        NORN_TRY(norn_shape_axis(attr->i64, out.rank, &axis));
         inverse.dims[0] = out.dims[axis];
         out.dims[axis] = vector.dims[0];
     } else {
@@ -212,7 +202,7 @@ norn_status norn_shape_compress(norn_shape_ctx *ctx) {
         NORN_TRY(norn_shape_fresh_rank(ctx, 1, &out));
     } else if (out.rank >= 0) {
         int32_t axis;
-        NORN_TRY(norn_shape_axis(ctx, attr->i64, out.rank, &axis));
+        NORN_TRY(norn_shape_axis(attr->i64, out.rank, &axis));
         NORN_TRY(norn_shape_fresh(ctx, &out.dims[axis]));
     }
     norn_shape_put(ctx, 0, ctx->in[0].dtype, &out);
@@ -232,8 +222,7 @@ norn_status norn_shape_non_max_suppression(norn_shape_ctx *ctx) {
 static norn_status random_dtype(const norn_shape_ctx *ctx, norn_dtype fallback, norn_dtype *out) {
     int64_t dtype = norn_attr_i64(ctx->attrs, "dtype", fallback);
     if (dtype <= NORN_DTYPE_NONE || dtype >= NORN_DTYPE_COUNT)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': dtype %lld is no element type",
-                         ctx->node, (long long)dtype);
+        return norn_fail(NORN_INVALID_ARGUMENT, "dtype %lld is no element type", (long long)dtype);
     *out = (norn_dtype)dtype;
     return NORN_OK;
 }
@@ -244,13 +233,11 @@ norn_status norn_shape_random(norn_shape_ctx *ctx) {
     uint32_t rank = norn_attr_ints(ctx->attrs, "shape", &dims);
     norn_dtype dtype;
     NORN_TRY(random_dtype(ctx, NORN_F32, &dtype));
-    if (rank > NORN_MAX_RANK)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a result of rank %u", ctx->node, rank);
+    if (rank > NORN_MAX_RANK) return norn_fail(NORN_INVALID_ARGUMENT, "a result of rank %u", rank);
     norn_shape out = {.rank = (int32_t)rank};
     for (uint32_t i = 0; i < rank; i++) {
         if (dims[i] < 0)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': shape has %lld", ctx->node,
-                             (long long)dims[i]);
+            return norn_fail(NORN_INVALID_ARGUMENT, "shape has %lld", (long long)dims[i]);
         out.dims[i] = norn_dim_const(dims[i]);
     }
     norn_shape_put(ctx, 0, dtype, &out);
@@ -273,8 +260,7 @@ norn_status norn_shape_multinomial(norn_shape_ctx *ctx) {
     norn_dtype dtype;
     NORN_TRY(random_dtype(ctx, NORN_I32, &dtype));
     if (samples < 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': sample_size is %lld", ctx->node,
-                         (long long)samples);
+        return norn_fail(NORN_INVALID_ARGUMENT, "sample_size is %lld", (long long)samples);
     if (out.rank == 2) out.dims[1] = norn_dim_const(samples);
     norn_shape_put(ctx, 0, dtype, &out);
     return NORN_OK;

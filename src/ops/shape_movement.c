@@ -32,8 +32,8 @@ norn_status norn_shape_bit_cast(norn_shape_ctx *ctx) {
     if (to <= NORN_DTYPE_NONE || to >= NORN_DTYPE_COUNT ||
         norn_dtype_bits((norn_dtype)to) != norn_dtype_bits(ctx->in[0].dtype) || to == NORN_STRING)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': %s cannot be read as element type %lld: another size",
-                         ctx->node, norn_dtype_name(ctx->in[0].dtype), (long long)to);
+                         "%s cannot be read as element type %lld: another size",
+                         norn_dtype_name(ctx->in[0].dtype), (long long)to);
     norn_shape_put(ctx, 0, (norn_dtype)to, &ctx->in[0].shape);
     return NORN_OK;
 }
@@ -67,8 +67,7 @@ static norn_status infer_dim(const norn_shape_ctx *ctx, const norn_shape *from, 
         return NORN_OK;
     }
     if (norn_dim_is_const(rest) && norn_dim_is_const(over) && over.constant % rest.constant != 0)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': %lld elements do not reshape into rows of %lld", ctx->node,
+        return norn_fail(NORN_INVALID_ARGUMENT, "%lld elements do not reshape into rows of %lld",
                          (long long)over.constant, (long long)rest.constant);
     return norn_shape_dim(ctx, NORN_DIM_FLOORDIV, over, rest, &to->dims[missing]);
 }
@@ -94,8 +93,8 @@ norn_status norn_shape_reshape(norn_shape_ctx *ctx) {
         return NORN_OK;
     }
     if (rank > NORN_MAX_RANK)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': reshape to rank %u; the largest is %d",
-                         ctx->node, rank, NORN_MAX_RANK);
+        return norn_fail(NORN_INVALID_ARGUMENT, "reshape to rank %u; the largest is %d", rank,
+                         NORN_MAX_RANK);
     bool allow_zero = norn_attr_i64(ctx->attrs, "allowzero", 0) != 0;
     norn_shape to = {.rank = (int32_t)rank};
     int32_t missing = -1;
@@ -109,17 +108,13 @@ norn_status norn_shape_reshape(norn_shape_ctx *ctx) {
             }
             if (i >= from->rank)
                 return norn_fail(NORN_INVALID_ARGUMENT,
-                                 "node '%s': shape has 0 (copy) at %d, the input has rank %d",
-                                 ctx->node, i, from->rank);
+                                 "shape has 0 (copy) at %d, the input has rank %d", i, from->rank);
             to.dims[i] = from->dims[i];
         } else if (want[i].constant == -1) {
-            if (missing >= 0)
-                return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': shape has more than one -1",
-                                 ctx->node);
+            if (missing >= 0) return norn_fail(NORN_INVALID_ARGUMENT, "shape has more than one -1");
             missing = i;
         } else if (want[i].constant < 0) {
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': shape has %lld", ctx->node,
-                             (long long)want[i].constant);
+            return norn_fail(NORN_INVALID_ARGUMENT, "shape has %lld", (long long)want[i].constant);
         }
     }
     if (from->rank < 0) {
@@ -147,8 +142,8 @@ norn_status norn_shape_flatten(norn_shape_ctx *ctx) {
     } else {
         if (axis < 0) axis += in->rank;
         if (axis < 0 || axis > in->rank)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': axis %lld is outside rank %d",
-                             ctx->node, (long long)axis, in->rank);
+            return norn_fail(NORN_INVALID_ARGUMENT, "axis %lld is outside rank %d", (long long)axis,
+                             in->rank);
         NORN_TRY(norn_shape_product(ctx->symbols, in, 0, (int32_t)axis, &out.dims[0]));
         NORN_TRY(norn_shape_product(ctx->symbols, in, (int32_t)axis, in->rank, &out.dims[1]));
     }
@@ -169,7 +164,7 @@ norn_status norn_shape_squeeze(norn_shape_ctx *ctx) {
     }
     for (uint32_t i = 0; i < count; i++) {
         int32_t axis;
-        NORN_TRY(norn_shape_axis(ctx, axes[i], in->rank, &axis));
+        NORN_TRY(norn_shape_axis(axes[i], in->rank, &axis));
         NORN_TRY(
             norn_shape_match(ctx, in->dims[axis], norn_dim_const(1), "a squeezed dimension and 1"));
         drop[axis] = true;
@@ -195,21 +190,19 @@ norn_status norn_shape_unsqueeze(norn_shape_ctx *ctx) {
     uint32_t count;
     bool present, known, added[NORN_MAX_RANK] = {false};
     NORN_TRY(norn_shape_int_list(ctx, 1, "axes", axes, &count, &present, &known));
-    if (!present) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': no axes", ctx->node);
+    if (!present) return norn_fail(NORN_INVALID_ARGUMENT, "no axes");
     if (in->rank < 0 || !known) {
         norn_shape_put_unknown(ctx, 0, ctx->in[0].dtype);
         return NORN_OK;
     }
     norn_shape out = {.rank = in->rank + (int32_t)count};
     if (out.rank > NORN_MAX_RANK)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a result of rank %d; the largest is %d",
-                         ctx->node, out.rank, NORN_MAX_RANK);
+        return norn_fail(NORN_INVALID_ARGUMENT, "a result of rank %d; the largest is %d", out.rank,
+                         NORN_MAX_RANK);
     for (uint32_t i = 0; i < count; i++) {
         int32_t axis;
-        NORN_TRY(norn_shape_axis(ctx, axes[i], out.rank, &axis));
-        if (added[axis])
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': axis %d is given twice", ctx->node,
-                             axis);
+        NORN_TRY(norn_shape_axis(axes[i], out.rank, &axis));
+        if (added[axis]) return norn_fail(NORN_INVALID_ARGUMENT, "axis %d is given twice", axis);
         added[axis] = true;
     }
     for (int32_t i = 0, from = 0; i < out.rank; i++)
@@ -273,7 +266,7 @@ norn_status norn_shape_constant(norn_shape_ctx *ctx) {
         norn_shape_put(ctx, 0, dtype, &shape);
         return NORN_OK;
     }
-    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': Constant without a value", ctx->node);
+    return norn_fail(NORN_INVALID_ARGUMENT, "Constant without a value");
 }
 
 /// A shape that is an input's elements; unknown ones are fresh.
@@ -287,13 +280,13 @@ static norn_status shape_from_input(const norn_shape_ctx *ctx, uint32_t index, n
                           : norn_shape_fresh_rank(ctx, (int32_t)(length > 99 ? 99 : length), out);
     }
     if (rank > NORN_MAX_RANK)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a result of rank %u; the largest is %d",
-                         ctx->node, rank, NORN_MAX_RANK);
+        return norn_fail(NORN_INVALID_ARGUMENT, "a result of rank %u; the largest is %d", rank,
+                         NORN_MAX_RANK);
     out->rank = (int32_t)rank;
     for (uint32_t i = 0; i < rank; i++) {
         if (norn_dim_is_const(dims[i]) && dims[i].constant < 0)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': input %u asks for dimension %lld",
-                             ctx->node, index, (long long)dims[i].constant);
+            return norn_fail(NORN_INVALID_ARGUMENT, "input %u asks for dimension %lld", index,
+                             (long long)dims[i].constant);
         out->dims[i] = dims[i];
     }
     return NORN_OK;
@@ -347,7 +340,7 @@ norn_status norn_shape_range(norn_shape_ctx *ctx) {
     norn_shape shape = {.rank = 1};
     if (range_length(ctx, &length)) {
         if (length > INT64_MAX / 16)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': the range is endless", ctx->node);
+            return norn_fail(NORN_INVALID_ARGUMENT, "the range is endless");
         shape.dims[0] = norn_dim_const(length);
     } else if (norn_shape_elements(ctx, 0, start, &n) && n == 1 &&
                norn_shape_elements(ctx, 1, limit, &n) && n == 1 &&
@@ -379,19 +372,18 @@ norn_status norn_shape_transpose(norn_shape_ctx *ctx) {
         return NORN_OK;
     }
     if (count && count != (uint32_t)rank)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': perm has %u axes, the input has rank %d", ctx->node, count,
+        return norn_fail(NORN_INVALID_ARGUMENT, "perm has %u axes, the input has rank %d", count,
                          rank);
     norn_shape out = {.rank = rank};
     uint32_t seen = 0;
     for (int32_t i = 0; i < rank; i++) {
         int32_t axis = rank - 1 - i;
-        if (count) NORN_TRY(norn_shape_axis(ctx, perm[i], rank, &axis));
+        if (count) NORN_TRY(norn_shape_axis(perm[i], rank, &axis));
         seen |= 1u << axis;
         out.dims[i] = in->dims[axis];
     }
     if (seen != (1u << rank) - 1)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': perm names an axis twice", ctx->node);
+        return norn_fail(NORN_INVALID_ARGUMENT, "perm names an axis twice");
     norn_shape_put(ctx, 0, ctx->in[0].dtype, &out);
     return NORN_OK;
 }
@@ -413,12 +405,11 @@ norn_status norn_shape_tile(norn_shape_ctx *ctx) {
     norn_shape out = norn_shape_unknown();
     if (in->rank >= 0 && norn_shape_elements(ctx, 1, repeats, &count)) {
         if (count != (uint32_t)in->rank)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %u repeats for rank %d", ctx->node,
-                             count, in->rank);
+            return norn_fail(NORN_INVALID_ARGUMENT, "%u repeats for rank %d", count, in->rank);
         out.rank = in->rank;
         for (int32_t i = 0; i < out.rank; i++) {
             if (norn_dim_is_const(repeats[i]) && repeats[i].constant < 0)
-                return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': repeats %lld", ctx->node,
+                return norn_fail(NORN_INVALID_ARGUMENT, "repeats %lld",
                                  (long long)repeats[i].constant);
             NORN_TRY(norn_shape_dim(ctx, NORN_DIM_MUL, in->dims[i], repeats[i], &out.dims[i]));
         }
@@ -444,18 +435,16 @@ norn_status norn_shape_pad(norn_shape_ctx *ctx) {
             for (uint32_t i = 0; i < axis_count; i++) axes[i] = i;
         }
         if (count != 2 * axis_count)
-            return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': %u pads for %u axes; it needs two an axis", ctx->node,
+            return norn_fail(NORN_INVALID_ARGUMENT, "%u pads for %u axes; it needs two an axis",
                              count, axis_count);
         out = *in;
         for (uint32_t i = 0; i < axis_count; i++) {
             int32_t axis;
-            NORN_TRY(norn_shape_axis(ctx, axes[i], in->rank, &axis));
+            NORN_TRY(norn_shape_axis(axes[i], in->rank, &axis));
             NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_ADD, out.dims[axis],
                                         pads[i] + pads[i + axis_count], &out.dims[axis]));
             if (norn_dim_is_const(out.dims[axis]) && out.dims[axis].constant < 0)
-                return norn_fail(NORN_INVALID_ARGUMENT,
-                                 "node '%s': axis %d is cut by more than it has", ctx->node, axis);
+                return norn_fail(NORN_INVALID_ARGUMENT, "axis %d is cut by more than it has", axis);
         }
     } else if (in->rank >= 0) {
         NORN_TRY(norn_shape_later(ctx, 1));
@@ -475,13 +464,12 @@ norn_status norn_shape_center_crop_pad(norn_shape_ctx *ctx) {
     norn_shape out = norn_shape_unknown();
     if (in->rank >= 0 && norn_shape_elements(ctx, 1, want, &count)) {
         if (count != (axes ? axis_count : (uint32_t)in->rank))
-            return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': the shape has %u values, not one an axis", ctx->node,
+            return norn_fail(NORN_INVALID_ARGUMENT, "the shape has %u values, not one an axis",
                              count);
         out = *in;
         for (uint32_t i = 0; i < count; i++) {
             int32_t axis;
-            NORN_TRY(norn_shape_axis(ctx, axes ? axes[i] : i, in->rank, &axis));
+            NORN_TRY(norn_shape_axis(axes ? axes[i] : i, in->rank, &axis));
             out.dims[axis] = want[i];
         }
     } else if (in->rank >= 0) {

@@ -8,24 +8,21 @@
 norn_status norn_shape_embedding(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 1));
     int64_t dim = norn_attr_i64(ctx->attrs, "dim", 0);
-    if (dim < 1)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': attribute dim must be at least 1",
-                         ctx->node);
+    if (dim < 1) return norn_fail(NORN_INVALID_ARGUMENT, "attribute dim must be at least 1");
     norn_shape out;
     if (norn_shape_has(ctx, 1)) { // EmbeddingBag: CSR offsets [B + 1]
         if (ctx->in[1].shape.rank >= 0 && ctx->in[1].shape.rank != 1)
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s' (EmbeddingBag): its offsets have rank %d, not 1; "
+                             "the offsets of EmbeddingBag have rank %d, not 1; "
                              "norn.export.from_torch writes bags as Norn reads them",
-                             ctx->node, ctx->in[1].shape.rank);
+                             ctx->in[1].shape.rank);
         NORN_TRY(norn_shape_fresh_rank(ctx, 2, &out));
         if (ctx->in[1].shape.rank == 1) {
             NORN_TRY(
                 norn_shape_dim_i64(ctx, NORN_DIM_ADD, ctx->in[1].shape.dims[0], -1, &out.dims[0]));
             if (norn_dim_is_const(out.dims[0]) && out.dims[0].constant < 0)
                 return norn_fail(NORN_INVALID_ARGUMENT,
-                                 "node '%s': offsets are empty; they have one more value than rows",
-                                 ctx->node);
+                                 "offsets are empty; they have one more value than rows");
         }
         out.dims[1] = norn_dim_const(dim);
     } else {
@@ -38,7 +35,7 @@ norn_status norn_shape_embedding(norn_shape_ctx *ctx) {
 }
 
 static norn_status need_region(const norn_shape_ctx *ctx) {
-    if (!ctx->region) return norn_fail(NORN_INTERNAL, "node '%s' has no region", ctx->node);
+    if (!ctx->region) return norn_fail(NORN_INTERNAL, "it has no region");
     return NORN_OK;
 }
 

@@ -30,8 +30,8 @@ norn_status norn_shape_same_axis(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 1));
     int32_t axis;
     if (ctx->in[0].shape.rank >= 0)
-        NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", -1), ctx->in[0].shape.rank,
-                                 &axis));
+        NORN_TRY(
+            norn_shape_axis(norn_attr_i64(ctx->attrs, "axis", -1), ctx->in[0].shape.rank, &axis));
     norn_shape_put(ctx, 0, ctx->in[0].dtype, &ctx->in[0].shape);
     return NORN_OK;
 }
@@ -162,8 +162,8 @@ static norn_status arithmetic(norn_shape_ctx *ctx, element_fn element) {
 static norn_status arithmetic_of_two(norn_shape_ctx *ctx, element_fn element) {
     NORN_TRY(norn_shape_inputs(ctx, 2));
     if (ctx->in_count != 2)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s' has %u inputs, its operator takes 2",
-                         ctx->node, ctx->in_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "it has %u inputs, its operator takes 2",
+                         ctx->in_count);
     return arithmetic(ctx, element);
 }
 
@@ -197,8 +197,8 @@ norn_status norn_shape_where(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 3));
     NORN_TRY(norn_shape_same_dtype(ctx, 1, 2));
     if (ctx->in[0].dtype != NORN_BOOL)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': the condition is %s, it must be bool",
-                         ctx->node, norn_dtype_name(ctx->in[0].dtype));
+        return norn_fail(NORN_INVALID_ARGUMENT, "the condition is %s, it must be bool",
+                         norn_dtype_name(ctx->in[0].dtype));
     norn_shape shape;
     NORN_TRY(norn_shape_broadcast_all(ctx, 0, &shape));
     norn_shape_put(ctx, 0, ctx->in[1].dtype, &shape);
@@ -233,8 +233,8 @@ norn_status norn_shape_cast(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 1));
     int64_t to = norn_attr_i64(ctx->attrs, "to", 0);
     if (to <= NORN_DTYPE_NONE || to >= NORN_DTYPE_COUNT)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': attribute to=%lld is no element type",
-                         ctx->node, (long long)to);
+        return norn_fail(NORN_INVALID_ARGUMENT, "attribute to=%lld is no element type",
+                         (long long)to);
     return convert(ctx, (norn_dtype)to);
 }
 

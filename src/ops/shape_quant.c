@@ -5,8 +5,8 @@ norn_status norn_shape_quantize(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 2));
     int64_t dtype = norn_attr_i64(ctx->attrs, "output_dtype", 0);
     if (dtype < 0 || dtype >= NORN_DTYPE_COUNT)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': output_dtype %lld is no element type",
-                         ctx->node, (long long)dtype);
+        return norn_fail(NORN_INVALID_ARGUMENT, "output_dtype %lld is no element type",
+                         (long long)dtype);
     if (norn_shape_has(ctx, 2)) dtype = ctx->in[2].dtype;
     norn_shape_put(ctx, 0, dtype ? (norn_dtype)dtype : NORN_U8, &ctx->in[0].shape);
     return NORN_OK;
@@ -16,8 +16,8 @@ norn_status norn_shape_dequantize(norn_shape_ctx *ctx) {
     NORN_TRY(norn_shape_inputs(ctx, 2));
     int64_t dtype = norn_attr_i64(ctx->attrs, "output_dtype", 0);
     if (dtype < 0 || dtype >= NORN_DTYPE_COUNT)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': output_dtype %lld is no element type",
-                         ctx->node, (long long)dtype);
+        return norn_fail(NORN_INVALID_ARGUMENT, "output_dtype %lld is no element type",
+                         (long long)dtype);
     norn_shape_put(ctx, 0, dtype ? (norn_dtype)dtype : ctx->in[1].dtype, &ctx->in[0].shape);
     return NORN_OK;
 }

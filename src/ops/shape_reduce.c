@@ -21,7 +21,7 @@ norn_status norn_shape_reduce(norn_shape_ctx *ctx) {
     } else if (in->rank >= 0) {
         for (uint32_t i = 0; i < count; i++) {
             int32_t axis;
-            NORN_TRY(norn_shape_axis(ctx, axes[i], in->rank, &axis));
+            NORN_TRY(norn_shape_axis(axes[i], in->rank, &axis));
             reduced[axis] = true;
         }
         out.rank = 0;
@@ -44,7 +44,7 @@ norn_status norn_shape_arg_reduce(norn_shape_ctx *ctx) {
     if (in->rank >= 0) {
         int32_t axis = 0;
         if (in->rank > 0)
-            NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", 0), in->rank, &axis));
+            NORN_TRY(norn_shape_axis(norn_attr_i64(ctx->attrs, "axis", 0), in->rank, &axis));
         bool keep = norn_attr_i64(ctx->attrs, "keepdims", 1) == 1;
         out.rank = 0;
         for (int32_t i = 0; i < in->rank; i++) {
@@ -64,14 +64,13 @@ norn_status norn_shape_layer_norm(norn_shape_ctx *ctx) {
     norn_shape stats = *in;
     int32_t axis = 0;
     if (in->rank > 0)
-        NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", -1), in->rank, &axis));
+        NORN_TRY(norn_shape_axis(norn_attr_i64(ctx->attrs, "axis", -1), in->rank, &axis));
     for (int32_t i = axis; i < in->rank; i++) stats.dims[i] = norn_dim_const(1);
     NORN_TRY(norn_shape_broadcasts_to(ctx, 1, in, "the scale"));
     if (norn_shape_has(ctx, 2)) NORN_TRY(norn_shape_broadcasts_to(ctx, 2, in, "the bias"));
     norn_dtype stash = (norn_dtype)norn_attr_i64(ctx->attrs, "stash_type", NORN_F32);
     if (stash != NORN_F32 && stash != NORN_F64 && stash != NORN_F16 && stash != NORN_BF16)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': stash_type %d is not a floating type",
-                         ctx->node, (int)stash);
+        return norn_fail(NORN_INVALID_ARGUMENT, "stash_type %d is not a floating type", (int)stash);
     norn_shape_put(ctx, 0, ctx->in[0].dtype, in);
     norn_shape_put(ctx, 1, stash, &stats);
     norn_shape_put(ctx, 2, stash, &stats);

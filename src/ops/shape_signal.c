@@ -12,7 +12,7 @@ static norn_status scalar_dim(const norn_shape_ctx *ctx, uint32_t index, norn_di
     if (!*known) return norn_shape_fresh(ctx, out);
     *out = dims[0];
     if (norn_dim_is_const(*out) && out->constant < 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': input %u is %lld", ctx->node, index,
+        return norn_fail(NORN_INVALID_ARGUMENT, "input %u is %lld", index,
                          (long long)out->constant);
     return NORN_OK;
 }
@@ -34,11 +34,10 @@ norn_status norn_shape_dft(norn_shape_ctx *ctx) {
         return NORN_OK;
     }
     int32_t axis;
-    NORN_TRY(norn_shape_axis(ctx, norn_shape_has(ctx, 2) && count == 1 ? axis_value[0] : -2,
-                             out.rank, &axis));
+    NORN_TRY(norn_shape_axis(norn_shape_has(ctx, 2) && count == 1 ? axis_value[0] : -2, out.rank,
+                             &axis));
     if (axis == out.rank - 1)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': the last axis holds real and imaginary parts", ctx->node);
+        return norn_fail(NORN_INVALID_ARGUMENT, "the last axis holds real and imaginary parts");
     bool inverse = norn_attr_i64(ctx->attrs, "inverse", 0) != 0,
          onesided = norn_attr_i64(ctx->attrs, "onesided", 0) != 0;
     norn_dim length = out.dims[axis];
@@ -78,13 +77,12 @@ norn_status norn_shape_stft(norn_shape_ctx *ctx) {
         }
         if (known && step_known) {
             if (norn_dim_is_const(step) && step.constant < 1)
-                return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': frame_step is %lld", ctx->node,
+                return norn_fail(NORN_INVALID_ARGUMENT, "frame_step is %lld",
                                  (long long)step.constant);
             norn_dim room;
             NORN_TRY(norn_dim_sub(ctx->symbols, in->dims[1], frame, &room));
             if (norn_dim_is_const(room) && room.constant < 0)
-                return norn_fail(NORN_INVALID_ARGUMENT,
-                                 "node '%s': the frame is longer than the signal", ctx->node);
+                return norn_fail(NORN_INVALID_ARGUMENT, "the frame is longer than the signal");
             NORN_TRY(norn_shape_dim(ctx, NORN_DIM_FLOORDIV, room, step, &out.dims[1]));
             NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_ADD, out.dims[1], 1, &out.dims[1]));
         }
@@ -96,8 +94,8 @@ norn_status norn_shape_stft(norn_shape_ctx *ctx) {
 static norn_status dtype_attr(const norn_shape_ctx *ctx, norn_dtype *out) {
     int64_t dtype = norn_attr_i64(ctx->attrs, "output_datatype", NORN_F32);
     if (dtype <= NORN_DTYPE_NONE || dtype >= NORN_DTYPE_COUNT || dtype == NORN_STRING)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': output_datatype %lld is no number",
-                         ctx->node, (long long)dtype);
+        return norn_fail(NORN_INVALID_ARGUMENT, "output_datatype %lld is no number",
+                         (long long)dtype);
     *out = (norn_dtype)dtype;
     return NORN_OK;
 }

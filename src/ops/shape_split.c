@@ -31,10 +31,9 @@ norn_status norn_shape_concat(norn_shape_ctx *ctx) {
             continue;
         }
         if (in->rank != out.rank)
-            return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': input %u has rank %d, input 0 has rank %d", ctx->node, i,
+            return norn_fail(NORN_INVALID_ARGUMENT, "input %u has rank %d, input 0 has rank %d", i,
                              in->rank, out.rank);
-        NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", 0), out.rank, &axis));
+        NORN_TRY(norn_shape_axis(norn_attr_i64(ctx->attrs, "axis", 0), out.rank, &axis));
         if (i == 0) continue;
         for (int32_t d = 0; d < out.rank; d++) {
             if (d == axis) {
@@ -69,12 +68,11 @@ static norn_status split_count(const norn_shape_ctx *ctx, int64_t *out) {
            : sizes->contents ? (int64_t)sizes->contents_count
                              : -1;
     if (sizes->shape.rank > 1 || !norn_dtype_is_integer(sizes->dtype))
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': the split sizes are no list of integers", ctx->node);
+        return norn_fail(NORN_INVALID_ARGUMENT, "the split sizes are no list of integers");
     if (*out < 0) *out = norn_shape_length(ctx, 1);
     if (*out >= 0 && *out != ctx->out_count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %lld split sizes for %u outputs",
-                         ctx->node, (long long)*out, ctx->out_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "%lld split sizes for %u outputs", (long long)*out,
+                         ctx->out_count);
     return NORN_OK;
 }
 
@@ -89,8 +87,7 @@ static norn_status split_as_listed(norn_shape_ctx *ctx, int32_t axis, norn_shape
             known = false;
             NORN_TRY(norn_shape_fresh(ctx, &out.dims[axis]));
         } else if (norn_dim_is_const(out.dims[axis]) && out.dims[axis].constant < 0) {
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': part %u has a negative size",
-                             ctx->node, i);
+            return norn_fail(NORN_INVALID_ARGUMENT, "part %u has a negative size", i);
         }
         if (known) NORN_TRY(norn_shape_dim(ctx, NORN_DIM_ADD, used, out.dims[axis], &used));
         norn_shape_put(ctx, i, ctx->in[0].dtype, &out);
@@ -105,8 +102,7 @@ static norn_status split_evenly(norn_shape_ctx *ctx, int32_t axis, norn_shape ou
     norn_dim chunk, used = norn_dim_const(0);
     int64_t parts = norn_attr_i64(ctx->attrs, "num_outputs", ctx->out_count);
     if (parts <= 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': num_outputs is %lld", ctx->node,
-                         (long long)parts);
+        return norn_fail(NORN_INVALID_ARGUMENT, "num_outputs is %lld", (long long)parts);
     if (norn_attr_i64(ctx->attrs, "norn_equal", 0)) // opsets before 18
         NORN_TRY(norn_shape_divides(ctx, whole, parts, "the axis that is split equally"));
     NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_CEILDIV, whole, parts, &chunk));
@@ -135,7 +131,7 @@ norn_status norn_shape_split(norn_shape_ctx *ctx) {
             norn_shape_put_unknown(ctx, i, ctx->in[0].dtype);
         return NORN_OK;
     }
-    NORN_TRY(norn_shape_axis(ctx, norn_attr_i64(ctx->attrs, "axis", 0), in->rank, &axis));
+    NORN_TRY(norn_shape_axis(norn_attr_i64(ctx->attrs, "axis", 0), in->rank, &axis));
     if (norn_shape_has(ctx, 1)) return split_as_listed(ctx, axis, *in);
     return split_evenly(ctx, axis, *in);
 }
@@ -247,15 +243,14 @@ norn_status norn_shape_slice(norn_shape_ctx *ctx) {
     if ((starts_known && n_start != given) || (ends_known && n_end != given) ||
         (axes_present && n_axes != given) || (steps_present && steps_known && n_steps != given) ||
         given > out.rank)
-        return norn_fail(
-            NORN_INVALID_ARGUMENT,
-            "node '%s': starts, ends, axes and steps are not of one length within rank %d",
-            ctx->node, out.rank);
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "starts, ends, axes and steps are not of one length within rank %d",
+                         out.rank);
     for (uint32_t i = 0; i < given; i++) {
         int32_t axis;
-        NORN_TRY(norn_shape_axis(ctx, axes_present ? axes[i] : i, out.rank, &axis));
+        NORN_TRY(norn_shape_axis(axes_present ? axes[i] : i, out.rank, &axis));
         int64_t step = steps_present && steps_known ? steps[i] : 1;
-        if (step == 0) return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': step 0", ctx->node);
+        if (step == 0) return norn_fail(NORN_INVALID_ARGUMENT, "step 0");
         bool known = starts_known && ends_known && steps_known;
         if (known)
             NORN_TRY(
@@ -274,8 +269,7 @@ static norn_status block_shape(norn_shape_ctx *ctx, bool to_space) {
     norn_shape out = ctx->in[0].shape;
     int64_t block = norn_attr_i64(ctx->attrs, "blocksize", 0);
     if (block <= 0 || block > 4096)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': blocksize is %lld", ctx->node,
-                         (long long)block);
+        return norn_fail(NORN_INVALID_ARGUMENT, "blocksize is %lld", (long long)block);
     if (out.rank == 4) {
         static const char *const names[] = {"dimension 1", "dimension 2", "dimension 3"};
         const int64_t divide[3] = {to_space ? block * block : 1, to_space ? 1 : block,

@@ -160,11 +160,8 @@ static void every_operator_refuses_no_inputs_without_a_crash(void **state) {
     (void)state;
     for (int op = 1; op < NORN_OP_COUNT; op++) {
         norn_shape_io out = {.shape = norn_shape_unknown()};
-        norn_shape_ctx ctx = {.node = "n",
-                              .out = &out,
-                              .out_count = 1,
-                              .symbols = &graph->symbols,
-                              .arena = &graph->arena};
+        norn_shape_ctx ctx = {
+            .out = &out, .out_count = 1, .symbols = &graph->symbols, .arena = &graph->arena};
         (void)!norn_op_info_of((norn_op_id)op)->shape(&ctx);
     }
 }
@@ -182,8 +179,7 @@ static void every_operator_takes_odd_inputs_without_a_crash(void **state) {
                     in[i].shape.dims[d] = (d + i) % 3 ? norn_dim_const(d) : B;
             }
             for (int i = 0; i < 4; i++) out[i] = (norn_shape_io){.shape = norn_shape_unknown()};
-            norn_shape_ctx ctx = {.node = "n",
-                                  .in = in,
+            norn_shape_ctx ctx = {.in = in,
                                   .in_count = 8,
                                   .out = out,
                                   .out_count = 4,
@@ -213,7 +209,7 @@ static void a_list_of_integers_is_taken_up_to_its_bound(void **state) {
         for (uint32_t i = 0; i < count; i++) axes[i] = i;
         const norn_attr attr = {
             .name = "axes", .kind = NORN_ATTR_INTS, .ints = axes, .count = count};
-        const norn_shape_ctx ctx = {.node = "n", .attrs = {&attr, 1}};
+        const norn_shape_ctx ctx = {.attrs = {&attr, 1}};
         int64_t values[NORN_CONTENTS_MAX];
         uint32_t taken;
         bool present, known;

@@ -4,29 +4,28 @@
 
 /// Absent lists are filled with `fallback`. Values are bounded so that
 /// products of a few cannot overflow.
-static norn_status read_list(const char *node, norn_attrs attrs, const char *name, int64_t count,
-                             int64_t min, int64_t fallback, int64_t *out) {
+static norn_status read_list(norn_attrs attrs, const char *name, int64_t count, int64_t min,
+                             int64_t fallback, int64_t *out) {
     const int64_t *ints;
     uint32_t n = norn_attr_ints(attrs, name, &ints);
     if (ints && n != count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %s has %u values, it must have %lld",
-                         node, name, n, (long long)count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "%s has %u values, it must have %lld", name, n,
+                         (long long)count);
     for (int64_t i = 0; i < count; i++) {
         out[i] = ints ? ints[i] : fallback;
         if (out[i] < min || out[i] > INT32_MAX)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %s has %lld, out of range", node,
-                             name, (long long)out[i]);
+            return norn_fail(NORN_INVALID_ARGUMENT, "%s has %lld, out of range", name,
+                             (long long)out[i]);
     }
     return NORN_OK;
 }
 
-norn_status norn_window_read(const char *node, norn_attrs attrs, int32_t rank,
-                             const int64_t *kernel, norn_window *out) {
+norn_status norn_window_read(norn_attrs attrs, int32_t rank, const int64_t *kernel,
+                             norn_window *out) {
     *out = (norn_window){.rank = rank};
     if (rank < 1 || rank > NORN_WINDOW_RANK_MAX)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': %d spatial dimensions; from 1 to %d are taken", node, rank,
-                         NORN_WINDOW_RANK_MAX);
+        return norn_fail(NORN_INVALID_ARGUMENT, "%d spatial dimensions; from 1 to %d are taken",
+                         rank, NORN_WINDOW_RANK_MAX);
     const char *mode = norn_attr_string(attrs, "auto_pad", "NOTSET");
     if (strcmp(mode, "VALID") == 0)
         out->auto_pad = NORN_PAD_VALID;
@@ -35,29 +34,28 @@ norn_status norn_window_read(const char *node, norn_attrs attrs, int32_t rank,
     else if (strcmp(mode, "SAME_LOWER") == 0)
         out->auto_pad = NORN_PAD_SAME_LOWER;
     else if (strcmp(mode, "NOTSET") != 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': auto_pad is '%s'", node, mode);
+        return norn_fail(NORN_INVALID_ARGUMENT, "auto_pad is '%s'", mode);
     out->ceil_mode = norn_attr_i64(attrs, "ceil_mode", 0) != 0;
     if (!kernel) {
         const int64_t *given;
         if (norn_attr_ints(attrs, "kernel_shape", &given) == 0)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': no kernel_shape", node);
+            return norn_fail(NORN_INVALID_ARGUMENT, "no kernel_shape");
     }
-    NORN_TRY(read_list(node, attrs, "kernel_shape", rank, 1, 1, out->kernel));
+    NORN_TRY(read_list(attrs, "kernel_shape", rank, 1, 1, out->kernel));
     for (int32_t i = 0; kernel && i < rank; i++) {
         const int64_t *given;
         if (norn_attr_ints(attrs, "kernel_shape", &given) && given[i] != kernel[i])
-            return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': kernel_shape says %lld, the weight has %lld", node,
+            return norn_fail(NORN_INVALID_ARGUMENT, "kernel_shape says %lld, the weight has %lld",
                              (long long)given[i], (long long)kernel[i]);
         if (kernel[i] < 1 || kernel[i] > INT32_MAX)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': a kernel dimension of %lld", node,
+            return norn_fail(NORN_INVALID_ARGUMENT, "a kernel dimension of %lld",
                              (long long)kernel[i]);
         out->kernel[i] = kernel[i];
     }
     int64_t pads[2 * NORN_WINDOW_RANK_MAX];
-    NORN_TRY(read_list(node, attrs, "strides", rank, 1, 1, out->stride));
-    NORN_TRY(read_list(node, attrs, "dilations", rank, 1, 1, out->dilation));
-    NORN_TRY(read_list(node, attrs, "pads", 2 * (int64_t)rank, INT32_MIN, 0, pads));
+    NORN_TRY(read_list(attrs, "strides", rank, 1, 1, out->stride));
+    NORN_TRY(read_list(attrs, "dilations", rank, 1, 1, out->dilation));
+    NORN_TRY(read_list(attrs, "pads", 2 * (int64_t)rank, INT32_MIN, 0, pads));
     for (int32_t i = 0; i < rank && out->auto_pad == NORN_PAD_EXPLICIT; i++) {
         out->begin[i] = pads[i];
         out->end[i] = pads[i + rank];

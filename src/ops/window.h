@@ -25,9 +25,9 @@ typedef struct norn_window {
 } norn_window;
 
 /// `kernel` is the weight's spatial dims, or NULL: attribute kernel_shape. `rank` at most 6.
-/// Errors   INVALID_ARGUMENT: a list of the wrong length, a value out of range; names the node.
-norn_status norn_window_read(const char *node, norn_attrs attrs, int32_t rank,
-                             const int64_t *kernel, norn_window *out) NORN_NODISCARD;
+/// Errors   INVALID_ARGUMENT: a list of the wrong length, a value out of range.
+norn_status norn_window_read(norn_attrs attrs, int32_t rank, const int64_t *kernel,
+                             norn_window *out) NORN_NODISCARD;
 /// Replace SAME_* and VALID by the padding they mean for `in` (the input's spatial dims).
 void norn_window_resolve(norn_window *window, const int64_t *in);
 /// Elements that a kernel spans: (kernel - 1) * dilation + 1.

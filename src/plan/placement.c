@@ -120,8 +120,7 @@ static norn_status find_declared(placer *p, norn_node *node) {
     norn_shape_io *io;
     size_t count = (size_t)node->in_count + node->out_count;
     NORN_TRY(NORN_TAKE_ARRAY(p->arena, count + 1, &io));
-    norn_shape_ctx ctx = {.node = node->name,
-                          .attrs = node->attrs,
+    norn_shape_ctx ctx = {.attrs = node->attrs,
                           .region = node->region,
                           .symbols = &p->graph->symbols,
                           .arena = p->arena,

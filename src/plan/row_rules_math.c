@@ -102,8 +102,8 @@ const char *norn_rows_einsum(norn_rows_walk *walk) {
     if (node->in_count > NORN_EINSUM_INPUT_MAX) return norn_rows_unknown;
     for (uint32_t i = 0; i < node->in_count; i++)
         if ((ranks[i] = norn_rows_rank(walk, i)) < 0) return norn_rows_unknown;
-    if (norn_einsum_parse(node->name, norn_attr_string(node->attrs, "equation", ""), ranks,
-                          node->in_count, &equation) != NORN_OK)
+    if (norn_einsum_parse(norn_attr_string(node->attrs, "equation", ""), ranks, node->in_count,
+                          &equation) != NORN_OK)
         return norn_rows_unknown;
     for (uint32_t i = 0; i < node->in_count; i++) {
         const norn_rows own = norn_rows_in(walk, i);

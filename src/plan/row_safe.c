@@ -120,8 +120,7 @@ static void measure(norn_rows_walk *walk, const norn_value *out, uint32_t index)
         return;
     walk->status = NORN_TAKE_ARRAY(walk->arena, (size_t)node->in_count + node->out_count + 1, &io);
     if (walk->status != NORN_OK) return;
-    norn_shape_ctx ctx = {.node = node->name,
-                          .attrs = node->attrs,
+    norn_shape_ctx ctx = {.attrs = node->attrs,
                           .region = node->region,
                           .symbols = &walk->symbols,
                           .arena = walk->arena,

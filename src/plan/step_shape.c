@@ -22,8 +22,7 @@ static void add_contents(const norn_value *value, const int64_t *symbols, norn_d
 }
 
 /// What a shape function leaves open (rank -1) is as planned.
-static norn_status same_size(const norn_node *node, uint32_t index, const norn_shape *made,
-                             const norn_view *planned) {
+static norn_status same_size(uint32_t index, const norn_shape *made, const norn_view *planned) {
     bool same = made->rank < 0 || made->rank == planned->rank;
     for (int32_t d = 0; d < made->rank && same; d++)
         same = made->dims[d].constant == planned->dims[d];
@@ -32,15 +31,15 @@ static norn_status same_size(const norn_node *node, uint32_t index, const norn_s
     norn_view view = {.dtype = planned->dtype, .rank = made->rank};
     for (int32_t d = 0; d < made->rank; d++) view.dims[d] = made->dims[d].constant;
     return norn_fail(NORN_INVALID_ARGUMENT,
-                     "node '%s': output %u is %s for these inputs, the model makes it %s",
-                     node->name, index, norn_view_text(&view, is), norn_view_text(planned, was));
+                     "output %u is %s for these inputs, the model makes it %s", index,
+                     norn_view_text(&view, is), norn_view_text(planned, was));
 }
 
 norn_status norn_step_fit(const norn_node *node, const norn_view *in, uint32_t in_count,
                           const norn_view *out, uint32_t out_count, const int64_t *symbols,
                           norn_shape_room room) {
     if (room.count < in_count + out_count)
-        return norn_fail(NORN_INTERNAL, "node '%s': no room for its shapes", node->name);
+        return norn_fail(NORN_INTERNAL, "no room for its shapes");
     for (uint32_t i = 0; i < in_count; i++) {
         const norn_value *value = node->in[i].value;
         room.io[i] = (norn_shape_io){.dtype = NORN_DTYPE_NONE};
@@ -53,8 +52,7 @@ norn_status norn_step_fit(const norn_node *node, const norn_view *in, uint32_t i
     for (uint32_t i = 0; i < out_count; i++)
         room.io[in_count + i] =
             (norn_shape_io){.dtype = NORN_DTYPE_NONE, .shape = norn_shape_unknown()};
-    norn_shape_ctx ctx = {.node = node->name,
-                          .attrs = node->attrs,
+    norn_shape_ctx ctx = {.attrs = node->attrs,
                           .region = node->region,
                           .in = room.io,
                           .in_count = in_count,
@@ -63,7 +61,7 @@ norn_status norn_step_fit(const norn_node *node, const norn_view *in, uint32_t i
                           .sizes_only = true};
     NORN_TRY(node->op->shape(&ctx));
     for (uint32_t i = 0; i < out_count; i++)
-        if (norn_view_present(&out[i])) NORN_TRY(same_size(node, i, &ctx.out[i].shape, &out[i]));
+        if (norn_view_present(&out[i])) NORN_TRY(same_size(i, &ctx.out[i].shape, &out[i]));
     return NORN_OK;
 }
 
@@ -76,15 +74,14 @@ static bool sizes_itself(const norn_node *node) {
 norn_status norn_step_shapes(const norn_node *node, const norn_view *in, uint32_t in_count,
                              norn_view *out, uint32_t out_count, norn_shape_room room) {
     if (room.count < in_count + out_count)
-        return norn_fail(NORN_INTERNAL, "node '%s': no room for its shapes", node->name);
+        return norn_fail(NORN_INTERNAL, "no room for its shapes");
     norn_shape_io *outs = room.io + in_count;
     for (uint32_t i = 0; i < in_count; i++)
         room.io[i] =
             norn_view_present(&in[i]) ? io_of(&in[i]) : (norn_shape_io){.dtype = NORN_DTYPE_NONE};
     for (uint32_t i = 0; i < out_count; i++)
         outs[i] = (norn_shape_io){.dtype = NORN_DTYPE_NONE, .shape = norn_shape_unknown()};
-    norn_shape_ctx ctx = {.node = node->name,
-                          .attrs = node->attrs,
+    norn_shape_ctx ctx = {.attrs = node->attrs,
                           .region = node->region,
                           .in = room.io,
                           .in_count = in_count,
@@ -103,9 +100,9 @@ norn_status norn_step_shapes(const norn_node *node, const norn_view *in, uint32_
         }
         if (out[i].rank < 0 && !sizes_itself(node))
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': its inputs do not say how large output %u is; what gives "
+                             "its inputs do not say how large output %u is; what gives "
                              "sizes, axes or counts must be a list of integers",
-                             node->name, i);
+                             i);
     }
     return NORN_OK;
 }

@@ -66,8 +66,7 @@ static norn_status on_output(norn_call *call, uint32_t index, norn_dtype dtype, 
     if (norn_view_same_shape(&view, &own->out[index]) && dtype == own->out[index].dtype)
         return NORN_OK;
     char made[NORN_VIEW_TEXT], planned[NORN_VIEW_TEXT];
-    return norn_fail(NORN_INVALID_ARGUMENT,
-                     "node '%s': output %u came out as %s, its shape says %s", call->name, index,
+    return norn_fail(NORN_INVALID_ARGUMENT, "output %u came out as %s, its shape says %s", index,
                      norn_view_text(&view, made), norn_view_text(&own->out[index], planned));
 }
 
@@ -95,22 +94,18 @@ static norn_status on_scratch(norn_call *call, size_t bytes, void **out) {
 static norn_status on_body(norn_call *call, uint32_t body, const norn_view *in, uint32_t in_count,
                            norn_view *out, uint32_t out_count) {
     norn_frame_step *own = (norn_frame_step *)(void *)call;
-    if (body >= own->step->body_count)
-        return norn_fail(NORN_INTERNAL, "node '%s' has no body %u", call->name, body);
+    if (body >= own->step->body_count) return norn_fail(NORN_INTERNAL, "it has no body %u", body);
     norn_frame *frame = own->bodies[body];
     const norn_graph *graph = frame->program->graph;
     if (in_count != graph->input_count || out_count != graph->output_count)
-        return norn_fail(NORN_INTERNAL, "node '%s': body %u takes %u and gives %u, not %u and %u",
-                         call->name, body, graph->input_count, graph->output_count, in_count,
-                         out_count);
+        return norn_fail(NORN_INTERNAL, "body %u takes %u and gives %u, not %u and %u", body,
+                         graph->input_count, graph->output_count, in_count, out_count);
     norn_status status = norn_frame_bind(frame, in);
     if (status == NORN_OK) status = norn_frame_run(frame);
     if (status == NORN_OK && frame->program->target) // what it gives is being copied to the host
         status = norn_room_wait(frame->room, NORN_HOST);
-    if (status != NORN_OK) {
-        norn_note("body of node '%s'", call->name);
-        return status;
-    }
+    own->in_body = status != NORN_OK;
+    NORN_TRY(status);
     for (uint32_t i = 0; i < out_count; i++) out[i] = *norn_frame_output(frame, i);
     return NORN_OK;
 }
@@ -154,9 +149,8 @@ static norn_status check_declared(norn_frame *frame, norn_frame_step *own) {
             continue;
         char is[NORN_VIEW_TEXT], said[NORN_VIEW_TEXT];
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': output %u is %s for these inputs, the model declares %s",
-                         own->call.name, k, norn_view_text(&made[k], is),
-                         norn_view_text(&own->out[k], said));
+                         "output %u is %s for these inputs, the model declares %s", k,
+                         norn_view_text(&made[k], is), norn_view_text(&own->out[k], said));
     }
     return NORN_OK;
 }
@@ -164,8 +158,7 @@ static norn_status check_declared(norn_frame *frame, norn_frame_step *own) {
 static norn_status check_sized(const norn_frame *frame, const norn_frame_step *own) {
     for (uint32_t k = 0; k < own->step->out_count; k++)
         if (own->step->out[k] != NORN_NO_SLOT && own->out[k].rank < 0)
-            return norn_fail(NORN_INTERNAL, "node '%s': its kernel gave output %u no size",
-                             own->call.name, k);
+            return norn_fail(NORN_INTERNAL, "its kernel gave output %u no size", k);
     (void)frame;
     return NORN_OK;
 }
@@ -187,6 +180,7 @@ static norn_status run_kernel(norn_frame *frame, norn_frame_step *own) {
     own->call.stream = at->lane[lane_of(own)];
     norn_scratch *scratch = scratch_of(own);
     norn_scratch_mark mark = norn_scratch_save(scratch);
+    own->in_body = false;
     norn_status status = step->kernel(&own->call);
     norn_scratch_restore(scratch, mark);
     if (status == NORN_OK && step->infer) status = check_sized(frame, own);
@@ -234,10 +228,20 @@ static norn_status run_copy(norn_frame *frame, norn_frame_step *own) {
     return let_follow(at, source); // which may write there again, but after it was read
 }
 
+/// The one place where a run's message gets the node's name: kernels, shapes, memory and devices fail
+/// without knowing for whom. What fails in a body has the name of the body's node by then.
+static norn_status name_step(const norn_frame_step *own, norn_status status) {
+    const char *name = own->call.name;
+    if (status != NORN_OK && name && *name)
+        norn_note("%snode '%s'", own->in_body ? "body of " : "", name);
+    return status;
+}
+
+/// Waiting comes before: what a device finds late is an older step's, and says so.
 static norn_status run_step(norn_frame *frame, norn_frame_step *own) {
     const norn_step *step = own->step;
     norn_run_room *room = frame->room;
-    if (step->kind == NORN_STEP_COPY) return run_copy(frame, own);
+    if (step->kind == NORN_STEP_COPY) return name_step(own, run_copy(frame, own));
     if (step->place)
         room->at[step->place].busy = true;
     else
@@ -246,20 +250,13 @@ static norn_status run_step(norn_frame *frame, norn_frame_step *own) {
     if (step->kind == NORN_STEP_PLACE)
         copy_rows(own);
     else
-        NORN_TRY(run_kernel(frame, own));
+        NORN_TRY(name_step(own, run_kernel(frame, own)));
     for (uint32_t i = 0; i < own->release_count; i++) {
         uint32_t slot = own->release[i];
         norn_blocks_give(&room->blocks, frame->blocks[slot]);
         frame->blocks[slot] = NULL;
     }
     return NORN_OK;
-}
-
-/// Memory, shapes and devices fail without knowing for whom.
-static norn_status name_step(const norn_frame_step *own, norn_status status) {
-    const char *name = own->call.name;
-    if (name && *name && !strstr(norn_message(), name)) norn_note("node '%s'", name);
-    return status;
 }
 
 norn_status norn_frame_run(norn_frame *frame) {
@@ -275,10 +272,11 @@ norn_status norn_frame_run(norn_frame *frame) {
         if (trace) NORN_TRY(norn_trace_begin(trace, i));
         if (laned) NORN_TRY(norn_lanes_before(frame, i));
         norn_guard_step(frame, i, true);
-        norn_status status = gather ? norn_gather_before(gather, frame, i) : NORN_OK;
+        norn_status status = NORN_OK;
+        if (gather) status = name_step(&frame->steps[i], norn_gather_before(gather, frame, i));
         if (status == NORN_OK) status = run_step(frame, &frame->steps[i]);
         norn_guard_step(frame, i, false);
-        if (status != NORN_OK) return name_step(&frame->steps[i], status);
+        NORN_TRY(status);
         if (laned) NORN_TRY(norn_lanes_after(frame, i));
         if (trace) NORN_TRY(norn_trace_end(trace, i));
     }

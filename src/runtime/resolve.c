@@ -141,8 +141,10 @@ static norn_status lay_step(norn_frame *frame, norn_frame_step *own) {
             own->empty = false;
     }
     if (!step->fit) return NORN_OK;
-    return norn_step_fit(step->node, own->in, step->in_count, own->out, step->out_count,
-                         frame->symbols, frame->shapes);
+    norn_status status = norn_step_fit(step->node, own->in, step->in_count, own->out,
+                                       step->out_count, frame->symbols, frame->shapes);
+    if (status != NORN_OK) norn_note("node '%s'", step->node->name);
+    return status;
 }
 
 norn_status norn_frame_resolve(norn_frame *frame) {

@@ -173,8 +173,7 @@ static inline norn_status fake_output(norn_call *call, uint32_t index, norn_dtyp
     if (index >= call->out_count || !norn_view_present(&call->out[index])) return NORN_OK;
     if (norn_view_same_shape(&view, &call->out[index]) && dtype == call->out[index].dtype)
         return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': output %u is of another shape", call->name,
-                     index);
+    return norn_fail(NORN_INVALID_ARGUMENT, "output %u is of another shape", index);
 }
 
 static const norn_call_host fake_host = {.output = fake_output, .scratch = fake_scratch};
@@ -212,6 +211,7 @@ static inline norn_status fake_do(fake_work *work) {
     call.tables = work->tables;
     fake_log.kernels++;
     norn_status status = work->kernel(&call);
+    if (status != NORN_OK) norn_note("node '%s'", call.name); // found late, as on a GPU
     fake_free_scratch();
     return status;
 }

@@ -154,14 +154,13 @@ norn_status norn_cpu_roi_align(norn_call *call) {
         return norn_call_misfit(call, 1);
     for (int64_t n = 0; n < count; n++) {
         int64_t image = batch[n];
-        NORN_TRY(norn_index_in(call, &image, in->dims[0]));
+        NORN_TRY(norn_index_in(&image, in->dims[0]));
         double box_at[4];
         for (int k = 0; k < 4; k++) box_at[k] = rois[4 * n + k] * scale - (half ? 0.5 : 0);
         double w = box_at[2] - box_at[0], h = box_at[3] - box_at[1];
         if (!half) w = fmax(w, 1), h = fmax(h, 1);
         if (!(fabs(w) < 1e6 && fabs(h) < 1e6))
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': region %lld is too large",
-                             call->name, (long long)n);
+            return norn_fail(NORN_INVALID_ARGUMENT, "region %lld is too large", (long long)n);
         roi r = {box_at[1],
                  box_at[0],
                  h / (double)rows,
@@ -193,10 +192,9 @@ norn_status norn_cpu_max_roi_pool(norn_call *call) {
     for (int64_t n = 0; n < out->dims[0]; n++) {
         for (int k = 0; k < 5; k++)
             if (!(fabs(rois[5 * n + k] * scale) < 1e9))
-                return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': region %lld is too large",
-                                 call->name, (long long)n);
+                return norn_fail(NORN_INVALID_ARGUMENT, "region %lld is too large", (long long)n);
         int64_t image = (int64_t)rois[5 * n], begin[2], size[2];
-        NORN_TRY(norn_index_in(call, &image, in->dims[0]));
+        NORN_TRY(norn_index_in(&image, in->dims[0]));
         for (int k = 0; k < 2; k++) {
             begin[k] = (int64_t)round(rois[5 * n + 1 + k] * scale);
             size[k] = (int64_t)round(rois[5 * n + 3 + k] * scale) - begin[k] + 1;

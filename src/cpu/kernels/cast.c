@@ -72,10 +72,10 @@ norn_status norn_cpu_cast(norn_call *call) {
     const char *mode = norn_attr_string(call->attrs, "round_mode", "up");
     int64_t elems = norn_view_elems(in);
     if (in->dtype == NORN_STRING || out->dtype == NORN_STRING || norn_dtype_bits(in->dtype) == 0)
-        return norn_call_refuse(call, NORN_STRING);
+        return norn_call_refuse(NORN_STRING);
     if (in->dtype == NORN_C64 || in->dtype == NORN_C128 || out->dtype == NORN_C64 ||
         out->dtype == NORN_C128)
-        return norn_call_refuse(call, NORN_C64);
+        return norn_call_refuse(NORN_C64);
     bool whole = !norn_dtype_is_float(in->dtype), to_float = norn_dtype_is_float(out->dtype);
     for (int64_t i = 0; i < elems; i++) {
         if (whole && !to_float)

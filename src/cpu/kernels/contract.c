@@ -54,8 +54,8 @@ norn_status norn_cpu_einsum(norn_call *call) {
     if (call->in_count > NORN_EINSUM_INPUT_MAX)
         return norn_call_misfit(call, NORN_EINSUM_INPUT_MAX);
     for (uint32_t i = 0; i < call->in_count; i++) ranks[i] = call->in[i].rank;
-    NORN_TRY(norn_einsum_parse(call->name, norn_attr_string(call->attrs, "equation", ""), ranks,
-                               call->in_count, &einsum));
+    NORN_TRY(norn_einsum_parse(norn_attr_string(call->attrs, "equation", ""), ranks, call->in_count,
+                               &einsum));
     for (int32_t k = 0; k < einsum.index_count; k++) job.sizes[k] = 1;
     for (uint32_t i = 0; i < call->in_count; i++) {
         for (int32_t d = 0; d < ranks[i]; d++) {

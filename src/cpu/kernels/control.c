@@ -17,7 +17,7 @@ norn_status norn_body_find(const norn_call *call, const char *name, uint32_t *in
         }
         ++*index;
     }
-    return norn_fail(NORN_INTERNAL, "node '%s' has no body '%s'", call->name, name);
+    return norn_fail(NORN_INTERNAL, "it has no body '%s'", name);
 }
 
 uint32_t norn_body_own_inputs(const norn_call *call) {
@@ -59,11 +59,10 @@ norn_status norn_body_emit(norn_call *call, uint32_t index, const norn_view *fro
 norn_status norn_stacked_add(norn_call *call, norn_stacked *stacked, const norn_view *value) {
     size_t bytes, total;
     NORN_TRY(norn_view_bytes(value, &bytes));
-    if (norn_dtype_bits(value->dtype) < 8) return norn_call_refuse(call, value->dtype);
+    if (norn_dtype_bits(value->dtype) < 8) return norn_call_refuse(value->dtype);
     if (stacked->count > 0 && (stacked->all.view.dtype != value->dtype ||
                                !norn_view_same_shape(&stacked->all.view, value)))
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': a scan output changes its shape in iteration %lld", call->name,
+        return norn_fail(NORN_INVALID_ARGUMENT, "a scan output changes its shape in iteration %lld",
                          (long long)stacked->count);
     total = (size_t)stacked->count * bytes;
     NORN_TRY(reserve(call, &stacked->all, total + bytes, total));
@@ -202,8 +201,8 @@ norn_status norn_cpu_loop(norn_call *call) {
     NORN_TRY(norn_body_find(call, "body", &l->index, &l->body));
     uint32_t own = norn_body_own_inputs(call);
     if (own < 2 || l->body->input_count != call->in_count || l->body->output_count < own - 1)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': its body takes %u values and gives %u",
-                         call->name, l->body->input_count, l->body->output_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "its body takes %u values and gives %u",
+                         l->body->input_count, l->body->output_count);
     l->carried = own - 2;
     l->scanned = l->body->output_count - 1 - l->carried;
     NORN_TRY(loop_room(l));
@@ -232,7 +231,7 @@ static norn_status scan_slice(norn_call *call, const norn_view *from, int64_t ax
     for (int32_t d = 0, to = 0; d < from->rank; d++)
         if (d != axis) one.dims[to++] = from->dims[d];
     size_t size = norn_dtype_bits(from->dtype) / 8, bytes;
-    if (size == 0) return norn_call_refuse(call, from->dtype);
+    if (size == 0) return norn_call_refuse(from->dtype);
     NORN_TRY(norn_view_bytes(&one, &bytes));
     NORN_TRY(reserve(call, held, bytes ? bytes : 1, 0));
     one.data = held->view.data;
@@ -255,8 +254,8 @@ norn_status norn_cpu_scan(norn_call *call) {
     NORN_TRY(norn_body_find(call, "body", &l->index, &l->body));
     if (scans_in < 1 || scans_in > own || l->body->input_count != call->in_count ||
         l->body->output_count < own - scans_in)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': its body takes %u values and gives %u",
-                         call->name, l->body->input_count, l->body->output_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "its body takes %u values and gives %u",
+                         l->body->input_count, l->body->output_count);
     l->carried = own - scans_in;
     l->scanned = l->body->output_count - l->carried;
     norn_held *slices;

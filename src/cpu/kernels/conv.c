@@ -14,7 +14,7 @@ norn_status norn_conv_describe(norn_call *call, const norn_view *x, const norn_v
                        .out_plane = 1,
                        .taps = 1};
     out->groups = norn_attr_i64(call->attrs, "group", 1);
-    NORN_TRY(norn_window_read(call->name, call->attrs, x->rank - 2, w->dims + 2, &out->window));
+    NORN_TRY(norn_window_read(call->attrs, x->rank - 2, w->dims + 2, &out->window));
     norn_window_resolve(&out->window, x->dims + 2);
     for (int32_t d = 0; d < out->window.rank; d++) {
         out->in[d] = x->dims[d + 2];
@@ -138,7 +138,7 @@ norn_status norn_cpu_conv_transpose(norn_call *call) {
     norn_window window;
     const int64_t *shape, *extra;
     int64_t groups = norn_attr_i64(call->attrs, "group", 1), in_plane = 1, out_plane = 1, taps = 1;
-    NORN_TRY(norn_window_read(call->name, call->attrs, in->rank - 2, weight->dims + 2, &window));
+    NORN_TRY(norn_window_read(call->attrs, in->rank - 2, weight->dims + 2, &window));
     NORN_TRY(norn_input_f32(call, 0, &x));
     NORN_TRY(norn_input_f32(call, 1, &w));
     NORN_TRY(norn_input_f32(call, 2, &bias));

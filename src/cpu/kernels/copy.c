@@ -8,8 +8,7 @@ norn_status norn_cpu_copy(norn_call *call) {
     size_t bytes;
     if (!norn_call_wants(call, 0)) return NORN_OK;
     NORN_TRY(norn_view_bytes(&call->in[0], &bytes));
-    if (call->out[0].rank < 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': its inputs give no shape", call->name);
+    if (call->out[0].rank < 0) return norn_fail(NORN_INVALID_ARGUMENT, "its inputs give no shape");
     if (bytes && call->out[0].data != call->in[0].data)
         memcpy(call->out[0].data, call->in[0].data, bytes);
     return NORN_OK;
@@ -23,8 +22,7 @@ norn_status norn_cpu_dropout(norn_call *call) {
             norn_call_has(call, 1) ? norn_element_f64(call->in[1].dtype, call->in[1].data, 0) : 0.5;
         if (ratio != 0)
             return norn_fail(NORN_UNIMPLEMENTED,
-                             "node '%s': Dropout in training mode; export the model for inference",
-                             call->name);
+                             "Dropout in training mode; export the model for inference");
     }
     NORN_TRY(norn_cpu_copy(call));
     if (norn_call_wants(call, 1))

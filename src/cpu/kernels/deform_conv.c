@@ -22,8 +22,7 @@ norn_status norn_cpu_deform_conv(norn_call *call) {
     float *y;
     NORN_TRY(norn_conv_describe(call, &call->in[0], &call->in[1], &call->out[0], &conv));
     if (conv.window.rank != 2)
-        return norn_fail(NORN_UNIMPLEMENTED,
-                         "node '%s': DeformConv of %d spatial dimensions; 2 are taken", call->name,
+        return norn_fail(NORN_UNIMPLEMENTED, "DeformConv of %d spatial dimensions; 2 are taken",
                          conv.window.rank);
     NORN_TRY(norn_input_f32(call, 0, &x));
     NORN_TRY(norn_input_f32(call, 1, &w));

@@ -65,7 +65,7 @@ norn_status norn_cpu_gather(norn_call *call) {
     if (job.picks == 0 || job.run == 0 || outer == 0) return NORN_OK;
     int64_t grain = 65536 / job.run;
     norn_pool_loop(call->pool, outer * job.picks, grain > 1 ? grain : 1, gather_range, &job);
-    if (job.bad >= 0) return norn_index_outside(call, index_at(&job, job.bad), job.axis);
+    if (job.bad >= 0) return norn_index_outside(index_at(&job, job.bad), job.axis);
     norn_pack(&out, &call->out[0]);
     return NORN_OK;
 }
@@ -86,7 +86,7 @@ norn_status norn_cpu_gather_elements(norn_call *call) {
     int64_t elems = norn_view_elems(&out);
     for (int64_t i = 0; i < elems; i++) {
         int64_t rest = i, from = 0, index = indices[i];
-        NORN_TRY(norn_index_in(call, &index, in.dims[axis]));
+        NORN_TRY(norn_index_in(&index, in.dims[axis]));
         for (int32_t d = rank - 1; d >= 0; d--) {
             from += (d == axis ? index : rest % out.dims[d]) * strides[d];
             rest /= out.dims[d];
@@ -120,7 +120,7 @@ norn_status norn_cpu_gather_nd(norn_call *call) {
         int64_t from = 0;
         for (int32_t d = 0; d < depth; d++) {
             int64_t index = indices[i * depth + d], n = in.dims[first + d];
-            NORN_TRY(norn_index_in(call, &index, n));
+            NORN_TRY(norn_index_in(&index, n));
             from = from * n + index;
         }
         memcpy((char *)out.data + (size_t)(i * run) * size,

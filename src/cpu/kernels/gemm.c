@@ -138,7 +138,7 @@ norn_status norn_cpu_gemm(norn_call *call) {
             .c_row = form.n,
         });
     } else {
-        return norn_fail(NORN_UNIMPLEMENTED, "node '%s': the CPU has no Gemm of %s", call->name,
+        return norn_fail(NORN_UNIMPLEMENTED, "the CPU has no Gemm of %s",
                          norn_dtype_name(a->dtype));
     }
     scale_any(a->dtype, &form, out->data, c);

@@ -79,16 +79,15 @@ static norn_status bind_epilogue(norn_call *call, const norn_gemm_region *region
             continue;
         }
         if (load->input >= call->in_count)
-            return norn_fail(NORN_INTERNAL, "node '%s': its epilogue reads input %u of %u",
-                             call->name, load->input, call->in_count);
+            return norn_fail(NORN_INTERNAL, "its epilogue reads input %u of %u", load->input,
+                             call->in_count);
         const norn_view *view = &call->in[load->input];
         int64_t strides[2];
         int64_t wanted = (load->broadcast[0] ? 1 : m) * (load->broadcast[1] ? 1 : region->n);
         if (wanted != norn_view_elems(view))
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': input %u has %lld elements, its epilogue needs %lld",
-                             call->name, load->input, (long long)norn_view_elems(view),
-                             (long long)wanted);
+                             "input %u has %lld elements, its epilogue needs %lld", load->input,
+                             (long long)norn_view_elems(view), (long long)wanted);
         norn_tile_strides(load, 2, dims, norn_dtype_bits(view->dtype) / 8, strides);
         *access = (norn_tile_access){view->data, strides[0], strides[1]};
     }
@@ -196,7 +195,7 @@ static norn_status run_any(norn_call *call, const norn_gemm_region *region, int6
     norn_view *out = &call->out[0];
     block_epilogue epilogue;
     if (!norn_gemm_any_has(a->dtype))
-        return norn_fail(NORN_UNIMPLEMENTED, "node '%s': the CPU has no product of %s", call->name,
+        return norn_fail(NORN_UNIMPLEMENTED, "the CPU has no product of %s",
                          norn_dtype_name(a->dtype));
     norn_gemm_any gemm = {
         .dtype = a->dtype, .m = m, .k = region->k, .a = a->data, .a_row = region->k, .a_column = 1};

@@ -91,8 +91,7 @@ norn_status norn_cpu_reverse_sequence(norn_call *call) {
             batch_rows = time_axis == 0 ? 1 : in->dims[1];
     for (int64_t b = 0; b < in->dims[batch_axis]; b++) {
         if (lengths[b] < 0 || lengths[b] > steps)
-            return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': sequence %lld has length %lld of %lld", call->name,
+            return norn_fail(NORN_INVALID_ARGUMENT, "sequence %lld has length %lld of %lld",
                              (long long)b, (long long)lengths[b], (long long)steps);
         for (int64_t t = 0; t < steps; t++) {
             int64_t from = t < lengths[b] ? lengths[b] - 1 - t : t;

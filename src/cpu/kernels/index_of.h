@@ -4,14 +4,14 @@
 
 #include "kernel/call.h"
 
-static inline norn_status norn_index_outside(const norn_call *call, int64_t index, int64_t length) {
-    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': index %lld is outside an axis of %lld",
-                     call->name, (long long)index, (long long)length);
+static inline norn_status norn_index_outside(int64_t index, int64_t length) {
+    return norn_fail(NORN_INVALID_ARGUMENT, "index %lld is outside an axis of %lld",
+                     (long long)index, (long long)length);
 }
 /// Negative indices count from the end.
-static inline norn_status norn_index_in(const norn_call *call, int64_t *index, int64_t length) {
+static inline norn_status norn_index_in(int64_t *index, int64_t length) {
     int64_t given = *index;
-    if (given < -length || given >= length) return norn_index_outside(call, given, length);
+    if (given < -length || given >= length) return norn_index_outside(given, length);
     if (given < 0) *index = given + length;
     return NORN_OK;
 }

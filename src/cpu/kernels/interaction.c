@@ -104,16 +104,15 @@ static norn_status f32_input(norn_call *call, uint32_t index, int64_t batch, con
                              int64_t *row) {
     norn_view view;
     if (index >= call->in_count)
-        return norn_fail(NORN_INTERNAL, "node '%s': its region reads input %u of %u", call->name,
-                         index, call->in_count);
+        return norn_fail(NORN_INTERNAL, "its region reads input %u of %u", index, call->in_count);
     NORN_TRY(norn_gemm_as_f32(call, &call->in[index], &view));
     if (view.dtype != NORN_F32) {
         int64_t count = norn_view_elems(&view);
         const norn_tile_operand in[3] = {{view.data, 1}};
         norn_tile_fn cast = norn_tile_cast(view.dtype, NORN_F32);
         if (!cast)
-            return norn_fail(NORN_UNIMPLEMENTED, "node '%s': the CPU has no interaction of %s",
-                             call->name, norn_dtype_name(view.dtype));
+            return norn_fail(NORN_UNIMPLEMENTED, "the CPU has no interaction of %s",
+                             norn_dtype_name(view.dtype));
         NORN_TRY(norn_cpu_scratch(call, count, sizeof(float), &view.data));
         cast(view.data, in, count);
     }
@@ -145,8 +144,7 @@ norn_status norn_cpu_interaction(norn_call *call) {
         features += part->features;
     }
     if (features != region->features)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': %lld features of %lld elements, not %lld", call->name,
+        return norn_fail(NORN_INVALID_ARGUMENT, "%lld features of %lld elements, not %lld",
                          (long long)features, (long long)region->dim, (long long)region->features);
     job.parts = parts;
     if (region->pass_input != NORN_NO_INPUT)

@@ -178,12 +178,12 @@ static bool missing_row(lookup_job *job, const norn_table_binding *table, int64_
     if (view->missing == NORN_MISSING_ERROR) {
         const bool dense = view->kind == NORN_TABLE_DENSE || !view->host.rows->keys;
         if (!dense || (uint64_t)key < (uint64_t)view->row_count)
-            fail_once(job, NORN_INVALID_ARGUMENT, "node '%s': table '%s' has no key %lld",
-                      job->call->name, table->name, (long long)key);
+            fail_once(job, NORN_INVALID_ARGUMENT, "table '%s' has no key %lld", table->name,
+                      (long long)key);
         else
             fail_once(job, NORN_INVALID_ARGUMENT,
-                      "node '%s': key %lld is outside table '%s', which has keys 0 to %lld",
-                      job->call->name, (long long)key, table->name, (long long)view->row_count - 1);
+                      "key %lld is outside table '%s', which has keys 0 to %lld", (long long)key,
+                      table->name, (long long)view->row_count - 1);
         return false;
     }
     *row = view->default_row;
@@ -331,22 +331,20 @@ static void lookup_range(void *context, int64_t begin, int64_t end, int32_t work
 
 // ---- binding
 
-static norn_status check_offsets(const norn_call *call, const lookup_column *column, int64_t batch,
+static norn_status check_offsets(const lookup_column *column, int64_t batch,
                                  const norn_view *offsets) {
     int64_t count = norn_view_elems(column->keys), before = 0;
     if (norn_view_elems(offsets) != batch + 1)
         return norn_fail(
-            NORN_INVALID_ARGUMENT,
-            "node '%s': table '%s': %lld offsets for a batch of %lld; CSR has one more", call->name,
+            NORN_INVALID_ARGUMENT, "table '%s': %lld offsets for a batch of %lld; CSR has one more",
             column->table->name, (long long)norn_view_elems(offsets), (long long)batch);
     for (int64_t i = 0; i <= batch; i++) {
         int64_t at = integer_at(offsets->dtype, offsets->data, i);
         if (at < before || at > count)
-            return norn_fail(
-                NORN_INVALID_ARGUMENT,
-                "node '%s': table '%s': offset %lld is %lld; offsets must not fall and "
-                "end within the %lld keys",
-                call->name, column->table->name, (long long)i, (long long)at, (long long)count);
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "table '%s': offset %lld is %lld; offsets must not fall and "
+                             "end within the %lld keys",
+                             column->table->name, (long long)i, (long long)at, (long long)count);
         before = at;
     }
     return NORN_OK;
@@ -369,35 +367,34 @@ static void bind_inline_rows(const norn_call *call, lookup_column *column) {
 }
 
 /// Where a row's keys lie: columns of a wider input, or all of it.
-static norn_status bind_keys(const norn_call *call, lookup_column *column, int64_t batch) {
+static norn_status bind_keys(lookup_column *column, int64_t batch) {
     const norn_lookup_column *spec = column->spec;
     int64_t count = norn_view_elems(column->keys);
     if (count % batch)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': table '%s': %lld keys do not divide among %lld rows",
-                         call->name, column->table->name, (long long)count, (long long)batch);
+                         "table '%s': %lld keys do not divide among %lld rows", column->table->name,
+                         (long long)count, (long long)batch);
     column->keys_step = column->per_row = count / batch;
     if (!spec->keys_stride) return NORN_OK;
     column->keys_first = spec->keys_first;
     column->per_row = spec->keys_count;
     if (spec->keys_stride != column->keys_step || spec->keys_first < 0 || spec->keys_count < 1 ||
         spec->keys_count > spec->keys_stride - spec->keys_first)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': table '%s': keys come %lld a row, the model expects %lld",
-                         call->name, column->table->name, (long long)column->keys_step,
-                         (long long)spec->keys_stride);
+        return norn_fail(
+            NORN_INVALID_ARGUMENT, "table '%s': keys come %lld a row, the model expects %lld",
+            column->table->name, (long long)column->keys_step, (long long)spec->keys_stride);
     return NORN_OK;
 }
 
 /// A weight a key: a client may send fewer, or more.
-static norn_status check_weights(const norn_call *call, const lookup_column *column, int64_t batch,
+static norn_status check_weights(const lookup_column *column, int64_t batch,
                                  const norn_view *weights) {
     const bool strided = column->spec->form != NORN_KEYS_CSR && column->spec->keys_stride;
     const int64_t keys = strided ? batch * column->per_row : norn_view_elems(column->keys),
                   count = norn_view_elems(weights);
     if (count == keys) return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': table '%s': %lld weights for %lld keys",
-                     call->name, column->table->name, (long long)count, (long long)keys);
+    return norn_fail(NORN_INVALID_ARGUMENT, "table '%s': %lld weights for %lld keys",
+                     column->table->name, (long long)count, (long long)keys);
 }
 
 static norn_status bind_column(norn_call *call, const norn_lookup_column *spec,
@@ -412,20 +409,20 @@ static norn_status bind_column(norn_call *call, const norn_lookup_column *spec,
     const norn_table_binding *table = column->table;
     if (table->dim != spec->dim)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': table '%s' has rows of %lld elements, the model expects %lld",
-                         call->name, table->name, (long long)table->dim, (long long)spec->dim);
+                         "table '%s' has rows of %lld elements, the model expects %lld",
+                         table->name, (long long)table->dim, (long long)spec->dim);
     if (spec->form == NORN_KEYS_CSR) {
         const norn_view *offsets = &call->in[spec->offsets_input];
-        NORN_TRY(check_offsets(call, column, batch, offsets));
+        NORN_TRY(check_offsets(column, batch, offsets));
         column->offsets = offsets->data;
         column->offsets_dtype = offsets->dtype;
     } else {
-        NORN_TRY(bind_keys(call, column, batch));
+        NORN_TRY(bind_keys(column, batch));
     }
     if (spec->weights_input != NORN_NO_INPUT) {
         const norn_view *weights = &call->in[spec->weights_input];
         norn_view as_f32 = *weights;
-        NORN_TRY(check_weights(call, column, batch, weights));
+        NORN_TRY(check_weights(column, batch, weights));
         if (weights->dtype != NORN_F32) {
             int64_t count = norn_view_elems(weights);
             NORN_TRY(norn_cpu_scratch(call, count, sizeof(float), &as_f32.data));

@@ -23,7 +23,7 @@ static norn_status loss_of(const loss_job *job) {
         int64_t c = norn_element_i64(target->dtype, target->data, i);
         double loss = 0, weight = 0;
         if (!ignored || c != ignored->i64) {
-            if (c < 0 || c >= job->classes) return norn_index_outside(call, c, job->classes);
+            if (c < 0 || c >= job->classes) return norn_index_outside(c, job->classes);
             weight = job->weights ? job->weights[c] : 1;
             loss =
                 -job->log_prob[(i / job->plane * job->classes + c) * job->plane + i % job->plane] *

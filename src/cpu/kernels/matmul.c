@@ -142,7 +142,7 @@ norn_status norn_cpu_matmul(norn_call *call) {
     if (a->dtype == NORN_F32) return matmul_f32(call, &shape, a, b, out->data);
     if (norn_gemm_is_half(a->dtype)) return matmul_half(call, &shape);
     if (!norn_gemm_any_has(a->dtype))
-        return norn_fail(NORN_UNIMPLEMENTED, "node '%s': the CPU has no MatMul of %s", call->name,
+        return norn_fail(NORN_UNIMPLEMENTED, "the CPU has no MatMul of %s",
                          norn_dtype_name(a->dtype));
     int64_t size = norn_dtype_bits(a->dtype) / 8;
     for (int64_t batch = 0; batch < shape.batches; batch++) {

@@ -59,9 +59,8 @@ void norn_result_f64(norn_call *call, uint32_t index, const double *values) {
     for (int64_t i = 0; i < elems; i++) norn_element_set_f64(view->dtype, view->data, i, values[i]);
 }
 
-norn_status norn_call_refuse(const norn_call *call, norn_dtype dtype) {
-    return norn_fail(NORN_UNIMPLEMENTED, "node '%s': no CPU kernel for %s", call->name,
-                     norn_dtype_name(dtype));
+norn_status norn_call_refuse(norn_dtype dtype) {
+    return norn_fail(NORN_UNIMPLEMENTED, "no CPU kernel for %s", norn_dtype_name(dtype));
 }
 
 norn_status norn_call_numbers(const norn_call *call, uint32_t first, uint32_t end) {

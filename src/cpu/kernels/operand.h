@@ -40,6 +40,6 @@ static inline int32_t norn_call_axis(const norn_call *call, int64_t fallback, in
 /// Inputs [first, end) are one number each, where they are given; a misfit else.
 norn_status norn_call_numbers(const norn_call *call, uint32_t first, uint32_t end) NORN_NODISCARD;
 /// UNIMPLEMENTED for a type.
-norn_status norn_call_refuse(const norn_call *call, norn_dtype dtype) NORN_NODISCARD;
+norn_status norn_call_refuse(norn_dtype dtype) NORN_NODISCARD;
 
 #endif

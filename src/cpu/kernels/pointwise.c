@@ -49,8 +49,7 @@ static norn_status size_outputs(norn_call *call, const norn_scalar_program *prog
         if (program->loads[i].input >= call->in_count || in->rank < 0 ||
             !norn_broadcast_dims(shape.rank, shape.dims, in->rank, in->dims, &shape.rank,
                                  shape.dims))
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': its operands do not broadcast",
-                             call->name);
+            return norn_fail(NORN_INVALID_ARGUMENT, "its operands do not broadcast");
     }
     for (uint32_t i = 0; i < call->out_count; i++)
         if (norn_view_present(&call->out[i]) && call->out[i].rank < 0)
@@ -59,10 +58,9 @@ static norn_status size_outputs(norn_call *call, const norn_scalar_program *prog
 }
 
 /// What repeats shows only now: by the operand's own dims.
-static norn_status bind_dynamic(const norn_call *call, norn_tile_nest *nest, uint32_t index,
-                                const norn_view *view) {
+static norn_status bind_dynamic(norn_tile_nest *nest, uint32_t index, const norn_view *view) {
     int64_t size = norn_dtype_bits(view->dtype) / 8, *strides = nest->strides[index];
-    NORN_TRY(norn_call_broadcasts(call, view, nest->rank, nest->dims));
+    NORN_TRY(norn_call_broadcasts(view, nest->rank, nest->dims));
     if (view->rank > nest->rank) {
         for (int32_t d = 0; d < nest->rank; d++) strides[d] = 0;
     } else {
@@ -77,19 +75,18 @@ static norn_status bind_load(norn_call *call, norn_tile_nest *nest, uint32_t ind
                              const norn_scalar_load *load) {
     norn_view view;
     if (load->input >= call->in_count)
-        return norn_fail(NORN_INTERNAL, "node '%s': its region reads input %u of %u", call->name,
-                         load->input, call->in_count);
+        return norn_fail(NORN_INTERNAL, "its region reads input %u of %u", load->input,
+                         call->in_count);
     NORN_TRY(widen(call, &call->in[load->input], &view));
-    if (load->dynamic) return bind_dynamic(call, nest, index, &view);
+    if (load->dynamic) return bind_dynamic(nest, index, &view);
     norn_tile_strides(load, nest->rank, nest->dims, norn_dtype_bits(view.dtype) / 8,
                       nest->strides[index]);
     int64_t wanted = 1;
     for (int32_t d = 0; d < nest->rank; d++) wanted *= load->broadcast[d] ? 1 : nest->dims[d];
     if (wanted != norn_view_elems(&view))
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': input %u has %lld elements, its broadcast needs %lld",
-                         call->name, load->input, (long long)norn_view_elems(&view),
-                         (long long)wanted);
+                         "input %u has %lld elements, its broadcast needs %lld", load->input,
+                         (long long)norn_view_elems(&view), (long long)wanted);
     nest->data[index] = view.data;
     return NORN_OK;
 }

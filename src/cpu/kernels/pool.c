@@ -78,7 +78,7 @@ norn_status norn_cpu_pool(norn_call *call) {
     const norn_view *in = &call->in[0];
     pool_job job = {.call = call, .taps = 1, .in_plane = 1, .out_plane = 1};
     double *spare = NULL;
-    NORN_TRY(norn_window_read(call->name, call->attrs, in->rank - 2, NULL, &job.window));
+    NORN_TRY(norn_window_read(call->attrs, in->rank - 2, NULL, &job.window));
     norn_window_resolve(&job.window, in->dims + 2);
     NORN_TRY(norn_input_f64(call, 0, &job.x));
     NORN_TRY(norn_output_f64(call, 0, &spare));
@@ -137,7 +137,7 @@ norn_status norn_cpu_max_unpool(norn_call *call) {
     int64_t inferred[NORN_MAX_RANK], elems = norn_view_elems(in), total = 1;
     NORN_TRY(norn_operand_i64(call, &call->in[1], &at));
     if (norn_view_elems(&call->in[1]) != elems || size == 0) return norn_call_misfit(call, 1);
-    NORN_TRY(norn_window_read(call->name, call->attrs, in->rank - 2, NULL, &window));
+    NORN_TRY(norn_window_read(call->attrs, in->rank - 2, NULL, &window));
     for (int32_t d = 0; d < in->rank; d++) {
         inferred[d] = in->dims[d];
         if (d >= 2)
@@ -151,8 +151,7 @@ norn_status norn_cpu_max_unpool(norn_call *call) {
     for (int64_t i = 0; i < elems; i++) {
         int64_t rest = at[i], to = 0, scale = 1;
         if (rest < 0 || rest >= total)
-            return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': index %lld is outside %lld elements", call->name,
+            return norn_fail(NORN_INVALID_ARGUMENT, "index %lld is outside %lld elements",
                              (long long)rest, (long long)total);
         for (int32_t d = in->rank - 1; d >= 0; d--) {
             to += rest % inferred[d] * scale;

@@ -72,13 +72,13 @@ static const struct {
     {"softplus", {act_softplus, 0, 0}},
 };
 
-static norn_status find_activation(const norn_call *call, const char *name, activation *out) {
+static norn_status find_activation(const char *name, activation *out) {
     for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
         if (strcasecmp(activations[i].name, name) != 0) continue;
         *out = activations[i].defaults;
         return NORN_OK;
     }
-    return norn_fail(NORN_UNIMPLEMENTED, "node '%s': activation '%s'", call->name, name);
+    return norn_fail(NORN_UNIMPLEMENTED, "activation '%s'", name);
 }
 
 typedef struct recurrent_job {
@@ -113,7 +113,7 @@ static norn_status read_activations(recurrent_job *job) {
             char name[32];
             snprintf(name, sizeof name, "%.*s", given ? (int)names->strings[k].count : 31,
                      given ? names->strings[k].bytes : defaults[each - 1][i]);
-            NORN_TRY(find_activation(call, name, &job->act[d][i]));
+            NORN_TRY(find_activation(name, &job->act[d][i]));
             (void)listed_float(call, "activation_alpha", k, &job->act[d][i].alpha);
             (void)listed_float(call, "activation_beta", k, &job->act[d][i].beta);
         }
@@ -242,8 +242,7 @@ static norn_status check(const recurrent_job *job) {
             return norn_call_misfit(call, i);
     for (int64_t b = 0; b < job->batch && job->lengths; b++)
         if (job->lengths[b] < 0 || job->lengths[b] > job->steps)
-            return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': sequence %lld has length %lld of %lld", call->name,
+            return norn_fail(NORN_INVALID_ARGUMENT, "sequence %lld has length %lld of %lld",
                              (long long)b, (long long)job->lengths[b], (long long)job->steps);
     return NORN_OK;
 }

@@ -207,7 +207,7 @@ norn_status norn_cpu_reduce(norn_call *call) {
     int64_t count = axes ? norn_view_elems(&call->in[1]) : 0;
     uint32_t attr_count = norn_attr_ints(call->attrs, "axes", &attr_axes);
     if (attr_count) axes = attr_axes, count = attr_count;
-    if (in->dtype == NORN_STRING) return norn_call_refuse(call, in->dtype);
+    if (in->dtype == NORN_STRING) return norn_call_refuse(in->dtype);
     for (int64_t i = 0; i < count; i++) {
         int64_t axis = axes[i] < 0 ? axes[i] + in->rank : axes[i];
         if (axis < 0 || axis >= in->rank) return norn_call_misfit(call, 1);
@@ -244,7 +244,7 @@ norn_status norn_cpu_arg_reduce(norn_call *call) {
     int64_t length = in->rank ? in->dims[axis] : 1,
             inner = in->rank ? norn_dims_product(in->dims, axis + 1, in->rank) : 1;
     int64_t *out = call->out[0].data, rows = norn_view_elems(&call->out[0]);
-    if (in->dtype == NORN_STRING) return norn_call_refuse(call, in->dtype);
+    if (in->dtype == NORN_STRING) return norn_call_refuse(in->dtype);
     if (rows * length != norn_view_elems(in)) return norn_call_misfit(call, 0);
     bool floating = norn_dtype_is_float(in->dtype);
     for (int64_t r = 0; r < rows; r++) {
@@ -276,8 +276,8 @@ norn_status norn_cpu_cumulate(norn_call *call) {
     bool product = call->op == NORN_OP_CumProd, floating = norn_dtype_is_float(in->dtype);
     if (axis < 0) axis += in->rank;
     if (axis < 0 || axis >= in->rank)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': axis %lld is outside rank %d",
-                         call->name, (long long)axis, in->rank);
+        return norn_fail(NORN_INVALID_ARGUMENT, "axis %lld is outside rank %d", (long long)axis,
+                         in->rank);
     int64_t length = in->dims[axis],
             inner = norn_dims_product(in->dims, (int32_t)axis + 1, in->rank);
     int64_t rows = length ? norn_view_elems(in) / length : 0;

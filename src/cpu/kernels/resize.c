@@ -174,7 +174,7 @@ norn_status norn_cpu_resize(norn_call *call) {
     resize_axis axes[NORN_MAX_RANK];
     const double *x;
     int64_t dims[NORN_MAX_RANK];
-    if (in->dtype == NORN_STRING) return norn_call_refuse(call, in->dtype);
+    if (in->dtype == NORN_STRING) return norn_call_refuse(in->dtype);
     NORN_TRY(describe_axes(call, axes, &mode));
     NORN_TRY(norn_input_f64(call, 0, &x));
     memcpy(dims, in->dims, sizeof dims);

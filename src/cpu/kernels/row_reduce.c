@@ -310,9 +310,7 @@ static norn_status reduce_shape_of(const norn_call *call, const norn_row_reduce_
     shape->reduced = (int32_t)region->reduced_dims;
     shape->inner = (int32_t)region->inner_dims;
     shape->outer = shape->rank - shape->reduced - shape->inner;
-    if (shape->outer < 0)
-        return norn_fail(NORN_INTERNAL, "node '%s': reduces more dims than its input has",
-                         call->name);
+    if (shape->outer < 0) return norn_fail(NORN_INTERNAL, "reduces more dims than its input has");
     return NORN_OK;
 }
 

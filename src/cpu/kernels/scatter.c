@@ -21,7 +21,7 @@ static norn_status mode_of(const norn_call *call, scatter_mode *mode) {
         *mode = (scatter_mode)i;
         return NORN_OK;
     }
-    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': reduction is '%s'", call->name, name);
+    return norn_fail(NORN_INVALID_ARGUMENT, "reduction is '%s'", name);
 }
 
 static double combine_f64(scatter_mode mode, double a, double b) {
@@ -85,7 +85,7 @@ static norn_status scatter_base(norn_call *call, scatter_mode *mode) {
     size_t bytes;
     NORN_TRY(mode_of(call, mode));
     if (norn_dtype_bits(dtype) < 8 || (dtype == NORN_STRING && *mode != SCATTER_SET))
-        return norn_call_refuse(call, dtype);
+        return norn_call_refuse(dtype);
     NORN_TRY(norn_view_bytes(&call->in[0], &bytes));
     if (bytes && call->out[0].data != call->in[0].data)
         memcpy(call->out[0].data, call->in[0].data, bytes);
@@ -108,7 +108,7 @@ norn_status norn_cpu_scatter_elements(norn_call *call) {
     int64_t elems = norn_view_elems(at);
     for (int64_t i = 0; i < elems; i++) {
         int64_t rest = i, to = 0, index = indices[i];
-        NORN_TRY(norn_index_in(call, &index, out->dims[axis]));
+        NORN_TRY(norn_index_in(&index, out->dims[axis]));
         for (int32_t d = out->rank - 1; d >= 0; d--) {
             to += (d == axis ? index : rest % at->dims[d]) * strides[d];
             rest /= at->dims[d];
@@ -134,7 +134,7 @@ norn_status norn_cpu_scatter_nd(norn_call *call) {
         int64_t to = 0;
         for (int32_t d = 0; d < depth; d++) {
             int64_t index = indices[i * depth + d];
-            NORN_TRY(norn_index_in(call, &index, out->dims[d]));
+            NORN_TRY(norn_index_in(&index, out->dims[d]));
             to = to * out->dims[d] + index;
         }
         scatter_run(out, to * run, updates, i * run, run, mode);
@@ -165,7 +165,7 @@ norn_status norn_cpu_tensor_scatter(norn_call *call) {
         for (int64_t s = 0; s < added; s++) {
             int64_t at = s + (first ? first[p / per_batch] : 0);
             if (circular && length > 0) at %= length;
-            if (at < 0 || at >= length) return norn_index_outside(call, at, length);
+            if (at < 0 || at >= length) return norn_index_outside(at, length);
             scatter_run(out, (p * length + at) * run, updates, (p * added + s) * run, run,
                         SCATTER_SET);
         }

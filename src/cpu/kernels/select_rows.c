@@ -9,7 +9,7 @@ norn_status norn_cpu_one_hot(norn_call *call) {
     const norn_view *out = &call->out[0], *values = &call->in[2];
     int32_t axis = norn_call_axis(call, -1, out->rank);
     size_t size = norn_view_element_bytes(out);
-    if (size == 0) return norn_call_refuse(call, out->dtype);
+    if (size == 0) return norn_call_refuse(out->dtype);
     if (norn_view_elems(values) != 2) return norn_call_misfit(call, 2);
     int64_t depth = out->dims[axis], inner = norn_dims_product(out->dims, axis + 1, out->rank);
     int64_t elems = norn_view_elems(out);
@@ -37,7 +37,7 @@ static bool is_nonzero(const norn_view *view, int64_t i) {
 norn_status norn_cpu_non_zero(norn_call *call) {
     const norn_view *in = &call->in[0];
     int64_t elems = norn_view_elems(in), count = 0, rank = in->rank;
-    if (in->dtype == NORN_STRING) return norn_call_refuse(call, in->dtype);
+    if (in->dtype == NORN_STRING) return norn_call_refuse(in->dtype);
     for (int64_t i = 0; i < elems; i++) count += is_nonzero(in, i);
     NORN_TRY(norn_call_output(call, 0, NORN_I64, 2, (int64_t[]){rank, count}));
     int64_t *out = call->out[0].data, found = 0;
@@ -59,7 +59,7 @@ norn_status norn_cpu_compress(norn_call *call) {
     const norn_attr *attr = norn_attr_find(call->attrs, "axis");
     size_t size = norn_view_element_bytes(in);
     int64_t dims[NORN_MAX_RANK], kept = 0, given = norn_view_elems(&call->in[1]);
-    if (size == 0) return norn_call_refuse(call, in->dtype);
+    if (size == 0) return norn_call_refuse(in->dtype);
     int32_t axis = attr ? norn_call_axis(call, 0, in->rank) : 0, rank = attr ? in->rank : 1;
     int64_t whole = norn_view_elems(in), length = attr ? in->dims[axis] : whole;
     int64_t inner = attr ? norn_dims_product(in->dims, axis + 1, in->rank) : 1,

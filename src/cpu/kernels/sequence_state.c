@@ -170,7 +170,7 @@ norn_status norn_cpu_rotary_embedding(norn_call *call) {
         int64_t at = positions ? positions[b * length + t] : b * length + t;
         const float *from = x + r * size;
         float *to = y + r * size;
-        NORN_TRY(norn_index_in(call, &at, rows));
+        NORN_TRY(norn_index_in(&at, rows));
         for (int64_t i = 0; i < half; i++) {
             int64_t first = interleaved ? 2 * i : i, second = interleaved ? 2 * i + 1 : i + half;
             float c = cosine[at * half + i], s = sine[at * half + i];

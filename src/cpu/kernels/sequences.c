@@ -16,7 +16,7 @@ static norn_status open_with_views(norn_call *call, uint32_t index, uint32_t mor
     void *room;
     norn_status status = norn_sequence_open(&call->in[index], sequence);
     if (status != NORN_OK) {
-        norn_note("node '%s', input %u", call->name, index);
+        norn_note("input %u", index);
         return status;
     }
     NORN_TRY(norn_cpu_scratch(call, (int64_t)sequence->count + more, sizeof **views, &room));
@@ -29,11 +29,7 @@ static norn_status emit(norn_call *call, uint32_t index, norn_dtype dtype, const
                         uint32_t count, bool present) {
     size_t bytes;
     if (!norn_call_wants(call, index)) return NORN_OK;
-    norn_status status = norn_sequence_bytes(tensors, count, &bytes);
-    if (status != NORN_OK) {
-        norn_note("node '%s'", call->name);
-        return status;
-    }
+    NORN_TRY(norn_sequence_bytes(tensors, count, &bytes));
     NORN_TRY(norn_call_output(call, index, dtype, 1, &(int64_t){(int64_t)bytes}));
     norn_sequence_write(call->out[index].data, tensors, count, present);
     return NORN_OK;
@@ -52,8 +48,7 @@ static norn_status position(const norn_call *call, uint32_t index, uint32_t coun
     if (norn_view_elems(&call->in[index]) != 1) return norn_call_misfit(call, index);
     int64_t at = norn_element_i64(call->in[index].dtype, call->in[index].data, 0);
     if (at < -(int64_t)count || at > end)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': position %lld is outside a sequence of %u tensors", call->name,
+        return norn_fail(NORN_INVALID_ARGUMENT, "position %lld is outside a sequence of %u tensors",
                          (long long)at, count);
     *out = (uint32_t)(at < 0 ? at + (int64_t)count : at);
     return NORN_OK;
@@ -84,8 +79,7 @@ norn_status norn_cpu_sequence_erase(norn_call *call) {
     norn_sequence sequence;
     norn_view *views;
     NORN_TRY(open_with_views(call, 0, 0, &sequence, &views));
-    if (sequence.count == 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': the sequence is empty", call->name);
+    if (sequence.count == 0) return norn_fail(NORN_INVALID_ARGUMENT, "the sequence is empty");
     uint32_t at = sequence.count - 1;
     NORN_TRY(position(call, 1, sequence.count, (int64_t)sequence.count - 1, &at));
     memmove(views + at, views + at + 1, (sequence.count - at - 1) * sizeof *views);
@@ -125,8 +119,7 @@ static norn_status read_sizes(norn_call *call, int64_t length, sizes *out) {
     if (split && split->rank == 0) {
         out->each = norn_element_i64(split->dtype, split->data, 0);
         if (out->each < 1)
-            return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': parts of %lld", call->name,
-                             (long long)out->each);
+            return norn_fail(NORN_INVALID_ARGUMENT, "parts of %lld", (long long)out->each);
         count = length / out->each + (length % out->each != 0);
     } else if (split) {
         NORN_TRY(norn_operand_i64(call, split, &out->given));
@@ -139,8 +132,7 @@ static norn_status read_sizes(norn_call *call, int64_t length, sizes *out) {
         if (total != length) return norn_call_misfit(call, 1);
     }
     if (count > NORN_SEQUENCE_MAX)
-        return norn_fail(NORN_RESOURCE_EXHAUSTED, "node '%s': a sequence of %lld tensors",
-                         call->name, (long long)count);
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "a sequence of %lld tensors", (long long)count);
     out->count = (uint32_t)count;
     return NORN_OK;
 }
@@ -169,7 +161,7 @@ norn_status norn_cpu_split_to_sequence(norn_call *call) {
     sizes parts;
     void *room, *copy;
     if (in->rank < 1 || axis < 0 || axis >= in->rank) return norn_call_misfit(call, 0);
-    if (size == 0) return norn_call_refuse(call, in->dtype);
+    if (size == 0) return norn_call_refuse(in->dtype);
     NORN_TRY(read_sizes(call, in->dims[axis], &parts));
     NORN_TRY(norn_cpu_scratch(call, parts.count, sizeof(norn_view), &room));
     NORN_TRY(norn_view_bytes(in, &bytes));
@@ -208,8 +200,7 @@ static norn_status joined_dims(const norn_call *call, const norn_view *views, ui
             same = views[i].dims[d] == views[0].dims[d] || (d == axis && !stacked);
         if (!same)
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': tensor %u of the sequence does not go with the first",
-                             call->name, i);
+                             "tensor %u of the sequence does not go with the first", i);
         int64_t more = stacked ? 1 : views[i].dims[axis];
         if (!norn_i64_add(out->dims[axis], more, &out->dims[axis]))
             return norn_call_misfit(call, 0);
@@ -223,18 +214,16 @@ norn_status norn_cpu_concat_from_sequence(norn_call *call) {
     bool stacked = norn_attr_i64(call->attrs, "new_axis", 0) != 0;
     NORN_TRY(open_with_views(call, 0, 0, &sequence, &views));
     if (sequence.count == 0)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s': the sequence is empty, which gives no shape", call->name);
+        return norn_fail(NORN_INVALID_ARGUMENT, "the sequence is empty, which gives no shape");
     int32_t rank = views[0].rank + (stacked ? 1 : 0);
     int32_t axis = norn_call_axis(call, 0, rank);
     if (axis < 0 || axis >= rank || rank > NORN_MAX_RANK)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': its axis is outside rank %d",
-                         call->name, rank);
+        return norn_fail(NORN_INVALID_ARGUMENT, "its axis is outside rank %d", rank);
     NORN_TRY(joined_dims(call, views, sequence.count, axis, stacked, &out));
     if (!norn_call_wants(call, 0)) return NORN_OK;
     NORN_TRY(norn_call_output(call, 0, out.dtype, out.rank, out.dims));
     size_t size = norn_view_element_bytes(&out);
-    if (size == 0) return norn_call_refuse(call, out.dtype);
+    if (size == 0) return norn_call_refuse(out.dtype);
     int64_t outer = norn_dims_product(out.dims, 0, axis);
     int64_t inner = norn_dims_product(out.dims, axis + 1, out.rank), at = 0;
     for (uint32_t i = 0; i < sequence.count; i++) {
@@ -267,8 +256,8 @@ static norn_status open_map(map *m) {
     norn_call *call = m->call;
     NORN_TRY(norn_body_find(call, "body", &m->index, &m->body));
     if (m->body->input_count != call->in_count || m->body->output_count < call->out_count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': its body takes %u values and gives %u",
-                         call->name, m->body->input_count, m->body->output_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "its body takes %u values and gives %u",
+                         m->body->input_count, m->body->output_count);
     m->own = norn_body_own_inputs(call);
     NORN_TRY(take(call, call->in_count, sizeof *m->in, (void **)&m->in));
     NORN_TRY(take(call, m->body->output_count, sizeof *m->out, (void **)&m->out));
@@ -278,8 +267,7 @@ static norn_status open_map(map *m) {
         if (i >= m->own || !norn_dtype_holds_tensors(call->in[i].dtype)) continue;
         NORN_TRY(norn_sequence_open(&call->in[i], &m->sequences[i]));
         if (m->sequences[i].count != m->sequences[0].count)
-            return norn_fail(NORN_INVALID_ARGUMENT,
-                             "node '%s': input %u has %u tensors, input 0 has %u", call->name, i,
+            return norn_fail(NORN_INVALID_ARGUMENT, "input %u has %u tensors, input 0 has %u", i,
                              m->sequences[i].count, m->sequences[0].count);
     }
     // Both factors fit 32 bits.
@@ -333,9 +321,7 @@ norn_status norn_cpu_optional_get_element(norn_call *call) {
     norn_view *views;
     if (!(call->in[0].dtype & NORN_OPTIONAL)) return norn_body_emit(call, 0, &call->in[0]);
     NORN_TRY(open_with_views(call, 0, 0, &sequence, &views));
-    if (!sequence.present)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': the optional has no element",
-                         call->name);
+    if (!sequence.present) return norn_fail(NORN_INVALID_ARGUMENT, "the optional has no element");
     if (call->in[0].dtype & NORN_SEQUENCE)
         return emit(call, 0, call->out[0].dtype, views, sequence.count, true);
     return norn_body_emit(call, 0, &views[0]);

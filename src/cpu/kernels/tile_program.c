@@ -26,11 +26,10 @@ static norn_status tile_register(tile_compiler *compiler, norn_tile_kind kind, n
     norn_tile_program *out = compiler->out;
     uint32_t bits = norn_dtype_bits(dtype);
     if (out->register_count == NORN_TILE_REGISTER_MAX)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': its scalar program is too long",
-                         compiler->name);
+        return norn_fail(NORN_INVALID_ARGUMENT, "its scalar program is too long");
     if (bits < 8 || bits > 64)
-        return norn_fail(NORN_UNIMPLEMENTED, "node '%s': no pointwise work on %s on the CPU",
-                         compiler->name, norn_dtype_name(dtype));
+        return norn_fail(NORN_UNIMPLEMENTED, "no pointwise work on %s on the CPU",
+                         norn_dtype_name(dtype));
     *reg = &out->registers[out->register_count++];
     **reg = (norn_tile_register){
         .kind = (uint8_t)kind, .dtype = (uint8_t)dtype, .size = (uint8_t)(bits / 8), .store = -1};
@@ -43,9 +42,8 @@ static norn_status tile_compute(tile_compiler *compiler, norn_scalar_op op, norn
     NORN_TRY(tile_register(compiler, NORN_TILE_COMPUTE, dtype, &reg));
     reg->fn = norn_tile_op(compiler->isa, op, from, dtype);
     if (!reg->fn)
-        return norn_fail(NORN_UNIMPLEMENTED, "node '%s': the CPU has no %s from %s to %s",
-                         compiler->name, norn_scalar_name(op), norn_dtype_name(from),
-                         norn_dtype_name(dtype));
+        return norn_fail(NORN_UNIMPLEMENTED, "the CPU has no %s from %s to %s",
+                         norn_scalar_name(op), norn_dtype_name(from), norn_dtype_name(dtype));
     reg->in_count = in_count;
     for (uint8_t i = 0; i < 3; i++) reg->in[i] = in[i < in_count ? i : 0];
     return NORN_OK;
@@ -168,7 +166,7 @@ norn_status norn_tile_compile(norn_tile_program *out, const norn_scalar_program 
     out->store_count = source->store_count;
     if (source->instr_count > NORN_SCALAR_INSTR_MAX || source->load_count > NORN_SCALAR_LOAD_MAX ||
         source->store_count > NORN_SCALAR_STORE_MAX)
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': its scalar program is too long", name);
+        return norn_fail(NORN_INVALID_ARGUMENT, "its scalar program is too long");
     tile_join_products(&compiler, source);
     for (uint32_t i = 0; i < source->instr_count; i++) {
         if (compiler.joined[i]) continue;
@@ -189,8 +187,8 @@ norn_status norn_tile_compile(norn_tile_program *out, const norn_scalar_program 
         out->store_fn[i] = norn_tile_cast(have, want);
         out->store_size[i] = (uint8_t)(norn_dtype_bits(want) / 8);
         if (!out->store_fn[i])
-            return norn_fail(NORN_UNIMPLEMENTED, "node '%s': the CPU has no cast from %s to %s",
-                             name, norn_dtype_name(have), norn_dtype_name(want));
+            return norn_fail(NORN_UNIMPLEMENTED, "the CPU has no cast from %s to %s",
+                             norn_dtype_name(have), norn_dtype_name(want));
         if (have == want && out->registers[reg].kind == NORN_TILE_COMPUTE &&
             out->registers[reg].store < 0 && store_dtypes[i] != NORN_DTYPE_NONE)
             out->registers[reg].store = (int16_t)i;

@@ -110,10 +110,10 @@ norn_status norn_cpu_top_k(norn_call *call) {
     norn_view none = {0};
     NORN_TRY(norn_call_numbers(call, 1, 2));
     int64_t k = norn_element_i64(call->in[1].dtype, call->in[1].data, 0);
-    if (in->dtype == NORN_STRING) return norn_call_refuse(call, in->dtype);
+    if (in->dtype == NORN_STRING) return norn_call_refuse(in->dtype);
     if (k < 0 || k > in->dims[axis])
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': k is %lld, the axis has %lld",
-                         call->name, (long long)k, (long long)in->dims[axis]);
+        return norn_fail(NORN_INVALID_ARGUMENT, "k is %lld, the axis has %lld", (long long)k,
+                         (long long)in->dims[axis]);
     top_job job = {.in = in,
                    .values = norn_call_wants(call, 0) ? &call->out[0] : &none,
                    .indices = norn_call_wants(call, 1) ? &call->out[1] : &none,

@@ -100,7 +100,7 @@ norn_status norn_cpu_unique(norn_call *call) {
     int32_t axis = attr ? norn_call_axis(call, 0, in->rank) : 0, rank = attr ? in->rank : 1;
     size_t size = norn_view_element_bytes(in);
     int64_t *group, *first, *counts, groups, dims[NORN_MAX_RANK];
-    if (size == 0) return norn_call_refuse(call, in->dtype);
+    if (size == 0) return norn_call_refuse(in->dtype);
     unique_job job = {.in = in, .length = norn_view_elems(in), .inner = 1, .outer = 1};
     if (attr) {
         job.length = in->dims[axis];

@@ -224,7 +224,7 @@ static norn_status dynamic_strides(const norn_call *call, const norn_scalar_prog
         const norn_scalar_load *load = &program->loads[i];
         if (load->dynamic) {
             const norn_view *operand = &call->in[load->input];
-            NORN_TRY(norn_call_broadcasts(call, operand, rank, dims));
+            NORN_TRY(norn_call_broadcasts(operand, rank, dims));
             if (operand->rank <= rank) // else it has one element
                 norn_broadcast_strides(operand, rank, dims, args->stride[i]);
             continue;
@@ -268,7 +268,7 @@ norn_status norn_cuda_pointwise_run(norn_call *call, const norn_cuda_pointwise_s
         NORN_TRY(dynamic_strides(call, program, rank, dims, &args));
         uint32_t blocks = block_count(args.total, state->multiprocessors);
         return norn_cuda_launched(
-            call, norn_cuda_module_launch(state->dynamic, blocks, 256, &args, stream));
+            norn_cuda_module_launch(state->dynamic, blocks, 256, &args, stream));
     }
     norn_cuda_loop loop;
     norn_cuda_loop_of(program, rank, rows, &loop);
@@ -277,7 +277,7 @@ norn_status norn_cuda_pointwise_run(norn_call *call, const norn_cuda_pointwise_s
     cudaKernel_t kernel =
         rows ? (four ? state->rows_v4 : state->rows_v1) : (four ? state->flat_v4 : state->flat_v1);
     uint32_t blocks = block_count(four ? args.total / 4 : args.total, state->multiprocessors);
-    return norn_cuda_launched(call, norn_cuda_module_launch(kernel, blocks, 256, &args, stream));
+    return norn_cuda_launched(norn_cuda_module_launch(kernel, blocks, 256, &args, stream));
 }
 
 norn_status norn_cuda_pointwise(norn_call *call) {

@@ -319,7 +319,7 @@ static norn_status launch(norn_call *call, const row_reduce_state *state,
         .stream = norn_cuda_stream_of(call)->handle};
     void *values[] = {args};
     cudaKernel_t kernel = by_row ? state->row : state->inner;
-    return norn_cuda_launched(call, cudaLaunchKernelExC(&config, (const void *)kernel, values));
+    return norn_cuda_launched(cudaLaunchKernelExC(&config, (const void *)kernel, values));
 }
 
 norn_status norn_cuda_row_reduce(norn_call *call) {
@@ -330,7 +330,7 @@ norn_status norn_cuda_row_reduce(norn_call *call) {
     int32_t rank, kept_rank = 0;
     memset(&args, 0, sizeof args);
     if (!prologue_dims(region, call->in, &rank, dims))
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': operands do not broadcast", call->name);
+        return norn_fail(NORN_INVALID_ARGUMENT, "operands do not broadcast");
     int32_t last = rank - (int32_t)region->inner_dims, first = last - (int32_t)region->reduced_dims;
     args.outer = norn_dims_product(dims, 0, first);
     args.reduced = norn_dims_product(dims, first, last);

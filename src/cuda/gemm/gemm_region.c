@@ -156,12 +156,7 @@ norn_status norn_cuda_gemm_region(norn_call *call) {
     if (choice && choice->way == NORN_CUDA_GEMM_PADDED)
         NORN_TRY(norn_call_scratch(call, (size_t)rows * (size_t)state->packed_k * sizeof(float),
                                    &scratch));
-    norn_status status =
-        norn_cuda_gemm_run(state, &product, choice, scratch, norn_cuda_stream_of(call));
-    if (status != NORN_OK) {
-        norn_note("node '%s'", call->name);
-        return status;
-    }
+    NORN_TRY(norn_cuda_gemm_run(state, &product, choice, scratch, norn_cuda_stream_of(call)));
     if (!pointwise) return NORN_OK;
     const int64_t dims[2] = {rows, region->n};
     return norn_cuda_pointwise_run(call, &state->pointwise, &region->epilogue, 2, dims, out->data);

@@ -49,8 +49,7 @@ norn_status norn_cuda_gather(norn_call *call) {
         args.unit *= 2;
         args.inner /= 2;
     }
-    return norn_cuda_launched(call,
-                              norn_cuda_gather_launch(&args, norn_cuda_stream_of(call)->handle));
+    return norn_cuda_launched(norn_cuda_gather_launch(&args, norn_cuda_stream_of(call)->handle));
 }
 
 norn_status norn_cuda_gather_elements(norn_call *call) {
@@ -59,7 +58,7 @@ norn_status norn_cuda_gather_elements(norn_call *call) {
     args.count = call->in[1].dims[axis];
     if (norn_view_elems(&call->out[0]) == 0) return NORN_OK;
     return norn_cuda_launched(
-        call, norn_cuda_gather_elements_launch(&args, norn_cuda_stream_of(call)->handle));
+        norn_cuda_gather_elements_launch(&args, norn_cuda_stream_of(call)->handle));
 }
 
 norn_status norn_cuda_gather_nd(norn_call *call) {
@@ -87,6 +86,5 @@ norn_status norn_cuda_gather_nd(norn_call *call) {
         args.dims[d] = in->dims[batch_dims + d];
         args.stride[d] = norn_dims_product(in->dims, batch_dims + d + 1, in->rank);
     }
-    return norn_cuda_launched(call,
-                              norn_cuda_gather_nd_launch(&args, norn_cuda_stream_of(call)->handle));
+    return norn_cuda_launched(norn_cuda_gather_nd_launch(&args, norn_cuda_stream_of(call)->handle));
 }

@@ -112,8 +112,8 @@ static norn_status set_features(norn_call *call, const norn_interaction_region *
         }
     }
     if (f == region->features) return NORN_OK;
-    return norn_fail(NORN_INTERNAL, "node '%s': the parts hold %lld features of %lld", call->name,
-                     (long long)f, (long long)region->features);
+    return norn_fail(NORN_INTERNAL, "the parts hold %lld features of %lld", (long long)f,
+                     (long long)region->features);
 }
 
 norn_status norn_cuda_interaction(norn_call *call) {
@@ -133,7 +133,7 @@ norn_status norn_cuda_interaction(norn_call *call) {
     args.pair_count = (int32_t)state->pair_count;
     cudaStream_t stream = norn_cuda_stream_of(call)->handle;
     if (region->kind == NORN_INTERACTION_FM)
-        return norn_cuda_launched(call, norn_cuda_fm_launch(&args, stream));
+        return norn_cuda_launched(norn_cuda_fm_launch(&args, stream));
     if (region->pass_input != NORN_NO_INPUT) {
         args.pass = call->in[region->pass_input].data;
         args.pass_count = (int32_t)region->pass_through;
@@ -142,5 +142,5 @@ norn_status norn_cuda_interaction(norn_call *call) {
     bool fits = state->tf32 && args.features <= 32 && args.dim % 16 == 0 && args.aligned;
     cudaError_t error =
         fits ? norn_cuda_dot_tf32_launch(&args, stream) : norn_cuda_dot_exact_launch(&args, stream);
-    return norn_cuda_launched(call, error);
+    return norn_cuda_launched(error);
 }

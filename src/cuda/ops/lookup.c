@@ -118,15 +118,13 @@ static norn_status set_rows(norn_call *call, const norn_lookup_column *from,
         const norn_table_binding *table = &call->tables[from->table];
         *name = table->name;
         if (!row_kind(table->dtype, &to->row, &element))
-            return norn_fail(
-                NORN_UNIMPLEMENTED,
-                "node '%s': table '%s' has %s rows, which the GPU lookup does not read", call->name,
-                table->name, norn_dtype_name(table->dtype));
+            return norn_fail(NORN_UNIMPLEMENTED,
+                             "table '%s' has %s rows, which the GPU lookup does not read",
+                             table->name, norn_dtype_name(table->dtype));
         if (table->dim != from->dim)
-            return norn_fail(
-                NORN_INVALID_ARGUMENT,
-                "node '%s': table '%s' has rows of %lld elements, the model expects %lld",
-                call->name, table->name, (long long)table->dim, (long long)from->dim);
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "table '%s' has rows of %lld elements, the model expects %lld",
+                             table->name, (long long)table->dim, (long long)from->dim);
         memcpy(&to->own, &table->view, sizeof to->own); // for the alignments below
         to->table = (const norn_cuda_table *)(const void *)&call->views[from->table];
     }
@@ -170,8 +168,8 @@ static norn_status check_weights(const norn_call *call, const norn_lookup_column
                                  : norn_view_elems(&call->in[from->keys_input]),
                   count = norn_view_elems(&call->in[from->weights_input]);
     if (count == keys) return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': %lld weights for %lld keys", call->name,
-                     (long long)count, (long long)keys);
+    return norn_fail(NORN_INVALID_ARGUMENT, "%lld weights for %lld keys", (long long)count,
+                     (long long)keys);
 }
 
 static norn_status set_column(norn_call *call, const norn_lookup_column *from, int64_t batch,
@@ -205,7 +203,7 @@ norn_status norn_cuda_lookup(norn_call *call) {
              i++)
             NORN_TRY(set_column(call, &region->columns[i], batch, &args.columns[args.count++],
                                 &state->names[i]));
-        NORN_TRY(norn_cuda_launched(call, norn_cuda_lookup_launch(&args, stream->handle)));
+        NORN_TRY(norn_cuda_launched(norn_cuda_lookup_launch(&args, stream->handle)));
     }
     return NORN_OK;
 }

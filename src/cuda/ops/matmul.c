@@ -72,10 +72,7 @@ static int64_t matrix_of(const batch_list *batches, const int64_t *strides, int6
 static norn_status run(norn_call *call, const norn_cuda_product *product) {
     const matmul_state *state = call->state;
     norn_stream *stream = norn_cuda_stream_of(call);
-    norn_status status =
-        norn_cuda_lt_run(state->device, product, NULL, stream);
-    if (status != NORN_OK) norn_note("node '%s'", call->name);
-    return status;
+    return norn_cuda_lt_run(state->device, product, NULL, stream);
 }
 
 /// Batches that broadcast on both sides in turn: one product each.
@@ -113,7 +110,7 @@ norn_status norn_cuda_matmul(norn_call *call) {
         return norn_cuda_status(
             cudaMemsetAsync(product.d, 0, bytes, norn_cuda_stream_of(call)->handle), "memset");
     if (!list_batches(&a, &b, &all))
-        return norn_fail(NORN_INVALID_ARGUMENT, "node '%s': batches do not broadcast", call->name);
+        return norn_fail(NORN_INVALID_ARGUMENT, "batches do not broadcast");
     bool one_b = norn_dims_product(b.dims, 0, b.rank - 2) == 1;
     if (one_b) { // one matrix for all rows of all batches of A
         product.m *= norn_dims_product(a.dims, 0, a.rank - 2);

@@ -79,14 +79,14 @@ norn_status norn_cuda_move_run(norn_call *call, norn_cuda_move *moves, uint32_t 
         bool joins = args.count && args.rank == rank && args.unit == m->element_bytes &&
                      args.count < NORN_CUDA_MOVE_SEGMENTS;
         if (args.count && !joins) {
-            NORN_TRY(norn_cuda_launched(call, norn_cuda_move_launch(&args, stream)));
+            NORN_TRY(norn_cuda_launched(norn_cuda_move_launch(&args, stream)));
             args.count = 0;
         }
         args.rank = rank;
         args.unit = m->element_bytes;
         add_segment(m, &args);
     }
-    return args.count ? norn_cuda_launched(call, norn_cuda_move_launch(&args, stream)) : NORN_OK;
+    return args.count ? norn_cuda_launched(norn_cuda_move_launch(&args, stream)) : NORN_OK;
 }
 
 // ---- operators

@@ -28,8 +28,7 @@ static norn_status softmax(norn_call *call, bool log) {
                                    .n = in->rank ? in->dims[axis] : 1,
                                    .inner = norn_dims_product(in->dims, axis + 1, in->rank),
                                    .log = log};
-    return norn_cuda_launched(call,
-                              norn_cuda_softmax_launch(&args, norn_cuda_stream_of(call)->handle));
+    return norn_cuda_launched(norn_cuda_softmax_launch(&args, norn_cuda_stream_of(call)->handle));
 }
 
 norn_status norn_cuda_softmax(norn_call *call) {
@@ -57,8 +56,7 @@ static norn_status norm(norn_call *call, bool rms) {
                                 .n = norn_dims_product(in->dims, axis, in->rank),
                                 .epsilon = norn_attr_f32(call->attrs, "epsilon", 1e-5f),
                                 .rms = rms};
-    return norn_cuda_launched(call,
-                              norn_cuda_norm_launch(&args, norn_cuda_stream_of(call)->handle));
+    return norn_cuda_launched(norn_cuda_norm_launch(&args, norn_cuda_stream_of(call)->handle));
 }
 
 norn_status norn_cuda_layer_norm(norn_call *call) {
@@ -82,7 +80,7 @@ norn_status norn_cuda_batch_norm(norn_call *call) {
                                       .inner = norn_dims_product(in->dims, 2, in->rank),
                                       .epsilon = norn_attr_f32(call->attrs, "epsilon", 1e-5f)};
     return norn_cuda_launched(
-        call, norn_cuda_batch_norm_launch(&args, norn_cuda_stream_of(call)->handle));
+        norn_cuda_batch_norm_launch(&args, norn_cuda_stream_of(call)->handle));
 }
 
 // ---- Reduce*
@@ -201,6 +199,5 @@ norn_status norn_cuda_reduce(norn_call *call) {
         }
     }
     if (args.outputs == 0) return NORN_OK;
-    return norn_cuda_launched(call,
-                              norn_cuda_reduce_launch(&args, norn_cuda_stream_of(call)->handle));
+    return norn_cuda_launched(norn_cuda_reduce_launch(&args, norn_cuda_stream_of(call)->handle));
 }
