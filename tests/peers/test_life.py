@@ -18,6 +18,7 @@ import unittest
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+import tritonclient.grpc
 from safetensors.numpy import save as safetensors_bytes
 
 from served import NORN, Server
@@ -126,6 +127,54 @@ class LifeTest(unittest.TestCase):
         log = self.server.log.read_text()
         self.assertRegex(log, "warn.*'three'.*'1' and '001'.*'1' is it")
         self.assertRegex(log, "error.*'guess'.*'002' and '02'")
+
+    def test_labels_name_versions_for_requests_of_both_protocols(self):
+        for version in (1, 2, 3, 4):
+            save_scale(self.repository / "m" / str(version) / "model.onnx", version)
+        labels = self.repository / "m" / "labels.json"
+        labels.write_text('{"stable": 2, "canary": 3}')
+        self.serve()
+        client = tritonclient.grpc.InferenceServerClient(self.server.grpc)
+        self.addCleanup(client.close)
+
+        def by_grpc(version):
+            x = tritonclient.grpc.InferInput("x", [1, 2], "FP32")
+            x.set_data_from_numpy(np.ones((1, 2), np.float32))
+            answer = client.infer("m", [x], model_version=version)
+            return answer.as_numpy("y")[0, 0], int(answer.get_response().model_version)
+
+        self.assertEqual([self.scale("m", v) for v in (None, "stable", "canary", "2", "3")], [2, 2, 3, 2, 3])
+        self.assertEqual([by_grpc(v) for v in ("", "stable", "canary", "3")], [(2, 2), (2, 2), (3, 3), (3, 3)])
+        self.assertTrue(client.is_model_ready("m", "canary"))
+        self.assertFalse(client.is_model_ready("m", "nightly"))
+        self.assertEqual(self.scale("m", "nightly"), "model 'm' has no label 'nightly'; it has stable, canary")
+        self.assertRegex(self.scale("m", "4"), "version 4 is not loaded")
+        entries = json.loads(self.server.post("/v2/repository/index")[1])
+        self.assertEqual([(e["version"], e["state"], e.get("labels")) for e in entries],
+                         [("2", "READY", ["stable"]), ("3", "READY", ["canary"])])
+
+        # The canary is promoted while requests name it: nobody is refused, and nothing is loaded for it.
+        answers, stop = [], threading.Event()
+
+        def ask():
+            while not stop.is_set():
+                answers.append((self.scale("m", "canary"), self.scale("m")))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        labels.write_text('{"stable": 3, "canary": 3, "previous": 2}')
+        self.assertEqual(self.load("m")[0], 200)
+        stop.set()
+        asking.join()
+        self.assertLessEqual(set(answers), {(3, 2), (3, 3)})
+        self.assertEqual([self.scale("m", v) for v in (None, "stable", "canary", "previous")], [3, 3, 3, 2])
+        self.assertEqual(len(re.findall(r"loading version 3", self.server.log.read_text())), 1)
+        labels.write_text('{"stable": 3, "2": 2}')
+        code, body = self.load("m")
+        self.assertEqual(code, 400)
+        self.assertRegex(body, r"labels\.json.*label '2'")
+        self.assertEqual(self.scale("m", "previous"), 2)
+        self.alive()
 
     def test_what_is_no_version_is_passed_over(self):
         save_scale(self.repository / "m" / "3" / "model.onnx", 3)

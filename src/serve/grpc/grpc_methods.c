@@ -58,12 +58,10 @@ static norn_status admit_infer(norn_grpc_call *call) {
     norn_service *service = call->exchange.io->service;
     norn_request *request = call->exchange.request;
     const norn_span message = norn_span_of(call->request.bytes, call->request.count);
-    const char *name, *version_text;
-    int64_t version;
-    NORN_TRY(norn_kserve_proto_request(message, request, &name, &version_text));
+    const char *name, *version;
+    NORN_TRY(norn_kserve_proto_request(message, request, &name, &version));
     if (call->deadline_ns && (!request->deadline_ns || call->deadline_ns < request->deadline_ns))
         request->deadline_ns = call->deadline_ns;
-    NORN_TRY(norn_repository_version(version_text, &version));
     NORN_TRY(norn_repository_get(service->repository, name, version, &request->servable));
     return request->servable->calls->admit(request->servable, request);
 }
@@ -111,9 +109,8 @@ typedef struct method_call {
 } method_call;
 
 static norn_status get_model(const method_call *method, norn_servable **servable) {
-    int64_t version;
-    NORN_TRY(norn_repository_version(method->second, &version));
-    return norn_repository_get(method->service->repository, method->first, version, servable);
+    return norn_repository_get(method->service->repository, method->first, method->second,
+                               servable);
 }
 
 static norn_status server_live(const method_call *method) {

@@ -120,16 +120,15 @@ static void finish_infer(norn_http_connection *connection) {
 // ---- the request
 
 static norn_status begin_infer(norn_http_connection *connection, const char *name,
-                               const char *version_text) {
+                               const char *version) {
     const norn_http_request *head = &connection->parser.request;
     norn_service *service = norn_http_service(connection);
     norn_request *request;
-    int64_t version, json_bytes;
+    int64_t json_bytes;
     NORN_TRY(norn_request_create(service->alloc, &connection->exchange.request));
     request = connection->exchange.request;
     request->budget = &service->budget;
     request->times.arrival_ns = norn_clock_now_ns();
-    NORN_TRY(norn_repository_version(version_text, &version));
     NORN_TRY(norn_repository_get(service->repository, name, version, &request->servable));
     connection->json_bytes = SIZE_MAX; // all of the body
     if (!norn_http_sent(head, NORN_HTTP_JSON_LENGTH)) return NORN_OK;

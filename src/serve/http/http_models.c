@@ -8,14 +8,12 @@
 
 typedef void (*put_model_fn)(const norn_servable *servable, norn_json_writer *json);
 
-static void serve_model(const norn_http_route *route, const char *name, const char *version_text,
+static void serve_model(const norn_http_route *route, const char *name, const char *version,
                         put_model_fn put) {
     norn_servable *servable;
     norn_buffer page;
-    int64_t version;
-    norn_status status = norn_repository_version(version_text, &version);
-    if (status == NORN_OK)
-        status = norn_repository_get(route->service->repository, name, version, &servable);
+    const norn_status status =
+        norn_repository_get(route->service->repository, name, version, &servable);
     if (status != NORN_OK) {
         norn_http_answer_status(route->connection, status);
         return;
@@ -26,13 +24,10 @@ static void serve_model(const norn_http_route *route, const char *name, const ch
     norn_http_answer_json(route->connection, &page);
 }
 
-static void serve_model_ready(const norn_http_route *route, const char *name,
-                              const char *version_text) {
+static void serve_model_ready(const norn_http_route *route, const char *name, const char *version) {
     norn_servable *servable = NULL;
-    int64_t version;
-    const norn_status status = norn_repository_version(version_text, &version);
     const bool ready =
-        status == NORN_OK && !route->service->draining &&
+        !route->service->draining &&
         norn_repository_get(route->service->repository, name, version, &servable) == NORN_OK;
     norn_servable_release(servable);
     norn_http_answer_empty(route->connection, ready);
@@ -80,7 +75,7 @@ static void add_index_entry(void *context, const norn_index_model *model,
                             const norn_index_version *version) {
     index_page *page = context;
     if (page->ask.ready && version->state != NORN_MODEL_READY) return;
-    norn_kserve_json_index(model->name, version, &page->json);
+    norn_kserve_json_index(model, version, &page->json);
 }
 
 /// The body of a request about the repository: a few parameters, read here and now, so not large.

@@ -248,12 +248,25 @@ void norn_kserve_json_stats(const norn_servable *servable, norn_json_writer *jso
     norn_json_end(json);
 }
 
-void norn_kserve_json_index(const char *name, const norn_index_version *version,
+/// Only where there are some: Triton's rows have none.
+static void add_labels(norn_json_writer *json, const norn_index_model *model, int64_t version) {
+    bool begun = false;
+    for (uint32_t i = 0; i < model->label_count; i++) {
+        if (model->labels[i].version != version) continue;
+        if (!begun) norn_json_begin_array(json, "labels");
+        begun = true;
+        norn_json_add_text(json, NULL, model->labels[i].name);
+    }
+    if (begun) norn_json_end(json);
+}
+
+void norn_kserve_json_index(const norn_index_model *model, const norn_index_version *version,
                             norn_json_writer *json) {
     norn_json_begin_object(json, NULL);
-    norn_json_add_text(json, "name", name);
+    norn_json_add_text(json, "name", model->name);
     if (version->version >= 0) add_version(json, "version", version->version);
     norn_json_add_text(json, "state", norn_model_state_name(version->state));
     norn_json_add_text(json, "reason", version->reason);
+    add_labels(json, model, version->version);
     norn_json_end(json);
 }

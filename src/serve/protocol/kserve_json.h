@@ -27,7 +27,7 @@ void norn_kserve_json_config(const norn_servable *servable, norn_json_writer *js
 /// An element of "model_stats".
 void norn_kserve_json_stats(const norn_servable *servable, norn_json_writer *json);
 /// An element of the repository index.
-void norn_kserve_json_index(const char *name, const norn_index_version *version,
+void norn_kserve_json_index(const norn_index_model *model, const norn_index_version *version,
                             norn_json_writer *json);
 
 /// The extensions that work, as /v2 lists them; NULL-terminated. The model repository extension is

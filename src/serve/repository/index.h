@@ -4,6 +4,7 @@
 #define NORN_SERVE_REPOSITORY_INDEX_H
 
 #include "base/arena.h"
+#include "serve/repository/labels.h"
 #include "serve/servable.h"
 
 typedef enum norn_model_state {
@@ -29,6 +30,8 @@ typedef struct norn_index_model {
     /// First what a request gets that names no version, or what there is instead; at least one.
     const norn_index_version *versions;
     uint32_t version_count;
+    const norn_label *labels;
+    uint32_t label_count;
 } norn_index_model;
 
 typedef struct norn_index {
@@ -45,10 +48,11 @@ void norn_index_destroy(norn_index *index); ///< releases its servables; takes N
 
 /// NULL: there is no such model.
 const norn_index_model *norn_index_find(const norn_index *index, const char *name);
-/// What a request gets: `version`, or without one (-1) the model's first.
+/// What a request gets: `version`, a number or a label, or without one ("") the model's first.
 /// Errors   UNAVAILABLE: it is not loaded, with the reason;
-///          NOT_FOUND: the model has no such version
-norn_status norn_index_choose(const norn_index_model *model, int64_t version,
+///          NOT_FOUND: the model has no such version or label;
+///          INVALID_ARGUMENT: no number, and the model has no labels
+norn_status norn_index_choose(const norn_index_model *model, const char *version,
                               norn_servable **out) NORN_NODISCARD;
 
 #endif

@@ -15,14 +15,18 @@ static norn_status make(norn_alloc alloc, norn_index **out) {
         {.version = 6, .state = NORN_MODEL_UNAVAILABLE, .reason = "is damaged", .failed = true}};
     const norn_index_version failed[] = {
         {.version = 1, .state = NORN_MODEL_UNAVAILABLE, .reason = "no file", .failed = true}};
+    const norn_label labels[] = {{"stable", 5}, {"previous", 2}, {"next", 6}};
     norn_status status = norn_index_create(3, alloc, out);
     if (status == NORN_OK)
         status = norn_index_add(
             *out, &(norn_index_model){.name = "a", .versions = loading, .version_count = 1});
     if (status == NORN_OK)
-        status = norn_index_add(
-            *out, &(norn_index_model){
-                      .name = "m", .load_failures = 4, .versions = live, .version_count = 3});
+        status = norn_index_add(*out, &(norn_index_model){.name = "m",
+                                                          .load_failures = 4,
+                                                          .versions = live,
+                                                          .version_count = 3,
+                                                          .labels = labels,
+                                                          .label_count = 3});
     if (status == NORN_OK)
         status = norn_index_add(
             *out, &(norn_index_model){.name = "z", .versions = failed, .version_count = 1});
@@ -39,8 +43,8 @@ static int set_up(void **state) {
     return 0;
 }
 
-static void choose(const norn_index *index, const char *name, int64_t version, norn_status wanted,
-                   const norn_servable *chosen, const char *words) {
+static void choose(const norn_index *index, const char *name, const char *version,
+                   norn_status wanted, const norn_servable *chosen, const char *words) {
     norn_servable *out;
     const norn_index_model *model = norn_index_find(index, name);
     assert_non_null(model);
@@ -54,15 +58,23 @@ static void requests_get_the_first_version_or_the_one_they_name(void **state) {
     norn_index *index;
     (void)state;
     assert_int_equal(make(norn_alloc_heap(), &index), NORN_OK);
-    choose(index, "m", -1, NORN_OK, &five.servable, NULL);
-    choose(index, "m", 5, NORN_OK, &five.servable, NULL);
-    choose(index, "m", 2, NORN_OK, &two.servable, NULL);
-    choose(index, "m", 6, NORN_UNAVAILABLE, NULL, "model 'm' is not loaded: is damaged");
-    choose(index, "m", 3, NORN_NOT_FOUND, NULL, "model 'm': version 3 is not loaded, version 5 is");
-    choose(index, "a", -1, NORN_UNAVAILABLE, NULL, "model 'a' is still loading");
-    choose(index, "a", 1, NORN_UNAVAILABLE, NULL, "model 'a' is still loading");
-    choose(index, "z", -1, NORN_UNAVAILABLE, NULL, "model 'z' is not loaded: no file");
-    choose(index, "z", 1, NORN_UNAVAILABLE, NULL, "model 'z' is not loaded: no file");
+    choose(index, "m", "", NORN_OK, &five.servable, NULL);
+    choose(index, "m", "5", NORN_OK, &five.servable, NULL);
+    choose(index, "m", "2", NORN_OK, &two.servable, NULL);
+    choose(index, "m", "6", NORN_UNAVAILABLE, NULL, "model 'm' is not loaded: is damaged");
+    choose(index, "m", "3", NORN_NOT_FOUND, NULL,
+           "model 'm': version 3 is not loaded, version 5 is");
+    choose(index, "m", "stable", NORN_OK, &five.servable, NULL);
+    choose(index, "m", "previous", NORN_OK, &two.servable, NULL);
+    choose(index, "m", "next", NORN_UNAVAILABLE, NULL, "model 'm' is not loaded: is damaged");
+    choose(index, "m", "nex", NORN_NOT_FOUND, NULL,
+           "model 'm' has no label 'nex'; it has stable, previous, next");
+    choose(index, "z", "stable", NORN_INVALID_ARGUMENT, NULL,
+           "version 'stable' is not a whole number, and model 'z' has no labels.json");
+    choose(index, "a", "", NORN_UNAVAILABLE, NULL, "model 'a' is still loading");
+    choose(index, "a", "1", NORN_UNAVAILABLE, NULL, "model 'a' is still loading");
+    choose(index, "z", "", NORN_UNAVAILABLE, NULL, "model 'z' is not loaded: no file");
+    choose(index, "z", "1", NORN_UNAVAILABLE, NULL, "model 'z' is not loaded: no file");
     assert_null(norn_index_find(index, "b"));
     assert_null(norn_index_find(index, ""));
     assert_null(norn_index_find(index, "zz"));

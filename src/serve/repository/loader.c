@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "serve/repository/model_entry.h"
+#include "serve/repository/model_load.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -47,16 +47,20 @@ bool norn_loader_has_folder(const char *dir, const char *name) {
 
 // ---- jobs
 
-/// The entry becomes `changed`, and everybody sees it. Where there is no memory to say so,
-/// all stays as it was.
-static norn_status change(norn_loader *loader, norn_model_entry *entry,
-                          const norn_model_entry *changed) {
+/// The entry becomes `changed`, which it takes over, and everybody sees it. Where there is no memory
+/// to say so, all stays as it was.
+static norn_status change(norn_loader *loader, norn_model_entry *entry, norn_model_entry *changed) {
     norn_index *index;
-    norn_servable *old = entry->servable == changed->servable ? NULL : entry->servable;
-    NORN_TRY(norn_model_entries_list(loader->models, entry, changed, loader->alloc, &index));
+    const norn_status status =
+        norn_model_entries_list(loader->models, entry, changed, loader->alloc, &index);
+    if (status != NORN_OK) {
+        norn_model_entry_drop(changed);
+        return status;
+    }
     norn_index_destroy(norn_published_put(loader->options.index, index));
+    norn_model_entry old = *entry;
     *entry = *changed;
-    norn_servable_release(old); // requests in flight keep it until they are answered
+    norn_model_entry_drop(&old); // requests in flight keep what they use until they are answered
     return NORN_OK;
 }
 
@@ -64,7 +68,7 @@ static bool is_closing(void *context) {
     return atomic_load(&((norn_loader *)context)->closing);
 }
 
-/// What was asked for is the newest version: an older one in its place is not success.
+/// What was asked for is the first choice and all labels: an older version in its place is not success.
 static norn_status say_outcome(const norn_model_entry *entry, const norn_load_outcome *outcome) {
     if (outcome->failures == 0) return NORN_OK;
     if (!entry->servable)
@@ -75,32 +79,27 @@ static norn_status say_outcome(const norn_model_entry *entry, const norn_load_ou
 
 static norn_status run_load(norn_loader *loader, norn_model_entry *entry) {
     norn_load_outcome outcome;
-    norn_model_entry changed = *entry;
+    norn_model_entry changed;
     if (!entry->servable) {
+        changed = norn_model_entry_copy(entry);
         changed.state = NORN_MODEL_LOADING;
         NORN_TRY(change(loader, entry, &changed));
     }
     const norn_load_request request = {.dir = loader->options.dir,
                                        .name = entry->name,
-                                       .serving = entry->servable != NULL,
                                        .defaults = loader->options.defaults,
                                        .reaper = loader->options.reaper,
                                        .alloc = loader->alloc,
                                        .cancelled = is_closing,
                                        .context = loader};
-    norn_version_load(&request, &outcome);
-    changed = *entry;
-    norn_model_entry_settle(&changed, &outcome);
-    const norn_status status = change(loader, entry, &changed);
-    if (status != NORN_OK) {
-        norn_servable_release(outcome.servable);
-        return status;
-    }
+    changed = norn_model_entry_copy(entry);
+    norn_model_load(&request, &changed, &outcome);
+    NORN_TRY(change(loader, entry, &changed));
     return say_outcome(entry, &outcome);
 }
 
 static norn_status run_unload(norn_loader *loader, norn_model_entry *entry) {
-    norn_model_entry changed = *entry;
+    norn_model_entry changed = norn_model_entry_copy(entry);
     norn_model_entry_unloaded(&changed);
     return change(loader, entry, &changed);
 }
@@ -114,7 +113,7 @@ static norn_status run_job(norn_loader *loader, const loader_job *job) {
         NORN_TRY(norn_model_entry_make(&loader->models, job->name, loader->alloc, &entry));
         return run_load(loader, entry);
     }
-    if (entry && entry->servable) return run_unload(loader, entry);
+    if (entry && (entry->servable || entry->other_count)) return run_unload(loader, entry);
     return norn_fail(NORN_NOT_FOUND, "model '%s' is in the repository but not loaded%s%s",
                      job->name, entry ? ": " : "", entry ? entry->reason : "");
 }

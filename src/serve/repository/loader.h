@@ -35,7 +35,7 @@ bool norn_loader_destroy(norn_loader *loader);
 /// True once every model found at the start was loaded or has failed to.
 bool norn_loader_settled(const norn_loader *loader);
 
-/// Load the newest version of `name` (again), looking at the folder as it is now. A name that the
+/// Load what `name` has to serve (again; model_load.h), looking at the folder as it is now. A name that the
 /// folder does not have is NOT_FOUND and leaves no trace.
 void norn_loader_load(norn_loader *loader, const char *name, norn_loader_done_fn done,
                       void *context);

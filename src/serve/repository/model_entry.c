@@ -33,7 +33,7 @@ void norn_model_entries_destroy(norn_model_entry *models, norn_alloc alloc) {
     while (models) {
         norn_model_entry *entry = models;
         models = entry->next;
-        norn_servable_release(entry->servable);
+        norn_model_entry_drop(entry);
         norn_free(alloc, entry->name);
         norn_free(alloc, entry);
     }
@@ -42,13 +42,18 @@ void norn_model_entries_destroy(norn_model_entry *models, norn_alloc alloc) {
 // ---- what others see
 
 static norn_status list(const norn_model_entry *entry, norn_index *index) {
-    norn_index_version rows[1 + NORN_FAILED_VERSIONS];
+    norn_index_version rows[1 + NORN_LABELS_MAX + NORN_FAILED_VERSIONS];
     uint32_t count = 0;
     rows[count++] = (norn_index_version){.version = entry->version,
                                          .state = entry->state,
                                          .reason = entry->reason,
                                          .servable = entry->servable,
                                          .failed = !entry->servable && entry->failed_count > 0};
+    for (uint32_t i = 0; i < entry->other_count; i++)
+        rows[count++] = (norn_index_version){.version = entry->others[i]->version,
+                                             .state = NORN_MODEL_READY,
+                                             .reason = "",
+                                             .servable = entry->others[i]};
     for (uint32_t i = 0; i < entry->failed_count; i++) {
         if (entry->failed[i].version == entry->version) continue; // said above
         rows[count++] = (norn_index_version){.version = entry->failed[i].version,
@@ -59,7 +64,9 @@ static norn_status list(const norn_model_entry *entry, norn_index *index) {
     return norn_index_add(index, &(norn_index_model){.name = entry->name,
                                                      .load_failures = entry->load_failures,
                                                      .versions = rows,
-                                                     .version_count = count});
+                                                     .version_count = count,
+                                                     .labels = entry->labels.at,
+                                                     .label_count = entry->labels.count});
 }
 
 norn_status norn_model_entries_list(const norn_model_entry *models, const norn_model_entry *entry,
@@ -79,8 +86,35 @@ norn_status norn_model_entries_list(const norn_model_entry *models, const norn_m
 
 // ---- what a load makes of it
 
+norn_model_entry norn_model_entry_copy(const norn_model_entry *entry) {
+    if (entry->servable) (void)norn_servable_retain(entry->servable);
+    for (uint32_t i = 0; i < entry->other_count; i++) (void)norn_servable_retain(entry->others[i]);
+    return *entry;
+}
+
+void norn_model_entry_drop(norn_model_entry *entry) {
+    norn_servable_release(entry->servable);
+    entry->servable = NULL;
+    while (entry->other_count) norn_servable_release(entry->others[--entry->other_count]);
+}
+
+norn_servable *norn_model_entry_live(const norn_model_entry *entry, int64_t version) {
+    if (entry->servable && entry->version == version) return entry->servable;
+    for (uint32_t i = 0; i < entry->other_count; i++)
+        if (entry->others[i]->version == version) return entry->others[i];
+    return NULL;
+}
+
+void norn_model_entry_label(norn_model_entry *entry, const norn_labels *labels,
+                            norn_servable *const *others, uint32_t count) {
+    entry->labels = *labels;
+    while (entry->other_count) norn_servable_release(entry->others[--entry->other_count]);
+    for (uint32_t i = 0; i < count; i++) entry->others[entry->other_count++] = others[i];
+}
+
 void norn_model_entry_settle(norn_model_entry *entry, const norn_load_outcome *outcome) {
     if (outcome->servable || !entry->servable) {
+        norn_servable_release(entry->servable);
         entry->servable = outcome->servable;
         entry->version = outcome->version;
     }
@@ -97,7 +131,8 @@ void norn_model_entry_settle(norn_model_entry *entry, const norn_load_outcome *o
 }
 
 void norn_model_entry_unloaded(norn_model_entry *entry) {
-    entry->servable = NULL;
+    norn_model_entry_drop(entry);
+    entry->labels.count = 0;
     entry->state = NORN_MODEL_UNAVAILABLE;
     (void)snprintf(entry->reason, sizeof entry->reason, "unloaded");
     entry->failed_count = 0;

@@ -70,12 +70,6 @@ norn_reaper_stat norn_repository_reaped(norn_repository *repository) {
 
 // ---- reading
 
-norn_status norn_repository_version(const char *text, int64_t *version) {
-    *version = -1;
-    if (!*text || norn_version_parse(text, version)) return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT, "version '%.100s' is not a whole number", text);
-}
-
 /// A model that no load was ever asked for.
 static norn_status no_entry(const norn_repository *repository, const char *name) {
     if (!norn_loader_has_folder(repository->dir, name))
@@ -86,7 +80,7 @@ static norn_status no_entry(const norn_repository *repository, const char *name)
                      name);
 }
 
-norn_status norn_repository_get(norn_repository *repository, const char *name, int64_t version,
+norn_status norn_repository_get(norn_repository *repository, const char *name, const char *version,
                                 norn_servable **out) {
     norn_published_reader reader;
     norn_status status = NORN_OK;

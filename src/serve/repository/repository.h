@@ -1,6 +1,6 @@
 /// The model repository: a folder of models, each with numbered versions (DESIGN section 8). The
 /// newest version of each model is served, or the newest that can be loaded where nothing serves
-/// yet. Requests read an immutable index without a lock; a loader thread makes it anew, the live
+/// yet; with labels.json (labels.h) the versions that it names. Requests read an immutable index without a lock; a loader thread makes it anew, the live
 /// version answering until the next is ready; a reaper takes apart what is replaced.
 ///
 /// Threads  any.
@@ -21,14 +21,11 @@ void norn_repository_close(norn_repository *repository);
 /// True once every model found at the start was loaded or has failed to.
 bool norn_repository_settled(const norn_repository *repository);
 
-/// A version as a request names it: -1 for "", the newest.
-/// Errors   INVALID_ARGUMENT: not a whole number.
-norn_status norn_repository_version(const char *text, int64_t *version) NORN_NODISCARD;
-
-/// The live version, or exactly `version` when it is not -1; retained.
+/// The version that a request names, by number or label; for "" the first choice. Retained.
 /// Errors   NOT_FOUND: the repository has no such model, or the version is not a live one;
-///          UNAVAILABLE: it is there but not loaded, with the reason.
-norn_status norn_repository_get(norn_repository *repository, const char *name, int64_t version,
+///          UNAVAILABLE: it is there but not loaded, with the reason;
+///          INVALID_ARGUMENT: neither a whole number nor a label
+norn_status norn_repository_get(norn_repository *repository, const char *name, const char *version,
                                 norn_servable **out) NORN_NODISCARD;
 /// Is there such a model among those that a load was ever asked for, and does
 /// a version serve? Looks at memory only, for those who ask often.

@@ -71,7 +71,7 @@ static void assert_listing(norn_repository *repository, const char *wanted) {
 
 static int64_t live_version(norn_repository *repository, const char *name) {
     norn_servable *servable;
-    if (norn_repository_get(repository, name, -1, &servable) != NORN_OK) return -1;
+    if (norn_repository_get(repository, name, "", &servable) != NORN_OK) return -1;
     const int64_t version = servable->version;
     norn_servable_release(servable);
     return version;
@@ -97,9 +97,9 @@ static void the_newest_version_that_can_be_loaded_serves(void **state) {
     assert_listing(repository, "m 2 READY reason\n  m 20 UNAVAILABLE reason\n"
                                "  m 3 UNAVAILABLE reason\nnone 7 UNAVAILABLE reason\n");
     assert_int_equal(live_version(repository, "m"), 2);
-    assert_int_equal(norn_repository_get(repository, "m", 20, &servable), NORN_UNAVAILABLE);
-    assert_int_equal(norn_repository_get(repository, "m", 1, &servable), NORN_NOT_FOUND);
-    assert_int_equal(norn_repository_get(repository, "nobody", -1, &servable), NORN_NOT_FOUND);
+    assert_int_equal(norn_repository_get(repository, "m", "20", &servable), NORN_UNAVAILABLE);
+    assert_int_equal(norn_repository_get(repository, "m", "1", &servable), NORN_NOT_FOUND);
+    assert_int_equal(norn_repository_get(repository, "nobody", "", &servable), NORN_NOT_FOUND);
     // A load fails while 2 is live: 2 stays, and no older one is tried.
     assert_int_not_equal(ask(repository, "m", true, &out), NORN_OK);
     assert_non_null(strstr(out.message, "version 20"));
@@ -118,7 +118,7 @@ static void a_replaced_version_lives_until_its_last_release_and_is_reaped(void *
     norn_servable *held;
     build_scale(build_path("reap/m/1/model.onnx"), 1);
     norn_repository *repository = open_settled("reap");
-    assert_int_equal(norn_repository_get(repository, "m", -1, &held), NORN_OK);
+    assert_int_equal(norn_repository_get(repository, "m", "", &held), NORN_OK);
     assert_int_equal(ask(repository, "m", true, &out), NORN_OK);
     assert_int_equal(ask(repository, "m", true, &out), NORN_OK);
     wait_for_reaper(repository, 1); // the second load's; the first is held
@@ -134,6 +134,89 @@ static void a_replaced_version_lives_until_its_last_release_and_is_reaped(void *
     assert_int_equal(ask(repository, "m", false, &out), NORN_NOT_FOUND);
     assert_int_equal(ask(repository, "stranger", true, &out), NORN_NOT_FOUND);
     assert_listing(repository, "m 1 UNAVAILABLE reason\n");
+    norn_repository_close(repository);
+}
+
+static int64_t version_of(norn_repository *repository, const char *version) {
+    norn_servable *servable;
+    if (norn_repository_get(repository, "m", version, &servable) != NORN_OK) return -1;
+    const int64_t number = servable->version;
+    norn_servable_release(servable);
+    return number;
+}
+
+static const norn_servable *held_by(norn_repository *repository, const char *version) {
+    norn_servable *servable;
+    assert_int_equal(norn_repository_get(repository, "m", version, &servable), NORN_OK);
+    norn_servable_release(servable); // the repository has it
+    return servable;
+}
+
+static void labels_say_which_versions_serve(void **state) {
+    (void)state;
+    outcome out;
+    for (int i = 1; i <= 4; i++) build_scale(build_path("named/m/%d/model.onnx", i), (float)i);
+    build_text(build_path("named/m/labels.json"), "{\"stable\": 2, \"canary\": 3}");
+    norn_repository *repository = open_settled("named");
+    assert_listing(repository, "m 2 READY -\n  m 3 READY -\n");
+    assert_int_equal(version_of(repository, ""), 2);
+    assert_int_equal(version_of(repository, "stable"), 2);
+    assert_int_equal(version_of(repository, "canary"), 3);
+    assert_int_equal(version_of(repository, "4"), -1); // nobody named it
+
+    // The canary becomes stable: it moves as it is, and so does what was stable.
+    const norn_servable *two = held_by(repository, "2"), *three = held_by(repository, "3");
+    build_text(build_path("named/m/labels.json"),
+               "{\"canary\": 4, \"stable\": 3, \"previous\": 2, \"last\": 2}");
+    assert_int_equal(ask(repository, "m", true, &out), NORN_OK);
+    assert_listing(repository, "m 3 READY -\n  m 4 READY -\n  m 2 READY -\n");
+    assert_ptr_equal(held_by(repository, ""), three);
+    assert_ptr_equal(held_by(repository, "last"), two);
+    assert_int_equal(norn_repository_reaped(repository).done, 0);
+
+    // What cannot be loaded leaves what serves; labels that make no sense leave everything.
+    build_text(build_path("named/m/5/model.onnx"), "");
+    build_text(build_path("named/m/labels.json"), "{\"stable\": 9, \"canary\": 5, \"old\": 4}");
+    assert_int_not_equal(ask(repository, "m", true, &out), NORN_OK);
+    assert_non_null(strstr(out.message, "labels.json names version 9"));
+    assert_non_null(strstr(out.message, "version 3 serves"));
+    assert_listing(repository, "m 3 READY reason\n  m 4 READY -\n  m 9 UNAVAILABLE reason\n"
+                               "  m 5 UNAVAILABLE reason\n");
+    assert_int_equal(version_of(repository, "old"), 4);
+    assert_int_equal(version_of(repository, "canary"), -1);
+    build_text(build_path("named/m/labels.json"), "{\"stable\": \"three\"}");
+    assert_int_not_equal(ask(repository, "m", true, &out), NORN_OK);
+    assert_non_null(strstr(out.message, "label 'stable' stands for a version"));
+    assert_int_equal(version_of(repository, "old"), 4);
+    assert_int_equal(version_of(repository, ""), 3);
+
+    // Without the file the newest serves again, alone; and unloading ends them all.
+    assert_int_equal(remove(build_path("named/m/labels.json")), 0);
+    build_scale(build_path("named/m/5/model.onnx"), 5);
+    assert_int_equal(ask(repository, "m", true, &out), NORN_OK);
+    assert_listing(repository, "m 5 READY -\n");
+    wait_for_reaper(repository, 3);
+    build_text(build_path("named/m/labels.json"), "{\"old\": 1}");
+    assert_int_equal(ask(repository, "m", true, &out), NORN_OK);
+    assert_listing(repository, "m 5 READY -\n  m 1 READY -\n");
+    assert_int_equal(ask(repository, "m", false, &out), NORN_OK);
+    assert_listing(repository, "m 5 UNAVAILABLE reason\n");
+    wait_for_reaper(repository, 6);
+    norn_repository_close(repository);
+}
+
+/// As after a restart: the stable version is damaged, and an older one is better than none; a newer
+/// one is not what anybody asked for.
+static void a_damaged_stable_version_falls_back_to_an_older_one(void **state) {
+    (void)state;
+    build_scale(build_path("damaged/m/1/model.onnx"), 1);
+    build_text(build_path("damaged/m/2/model.onnx"), "");
+    build_scale(build_path("damaged/m/3/model.onnx"), 3);
+    build_text(build_path("damaged/m/labels.json"), "{\"stable\": 2, \"canary\": 3}");
+    norn_repository *repository = open_settled("damaged");
+    assert_listing(repository, "m 1 READY reason\n  m 3 READY -\n  m 2 UNAVAILABLE reason\n");
+    assert_int_equal(version_of(repository, ""), 1);
+    assert_int_equal(version_of(repository, "stable"), -1);
     norn_repository_close(repository);
 }
 
@@ -177,6 +260,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_newest_version_that_can_be_loaded_serves),
         cmocka_unit_test(a_replaced_version_lives_until_its_last_release_and_is_reaped),
+        cmocka_unit_test(labels_say_which_versions_serve),
+        cmocka_unit_test(a_damaged_stable_version_falls_back_to_an_older_one),
         cmocka_unit_test(versions_come_and_go_beside_requests),
         cmocka_unit_test(without_memory_there_is_no_repository_and_nothing_is_left),
     };

@@ -7,11 +7,11 @@
 
 #include <stdio.h>
 
-static void note_failure(norn_load_outcome *outcome, const char *name, int64_t version,
-                         norn_status status) {
+void norn_version_note_failure(norn_load_outcome *outcome, const char *name, int64_t version,
+                               norn_status status) {
     norn_log(NORN_LOG_ERROR, "model '%s': %s", name, norn_message());
     if (outcome->failures++ == 0) {
-        outcome->version = version;
+        if (!outcome->servable) outcome->version = version;
         outcome->status = status;
         (void)snprintf(outcome->message, sizeof outcome->message, "%s", norn_message());
     }
@@ -51,39 +51,78 @@ static norn_status load_version(const norn_load_request *request, const norn_ver
     return status;
 }
 
-static void log_outcome(const char *name, const norn_load_outcome *outcome) {
-    if (!outcome->servable) return;
+static void log_ready(const char *name, const norn_servable *servable) {
     norn_log(NORN_LOG_INFO, "model '%s': version %lld is ready after %.3f s", name,
-             (long long)outcome->version, (double)outcome->servable->stats.load_ns / 1e9);
+             (long long)servable->version, (double)servable->stats.load_ns / 1e9);
+}
+
+/// A version that a label names and no folder holds.
+static norn_status no_folder(const char *path, int64_t version) {
+    return norn_fail(NORN_NOT_FOUND, "labels.json names version %lld, but there is no '%s/%lld'",
+                     (long long)version, path, (long long)version);
+}
+
+static norn_status find_folders(const norn_load_request *request, char path[4096],
+                                norn_version_folder **folders, size_t *count) {
+    *folders = NULL;
+    *count = 0;
+    (void)snprintf(path, 4096, "%s/%s", request->dir, request->name);
+    NORN_TRY(norn_version_folders(path, request->alloc, folders, count));
+    if (*count > 0) return NORN_OK;
+    return norn_fail(NORN_NOT_FOUND,
+                     "no version in '%s'; put the model in a folder named by a whole number, as 1/",
+                     path);
+}
+
+void norn_version_load(const norn_load_request *request, norn_load_outcome *outcome) {
+    const char *name = request->name;
+    char path[4096];
+    norn_version_folder *folders;
+    size_t count, i = 0;
+    norn_status status = find_folders(request, path, &folders, &count);
+    if (status != NORN_OK) norn_version_note_failure(outcome, name, -1, status);
+    if (count && request->first >= 0) {
+        while (i < count && folders[i].version > request->first) i++;
+        if (i == count || folders[i].version != request->first) {
+            status = no_folder(path, request->first);
+            norn_version_note_failure(outcome, name, request->first, status);
+            if (request->serving) i = count;
+        }
+    }
+    for (; i < count && !outcome->servable; i++) {
+        if (outcome->failures > 0 && (request->serving || request->cancelled(request->context)))
+            break;
+        norn_model_version *version;
+        status = load_version(request, &folders[i], &version);
+        if (status == NORN_OK)
+            note_success(outcome, version);
+        else
+            norn_version_note_failure(outcome, name, folders[i].version, status);
+    }
+    norn_free(request->alloc, folders);
+    if (!outcome->servable) return;
+    log_ready(name, outcome->servable);
     if (outcome->failures > 0)
         norn_log(NORN_LOG_WARN,
                  "model '%s': version %lld serves because %llu newer could not be loaded", name,
                  (long long)outcome->version, (unsigned long long)outcome->failures);
 }
 
-void norn_version_load(const norn_load_request *request, norn_load_outcome *outcome) {
-    const char *name = request->name;
+norn_servable *norn_version_load_one(const norn_load_request *request, int64_t number,
+                                     norn_load_outcome *outcome) {
     char path[4096];
-    norn_version_folder *folders = NULL;
-    size_t count = 0;
-    *outcome = (norn_load_outcome){.version = -1};
-    (void)snprintf(path, sizeof path, "%s/%s", request->dir, name);
-    norn_status status = norn_version_folders(path, request->alloc, &folders, &count);
-    if (status == NORN_OK && count == 0)
-        status = norn_fail(NORN_NOT_FOUND,
-                           "no version in '%s'; put the model in a folder named by a whole number, "
-                           "as 1/",
-                           path);
-    if (status != NORN_OK) note_failure(outcome, name, -1, status);
-    for (size_t i = 0; i < count && !outcome->servable; i++) {
-        if (i > 0 && (request->serving || request->cancelled(request->context))) break;
-        norn_model_version *version;
-        status = load_version(request, &folders[i], &version);
-        if (status == NORN_OK)
-            note_success(outcome, version);
-        else
-            note_failure(outcome, name, folders[i].version, status);
-    }
+    norn_version_folder *folders;
+    norn_model_version *version = NULL;
+    size_t count, i = 0;
+    norn_status status = find_folders(request, path, &folders, &count);
+    while (i < count && folders[i].version != number) i++;
+    if (status == NORN_OK)
+        status = i < count ? load_version(request, &folders[i], &version) : no_folder(path, number);
     norn_free(request->alloc, folders);
-    log_outcome(name, outcome);
+    if (status != NORN_OK) {
+        norn_version_note_failure(outcome, request->name, number, status);
+        return NULL;
+    }
+    log_ready(request->name, &version->servable);
+    return &version->servable;
 }

@@ -1,4 +1,4 @@
-/// Loading a model's versions: the newest, or the newest that can be loaded.
+/// Loading versions of a model: the newest, the newest that can be loaded, or a certain one.
 #ifndef NORN_SERVE_REPOSITORY_VERSION_LOAD_H
 #define NORN_SERVE_REPOSITORY_VERSION_LOAD_H
 
@@ -16,7 +16,8 @@ typedef struct norn_failed_version {
 
 typedef struct norn_load_request {
     const char *dir, *name; ///< the repository, the model
-    bool serving;           ///< a version is live: only the newest is tried
+    int64_t first;          ///< the version to be tried first; -1: the newest
+    bool serving;           ///< a version is live: no older one is tried
     const norn_serving_defaults *defaults;
     norn_reaper *reaper; ///< takes the version apart
     norn_alloc alloc;
@@ -31,11 +32,17 @@ typedef struct norn_load_outcome {
     norn_failed_version failed[NORN_FAILED_VERSIONS]; ///< newest first; others may have been tried
     uint32_t failed_count;
     uint64_t failures;
-    norn_status status;              ///< of the newest version
+    norn_status status;              ///< of the first that failed
     char message[NORN_REASON_BYTES]; ///< why it failed; else what it warns of, or ""
 } norn_load_outcome;
 
-/// Tells the log what it does and what comes of it.
+/// Adds to `outcome`, which holds no servable, and tells the log what it does and what comes of it.
 void norn_version_load(const norn_load_request *request, norn_load_outcome *outcome);
+/// Exactly `version`; the caller's. NULL: it cannot be loaded, and `outcome` says why.
+norn_servable *norn_version_load_one(const norn_load_request *request, int64_t version,
+                                     norn_load_outcome *outcome);
+/// norn_message() is why `version` (-1: none in particular) could not be loaded.
+void norn_version_note_failure(norn_load_outcome *outcome, const char *name, int64_t version,
+                               norn_status status);
 
 #endif
