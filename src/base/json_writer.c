@@ -7,7 +7,9 @@
 
 /// What stands before a value: a comma, a key.
 static void put_place(norn_json_writer *writer, const char *key) {
-    assert(writer->depth > 0 ? !key == (writer->arrays >> (writer->depth - 1) & 1) : !key);
+    const bool in_array = writer->depth > 0 && (writer->arrays >> (writer->depth - 1) & 1);
+    assert((key == NULL) == (writer->depth == 0 || in_array));
+    (void)in_array;
     assert(writer->depth > 0 || !writer->comma); // a document is one value
     if (writer->comma) norn_buffer_append(writer->buffer, ",", 1);
     writer->comma = true;
