@@ -72,7 +72,8 @@ static norn_status add_block(norn_arena *arena, size_t bytes, norn_arena_block *
     void *memory;
     *out = NULL;
     if (!norn_size_add(capacity, HEADER_BYTES, &total))
-        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu bytes", bytes);
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu byte%s", bytes,
+                         norn_plural(bytes));
     NORN_TRY(norn_alloc_bytes(arena->alloc, total, &memory));
     norn_arena_block *block = memory;
     block->capacity = capacity;
@@ -95,8 +96,8 @@ norn_status norn_arena_take(norn_arena *arena, size_t count, size_t size, size_t
     size_t bytes;
     *out = NULL;
     if (!norn_size_mul(count, size, &bytes))
-        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu times %zu bytes", count,
-                         size);
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu times %zu byte%s", count,
+                         size, norn_plural(size));
     if (bytes == 0) bytes = 1; // so that every result is a distinct address
     if (align == 0 || (align & (align - 1)) != 0 || align > NORN_HOST_ALIGN)
         return norn_fail(NORN_INTERNAL, "arena: alignment %zu is not a power of two up to %d",
@@ -124,7 +125,8 @@ norn_status norn_arena_string(norn_arena *arena, const char *bytes, size_t count
     void *memory;
     *out = NULL;
     if (!norn_size_add(count, 1, &room))
-        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu bytes", count);
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu byte%s", count,
+                         norn_plural(count));
     NORN_TRY(norn_arena_take(arena, room, 1, 1, &memory));
     if (count) memcpy(memory, bytes, count);
     *out = memory; // take has zeroed the terminator

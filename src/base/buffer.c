@@ -80,6 +80,6 @@ void norn_buffer_format(norn_buffer *buffer, const char *format, ...) {
 
 norn_status norn_buffer_status(const norn_buffer *buffer) {
     if (!buffer->failed) return NORN_OK;
-    return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: a buffer of %zu bytes cannot grow",
-                     buffer->count);
+    return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: a buffer of %zu byte%s cannot grow",
+                     buffer->count, norn_plural(buffer->count));
 }

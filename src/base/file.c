@@ -95,9 +95,9 @@ static norn_status read_bytes(norn_file *file, int fd, size_t count) {
     }
     if (job.short_at != SIZE_MAX)
         return norn_fail(NORN_DATA_LOSS,
-                         "%s: it had %zu bytes when it was opened and ended after %zu while it was "
-                         "read; write a new file and rename it over the old one",
-                         file->path, file->count, (size_t)job.short_at);
+                         "%s: it had %zu byte%s when it was opened and ended after %zu while it "
+                         "was read; write a new file and rename it over the old one",
+                         file->path, file->count, norn_plural(file->count), (size_t)job.short_at);
     return NORN_OK;
 }
 

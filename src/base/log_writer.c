@@ -77,9 +77,9 @@ static void say_dropped(void) {
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
     size_t used = strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%S", &utc);
-    used += (size_t)snprintf(line + used, sizeof line - used,
-                             ".%03ldZ warn %llu lines were left out: nobody read the log\n",
-                             now.tv_nsec / 1000000, (unsigned long long)dropped);
+    used += (size_t)snprintf(
+        line + used, sizeof line - used, ".%03ldZ warn %llu line%s left out: nobody read the log\n",
+        now.tv_nsec / 1000000, (unsigned long long)dropped, norn_number(dropped, " was", "s were"));
     if (put(line, used)) dropped = 0;
 }
 

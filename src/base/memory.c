@@ -22,7 +22,9 @@ norn_alloc norn_alloc_heap(void) {
 
 norn_status norn_alloc_bytes(norn_alloc alloc, size_t bytes, void **out) {
     *out = alloc.allocate(alloc.context, bytes ? bytes : 1, NORN_HOST_ALIGN);
-    if (!*out) return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu bytes", bytes);
+    if (!*out)
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu byte%s", bytes,
+                         norn_plural(bytes));
     return NORN_OK;
 }
 
@@ -30,8 +32,8 @@ norn_status norn_alloc_zeroed(norn_alloc alloc, size_t count, size_t size, void 
     size_t bytes;
     *out = NULL;
     if (!norn_size_mul(count, size, &bytes))
-        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu times %zu bytes", count,
-                         size);
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu times %zu byte%s", count,
+                         size, norn_plural(size));
     NORN_TRY(norn_alloc_bytes(alloc, bytes, out));
     memset(*out, 0, bytes ? bytes : 1);
     return NORN_OK;

@@ -14,6 +14,10 @@ void norn_set_message(const char *format, ...) __attribute__((format(printf, 1, 
 /// Put context before this thread's message: "context: message".
 void norn_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/// "%u step%s", n, norn_plural(n): 1 step, 2 steps. "%u step%s late", n, norn_number(n, " is", "s are").
+#define norn_number(count, one, many) ((count) == 1 ? (one) : (many))
+#define norn_plural(count) norn_number(count, "", "s")
+
 /// The function owns nothing: return the error.
 #define NORN_TRY(expr)                                            \
     do {                                                          \

@@ -69,8 +69,23 @@ static void a_status_has_its_grpc_name(void **state) {
     assert_string_equal(norn_status_name((norn_status)-1), "UNKNOWN");
 }
 
+static void a_count_and_its_noun_agree(void **state) {
+    (void)state;
+    for (unsigned count = 0; count < 3; count++) {
+        static const char *const wanted[] = {"0 steps are late", "1 step is late",
+                                             "2 steps are late"};
+        assert_int_equal(
+            norn_fail(NORN_INTERNAL, "%u step%s late", count, norn_number(count, " is", "s are")),
+            NORN_INTERNAL);
+        assert_string_equal(norn_message(), wanted[count]);
+    }
+    norn_set_message("%d key%s, %d row%s", 1, norn_plural(1), -1, norn_plural(-1));
+    assert_string_equal(norn_message(), "1 key, -1 rows");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_count_and_its_noun_agree),
         cmocka_unit_test(a_failure_keeps_its_status_and_its_text),
         cmocka_unit_test(a_note_stands_before_the_message),
         cmocka_unit_test(a_message_may_quote_the_message_before_it),

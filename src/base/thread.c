@@ -183,8 +183,9 @@ norn_status norn_pool_create(int32_t threads, norn_alloc alloc, norn_pool **out)
     sigset_t all, old;
     *out = NULL;
     if (threads < 0 || threads > MAX_THREADS)
-        return norn_fail(NORN_INVALID_ARGUMENT, "a thread pool of %d threads: 0 to %d are possible",
-                         threads, MAX_THREADS);
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "a thread pool of %d thread%s: 0 to %d are possible", threads,
+                         norn_plural(threads), MAX_THREADS);
     if (threads == 0) threads = norn_core_count();
     NORN_TRY_DONE(NORN_NEW(alloc, &pool));
     pool->alloc = alloc;

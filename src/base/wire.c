@@ -72,8 +72,8 @@ norn_status norn_wire_next(norn_wire_reader *reader, norn_wire_field *field, boo
         NORN_TRY(norn_wire_varint(rest, &length));
         if (length > rest->count)
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "protobuf: field %u has %llu bytes, but %zu are left", field->number,
-                             (unsigned long long)length, rest->count);
+                             "protobuf: field %u has %llu byte%s, but %zu are left", field->number,
+                             (unsigned long long)length, norn_plural(length), rest->count);
         field->bytes = norn_span_of(rest->bytes, (size_t)length);
         rest->bytes += length;
         rest->count -= (size_t)length;

@@ -83,8 +83,9 @@ static int run(int argc, char **argv) {
     }
     if (!output) goto done;
     (void)stat(output, &file);
-    printf("%s: %u steps, %u tables, batches to %lld, %.1f MB, %.2f s\n", output,
-           plan->program->step_count, plan->table_count, (long long)norn_plan_max_batch(plan),
+    printf("%s: %u step%s, %u table%s, batches to %lld, %.1f MB, %.2f s\n", output,
+           plan->program->step_count, norn_plural(plan->program->step_count), plan->table_count,
+           norn_plural(plan->table_count), (long long)norn_plan_max_batch(plan),
            (double)file.st_size / 1e6, (double)(norn_clock_now_ns() - begin_ns) / 1e9);
 done:
     norn_plan_release(plan);

@@ -169,14 +169,14 @@ static int expect_output(const run_state *state, size_t index) {
         printf("%-24s %-20s max abs %.3g  max rel %.3g  %s\n", name, norn_view_text(got, got_text),
                c.max_abs, c.max_rel, c.wrong ? "DIFFERS" : "ok");
         if (c.wrong)
-            exit_status = cli_error(&cli_run, CLI_FAILED,
-                                    "output '%s': %lld of %lld elements differ by more than %g + "
-                                    "%g * |expected|; the first, "
-                                    "element %lld, is %.9g, expected %.9g",
-                                    name, (long long)c.wrong, (long long)c.elems, options->atol,
-                                    options->rtol, (long long)c.first_wrong,
-                                    norn_element_f64(got->dtype, got->data, c.first_wrong),
-                                    norn_element_f64(wanted.dtype, wanted.data, c.first_wrong));
+            exit_status = cli_error(
+                &cli_run, CLI_FAILED,
+                "output '%s': %lld of %lld element%s differ%s by more than %g + %g * "
+                "|expected|; the first, element %lld, is %.9g, expected %.9g",
+                name, (long long)c.wrong, (long long)c.elems, norn_plural(c.elems),
+                norn_number(c.wrong, "s", ""), options->atol, options->rtol,
+                (long long)c.first_wrong, norn_element_f64(got->dtype, got->data, c.first_wrong),
+                norn_element_f64(wanted.dtype, wanted.data, c.first_wrong));
     }
     norn_file_release(file);
     return exit_status;
@@ -220,8 +220,9 @@ static void tell_missing(const run_state *state) {
     for (uint32_t t = 0; t < tables->host_count; t++) {
         const uint64_t missing = norn_table_set_missing(tables, t);
         if (missing)
-            fprintf(stderr, "table '%s': %llu keys have no row; the default row was taken\n",
-                    tables->resident->plan->tables[t].name, (unsigned long long)missing);
+            fprintf(stderr, "table '%s': %llu key%s no row; the default row was taken\n",
+                    tables->resident->plan->tables[t].name, (unsigned long long)missing,
+                    norn_number(missing, " has", "s have"));
     }
     norn_table_set_release(tables);
 }

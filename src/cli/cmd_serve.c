@@ -119,8 +119,8 @@ static void stop(norn_server *server, const stop_times *times, const sigset_t *s
     }
     const int64_t left = norn_server_drain(server, times->drain_ms);
     if (left > 0)
-        norn_log(NORN_LOG_WARN, "%lld requests were still running after %lld ms", (long long)left,
-                 (long long)times->drain_ms);
+        norn_log(NORN_LOG_WARN, "%lld request%s still running after %lld ms", (long long)left,
+                 norn_number(left, " was", "s were"), (long long)times->drain_ms);
     norn_log(NORN_LOG_INFO, "stopped");
 }
 

@@ -54,8 +54,9 @@ static norn_status apply_shapes(norn_graph *graph, const norn_input_shape *shape
             return norn_fail(NORN_INVALID_ARGUMENT, "%s: the model has no input '%s'", option,
                              said->name);
         if (input->shape.rank != said->rank)
-            return norn_fail(NORN_INVALID_ARGUMENT, "%s: input '%s' has %d dims, not %d", option,
-                             said->name, input->shape.rank, said->rank);
+            return norn_fail(NORN_INVALID_ARGUMENT, "%s: input '%s' has %d dim%s, not %d", option,
+                             said->name, input->shape.rank, norn_plural(input->shape.rank),
+                             said->rank);
         for (int32_t d = 0; d < said->rank; d++)
             NORN_TRY(set_bound(graph, said, input, d, which, option));
     }

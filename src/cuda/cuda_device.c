@@ -134,7 +134,7 @@ static norn_status find_gpu(norn_cuda_device *device, int32_t ordinal) {
     if (error != cudaSuccess || count == 0) return NORN_OK;
     if (ordinal >= count)
         return norn_fail(NORN_UNAVAILABLE, "cuda:%d: this machine has %d GPU%s", (int)ordinal,
-                         count, count == 1 ? "" : "s");
+                         count, norn_plural(count));
     int major = 0, minor = 0, processors = 0;
     NORN_CUDA_TRY(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal));
     NORN_CUDA_TRY(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, ordinal));

@@ -22,7 +22,7 @@ norn_status norn_cuda_memory_create(norn_device *self, norn_memory_kind kind, si
     else
         status = norn_cuda_status(cudaMalloc(out, bytes), "device memory");
     if (status != NORN_OK) {
-        norn_note("%zu bytes", bytes);
+        norn_note("%zu byte%s", bytes, norn_plural(bytes));
         *out = NULL;
     }
     return status;
@@ -108,9 +108,9 @@ static norn_status report_fault(norn_stream *stream) {
                          site->node, (long long)fault.index, site->what, quote, name ? name : "",
                          quote);
     return norn_fail(NORN_INVALID_ARGUMENT,
-                     "node '%s': index %lld is outside %s %s%s%s of %lld rows", site->node,
+                     "node '%s': index %lld is outside %s %s%s%s of %lld row%s", site->node,
                      (long long)fault.index, site->what, quote, name ? name : "", quote,
-                     (long long)fault.limit);
+                     (long long)fault.limit, norn_plural(fault.limit));
 }
 
 norn_status norn_cuda_stream_wait(norn_device *self, norn_stream *stream) {

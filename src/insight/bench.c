@@ -116,7 +116,7 @@ static void show_progress(const bench_run *run, int64_t begin_ns, double whole_s
     char what[64];
     if (!options->progress) return;
     const double part = (double)(norn_clock_now_ns() - begin_ns) / 1e9 / whole_s;
-    (void)snprintf(what, sizeof what, "%lld runs", (long long)run->runs);
+    (void)snprintf(what, sizeof what, "%lld run%s", (long long)run->runs, norn_plural(run->runs));
     options->progress(options->progress_context, run->measuring ? what : "warming up",
                       part < 1 ? part : 1);
 }
@@ -151,8 +151,8 @@ static norn_status measure(bench_run *run, bench_caller *callers) {
     for (; started < options->concurrency; started++) {
         callers[started] = (bench_caller){.run = run, .index = started};
         if (pthread_create(&callers[started].thread, NULL, caller_main, &callers[started]) != 0) {
-            status =
-                norn_fail(NORN_RESOURCE_EXHAUSTED, "cannot start %d callers", options->concurrency);
+            status = norn_fail(NORN_RESOURCE_EXHAUSTED, "cannot start %d caller%s",
+                               options->concurrency, norn_plural(options->concurrency));
             run->stop = true;
             break;
         }

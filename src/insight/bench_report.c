@@ -26,10 +26,10 @@ static double per_second(const norn_bench_result *result, int64_t count) {
 
 void norn_bench_text(const norn_bench_result *result, const norn_bench_options *options,
                      int32_t threads, norn_buffer *out) {
-    norn_buffer_format(out, "batch %lld, %d caller%s, %d thread%s each, %.2f s, %lld runs\n",
+    norn_buffer_format(out, "batch %lld, %d caller%s, %d thread%s each, %.2f s, %lld run%s\n",
                        (long long)result->rows, options->concurrency,
-                       options->concurrency == 1 ? "" : "s", threads, threads == 1 ? "" : "s",
-                       result->elapsed_s, (long long)result->runs);
+                       norn_plural(options->concurrency), threads, norn_plural(threads),
+                       result->elapsed_s, (long long)result->runs, norn_plural(result->runs));
     norn_buffer_format(out, "throughput %.1f runs/s, %.0f rows/s\n\n%-10s %10s %10s",
                        per_second(result, result->runs),
                        per_second(result, result->runs * result->rows), "us", "min", "mean");

@@ -44,15 +44,18 @@ static void region_facts(const norn_plan *plan, const norn_node *node, norn_buff
                            (long long)region->gemm.n,
                            region->gemm.b_layout == NORN_GEMM_PANELS ? " packed weights" : "");
         if (region->gemm.epilogue.instr_count) {
-            norn_buffer_format(out, ", epilogue of %u operations",
-                               region->gemm.epilogue.instr_count);
+            norn_buffer_format(out, ", epilogue of %u operation%s",
+                               region->gemm.epilogue.instr_count,
+                               norn_plural(region->gemm.epilogue.instr_count));
         }
         break;
     case NORN_REGION_POINTWISE:
-        norn_buffer_format(out, " %u operations", region->pointwise.program.instr_count);
+        norn_buffer_format(out, " %u operation%s", region->pointwise.program.instr_count,
+                           norn_plural(region->pointwise.program.instr_count));
         break;
     case NORN_REGION_LOOKUP:
-        norn_buffer_format(out, " %u columns", region->lookup.column_count);
+        norn_buffer_format(out, " %u column%s", region->lookup.column_count,
+                           norn_plural(region->lookup.column_count));
         for (uint32_t i = 0; i < region->lookup.column_count && i < 4; i++) {
             const norn_lookup_column *column = &region->lookup.columns[i];
             bool table = column->rows_input == NORN_NO_INPUT && column->table < plan->table_count;
@@ -62,13 +65,15 @@ static void region_facts(const norn_plan *plan, const norn_node *node, norn_buff
         if (region->lookup.column_count > 4) norn_buffer_text(out, ", …");
         break;
     case NORN_REGION_ROW_REDUCE:
-        norn_buffer_format(out, " over %u dims, prologue %u, epilogue %u",
-                           region->row_reduce.reduced_dims, region->row_reduce.prologue.instr_count,
-                           region->row_reduce.epilogue.instr_count);
+        norn_buffer_format(
+            out, " over %u dim%s, prologue %u, epilogue %u", region->row_reduce.reduced_dims,
+            norn_plural(region->row_reduce.reduced_dims), region->row_reduce.prologue.instr_count,
+            region->row_reduce.epilogue.instr_count);
         break;
     case NORN_REGION_INTERACTION:
-        norn_buffer_format(out, " of %lld features x %lld", (long long)region->interaction.features,
-                           (long long)region->interaction.dim);
+        norn_buffer_format(
+            out, " of %lld feature%s x %lld", (long long)region->interaction.features,
+            norn_plural(region->interaction.features), (long long)region->interaction.dim);
         break;
     case NORN_REGION_NONE:
         break;
@@ -140,8 +145,8 @@ static void explain_rows(const norn_plan *plan, norn_buffer *out) {
 
 void norn_explain_plan(const norn_plan *plan, norn_buffer *out) {
     const norn_program *program = plan->program;
-    norn_buffer_format(out, "%s: %u steps on %s", plan->name, program->step_count,
-                       plan->device_name);
+    norn_buffer_format(out, "%s: %u step%s on %s", plan->name, program->step_count,
+                       norn_plural(program->step_count), plan->device_name);
     if (plan->place_count > 1)
         norn_buffer_format(out, ", %u of them on the CPU", program->host_steps);
     norn_buffer_text(out, "\n");

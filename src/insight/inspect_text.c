@@ -114,7 +114,8 @@ void norn_inspect_text(const norn_inspection *all, bool all_nodes, norn_buffer *
     text_ports("inputs", all->inputs, all->input_count, out);
     text_ports("outputs", all->outputs, all->output_count, out);
     text_tables(all, out);
-    norn_buffer_format(out, "operators: %u nodes\n", all->node_count);
+    norn_buffer_format(out, "operators: %u node%s\n", all->node_count,
+                       norn_plural(all->node_count));
     for (uint32_t i = 0; i < all->op_count; i++) {
         norn_buffer_format(out, "  %6u  %-28s %10s FLOPs\n", all->ops[i].count, all->ops[i].name,
                            norn_count_text(all->ops[i].flops, a));

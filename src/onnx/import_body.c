@@ -59,8 +59,9 @@ static norn_status own_inputs(norn_onnx_call *call, norn_scope *body,
     if (is_loop && expected < 2) expected = 2;
     if (proto->inputs.count != expected) {
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s' (%s): its body '%s' has %u inputs, it needs %u", call->name,
-                         call->op_type, proto->name, proto->inputs.count, expected);
+                         "node '%s' (%s): its body '%s' has %u input%s, it needs %u", call->name,
+                         call->op_type, proto->name, proto->inputs.count,
+                         norn_plural(proto->inputs.count), expected);
     }
     for (uint32_t i = 0; i < proto->inputs.count; i++) {
         norn_onnx_value_info info;

@@ -61,11 +61,12 @@ static norn_status bind_attributes(norn_onnx_call *call, const norn_onnx_functio
 static norn_status inline_nodes(norn_onnx_call *call, const norn_onnx_function *function,
                                 norn_scope *inner, norn_value **out) {
     if (call->in_count > function->inputs.count || call->out_count > function->outputs.count) {
-        return norn_fail(
-            NORN_INVALID_ARGUMENT,
-            "node '%s': function '%s' takes %u inputs and makes %u outputs; the call has %u and %u",
-            call->name, function->name, function->inputs.count, function->outputs.count,
-            call->in_count, call->out_count);
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "node '%s': function '%s' takes %u input%s and makes %u output%s; the "
+                         "call has %u and %u",
+                         call->name, function->name, function->inputs.count,
+                         norn_plural(function->inputs.count), function->outputs.count,
+                         norn_plural(function->outputs.count), call->in_count, call->out_count);
     }
     for (uint32_t i = 0; i < function->inputs.count; i++) {
         norn_value *given = i < call->in_count ? call->in[i] : NULL;

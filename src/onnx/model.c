@@ -72,9 +72,10 @@ static norn_status find_external(void *context, const char *location, uint64_t o
     if (!file) NORN_TRY(read_file(model, path, &file));
     norn_span bytes = norn_file_bytes(file);
     if (offset > bytes.count || length > bytes.count - offset) {
-        return norn_fail(NORN_DATA_LOSS,
-                         "its %llu bytes at %llu are outside of '%s', which has %zu",
-                         (unsigned long long)length, (unsigned long long)offset, path, bytes.count);
+        return norn_fail(
+            NORN_DATA_LOSS, "its %llu byte%s at %llu %s outside of '%s', which has %zu",
+            (unsigned long long)length, norn_plural(length), (unsigned long long)offset,
+            norn_number(length, "is", "are"), path, bytes.count);
     }
     *out = norn_span_of(bytes.bytes + offset, (size_t)length);
     return NORN_OK;

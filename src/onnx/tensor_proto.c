@@ -271,9 +271,9 @@ static norn_status decode_raw(message *m, norn_span raw, norn_view *view, size_t
     if (m->dtype == NORN_STRING) return invalid(m, "strings cannot be raw data");
     if (raw.count != data_bytes) {
         char text[NORN_VIEW_TEXT];
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "tensor '%s' is %s, which takes %zu bytes; it has %zu", m->name,
-                         norn_view_text(view, text), data_bytes, raw.count);
+        return norn_fail(
+            NORN_INVALID_ARGUMENT, "tensor '%s' is %s, which takes %zu byte%s; it has %zu", m->name,
+            norn_view_text(view, text), data_bytes, norn_plural(data_bytes), raw.count);
     }
     uint32_t align = unit_bytes(m->dtype);
     bool odd_bool = m->dtype == NORN_BOOL && has_odd_bool(raw);

@@ -126,8 +126,8 @@ norn_status norn_upgrade_attr_to_input(norn_onnx_call *call, const char *name, u
     norn_upgrade_drop(call, name);
     if (call->in_count > index + 1) {
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s' (%s) has %u inputs, too many for its opset", call->name,
-                         call->op_type, call->in_count);
+                         "node '%s' (%s) has %u input%s, too many for its opset", call->name,
+                         call->op_type, call->in_count, norn_plural(call->in_count));
     }
     norn_upgrade_set_input(call, index, value);
     return NORN_OK;

@@ -80,8 +80,9 @@ norn_status norn_upgrade_group_norm(norn_onnx_call *call) {
     int64_t channels = x->shape.dims[1].constant;
     if (channels < groups || channels % groups != 0) {
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s' (GroupNormalization): %lld channels in %lld groups", call->name,
-                         (long long)channels, (long long)groups);
+                         "node '%s' (GroupNormalization): %lld channel%s in %lld group%s",
+                         call->name, (long long)channels, norn_plural(channels), (long long)groups,
+                         norn_plural(groups));
     }
     NORN_TRY(repeat_for_channels(call, 1, groups, channels / groups));
     return repeat_for_channels(call, 2, groups, channels / groups);

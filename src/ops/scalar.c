@@ -152,8 +152,9 @@ norn_status norn_scalar_verify(const norn_scalar_program *program, uint32_t inpu
             "a scalar program of %u operands, %u instructions, %u results is too large",
             program->load_count, program->instr_count, program->store_count);
     if (program->store_count > output_count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "a scalar program of %u results for %u outputs",
-                         program->store_count, output_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "a scalar program of %u result%s for %u output%s",
+                         program->store_count, norn_plural(program->store_count), output_count,
+                         norn_plural(output_count));
     for (uint32_t i = 0; i < program->load_count; i++) {
         const norn_scalar_load *load = &program->loads[i];
         if (load->input != NORN_SCALAR_ACC && load->input >= input_count)

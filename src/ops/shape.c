@@ -122,8 +122,8 @@ norn_status norn_shape_int_list(const norn_shape_ctx *ctx, uint32_t index, const
     if (ints) {
         if (n > NORN_CONTENTS_MAX)
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "attribute %s has %u values, at most %d are taken", name, n,
-                             NORN_CONTENTS_MAX);
+                             "attribute %s has %u value%s, at most %d are taken", name, n,
+                             norn_plural(n), NORN_CONTENTS_MAX);
         for (uint32_t i = 0; i < n; i++) values[i] = ints[i];
         return NORN_OK;
     }

@@ -44,8 +44,8 @@ static norn_status meet(const norn_shape_ctx *ctx, const norn_shape *a, const no
 static norn_status need_outputs(const norn_graph *body, uint32_t count) {
     if (!body) return norn_fail(NORN_INVALID_ARGUMENT, "a body is missing");
     if (body->output_count < count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "a body has %u outputs, the node needs %u",
-                         body->output_count, count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "a body has %u output%s, the node needs %u",
+                         body->output_count, norn_plural(body->output_count), count);
     return NORN_OK;
 }
 
@@ -92,7 +92,8 @@ norn_status norn_shape_loop(norn_shape_ctx *ctx) {
     // Body: (iteration, condition, carried..., outer...) -> (condition, carried..., scanned...).
     int64_t carried = own_inputs(ctx) - 2;
     if (carried < 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "%u inputs; Loop has at least 2", ctx->in_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "%u input%s; Loop has at least 2", ctx->in_count,
+                         norn_plural(ctx->in_count));
     for (uint32_t i = 0; i < ctx->out_count; i++) {
         const norn_value *inner = body->outputs[i + 1].value;
         norn_shape shape = norn_shape_unknown();
@@ -116,8 +117,8 @@ norn_status norn_shape_scan(norn_shape_ctx *ctx) {
     int64_t scanned = norn_attr_i64(ctx->attrs, "num_scan_inputs", 0);
     int64_t states = own_inputs(ctx) - scanned;
     if (scanned < 1 || states < 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "num_scan_inputs is %lld of %u inputs",
-                         (long long)scanned, ctx->in_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "num_scan_inputs is %lld of %u input%s",
+                         (long long)scanned, ctx->in_count, norn_plural(ctx->in_count));
     for (int64_t i = states; i < states + scanned; i++) NORN_TRY(need_tensor(ctx->in[i].dtype));
     const int64_t *axes;
     uint32_t axis_count = norn_attr_ints(ctx->attrs, "scan_input_axes", &axes);

@@ -57,8 +57,8 @@ static norn_status conv(norn_shape_ctx *ctx, uint32_t weight_index, norn_dtype d
         NORN_TRY(norn_shape_dim_i64(ctx, NORN_DIM_MUL, weight->dims[1], group, &taken));
         NORN_TRY(norn_shape_match(ctx, in.dims[1], taken, "channels of X and of the weight"));
         if (norn_dim_is_const(out.dims[1]) && out.dims[1].constant % group)
-            return norn_fail(NORN_INVALID_ARGUMENT, "%lld output channels in %lld groups",
-                             (long long)out.dims[1].constant, (long long)group);
+            return norn_fail(NORN_INVALID_ARGUMENT, "%lld output channels in %lld group%s",
+                             (long long)out.dims[1].constant, (long long)group, norn_plural(group));
     }
     const int64_t *given;
     if (known || norn_attr_ints(ctx->attrs, "kernel_shape", &given)) {

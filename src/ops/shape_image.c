@@ -67,7 +67,8 @@ norn_status norn_shape_resize(norn_shape_ctx *ctx) {
     uint32_t size_count;
     if (by_sizes && norn_shape_elements(ctx, 3, sizes, &size_count)) {
         if (size_count != count)
-            return norn_fail(NORN_INVALID_ARGUMENT, "%u sizes for %u axes", size_count, count);
+            return norn_fail(NORN_INVALID_ARGUMENT, "%u size%s for %u axes", size_count,
+                             norn_plural(size_count), count);
         const char *policy = norn_attr_string(ctx->attrs, "keep_aspect_ratio_policy", "stretch");
         if (strcmp(policy, "stretch") != 0)
             NORN_TRY(keep_aspect(ctx, &out, axes, sizes, count, strcmp(policy, "not_larger") == 0));
@@ -75,8 +76,9 @@ norn_status norn_shape_resize(norn_shape_ctx *ctx) {
             for (uint32_t i = 0; i < count; i++) out.dims[axes[i]] = sizes[i];
     } else if (!by_sizes && scales && norn_view_elems(scales) > 0) {
         if (norn_view_elems(scales) != count)
-            return norn_fail(NORN_INVALID_ARGUMENT, "%lld scales for %u axes",
-                             (long long)norn_view_elems(scales), count);
+            return norn_fail(NORN_INVALID_ARGUMENT, "%lld scale%s for %u axes",
+                             (long long)norn_view_elems(scales),
+                             norn_plural(norn_view_elems(scales)), count);
         for (uint32_t i = 0; i < count; i++) {
             double scale = norn_element_f64(scales->dtype, scales->data, i);
             NORN_TRY(scale_dim(ctx, out.dims[axes[i]], scale, &out.dims[axes[i]]));
@@ -99,8 +101,9 @@ norn_status norn_shape_col2im(norn_shape_ctx *ctx) {
     if (in->rank == 3 && norn_shape_elements(ctx, 1, image, &rank) &&
         norn_shape_ints(ctx, 2, block, &block_rank)) {
         if (rank != block_rank || rank + 2 > NORN_MAX_RANK)
-            return norn_fail(NORN_INVALID_ARGUMENT, "image_shape has %u dimensions, block_shape %u",
-                             rank, block_rank);
+            return norn_fail(NORN_INVALID_ARGUMENT,
+                             "image_shape has %u dimension%s, block_shape %u", rank,
+                             norn_plural(rank), block_rank);
         for (uint32_t i = 0; i < rank; i++) {
             if (block[i] < 1 || block[i] > 65536)
                 return norn_fail(NORN_INVALID_ARGUMENT, "block_shape has %lld",
@@ -142,7 +145,8 @@ norn_status norn_shape_affine_grid(norn_shape_ctx *ctx) {
     norn_shape out = norn_shape_unknown();
     if (norn_shape_elements(ctx, 1, size, &count)) {
         if (count != 4 && count != 5)
-            return norn_fail(NORN_INVALID_ARGUMENT, "size has %u values, not 4 or 5", count);
+            return norn_fail(NORN_INVALID_ARGUMENT, "size has %u value%s, not 4 or 5", count,
+                             norn_plural(count));
         out = (norn_shape){.rank = (int32_t)count, .dims = {size[0]}};
         for (uint32_t i = 2; i < count; i++) out.dims[i - 1] = size[i];
         out.dims[count - 1] = norn_dim_const(count - 2);

@@ -85,8 +85,8 @@ norn_status norn_shape_gather_nd(norn_shape_ctx *ctx) {
         int64_t depth = indices->dims[indices->rank - 1].constant;
         if (batch < 0 || batch >= indices->rank || depth < 0 || batch + depth > in->rank)
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "indices of %lld coordinates into rank %d with batch_dims %lld",
-                             (long long)depth, in->rank, (long long)batch);
+                             "indices of %lld coordinate%s into rank %d with batch_dims %lld",
+                             (long long)depth, norn_plural(depth), in->rank, (long long)batch);
         int64_t rank = indices->rank - 1 + in->rank - depth - batch;
         if (rank > NORN_MAX_RANK)
             return norn_fail(NORN_INVALID_ARGUMENT, "a result of rank %lld", (long long)rank);
@@ -140,7 +140,8 @@ norn_status norn_shape_top_k(norn_shape_ctx *ctx) {
         norn_dim whole = out.dims[axis];
         const bool known = norn_shape_elements(ctx, 1, k, &count);
         if (known && count != 1)
-            return norn_fail(NORN_INVALID_ARGUMENT, "k has %u values, not one", count);
+            return norn_fail(NORN_INVALID_ARGUMENT, "k has %u value%s, not one", count,
+                             norn_plural(count));
         if (!known) NORN_TRY(norn_shape_later(ctx, 1));
         if (known)
             out.dims[axis] = k[0];

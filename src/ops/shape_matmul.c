@@ -15,10 +15,10 @@ static norn_status matmul(norn_shape_ctx *ctx, uint32_t left, uint32_t right, no
     norn_dim k_a = a.dims[a.rank - 1], k_b = b.dims[b.rank > 1 ? b.rank - 2 : 0];
     if (norn_dim_is_const(k_a) && norn_dim_is_const(k_b) && k_a.constant != k_b.constant)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "input %u has %lld columns, input %u has %lld rows; was the "
-                         "model exported with another "
-                         "feature list?",
-                         left, (long long)k_a.constant, right, (long long)k_b.constant);
+                         "input %u has %lld column%s, input %u has %lld row%s; was the model "
+                         "exported with another feature list?",
+                         left, (long long)k_a.constant, norn_plural(k_a.constant), right,
+                         (long long)k_b.constant, norn_plural(k_b.constant));
     if (!norn_dim_equal(k_a, k_b)) norn_shape_unproved(ctx);
     norn_shape batch_a = {.rank = a.rank > 2 ? a.rank - 2 : 0},
                batch_b = {.rank = b.rank > 2 ? b.rank - 2 : 0}, out;
@@ -63,10 +63,10 @@ norn_status norn_shape_gemm(norn_shape_ctx *ctx) {
         norn_dim k_a = a->dims[!ta], k_b = b->dims[tb];
         if (norn_dim_is_const(k_a) && norn_dim_is_const(k_b) && k_a.constant != k_b.constant)
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "input A has %lld columns, input B has %lld rows; was the "
-                             "model exported with another "
-                             "feature list?",
-                             (long long)k_a.constant, (long long)k_b.constant);
+                             "input A has %lld column%s, input B has %lld row%s; was the model "
+                             "exported with another feature list?",
+                             (long long)k_a.constant, norn_plural(k_a.constant),
+                             (long long)k_b.constant, norn_plural(k_b.constant));
         if (!norn_dim_equal(k_a, k_b)) norn_shape_unproved(ctx);
     }
     if (norn_shape_has(ctx, 2)) {
@@ -87,8 +87,8 @@ norn_status norn_shape_einsum(norn_shape_ctx *ctx) {
     int32_t ranks[NORN_EINSUM_INPUT_MAX];
     norn_dtype dtype = ctx->in[0].dtype;
     if (ctx->in_count > NORN_EINSUM_INPUT_MAX)
-        return norn_fail(NORN_UNIMPLEMENTED, "Einsum of %u inputs; at most %d are taken",
-                         ctx->in_count, NORN_EINSUM_INPUT_MAX);
+        return norn_fail(NORN_UNIMPLEMENTED, "Einsum of %u input%s; at most %d are taken",
+                         ctx->in_count, norn_plural(ctx->in_count), NORN_EINSUM_INPUT_MAX);
     for (uint32_t i = 0; i < ctx->in_count; i++) {
         ranks[i] = norn_shape_in(ctx, i)->rank;
         if (ranks[i] < 0) {

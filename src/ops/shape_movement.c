@@ -67,8 +67,9 @@ static norn_status infer_dim(const norn_shape_ctx *ctx, const norn_shape *from, 
         return NORN_OK;
     }
     if (norn_dim_is_const(rest) && norn_dim_is_const(over) && over.constant % rest.constant != 0)
-        return norn_fail(NORN_INVALID_ARGUMENT, "%lld elements do not reshape into rows of %lld",
-                         (long long)over.constant, (long long)rest.constant);
+        return norn_fail(NORN_INVALID_ARGUMENT, "%lld element%s not reshape into rows of %lld",
+                         (long long)over.constant, norn_number(over.constant, " does", "s do"),
+                         (long long)rest.constant);
     return norn_shape_dim(ctx, NORN_DIM_FLOORDIV, over, rest, &to->dims[missing]);
 }
 
@@ -405,7 +406,8 @@ norn_status norn_shape_tile(norn_shape_ctx *ctx) {
     norn_shape out = norn_shape_unknown();
     if (in->rank >= 0 && norn_shape_elements(ctx, 1, repeats, &count)) {
         if (count != (uint32_t)in->rank)
-            return norn_fail(NORN_INVALID_ARGUMENT, "%u repeats for rank %d", count, in->rank);
+            return norn_fail(NORN_INVALID_ARGUMENT, "%u repeat%s for rank %d", count,
+                             norn_plural(count), in->rank);
         out.rank = in->rank;
         for (int32_t i = 0; i < out.rank; i++) {
             if (norn_dim_is_const(repeats[i]) && repeats[i].constant < 0)
@@ -435,8 +437,8 @@ norn_status norn_shape_pad(norn_shape_ctx *ctx) {
             for (uint32_t i = 0; i < axis_count; i++) axes[i] = i;
         }
         if (count != 2 * axis_count)
-            return norn_fail(NORN_INVALID_ARGUMENT, "%u pads for %u axes; it needs two an axis",
-                             count, axis_count);
+            return norn_fail(NORN_INVALID_ARGUMENT, "%u pad%s for %u axes; it needs two an axis",
+                             count, norn_plural(count), axis_count);
         out = *in;
         for (uint32_t i = 0; i < axis_count; i++) {
             int32_t axis;
@@ -464,8 +466,8 @@ norn_status norn_shape_center_crop_pad(norn_shape_ctx *ctx) {
     norn_shape out = norn_shape_unknown();
     if (in->rank >= 0 && norn_shape_elements(ctx, 1, want, &count)) {
         if (count != (axes ? axis_count : (uint32_t)in->rank))
-            return norn_fail(NORN_INVALID_ARGUMENT, "the shape has %u values, not one an axis",
-                             count);
+            return norn_fail(NORN_INVALID_ARGUMENT, "the shape has %u value%s, not one an axis",
+                             count, norn_plural(count));
         out = *in;
         for (uint32_t i = 0; i < count; i++) {
             int32_t axis;

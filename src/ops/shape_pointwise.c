@@ -162,8 +162,8 @@ static norn_status arithmetic(norn_shape_ctx *ctx, element_fn element) {
 static norn_status arithmetic_of_two(norn_shape_ctx *ctx, element_fn element) {
     NORN_TRY(norn_shape_inputs(ctx, 2));
     if (ctx->in_count != 2)
-        return norn_fail(NORN_INVALID_ARGUMENT, "it has %u inputs, its operator takes 2",
-                         ctx->in_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "it has %u input%s, its operator takes 2",
+                         ctx->in_count, norn_plural(ctx->in_count));
     return arithmetic(ctx, element);
 }
 

@@ -111,8 +111,8 @@ norn_status norn_shape_sequence_map(norn_shape_ctx *ctx) {
     NORN_TRY(need(ctx, 0, NORN_SEQUENCE));
     const norn_attr *attr = norn_attr_find(ctx->attrs, "body");
     if (!attr || attr->kind != NORN_ATTR_GRAPH || attr->graph->output_count < ctx->out_count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "its body does not make its %u outputs",
-                         ctx->out_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "its body does not make its %u output%s",
+                         ctx->out_count, norn_plural(ctx->out_count));
     for (uint32_t i = 0; i < ctx->out_count; i++) {
         norn_dtype dtype = attr->graph->outputs[i].value->dtype;
         if (norn_dtype_holds_tensors(dtype))

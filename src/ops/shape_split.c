@@ -71,8 +71,9 @@ static norn_status split_count(const norn_shape_ctx *ctx, int64_t *out) {
         return norn_fail(NORN_INVALID_ARGUMENT, "the split sizes are no list of integers");
     if (*out < 0) *out = norn_shape_length(ctx, 1);
     if (*out >= 0 && *out != ctx->out_count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "%lld split sizes for %u outputs", (long long)*out,
-                         ctx->out_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "%lld split size%s for %u output%s",
+                         (long long)*out, norn_plural(*out), ctx->out_count,
+                         norn_plural(ctx->out_count));
     return NORN_OK;
 }
 

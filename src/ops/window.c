@@ -9,8 +9,8 @@ static norn_status read_list(norn_attrs attrs, const char *name, int64_t count, 
     const int64_t *ints;
     uint32_t n = norn_attr_ints(attrs, name, &ints);
     if (ints && n != count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "%s has %u values, it must have %lld", name, n,
-                         (long long)count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "%s has %u value%s, it must have %lld", name, n,
+                         norn_plural(n), (long long)count);
     for (int64_t i = 0; i < count; i++) {
         out[i] = ints ? ints[i] : fallback;
         if (out[i] < min || out[i] > INT32_MAX)
@@ -24,8 +24,8 @@ norn_status norn_window_read(norn_attrs attrs, int32_t rank, const int64_t *kern
                              norn_window *out) {
     *out = (norn_window){.rank = rank};
     if (rank < 1 || rank > NORN_WINDOW_RANK_MAX)
-        return norn_fail(NORN_INVALID_ARGUMENT, "%d spatial dimensions; from 1 to %d are taken",
-                         rank, NORN_WINDOW_RANK_MAX);
+        return norn_fail(NORN_INVALID_ARGUMENT, "%d spatial dimension%s; from 1 to %d are taken",
+                         rank, norn_plural(rank), NORN_WINDOW_RANK_MAX);
     const char *mode = norn_attr_string(attrs, "auto_pad", "NOTSET");
     if (strcmp(mode, "VALID") == 0)
         out->auto_pad = NORN_PAD_VALID;

@@ -36,8 +36,8 @@ static norn_status check_type(const binding *b, uint32_t input, const norn_view 
                          value->name, norn_dtype_name(view->dtype), norn_dtype_name(value->dtype));
     if (view->rank < 0 || view->rank > NORN_MAX_RANK ||
         (value->shape.rank >= 0 && view->rank != value->shape.rank))
-        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': it has %d dims, the model expects %d",
-                         value->name, view->rank, value->shape.rank);
+        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': it has %d dim%s, the model expects %d",
+                         value->name, view->rank, norn_plural(view->rank), value->shape.rank);
     for (int32_t d = 0; d < view->rank; d++)
         if (view->dims[d] < 0)
             return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': dim %d is %lld", value->name, d,

@@ -18,9 +18,9 @@ static void note_largest(const norn_frame *frame, const norn_layout *layout) {
         if (layout->bytes[i] > layout->bytes[largest]) largest = i;
     if (program->slot_count == 0 || !program->slots[largest].value) return;
     const norn_value *value = program->slots[largest].value;
-    norn_note("value '%s'%s%s%s is %zu bytes", value->name, value->producer ? " of node '" : "",
+    norn_note("value '%s'%s%s%s is %zu byte%s", value->name, value->producer ? " of node '" : "",
               value->producer ? value->producer->name : "", value->producer ? "'" : "",
-              layout->bytes[largest]);
+              layout->bytes[largest], norn_plural(layout->bytes[largest]));
 }
 
 /// Arenas at least as large as `layout` says; on failure those there are stay.

@@ -124,8 +124,8 @@ norn_status norn_instance_input(norn_instance *instance, size_t index, int32_t r
     *data = NULL;
     if (!port) return norn_fail(NORN_INVALID_ARGUMENT, "the model has no input %zu", index);
     if (rank < 0 || rank > NORN_MAX_RANK || (port->rank >= 0 && rank != port->rank))
-        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': it has %d dims, the model expects %d",
-                         port->name, rank, port->rank);
+        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': it has %d dim%s, the model expects %d",
+                         port->name, rank, norn_plural(rank), port->rank);
     norn_view view = norn_view_of(port->dtype, rank, dims, NULL);
     norn_status status = norn_view_bytes(&view, &bytes);
     if (status != NORN_OK) {

@@ -116,8 +116,8 @@ static norn_status lay_alias(norn_frame *frame, uint32_t index) {
     if (reach < 0 || (reach > 0 && (!norn_i64_add(reach, slot->column, &end) || end > room)) ||
         (dense && reach != room))
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "'%s' has %lld elements, '%s' whose bytes it shows has %lld",
-                         slot->value->name, (long long)reach,
+                         "'%s' has %lld element%s, '%s' whose bytes it shows has %lld",
+                         slot->value->name, (long long)reach, norn_plural(reach),
                          frame->program->slots[slot->root].value->name, (long long)room);
     if (norn_dtype_bits(slot->dtype) !=
         norn_dtype_bits(root->dtype)) // elements were counted, not bytes

@@ -72,7 +72,8 @@ norn_status norn_blocks_take(norn_blocks *blocks, size_t bytes, norn_block **out
     size_t rounded;
     *out = NULL;
     if (bytes > (size_t)1 << 46)
-        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu bytes", bytes);
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu byte%s", bytes,
+                         norn_plural(bytes));
     uint32_t size_class = class_of(bytes + NORN_RED_BYTES, &rounded);
     norn_block *block = blocks->free[size_class];
     if (block)
@@ -164,7 +165,8 @@ static void note_peak(norn_scratch *scratch) {
 
 norn_status norn_scratch_take(norn_scratch *scratch, size_t bytes, void **out) {
     if (bytes > (size_t)1 << 46)
-        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu bytes of scratch", bytes);
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %zu byte%s of scratch", bytes,
+                         norn_plural(bytes));
     const size_t wanted = bytes ? bytes : 1;
     bytes = norn_align_up(wanted + NORN_RED_BYTES, scratch->align);
     for (; scratch->current < scratch->count; scratch->current++) {

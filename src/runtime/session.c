@@ -40,10 +40,12 @@ static int32_t threads_of(const norn_session_options *options) {
 static norn_status check_options(const norn_session_options *options) {
     if (options->instances < 0 || options->instances > 4096 || options->threads < 0 ||
         options->max_memory_bytes < 0)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "a session of %d instances with %d threads and %lld bytes each cannot be",
-                         options->instances, options->threads,
-                         (long long)options->max_memory_bytes);
+        return norn_fail(
+            NORN_INVALID_ARGUMENT,
+            "a session of %d instance%s with %d thread%s and %lld byte%s each cannot be",
+            options->instances, norn_plural(options->instances), options->threads,
+            norn_plural(options->threads), (long long)options->max_memory_bytes,
+            norn_plural(options->max_memory_bytes));
     return NORN_OK;
 }
 
@@ -139,7 +141,8 @@ norn_status norn_instance_acquire(norn_session *session, int64_t deadline_ns, no
     pthread_mutex_unlock(&session->lock);
     if (!instance)
         return norn_fail(NORN_DEADLINE_EXCEEDED,
-                         "the deadline passed before one of %d instances was free", session->count);
+                         "the deadline passed before one of %d instance%s was free", session->count,
+                         norn_plural(session->count));
     norn_instance_clear(instance);
     *out = instance;
     return NORN_OK;
@@ -169,8 +172,8 @@ static norn_status take_inputs(norn_instance *instance, const norn_view *inputs)
         if (view.row_stride != 0)
             return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': it must be dense", port->name);
         if (view.rank < 0 || view.rank > NORN_MAX_RANK)
-            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': it has %d dims", port->name,
-                             view.rank);
+            return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': it has %d dim%s", port->name,
+                             view.rank, norn_plural(view.rank));
         norn_status status = norn_view_bytes(&view, &bytes);
         if (status != NORN_OK) {
             norn_note("input '%s'", port->name);
@@ -198,8 +201,8 @@ static norn_status write_outputs(const norn_instance *instance, const norn_run_a
         NORN_TRY(norn_view_bytes(&instance->answers[i], &bytes));
         if (bytes > args->output_bytes[i] || (bytes && !args->outputs[i].data))
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "output '%s': it needs %zu bytes, there is room for %zu",
-                             instance->plan->outputs[i].name, bytes,
+                             "output '%s': it needs %zu byte%s, there is room for %zu",
+                             instance->plan->outputs[i].name, bytes, norn_plural(bytes),
                              args->outputs[i].data ? args->output_bytes[i] : 0);
     }
     for (size_t i = 0; i < count; i++) {

@@ -96,7 +96,7 @@ static void a_wrong_input_is_refused_by_name(void **state) {
     bad = norn_view_of(NORN_F32, 2, (int64_t[]){3, 5}, data);
     expect_refused(session, bad, ids, "input 'a': dim 1 is 5, the model expects 2");
     bad = norn_view_of(NORN_F32, 1, (int64_t[]){3}, data);
-    expect_refused(session, bad, ids, "input 'a': it has 1 dims, the model expects 2");
+    expect_refused(session, bad, ids, "input 'a': it has 1 dim, the model expects 2");
     bad = norn_view_of(NORN_I32, 2, (int64_t[]){3, 2}, data);
     expect_refused(session, bad, ids, "input 'a': its type is int32, the model expects float32");
     bad = norn_view_of(NORN_I64, 1, (int64_t[]){4}, keys);

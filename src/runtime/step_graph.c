@@ -78,9 +78,10 @@ static norn_status take_faster(norn_frame *frame, norn_event *const events[2], n
     NORN_TRY(status);
     NORN_TRY(placed);
     const bool pays = lanes_ns < one_ns - one_ns / 50;
-    norn_log(NORN_LOG_DEBUG, "graph of %u steps: %lld ns one after the other, %lld in %u lanes",
-             frame->program->step_count, (long long)one_ns / 4, (long long)lanes_ns / 4,
-             frame->program->order->lane_count);
+    norn_log(NORN_LOG_DEBUG, "graph of %u step%s: %lld ns one after the other, %lld in %u lane%s",
+             frame->program->step_count, norn_plural(frame->program->step_count),
+             (long long)one_ns / 4, (long long)lanes_ns / 4, frame->program->order->lane_count,
+             norn_plural(frame->program->order->lane_count));
     at->device->ops->capture_destroy(at->device, pays ? *graph : laned);
     if (pays) *graph = laned;
     return NORN_OK;

@@ -71,8 +71,8 @@ static norn_status find(const norn_table_set *set, const norn_plan_table *table,
             table->name, table->name);
     if (found->dim != table->dim)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "table '%s': %lld elements a row in %s, the model expects %lld",
-                         table->name, (long long)found->dim,
+                         "table '%s': %lld element%s a row in %s, the model expects %lld",
+                         table->name, (long long)found->dim, norn_plural(found->dim),
                          found->source ? found->source : "the store", (long long)table->dim);
     *out = *found;
     out->name = table->name; // the plan's: messages of a captured graph outlive the snapshot

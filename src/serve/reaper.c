@@ -113,8 +113,8 @@ void norn_reaper_destroy(norn_reaper *reaper, int64_t patience_ms) {
     pthread_cond_signal(&reaper->wake);
     pthread_mutex_unlock(&reaper->mutex);
     if (left > 0) {
-        norn_log(NORN_LOG_ERROR, "%lld versions were still in use after %lld ms", (long long)left,
-                 (long long)patience_ms);
+        norn_log(NORN_LOG_ERROR, "%lld version%s still in use after %lld ms", (long long)left,
+                 norn_number(left, " was", "s were"), (long long)patience_ms);
         pthread_detach(reaper->thread); // it may still be needed: it ends with the process
         return;
     }

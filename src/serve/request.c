@@ -35,11 +35,11 @@ norn_status norn_request_hold(norn_request *request, size_t bytes) {
     }
     if (!norn_budget_fits(request->budget, wanted))
         return norn_fail(NORN_RESOURCE_EXHAUSTED,
-                         "a tensor of %zu bytes is more than --memory-budget has for one request",
-                         bytes);
+                         "a tensor of %zu byte%s is more than --memory-budget has for one request",
+                         bytes, norn_plural(bytes));
     return norn_fail(NORN_UNAVAILABLE,
-                     "no room for a tensor of %zu bytes: --memory-budget is used up; try again",
-                     bytes);
+                     "no room for a tensor of %zu byte%s: --memory-budget is used up; try again",
+                     bytes, norn_plural(bytes));
 }
 
 void norn_request_cancel(norn_request *request) {

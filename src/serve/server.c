@@ -51,9 +51,10 @@ static void set_limits(norn_service *service, const norn_server_options *options
     limits->idle_ns = ms * or_else(options->idle_timeout_ms, 600 * 1000);
     if (limits->connections < wanted && options->max_connections > 0)
         norn_log(NORN_LOG_WARN,
-                 "--max-connections %lld: the process may open fewer files; %lld connections will "
+                 "--max-connections %lld: the process may open fewer files; %lld connection%s will "
                  "be accepted (see ulimit -n)",
-                 (long long)wanted, (long long)limits->connections);
+                 (long long)wanted, (long long)limits->connections,
+                 norn_plural(limits->connections));
     const int64_t four =
         limits->request_bytes > INT64_MAX / 4 ? INT64_MAX : 4 * limits->request_bytes;
     norn_budget_init(&service->budget,

@@ -180,11 +180,12 @@ norn_status norn_npy_decode(norn_span bytes, const char *name, norn_view *out) {
     }
     if (!norn_span_slice(bytes, begin, count, &data))
         return norn_fail(NORN_DATA_LOSS,
-                         "%s: truncated: %zu bytes of elements, the shape wants %zu", name,
-                         bytes.count - begin, count);
+                         "%s: truncated: %zu byte%s of elements, the shape wants %zu", name,
+                         bytes.count - begin, norn_plural(bytes.count - begin), count);
     if (bytes.count - begin > count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "%s: %zu bytes follow the last element", name,
-                         bytes.count - begin - count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "%s: %zu byte%s the last element", name,
+                         bytes.count - begin - count,
+                         norn_number(bytes.count - begin - count, " follows", "s follow"));
     size_t align = norn_dtype_bits(view.dtype) / 8;
     if (align > 8) align = 8;
     if (count > 0 && (uintptr_t)data.bytes % align != 0)

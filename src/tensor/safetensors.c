@@ -91,8 +91,8 @@ static norn_status read_numbers(tensors_reader *reader, int64_t *out, int32_t ro
             return norn_fail(NORN_INVALID_ARGUMENT, "header byte %zu: not a whole number from 0 up",
                              token.offset);
         if (*count == room)
-            return norn_fail(NORN_INVALID_ARGUMENT, "header byte %zu: more than %d numbers",
-                             token.offset, room);
+            return norn_fail(NORN_INVALID_ARGUMENT, "header byte %zu: more than %d number%s",
+                             token.offset, room, norn_plural(room));
         out[(*count)++] = value;
     }
 }
@@ -104,8 +104,9 @@ static norn_status place_tensor(const tensors_reader *reader, const char *tensor
     NORN_TRY(norn_view_bytes(view, &bytes));
     if (offsets[1] < offsets[0] || (uint64_t)(offsets[1] - offsets[0]) != bytes)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "%s: tensor '%s': data_offsets [%lld, %lld] do not hold its %zu bytes",
-                         reader->file, tensor, (long long)offsets[0], (long long)offsets[1], bytes);
+                         "%s: tensor '%s': data_offsets [%lld, %lld] do not hold its %zu byte%s",
+                         reader->file, tensor, (long long)offsets[0], (long long)offsets[1], bytes,
+                         norn_plural(bytes));
     if (!norn_span_slice(reader->data, (size_t)offsets[0], bytes, &data))
         return norn_fail(NORN_DATA_LOSS,
                          "%s: tensor '%s' ends at byte %lld of %zu: the file is truncated",
@@ -236,13 +237,13 @@ norn_status norn_safetensors_decode(norn_span bytes, const char *name, norn_aren
     uint64_t count = 0;
     *out = (norn_safetensors){0};
     if (!norn_span_slice(bytes, 0, 8, &length))
-        return norn_fail(NORN_DATA_LOSS, "%s: truncated: %zu bytes are no safetensors file", name,
-                         bytes.count);
+        return norn_fail(NORN_DATA_LOSS, "%s: truncated: %zu byte%s no safetensors file", name,
+                         bytes.count, norn_number(bytes.count, " is", "s are"));
     for (size_t i = 0; i < 8; i++) count |= (uint64_t)length.bytes[i] << (8 * i);
     if (count > HEADER_BYTES_MAX)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "%s: not a safetensors file: a header of %llu bytes", name,
-                         (unsigned long long)count);
+                         "%s: not a safetensors file: a header of %llu byte%s", name,
+                         (unsigned long long)count, norn_plural(count));
     if (!norn_span_slice(bytes, 8, (size_t)count, &header))
         return norn_fail(NORN_DATA_LOSS, "%s: truncated inside the header", name);
     (void)norn_span_slice(bytes, 8 + (size_t)count, bytes.count - 8 - (size_t)count, &reader.data);

@@ -82,8 +82,9 @@ norn_status norn_sequence_bytes(const norn_view *tensors, uint32_t count, size_t
             norn_size_add(norn_align_up(total, TENSOR_ALIGN), bytes, &total) && total < PTRDIFF_MAX;
     }
     if (!fits)
-        return norn_fail(NORN_RESOURCE_EXHAUSTED, "a sequence of %u tensors does not fit in memory",
-                         count);
+        return norn_fail(NORN_RESOURCE_EXHAUSTED,
+                         "a sequence of %u tensor%s does not fit in memory", count,
+                         norn_plural(count));
     *out = total;
     return NORN_OK;
 }

@@ -81,7 +81,8 @@ norn_status norn_cuda_module_load(const norn_cuda_device *device, norn_span code
     code_header header;
     *module = (norn_cuda_module){0};
     if (code.count < sizeof header)
-        return norn_fail(NORN_DATA_LOSS, "code object of %zu bytes is truncated", code.count);
+        return norn_fail(NORN_DATA_LOSS, "code object of %zu byte%s is truncated", code.count,
+                         norn_plural(code.count));
     memcpy(&header, code.bytes, sizeof header);
     size_t rest = code.count - sizeof header;
     if (header.magic != CODE_MAGIC || header.cubin_bytes > rest ||

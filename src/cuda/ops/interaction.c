@@ -112,8 +112,8 @@ static norn_status set_features(norn_call *call, const norn_interaction_region *
         }
     }
     if (f == region->features) return NORN_OK;
-    return norn_fail(NORN_INTERNAL, "the parts hold %lld features of %lld", (long long)f,
-                     (long long)region->features);
+    return norn_fail(NORN_INTERNAL, "the parts hold %lld feature%s of %lld", (long long)f,
+                     norn_plural(f), (long long)region->features);
 }
 
 norn_status norn_cuda_interaction(norn_call *call) {

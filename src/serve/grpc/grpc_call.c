@@ -79,8 +79,8 @@ static norn_status check_answer(norn_grpc_call *call) {
     NORN_TRY(norn_buffer_status(&call->response));
     if (count - NORN_GRPC_PREFIX_BYTES > INT32_MAX)
         return norn_fail(NORN_RESOURCE_EXHAUSTED,
-                         "the answer has %lld bytes, more than a gRPC message may (2 GiB)",
-                         (long long)count);
+                         "the answer has %lld byte%s, more than a gRPC message may (2 GiB)",
+                         (long long)count, norn_plural(count));
     return norn_grpc_call_hold(call, count - call->response_held, &call->response_held);
 }
 
@@ -115,9 +115,9 @@ static norn_status begin_message(norn_grpc_call *call) {
         return norn_fail(NORN_INTERNAL, // as the protocol has it
                          "the message says it is compressed, but no grpc-encoding says how");
     if (count > service->limits.request_bytes)
-        return norn_fail(NORN_RESOURCE_EXHAUSTED,
-                         "the request has %lld bytes, --max-request-bytes is %lld",
-                         (long long)count, (long long)service->limits.request_bytes);
+        return norn_fail(
+            NORN_RESOURCE_EXHAUSTED, "the request has %lld byte%s, --max-request-bytes is %lld",
+            (long long)count, norn_plural(count), (long long)service->limits.request_bytes);
     NORN_TRY(norn_grpc_call_hold(call, count, &call->request_held));
     call->message_bytes = (size_t)count;
     return NORN_OK;
@@ -192,8 +192,9 @@ static norn_status check_message(const norn_grpc_call *call) {
     if (call->prefix_count < NORN_GRPC_PREFIX_BYTES)
         return norn_fail(NORN_INVALID_ARGUMENT, "the request ends within its message's prefix");
     if (call->request.count < call->message_bytes)
-        return norn_fail(NORN_INVALID_ARGUMENT, "the message says it has %zu bytes, %zu came",
-                         call->message_bytes, call->request.count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "the message says it has %zu byte%s, %zu came",
+                         call->message_bytes, norn_plural(call->message_bytes),
+                         call->request.count);
     return NORN_OK;
 }
 

@@ -249,9 +249,9 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 /// The header fields are complete: is this a call that can be answered?
 static norn_status check_head(const norn_grpc_stream *stream) {
     if (stream->header_bytes > NORN_GRPC_HEADERS_MAX)
-        return norn_fail(NORN_RESOURCE_EXHAUSTED,
-                         "the header fields have %zu bytes, at most %d are taken",
-                         stream->header_bytes, NORN_GRPC_HEADERS_MAX);
+        return norn_fail(
+            NORN_RESOURCE_EXHAUSTED, "the header fields have %zu byte%s, at most %d are taken",
+            stream->header_bytes, norn_plural(stream->header_bytes), NORN_GRPC_HEADERS_MAX);
     if (!stream->call.method) {
         char text[sizeof stream->call.message];
         memcpy(text, stream->call.message, sizeof text);
@@ -378,8 +378,9 @@ void norn_grpc_stream_tick(norn_grpc_stream *stream, int64_t now_ns) {
                answered = stream->stage == NORN_GRPC_ANSWERED;
     if (stream->stage == NORN_GRPC_BODY && (still || now_ns > stream->body_until_ns)) {
         refuse(stream, norn_fail(NORN_DEADLINE_EXCEEDED,
-                                 "the request came too slowly: %zu of %zu bytes after %lld ms",
+                                 "the request came too slowly: %zu of %zu byte%s after %lld ms",
                                  stream->call.request.count, stream->call.message_bytes,
+                                 norn_plural(stream->call.message_bytes),
                                  (long long)((now_ns - stream->moved_ns) / 1000000)));
     } else if (stream->call.open) {
         tick_watch(stream, now_ns);

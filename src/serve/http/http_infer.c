@@ -148,8 +148,8 @@ static norn_status json_part(const norn_http_connection *connection, norn_span b
     *json_bytes = connection->json_bytes == SIZE_MAX ? body.count : connection->json_bytes;
     if (*json_bytes <= body.count) return NORN_OK;
     return norn_fail(NORN_INVALID_ARGUMENT,
-                     "Inference-Header-Content-Length is %zu, the body has %zu bytes", *json_bytes,
-                     body.count);
+                     "Inference-Header-Content-Length is %zu, the body has %zu byte%s", *json_bytes,
+                     body.count, norn_plural(body.count));
 }
 
 /// Any thread. The request is queued when this returns NORN_OK, and no longer the caller's.

@@ -86,8 +86,8 @@ static norn_status repository_body(const norn_http_route *route, norn_span *body
         return norn_fail(NORN_UNIMPLEMENTED, "send this request's body as it is, not compressed");
     if (body->count > BODY_MAX)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "the body has %zu bytes; a request about the repository has at most %d",
-                         body->count, BODY_MAX);
+                         "the body has %zu byte%s; a request about the repository has at most %d",
+                         body->count, norn_plural(body->count), BODY_MAX);
     return NORN_OK;
 }
 

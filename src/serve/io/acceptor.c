@@ -22,8 +22,9 @@ struct norn_acceptor {
 
 static void refuse(const norn_acceptor *acceptor, evutil_socket_t fd) {
     const char *text = acceptor->calls->refusal;
-    NORN_LOG_LIMITED(NORN_LOG_WARN, "%lld connections are open, the limit: refusing more",
-                     (long long)acceptor->io->service->limits.connections);
+    NORN_LOG_LIMITED(NORN_LOG_WARN, "%lld connection%s open, the limit: refusing more",
+                     (long long)acceptor->io->service->limits.connections,
+                     norn_number(acceptor->io->service->limits.connections, " is", "s are"));
     if (text[0]) (void)send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)close(fd);
 }

@@ -27,10 +27,10 @@ static norn_status append_within(norn_buffer *out, const void *bytes, size_t cou
     while (after - out->count < count) after *= 2;
     if (budget && after > before) {
         if (!norn_budget_take(budget, (int64_t)after))
-            return norn_fail(NORN_UNAVAILABLE,
-                             "no room for a body of more than %zu bytes: --memory-budget is used "
-                             "up; try again",
-                             out->count);
+            return norn_fail(
+                NORN_UNAVAILABLE,
+                "no room for a body of more than %zu byte%s: --memory-budget is used up; try again",
+                out->count, norn_plural(out->count));
         *held_bytes += (int64_t)after;
     }
     norn_buffer_append(out, bytes, count);
@@ -62,17 +62,17 @@ norn_status norn_inflate_within(norn_span packed, size_t max_bytes, norn_budget 
                                stream.msg ? stream.msg : "it ends too early");
         } else if (count > max_bytes - out->count) {
             status = norn_fail(NORN_RESOURCE_EXHAUSTED,
-                               "the compressed body holds more than %zu bytes, the limit; see "
+                               "the compressed body holds more than %zu byte%s, the limit; see "
                                "--max-request-bytes",
-                               max_bytes);
+                               max_bytes, norn_plural(max_bytes));
         } else {
             status = append_within(out, piece, count, budget, held_bytes);
         }
         if (status != NORN_OK) break;
     }
     if (status == NORN_OK && stream.avail_in)
-        status = norn_fail(NORN_INVALID_ARGUMENT, "%u bytes follow the compressed body",
-                           stream.avail_in);
+        status = norn_fail(NORN_INVALID_ARGUMENT, "%u byte%s the compressed body", stream.avail_in,
+                           norn_number(stream.avail_in, " follows", "s follow"));
     (void)inflateEnd(&stream);
     return status;
 }

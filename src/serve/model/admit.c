@@ -14,9 +14,10 @@ static norn_status check_bytes(const norn_request_input *input) {
     size_t bytes;
     NORN_TRY(norn_view_bytes(&input->view, &bytes));
     if (input->bytes >= 0 && (uint64_t)input->bytes != bytes)
-        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': %lld bytes were sent, %s needs %zu",
-                         input->name, (long long)input->bytes, norn_view_text(&input->view, text),
-                         bytes);
+        return norn_fail(NORN_INVALID_ARGUMENT, "input '%s': %lld byte%s sent, %s needs %zu",
+                         input->name, (long long)input->bytes,
+                         norn_number(input->bytes, " was", "s were"),
+                         norn_view_text(&input->view, text), bytes);
     return NORN_OK;
 }
 
@@ -31,8 +32,9 @@ static norn_status check_input(const norn_model_version *version, uint32_t index
                          norn_dtype_kserve_name(port->dtype));
     if (view->rank != port->rank)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "input '%s': %d dimensions were sent, the model takes %d", port->name,
-                         (int)view->rank, (int)port->rank);
+                         "input '%s': %d dimension%s sent, the model takes %d", port->name,
+                         (int)view->rank, norn_number(view->rank, " was", "s were"),
+                         (int)port->rank);
     for (int32_t d = 0; d < view->rank; d++)
         if (view->dims[d] < 0)
             return norn_fail(NORN_INVALID_ARGUMENT,
@@ -74,8 +76,9 @@ static norn_status order_inputs(const norn_model_version *version, norn_request 
                 .name = version->servable.inputs[i]->name, .view = *fallback, .bytes = -1};
         if (!ordered[i].name)
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "input '%s' is missing; model '%s' takes %u inputs",
-                             version->servable.inputs[i]->name, version->servable.name, wanted);
+                             "input '%s' is missing; model '%s' takes %u input%s",
+                             version->servable.inputs[i]->name, version->servable.name, wanted,
+                             norn_plural(wanted));
     }
     request->inputs = ordered;
     request->input_count = wanted;
@@ -137,14 +140,14 @@ static norn_status check_rows(const norn_model_version *version, const norn_requ
     }
     if (request->rows <= limit) return NORN_OK;
     if (limit == version->max_request_rows)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "the request has %lld rows; at most %lld are taken "
-                         "(batching.max_request_rows)",
-                         (long long)request->rows, (long long)limit);
+        return norn_fail(
+            NORN_INVALID_ARGUMENT,
+            "the request has %lld row%s; at most %lld are taken (batching.max_request_rows)",
+            (long long)request->rows, norn_plural(request->rows), (long long)limit);
     return norn_fail(NORN_INVALID_ARGUMENT,
-                     "the request has %lld rows that are empty; at most %lld of those are taken "
+                     "the request has %lld row%s that are empty; at most %lld of those are taken "
                      "(the largest batch)",
-                     (long long)request->rows, (long long)limit);
+                     (long long)request->rows, norn_plural(request->rows), (long long)limit);
 }
 
 /// Values of the plan's symbols from all shapes, which must agree.

@@ -194,8 +194,8 @@ static norn_status read_data(infer_parser *parser, input_draft *draft) {
     } while (depth > 0);
     if (count != elems)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "input '%s': \"data\" has %lld elements, its shape has %lld",
-                         draft->input.name, (long long)count, (long long)elems);
+                         "input '%s': \"data\" has %lld element%s, its shape has %lld",
+                         draft->input.name, (long long)count, norn_plural(count), (long long)elems);
     draft->input.bytes = -1;
     return NORN_OK;
 }
@@ -295,8 +295,9 @@ static norn_status finish_input(infer_parser *parser, input_draft *draft) {
                              "input '%s' has both \"data\" and binary_data_size", input->name);
         if (bytes > parser->binary.count)
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "input '%s': binary_data_size is %zu, %zu bytes are left in the body",
-                             input->name, bytes, parser->binary.count);
+                             "input '%s': binary_data_size is %zu, %zu byte%s left in the body",
+                             input->name, bytes, parser->binary.count,
+                             norn_number(parser->binary.count, " is", "s are"));
         // Inputs are only read; the view's pointer is not const because outputs share the type.
         memcpy(&input->view.data, &parser->binary.bytes, sizeof input->view.data);
         input->bytes = draft->binary_bytes;
@@ -407,8 +408,8 @@ norn_status norn_kserve_json_request(norn_span body, size_t json_bytes, norn_req
     norn_span json;
     if (!norn_span_slice(body, 0, json_bytes, &json))
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "Inference-Header-Content-Length is %zu, the body has %zu bytes",
-                         json_bytes, body.count);
+                         "Inference-Header-Content-Length is %zu, the body has %zu byte%s",
+                         json_bytes, body.count, norn_plural(body.count));
     parser.binary = (norn_span){body.bytes + json_bytes, body.count - json_bytes};
     norn_json_init(&parser.json, json);
     parser.json.specials = true;
@@ -417,7 +418,8 @@ norn_status norn_kserve_json_request(norn_span body, size_t json_bytes, norn_req
     NORN_TRY(norn_json_next(&parser.json, &token));
     if (parser.binary.count)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "%zu bytes of the body belong to no input; check binary_data_size",
-                         parser.binary.count);
+                         "%zu byte%s of the body belong%s to no input; check binary_data_size",
+                         parser.binary.count, norn_plural(parser.binary.count),
+                         norn_number(parser.binary.count, "s", ""));
     return NORN_OK;
 }

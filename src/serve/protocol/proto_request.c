@@ -142,8 +142,8 @@ static norn_status put_reals(const norn_request_input *input, const norn_wire_fi
     const norn_span run = field->type == NORN_WIRE_BYTES ? field->bytes : one;
     if (run.count % size || (int64_t)(run.count / size) > elems - *count)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "input '%s': contents do not fit the shape, which has %lld elements",
-                         input->name, (long long)elems);
+                         "input '%s': contents do not fit the shape, which has %lld element%s",
+                         input->name, (long long)elems, norn_plural(elems));
     if (run.count) memcpy((uint8_t *)view->data + (size_t)*count * size, run.bytes, run.count);
     *count += (int64_t)(run.count / size);
     return NORN_OK;
@@ -200,8 +200,8 @@ static norn_status read_contents(norn_request *request, norn_span contents,
     NORN_TRY(reader.status);
     if (count != elems)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "input '%s': contents have %lld elements, the shape has %lld", input->name,
-                         (long long)count, (long long)elems);
+                         "input '%s': contents have %lld element%s, the shape has %lld",
+                         input->name, (long long)count, norn_plural(count), (long long)elems);
     input->bytes = -1;
     return NORN_OK;
 }
@@ -280,16 +280,17 @@ static norn_status place_data(norn_request *request, const norn_span *contents,
                              input->name);
         if (i >= raws)
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "input '%s' has no raw_input_contents: %u inputs, %u entries",
-                             input->name, request->input_count, raws);
+                             "input '%s' has no raw_input_contents: %u input%s, %u entries",
+                             input->name, request->input_count, norn_plural(request->input_count),
+                             raws);
         // Read only, as in kserve_parse.c.
         memcpy(&input->view.data, &raw[i].bytes, sizeof input->view.data);
         input->bytes = (int64_t)raw[i].count;
     }
     if (raws > request->input_count)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "the request has %u inputs but %u raw_input_contents",
-                         request->input_count, raws);
+                         "the request has %u input%s but %u raw_input_contents",
+                         request->input_count, norn_plural(request->input_count), raws);
     return NORN_OK;
 }
 

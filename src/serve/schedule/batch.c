@@ -130,10 +130,10 @@ static norn_status copy_output(const batch_run *run, const batch_slice *slice, i
     if (!norn_i64_mul(run->rows, each, &expected) || !norn_i64_mul(request->rows, each, &rows) ||
         produced->rank < 1 || produced->dims[0] != expected)
         return norn_fail(NORN_FAILED_PRECONDITION,
-                         "output '%s' has %lld entries for a batch of %lld rows, which cannot be "
+                         "output '%s' has %lld entries for a batch of %lld row%s, which cannot be "
                          "told apart; set batching.join and batching.split to \"never\"",
                          output->name, produced->rank < 1 ? 1LL : (long long)produced->dims[0],
-                         (long long)run->rows);
+                         (long long)run->rows, norn_plural(run->rows));
     NORN_TRY(size_output(request, output, produced, rows));
     if (run->rows == 0) return NORN_OK;
     NORN_TRY(bytes_a_row(produced, run->rows, &bytes));

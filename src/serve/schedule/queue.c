@@ -48,8 +48,8 @@ static norn_status enter(norn_queue *queue, norn_request *request, norn_request 
     if (queue->count >= queue->options.queue_limit) {
         request->retry_ns = queue->run_ns + 1;
         return norn_fail(NORN_RESOURCE_EXHAUSTED,
-                         "the queue holds %lld requests, its limit; try again later",
-                         (long long)queue->count);
+                         "the queue holds %lld request%s, its limit; try again later",
+                         (long long)queue->count, norn_plural(queue->count));
     }
     if (group)
         norn_queue_append(group, request);

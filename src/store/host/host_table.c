@@ -33,8 +33,9 @@ static norn_status add_chunk(norn_host_table *table) {
     if (!norn_size_add(sizeof(norn_row_version), (size_t)table->rows.row_bytes, &row) ||
         !norn_size_mul(norn_align_up(row, 16), CHUNK_ROWS, &bytes) ||
         !norn_size_add(bytes, sizeof(norn_row_chunk), &bytes))
-        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: rows of %llu bytes",
-                         (unsigned long long)table->rows.row_bytes);
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: rows of %llu byte%s",
+                         (unsigned long long)table->rows.row_bytes,
+                         norn_plural(table->rows.row_bytes));
     NORN_TRY(norn_alloc_bytes(table->alloc, bytes, &memory));
     norn_row_chunk *chunk = memory;
     chunk->next = table->chunks;
@@ -120,8 +121,8 @@ static norn_status make_added(norn_host_table *table, uint64_t slots, norn_added
     size_t bytes;
     if (!norn_size_mul(slots, sizeof(norn_added_slot), &bytes) ||
         !norn_size_add(bytes, sizeof(norn_added_keys), &bytes))
-        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %llu added keys",
-                         (unsigned long long)slots);
+        return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: %llu added key%s",
+                         (unsigned long long)slots, norn_plural(slots));
     NORN_TRY(norn_alloc_zeroed(table->alloc, 1, bytes, (void **)out));
     (*out)->mask = slots - 1;
     table->bytes += bytes;
@@ -172,8 +173,9 @@ static norn_status find_added(norn_host_table *table, int64_t key, entry *out) {
 
 static norn_status find_dense(norn_host_table *table, int64_t key, entry *out) {
     if ((uint64_t)key >= table->rows.row_count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "key %lld is outside a dense table of %llu rows",
-                         (long long)key, (unsigned long long)table->rows.row_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "key %lld is outside a dense table of %llu row%s",
+                         (long long)key, (unsigned long long)table->rows.row_count,
+                         norn_plural(table->rows.row_count));
     norn_row_version *_Atomic *newest =
         atomic_load_explicit(&table->rows.newest, memory_order_relaxed);
     if (!newest) {

@@ -107,8 +107,9 @@ bool norn_host_version_drop(norn_host_version *version) {
 
 static norn_status check_table(const norn_host_version *version, uint32_t table) {
     if (table < version->base.table_count) return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT, "version %llu has %u tables, not one of index %u",
-                     (unsigned long long)version->base.number, version->base.table_count, table);
+    return norn_fail(NORN_INVALID_ARGUMENT, "version %llu has %u table%s, not one of index %u",
+                     (unsigned long long)version->base.number, version->base.table_count,
+                     norn_plural(version->base.table_count), table);
 }
 
 /// What nobody can come to any more may be written again.
@@ -127,8 +128,9 @@ static norn_status apply_locked(norn_host_version *version, const norn_delta *de
                          form->name, (unsigned long long)delta->step,
                          (unsigned long long)(version->applied ? version->applied : after));
     if (!delta->deletes && delta->row_bytes != (size_t)form->row_bytes)
-        return norn_fail(NORN_INVALID_ARGUMENT, "table '%s': rows of %zu bytes, they have %lld",
-                         form->name, delta->row_bytes, (long long)form->row_bytes);
+        return norn_fail(NORN_INVALID_ARGUMENT, "table '%s': rows of %zu byte%s, they have %lld",
+                         form->name, delta->row_bytes, norn_plural(delta->row_bytes),
+                         (long long)form->row_bytes);
     version->applied = delta->step;
     reclaim(version, table);
     for (uint32_t i = 0; i < delta->count; i++) {
