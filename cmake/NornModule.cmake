@@ -53,6 +53,7 @@ function(norn_add_tests name library)
         string(REGEX REPLACE "_test$" "" short ${stem})
         set(target ${name}_${stem})
         add_executable(${target} ${file})
+        target_link_libraries(${target} PRIVATE norn_fake) # before the library that it calls
         if(NORN_TESTS_SHARED AND NOT library MATCHES "^norn_(cli|testing)$")
             target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/src)
             target_link_libraries(${target} PRIVATE norn_shared Threads::Threads)

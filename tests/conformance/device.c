@@ -16,6 +16,7 @@
 #include "testing/fake_device.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 typedef struct device_check {
