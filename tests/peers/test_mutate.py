@@ -11,7 +11,7 @@ import unittest
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tools"))
 
-from mutation import sites  # noqa: E402
+from mutation import known, sites  # noqa: E402
 
 CMAKE = """
 cmake_minimum_required(VERSION 3.22)
@@ -79,6 +79,30 @@ class Sites(unittest.TestCase):
                                     ("operator", "return a + 1;", "return a - 1;"),
                                     ("return", "return a + 1;", "return 0;")):
             self.assertIn((kind, before, after), found)
+
+    def test_more_room_is_no_change_and_less_is(self):
+        for text, less in (("float sum[4];\n", {"float sum[3];"}),
+                           ("char *p[4][6];\n", {"char *p[3][6];", "char *p[4][5];"}),
+                           ("static int f(void) {\n    NORN_TRY(NORN_NEW_ARRAY(a, n + 2, &x));\n}\n",
+                            {"NORN_TRY(NORN_NEW_ARRAY(a, n + 1, &x));"})):
+            self.assertEqual({new for kind, _, new in self.changes(text) if kind == "constant"}, less)
+        for index in ("return x[2];", "y = x[2];", "a = b * x[2];", "*x[2] = y;", "x[2] = y;", "f(x[2]);"):
+            found = {new for kind, _, new in self.changes(f"int f(int *x) {{\n    {index}\n}}\n") if kind == "constant"}
+            self.assertEqual(found, {index.replace("2", "3"), index.replace("2", "1")})
+
+    def test_a_constant_that_is_only_speed_is_known_by_its_name(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+            file.write("# words\na.c ~ speed ~ GRAIN ~ * ~ work of a piece\na.c ~ same ~ x = 1; ~ x = 2; ~ never read\n")
+            file.flush()
+            tuning = known.Known(pathlib.Path(file.name))
+        old = "enum { LIMIT = 4, GRAIN = 64 * 1024 };"
+        self.assertTrue(tuning.is_tuning("a.c", old, old.replace("1024", "1023")))
+        self.assertTrue(tuning.is_tuning("a.c", old, old.replace("*", "+")))
+        self.assertFalse(tuning.is_tuning("a.c", old, old.replace("4,", "5,")))
+        self.assertFalse(tuning.is_tuning("b.c", old, old.replace("1024", "1023")))
+        self.assertFalse(tuning.is_tuning("a.c", "x = 1;", "x = 2;"))
+        self.assertTrue(tuning.reason("a.c", "x = 1;", "x = 2;").excused)
+        self.assertIsNone(tuning.reason("a.c", "x = 1;", "x = 3;"))
 
     def test_a_loop_head_is_no_statement(self):
         text = "void f(int n) {\n    for (int i = 0; i < n; i++) g();\n}\n"

@@ -71,6 +71,24 @@ def ignored_ranges(tokens):
     return ranges
 
 
+def room_numbers(tokens):
+    """Numbers that say how much room there is: in the brackets of a declaration, and as an allocation's count.
+    More of it changes nothing."""
+    room = set()
+    for i, token in enumerate(tokens):
+        end = None
+        pointer = i > 2 and tokens[i - 2].text == "*" and tokens[i - 2].end == tokens[i - 1].begin
+        typed = tokens[i - 3 if pointer else i - 2] if i > 1 else token  # `type name[` or `type *name[`
+        if token.text == "[" and tokens[i - 1].kind == typed.kind == "name" and typed.text not in NOT_CALLS:
+            end = closing(tokens, i)
+            while end and tokens[end + 1].text == "[":  # x[4][6]
+                end = closing(tokens, end + 1)
+        elif re.fullmatch(r"NORN_(NEW|TAKE)_ARRAY", token.text):
+            end = closing(tokens, i + 1)
+        room.update(k for k in range(i, end or i) if tokens[k].kind == "number")
+    return room
+
+
 def number_changes(text):
     if re.fullmatch(r"\d+[uUlL]*", text):
         digits = re.match(r"\d+", text).group()
@@ -81,11 +99,11 @@ def number_changes(text):
     return []
 
 
-def operand_changes(text, tokens, i):
+def operand_changes(text, tokens, i, room):
     """Changes of the one token at i: (begin, end, new, kind)."""
     token = tokens[i]
     if token.kind == "number":
-        for new in number_changes(token.text):
+        for new in number_changes(token.text)[1 if i in room else 0:]:
             yield token.begin, token.end, new, "constant"
     elif token.text in ("true", "false"):
         yield token.begin, token.end, "false" if token.text == "true" else "true", "flag"
@@ -150,6 +168,7 @@ def sites_of(path, text):
     """All changes of one file, in order."""
     tokens = tokens_of(text)
     found, ignored, at, depth, body_end = [], ignored_ranges(tokens), 0, 0, -1
+    room = room_numbers(tokens)
     for i in range(len(tokens) - 1):
         if i > body_end and tokens[i].text == "{":  # after f(..) a body, else a table, struct or enum
             body_end = closing(tokens, i) or len(tokens)
@@ -159,7 +178,7 @@ def sites_of(path, text):
             at += 1
         if at < len(ignored) and ignored[at][0] <= i:
             continue
-        changes = (*operand_changes(text, tokens, i), *condition_change(text, tokens, i),
+        changes = (*operand_changes(text, tokens, i, room), *condition_change(text, tokens, i),
                    *argument_swap(text, tokens, i), *statement_changes(text, tokens, i, depth))
         for begin, end, new, kind in changes:
             line = text.count("\n", 0, begin) + 1
