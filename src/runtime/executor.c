@@ -104,8 +104,10 @@ static norn_status on_body(norn_call *call, uint32_t body, const norn_view *in, 
     if (status == NORN_OK) status = norn_frame_run(frame);
     if (status == NORN_OK && frame->program->target) // what it gives is being copied to the host
         status = norn_room_wait(frame->room, NORN_HOST);
-    own->in_body = status != NORN_OK;
-    NORN_TRY(status);
+    if (status != NORN_OK) {
+        own->in_body = true;
+        return status;
+    }
     for (uint32_t i = 0; i < out_count; i++) out[i] = *norn_frame_output(frame, i);
     return NORN_OK;
 }
@@ -180,7 +182,6 @@ static norn_status run_kernel(norn_frame *frame, norn_frame_step *own) {
     own->call.stream = at->lane[lane_of(own)];
     norn_scratch *scratch = scratch_of(own);
     norn_scratch_mark mark = norn_scratch_save(scratch);
-    own->in_body = false;
     norn_status status = step->kernel(&own->call);
     norn_scratch_restore(scratch, mark);
     if (status == NORN_OK && step->infer) status = check_sized(frame, own);
@@ -230,10 +231,11 @@ static norn_status run_copy(norn_frame *frame, norn_frame_step *own) {
 
 /// The one place where a run's message gets the node's name: kernels, shapes, memory and devices fail
 /// without knowing for whom. What fails in a body has the name of the body's node by then.
-static norn_status name_step(const norn_frame_step *own, norn_status status) {
+static norn_status name_step(norn_frame_step *own, norn_status status) {
     const char *name = own->call.name;
-    if (status != NORN_OK && name && *name)
-        norn_note("%snode '%s'", own->in_body ? "body of " : "", name);
+    if (status == NORN_OK) return status;
+    if (name && *name) norn_note("%snode '%s'", own->in_body ? "body of " : "", name);
+    own->in_body = false;
     return status;
 }
 

@@ -24,7 +24,7 @@ typedef struct norn_frame_step {
     const uint32_t *release; ///< pooled slots that nobody reads after this step
     uint32_t release_count;
     bool empty;   ///< every output has no elements: nothing to do
-    bool in_body; ///< what failed last did so in a body of the step
+    bool in_body; ///< what fails now does so in a body of the step
 } norn_frame_step;
 
 /// An operand that lies in an input: its address changes with every run.

@@ -77,8 +77,10 @@ static norn_status run(norn_session *session, int64_t wanted) {
 static void expect_at(int depth, const char *message) {
     norn_session *session = session_at(depth);
     HAND_OK(run(session, 2));
-    assert_int_equal(run(session, 7), NORN_INVALID_ARGUMENT);
-    assert_string_equal(norn_message(), message);
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(run(session, 7), NORN_INVALID_ARGUMENT);
+        assert_string_equal(norn_message(), message);
+    }
     HAND_OK(run(session, 1));
     norn_session_destroy(session);
 }
