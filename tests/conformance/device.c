@@ -77,7 +77,11 @@ static void end(device_run *r) {
 static bool same(const norn_view *got, const norn_view *want) {
     if (!norn_dtype_holds_tensors(want->dtype))
         return got->dtype == want->dtype && norn_view_same_shape(got, want);
-    return case_tensor_same(got, want, (case_tolerance){1e-3, 1e-4});
+    // A GPU rounds a half product once, after its bias and activation; the CPU where ONNX has values.
+    case_tolerance tolerance = {1e-3, 1e-4};
+    if (want->dtype == NORN_F16) tolerance = (case_tolerance){4e-3, 1e-3};
+    if (want->dtype == NORN_BF16) tolerance = (case_tolerance){3e-2, 8e-3};
+    return case_tensor_same(got, want, tolerance);
 }
 
 static bool is_random(const norn_plan *plan) {

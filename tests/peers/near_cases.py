@@ -159,6 +159,7 @@ PATTERNS = {
     "gemm_double": ("double[B,4] x", {"w": np.linspace(-1, 1, 24).reshape(4, 6), "b": np.linspace(0, 1, 6)}, "h = MatMul(x, w) i = Add(h, b) y = Relu(i)", "double[B,6] y"),
     "gemm_half": ("float16[B,4] x", {"w": np.linspace(-1, 1, 24, dtype=np.float16).reshape(4, 6), "b": np.linspace(0, 9, 6, dtype=np.float16)},
                   "h = MatMul(x, w) i = Add(h, b) y = Relu(i)", "float16[B,6] y"),
+    "matmul_half": ("float16[B,4,3] x, float16[B,3,5] z", {}, "a = MatMul(x, z) y = Relu(a)", "float16[B,4,5] y"),
     "gemm_half_scaled": ("float16[B,4] x", {"w": np.linspace(-1, 1, 24, dtype=np.float16).reshape(6, 4), "b": np.linspace(0, 9, 6, dtype=np.float16)},
                          "h = Gemm <transB: int = 1, alpha: float = 0.3, beta: float = 1.7> (x, w, b) y = Tanh(h)", "float16[B,6] y"),
     "reduce_half": ("float16[B,4] x, float16[B,4] z", {"ax": np.array([1])}, "a = Mul(x, z) r = ReduceL2 <keepdims: int = 0> (a, ax) y = Exp(r)", "float16[B] y"),

@@ -236,21 +236,53 @@ static void bias_and_relu_go_into_the_product(void **state) {
                                   {.op = NORN_SCALAR_MAX, .dtype = NORN_F32, .a = 2, .b = 3}};
     const uint16_t add = 2, max = 4;
     norn_scalar_program program = {2, 5, 1, loads, instrs, &max};
-    norn_cuda_epilogue found = norn_cuda_epilogue_match(&program);
+    norn_cuda_epilogue found = norn_cuda_epilogue_match(&program, NORN_F32);
     assert_int_equal(found.ending, NORN_CUDA_ENDING_ANY);
     assert_true(found.has_bias);
     assert_int_equal(found.bias_input, 3);
     assert_int_equal(found.activation, NORN_CUDA_RELU);
     program.stores = &add;
-    found = norn_cuda_epilogue_match(&program);
+    found = norn_cuda_epilogue_match(&program, NORN_F32);
     assert_true(found.has_bias);
     assert_int_equal(found.activation, NORN_CUDA_LINEAR);
     program.stores = &max;
     instrs[3].f64 = 6; // max(x, 6) is no ReLU
-    assert_int_equal(norn_cuda_epilogue_match(&program).ending, NORN_CUDA_ENDING_POINTWISE);
+    assert_int_equal(norn_cuda_epilogue_match(&program, NORN_F32).ending,
+                     NORN_CUDA_ENDING_POINTWISE);
     program.instr_count = 0;
-    found = norn_cuda_epilogue_match(&program);
+    found = norn_cuda_epilogue_match(&program, NORN_F32);
     assert_int_equal(found.ending, NORN_CUDA_ENDING_ANY);
+    assert_false(found.has_bias);
+}
+
+/// Rounding in between is left to the product's end; a bias of another type is not the product's.
+static void half_products_take_bias_and_relu_but_no_more(void **state) {
+    (void)state;
+    norn_scalar_load loads[] = {{.input = NORN_SCALAR_ACC, .dtype = NORN_F32},
+                                {.input = 2, .dtype = NORN_F16, .broadcast = {true, false}}};
+    norn_scalar_instr instrs[] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32},
+                                  {.op = NORN_SCALAR_CAST, .dtype = NORN_F16, .a = 0},
+                                  {.op = NORN_SCALAR_CAST, .dtype = NORN_F32, .a = 1},
+                                  {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 1},
+                                  {.op = NORN_SCALAR_ADD, .dtype = NORN_F32, .a = 2, .b = 3},
+                                  {.op = NORN_SCALAR_CAST, .dtype = NORN_F16, .a = 4},
+                                  {.op = NORN_SCALAR_CAST, .dtype = NORN_F32, .a = 5},
+                                  {.op = NORN_SCALAR_CONST, .dtype = NORN_F32},
+                                  {.op = NORN_SCALAR_MAX, .dtype = NORN_F32, .a = 6, .b = 7}};
+    const uint16_t store = 8;
+    const norn_scalar_program program = {2, 9, 1, loads, instrs, &store};
+    norn_cuda_epilogue found = norn_cuda_epilogue_match(&program, NORN_F16);
+    assert_int_equal(found.ending, NORN_CUDA_ENDING_ANY);
+    assert_true(found.has_bias);
+    assert_int_equal(found.bias_input, 2);
+    assert_int_equal(found.activation, NORN_CUDA_RELU);
+    loads[1].dtype = NORN_F32;
+    assert_int_equal(norn_cuda_epilogue_match(&program, NORN_F16).ending,
+                     NORN_CUDA_ENDING_POINTWISE);
+    loads[1].dtype = NORN_F16;
+    instrs[8] = (norn_scalar_instr){.op = NORN_SCALAR_SIGMOID, .dtype = NORN_F32, .a = 6};
+    found = norn_cuda_epilogue_match(&program, NORN_F16); // our own kernels are of float32
+    assert_int_equal(found.ending, NORN_CUDA_ENDING_POINTWISE);
     assert_false(found.has_bias);
 }
 
@@ -263,7 +295,7 @@ static void a_constant_bias_and_sigmoid_end_in_our_own_kernels(void **state) {
                                         {.op = NORN_SCALAR_SIGMOID, .dtype = NORN_F32, .a = 2}};
     const uint16_t store = 3;
     const norn_scalar_program program = {1, 4, 1, &load, instrs, &store};
-    norn_cuda_epilogue found = norn_cuda_epilogue_match(&program);
+    norn_cuda_epilogue found = norn_cuda_epilogue_match(&program, NORN_F32);
     assert_int_equal(found.ending, NORN_CUDA_ENDING_OWN);
     assert_int_equal(found.activation, NORN_CUDA_SIGMOID);
     assert_true(found.bias_value == 0.25f);
@@ -294,6 +326,7 @@ int main(void) {
         cmocka_unit_test(a_corrupt_code_object_is_refused),
         cmocka_unit_test(strings_have_no_cuda_form),
         cmocka_unit_test(bias_and_relu_go_into_the_product),
+        cmocka_unit_test(half_products_take_bias_and_relu_but_no_more),
         cmocka_unit_test(a_constant_bias_and_sigmoid_end_in_our_own_kernels),
         cmocka_unit_test(without_a_gpu_the_device_compiles_and_refuses_to_run),
     };

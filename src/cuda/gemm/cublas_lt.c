@@ -23,7 +23,12 @@ static norn_status set_batches(cublasLtMatrixLayout_t layout, int32_t batches, i
         "batch stride");
 }
 
+static cudaDataType_t type_of(norn_dtype dtype) {
+    return dtype == NORN_F16 ? CUDA_R_16F : dtype == NORN_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+}
+
 static norn_status describe(const norn_cuda_product *p, lt_problem *problem) {
+    const cudaDataType_t in = type_of(p->dtype), out = type_of(p->out);
     cublasComputeType_t compute = p->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     NORN_TRY(norn_cuda_blas_status(cublasLtMatmulDescInit(&problem->desc, compute, CUDA_R_32F),
                                    "cublasLtMatmulDescInit"));
@@ -41,13 +46,13 @@ static norn_status describe(const norn_cuda_product *p, lt_problem *problem) {
         NORN_TRY(set_attribute(&problem->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p->bias,
                                sizeof p->bias));
     uint64_t n = (uint64_t)p->n, m = (uint64_t)p->m, k = (uint64_t)p->k;
-    NORN_TRY(norn_cuda_blas_status(cublasLtMatrixLayoutInit(&problem->b, CUDA_R_32F,
-                                                            p->b_transposed ? k : n,
-                                                            p->b_transposed ? n : k, p->ldb),
-                                   "layout of B"));
-    NORN_TRY(norn_cuda_blas_status(cublasLtMatrixLayoutInit(&problem->a, CUDA_R_32F, k, m, p->lda),
+    NORN_TRY(
+        norn_cuda_blas_status(cublasLtMatrixLayoutInit(&problem->b, in, p->b_transposed ? k : n,
+                                                       p->b_transposed ? n : k, p->ldb),
+                              "layout of B"));
+    NORN_TRY(norn_cuda_blas_status(cublasLtMatrixLayoutInit(&problem->a, in, k, m, p->lda),
                                    "layout of A"));
-    NORN_TRY(norn_cuda_blas_status(cublasLtMatrixLayoutInit(&problem->d, CUDA_R_32F, n, m, p->ldd),
+    NORN_TRY(norn_cuda_blas_status(cublasLtMatrixLayoutInit(&problem->d, out, n, m, p->ldd),
                                    "layout of D"));
     if (p->batches <= 1) return NORN_OK;
     NORN_TRY(set_batches(&problem->b, p->batches, p->stride_b));

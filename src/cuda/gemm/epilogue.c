@@ -1,10 +1,11 @@
 /// Which epilogues a matrix product does itself: bias, then ReLU or sigmoid.
 #include "cuda/gemm/gemm.h"
 
+/// Past conversions that change nothing, and past rounding to a half type and back.
 static const norn_scalar_instr *at(const norn_scalar_program *program, uint16_t reg) {
     const norn_scalar_instr *instr = &program->instrs[reg];
-    while (instr->op == NORN_SCALAR_CAST && instr->dtype == NORN_F32 &&
-           program->instrs[instr->a].dtype == NORN_F32)
+    while (instr->op == NORN_SCALAR_CAST && norn_sum_dtype(instr->dtype) == NORN_F32 &&
+           norn_sum_dtype(program->instrs[instr->a].dtype) == NORN_F32)
         instr = &program->instrs[instr->a];
     return instr;
 }
@@ -21,10 +22,11 @@ static bool is_accumulator(const norn_scalar_program *program, const norn_scalar
     return instr->op == NORN_SCALAR_LOAD && program->loads[instr->load].input == NORN_SCALAR_ACC;
 }
 
-static bool is_column(const norn_scalar_program *program, const norn_scalar_instr *instr) {
+static bool is_column(const norn_scalar_program *program, const norn_scalar_instr *instr,
+                      norn_dtype dtype) {
     if (instr->op != NORN_SCALAR_LOAD) return false;
     const norn_scalar_load *load = &program->loads[instr->load];
-    return load->input != NORN_SCALAR_ACC && load->dtype == NORN_F32 && load->broadcast[0] &&
+    return load->input != NORN_SCALAR_ACC && load->dtype == dtype && load->broadcast[0] &&
            !load->broadcast[1];
 }
 
@@ -47,7 +49,7 @@ static const norn_scalar_instr *activation(const norn_scalar_program *program,
 
 /// Whether `instr` is the accumulator, or the accumulator and a bias.
 static bool biased(const norn_scalar_program *program, const norn_scalar_instr *instr,
-                   norn_cuda_epilogue *out) {
+                   norn_dtype dtype, norn_cuda_epilogue *out) {
     if (is_accumulator(program, instr)) return true;
     if (instr->op != NORN_SCALAR_ADD || instr->dtype != NORN_F32) return false;
     const norn_scalar_instr *a = at(program, instr->a), *b = at(program, instr->b);
@@ -57,21 +59,22 @@ static bool biased(const norn_scalar_program *program, const norn_scalar_instr *
         out->bias_value = (float)other->f64;
         return true;
     }
-    if (!is_column(program, other)) return false;
+    if (!is_column(program, other, dtype)) return false;
     out->has_bias = true;
     out->bias_input = program->loads[other->load].input;
     return true;
 }
 
-norn_cuda_epilogue norn_cuda_epilogue_match(const norn_scalar_program *program) {
+norn_cuda_epilogue norn_cuda_epilogue_match(const norn_scalar_program *program, norn_dtype dtype) {
     norn_cuda_epilogue found = {.ending = NORN_CUDA_ENDING_ANY};
     const norn_cuda_epilogue none = {.ending = NORN_CUDA_ENDING_POINTWISE};
     if (program->instr_count == 0) return found;
     if (program->store_count != 1) return none;
     const norn_scalar_instr *below =
         activation(program, at(program, program->stores[0]), &found.activation);
-    if (!biased(program, below, &found)) return none;
+    if (!biased(program, below, dtype, &found)) return none;
     if (found.bias_value != 0 || found.activation == NORN_CUDA_SIGMOID)
         found.ending = NORN_CUDA_ENDING_OWN;
-    return found;
+    // Our own kernels are of float32.
+    return found.ending == NORN_CUDA_ENDING_OWN && dtype != NORN_F32 ? none : found;
 }

@@ -7,15 +7,17 @@
 #include "cuda/codegen/codegen.h"
 #include "cuda/kernels/gemm_kernels.h"
 
-/// D[m, n] = op(A[m, k] * B + bias), row-major float32, `batches` of them
-/// at the given strides (elements).
+/// D[m, n] = op(A[m, k] * B + bias), row-major, added up in float32, `batches` of them at the given
+/// strides (elements).
 typedef struct norn_cuda_product {
     int64_t m, n, k;
-    const float *a, *b;
-    float *d;
+    norn_dtype dtype; ///< of A and B: F32, F16 or BF16; halves only through cuBLASLt
+    norn_dtype out;   ///< of D and bias: dtype, or F32
+    const void *a, *b;
+    void *d;
     int64_t lda, ldb, ldd;
     bool b_transposed;               ///< B is [n, k]
-    const float *bias;               ///< [n], or NULL
+    const void *bias;                ///< [n], or NULL
     float bias_value;                ///< added to every element; our own kernels only
     norn_cuda_activation activation; ///< SIGMOID: our own kernels only
     bool tf32;
@@ -49,7 +51,9 @@ typedef struct norn_cuda_epilogue {
     norn_cuda_activation activation;
 } norn_cuda_epilogue;
 
-norn_cuda_epilogue norn_cuda_epilogue_match(const norn_scalar_program *program);
+/// `dtype`: of the result. Where that is a half type, a product that ends its epilogue itself rounds
+/// once, after all of it.
+norn_cuda_epilogue norn_cuda_epilogue_match(const norn_scalar_program *program, norn_dtype dtype);
 
 /// How one size of a GEMM is computed.
 typedef enum norn_cuda_gemm_way {
@@ -75,7 +79,7 @@ enum { NORN_CUDA_GEMM_CHOICES = 20 };
 /// All that the choices for a product follow from. Compared as bytes: zero what is unused.
 typedef struct norn_cuda_gemm_key {
     int64_t max_m, n, k;
-    uint8_t b_transposed, packed, tf32, has_bias, activation, ending, unused[2];
+    uint8_t b_transposed, packed, tf32, has_bias, activation, ending, dtype, unused;
 } norn_cuda_gemm_key;
 
 typedef struct norn_cuda_gemm_tuned {
@@ -89,8 +93,10 @@ typedef struct norn_cuda_gemm_state {
     norn_cuda_epilogue epilogue;
     /// Where the product does not end all of them: over the output, in place.
     norn_cuda_pointwise_state pointwise;
+    norn_dtype dtype; ///< of A, B and the result
     bool tf32;
-    float *packed; ///< constant B as [n][k padded to 16], zeros beyond; NULL when B is not constant
+    float *
+        packed; ///< constant B as [n][k padded to 16], zeros beyond; NULL where B is not constant F32
     int64_t packed_k;
     float *panels; ///< constant B for TILE (gemm_tile.cu); NULL where no choice is TILE
     int32_t choice_count;

@@ -14,8 +14,9 @@ static bool is_transposed(const norn_gemm_region *region) {
 
 bool norn_cuda_gemm_supports(const norn_step_spec *spec) {
     const norn_gemm_region *region = region_of(spec->region);
-    if (region->b_layout == NORN_GEMM_PANELS || spec->in[0].dtype != NORN_F32 ||
-        spec->in[1].dtype != NORN_F32 || spec->out[0].dtype != NORN_F32)
+    const norn_dtype dtype = spec->out[0].dtype;
+    if (region->b_layout == NORN_GEMM_PANELS || norn_sum_dtype(dtype) != NORN_F32 ||
+        spec->in[0].dtype != dtype || spec->in[1].dtype != dtype)
         return false;
     return region->k > 0 && region->k <= INT32_MAX / 2 && region->n <= INT32_MAX / 2 &&
            norn_cuda_program_supported(&region->epilogue);
@@ -24,7 +25,9 @@ bool norn_cuda_gemm_supports(const norn_step_spec *spec) {
 norn_status norn_cuda_gemm_codegen(norn_cuda_device *device, const norn_step_spec *spec,
                                    norn_alloc alloc, norn_span *code) {
     const norn_gemm_region *region = region_of(spec->region);
-    if (norn_cuda_epilogue_match(&region->epilogue).ending == NORN_CUDA_ENDING_ANY) return NORN_OK;
+    if (norn_cuda_epilogue_match(&region->epilogue, spec->out[0].dtype).ending ==
+        NORN_CUDA_ENDING_ANY)
+        return NORN_OK;
     norn_buffer source;
     norn_buffer_init(&source, alloc);
     norn_status status = norn_cuda_pointwise_source(&region->epilogue, 2, spec->out, &source);
@@ -83,11 +86,13 @@ static int64_t rows_of(const norn_view *a) {
 static norn_status fill_state(norn_cuda_gemm_state *state, const norn_step_spec *spec) {
     const norn_gemm_region *region = region_of(spec->region);
     state->tf32 = spec->numbers.tf32;
-    state->epilogue = norn_cuda_epilogue_match(&region->epilogue);
+    state->dtype = spec->out[0].dtype;
+    state->epilogue = norn_cuda_epilogue_match(&region->epilogue, state->dtype);
     if (state->epilogue.ending != NORN_CUDA_ENDING_ANY)
         NORN_TRY(norn_cuda_pointwise_load(state->device, spec->code, &region->epilogue, 2,
                                           &state->pointwise));
-    if (spec->in[1].data) NORN_TRY(pack_weights(state, region, spec->in[1].data));
+    if (spec->in[1].data && state->dtype == NORN_F32)
+        NORN_TRY(pack_weights(state, region, spec->in[1].data));
     int64_t rows = rows_of(&spec->in[0]);
     if (rows <= 0 || region->n == 0) return NORN_OK;
     NORN_TRY(norn_cuda_gemm_tune(state, rows, region->n, region->k, is_transposed(region)));
@@ -134,6 +139,8 @@ norn_status norn_cuda_gemm_region(norn_call *call) {
         .m = rows,
         .n = region->n,
         .k = region->k,
+        .dtype = state->dtype,
+        .out = state->dtype,
         .a = call->in[0].data,
         .b = call->in[1].data,
         .d = out->data,
@@ -153,11 +160,16 @@ norn_status norn_cuda_gemm_region(norn_call *call) {
     if (pointwise)
         product.bias = NULL, product.bias_value = 0, product.activation = NORN_CUDA_LINEAR;
     void *scratch = NULL;
+    if (pointwise && state->dtype != NORN_F32) { // the program begins with the sums
+        NORN_TRY(norn_call_scratch(call, (size_t)rows * (size_t)product.ldd * sizeof(float),
+                                   &product.d));
+        product.out = NORN_F32;
+    }
     if (choice && choice->way == NORN_CUDA_GEMM_PADDED)
         NORN_TRY(norn_call_scratch(call, (size_t)rows * (size_t)state->packed_k * sizeof(float),
                                    &scratch));
     NORN_TRY(norn_cuda_gemm_run(state, &product, choice, scratch, norn_cuda_stream_of(call)));
     if (!pointwise) return NORN_OK;
     const int64_t dims[2] = {rows, region->n};
-    return norn_cuda_pointwise_run(call, &state->pointwise, &region->epilogue, 2, dims, out->data);
+    return norn_cuda_pointwise_run(call, &state->pointwise, &region->epilogue, 2, dims, product.d);
 }

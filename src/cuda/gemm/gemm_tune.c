@@ -183,7 +183,7 @@ static norn_status tune_rows(gemm_bench *bench, const norn_cuda_gemm_key *key,
     norn_cuda_gemm_choice list[CANDIDATE_MOST + 2 * LT_MOST] = {0};
     int count = list_own(bench->state, key, product->m, list);
     norn_status status = list_lt(bench->state, product, NORN_CUDA_GEMM_LT, list, &count);
-    if (bench->padded && product->k % 4 != 0 && product->m >= 64) {
+    if (bench->padded && product->dtype == NORN_F32 && product->k % 4 != 0 && product->m >= 64) {
         norn_cuda_product padded = norn_cuda_gemm_padded(bench->state, product, bench->padded);
         // One way more, or none.
         (void)list_lt(bench->state, &padded, NORN_CUDA_GEMM_PADDED, list, &count);
@@ -220,6 +220,9 @@ static const char *way_name(norn_cuda_gemm_way way) {
 static norn_status time_all(norn_cuda_gemm_state *state, const norn_cuda_gemm_key *key) {
     const int64_t max_m = key->max_m, n = key->n, k = key->k;
     const bool b_transposed = key->b_transposed;
+    // A half result that a pointwise kernel ends begins with float32 sums (gemm_region.c).
+    const bool pointwise = state->epilogue.ending != NORN_CUDA_ENDING_ANY;
+    const norn_dtype out = pointwise ? NORN_F32 : state->dtype;
     gemm_bench bench = {.state = state};
     norn_status status;
     NORN_TRY_DONE(bench_init(&bench, max_m, n, k));
@@ -230,6 +233,8 @@ static norn_status time_all(norn_cuda_gemm_state *state, const norn_cuda_gemm_ke
         norn_cuda_product product = {.m = m,
                                      .n = n,
                                      .k = k,
+                                     .dtype = state->dtype,
+                                     .out = out,
                                      .a = bench.a,
                                      .b = bench.b,
                                      .d = bench.d,
@@ -264,7 +269,8 @@ norn_status norn_cuda_gemm_tune(norn_cuda_gemm_state *state, int64_t max_m, int6
                                     .tf32 = state->tf32,
                                     .has_bias = state->epilogue.has_bias,
                                     .activation = (uint8_t)state->epilogue.activation,
-                                    .ending = (uint8_t)state->epilogue.ending};
+                                    .ending = (uint8_t)state->epilogue.ending,
+                                    .dtype = (uint8_t)state->dtype};
     if (norn_cuda_gemm_recall(state, &key)) return NORN_OK;
     NORN_TRY(time_all(state, &key));
     return norn_cuda_gemm_remember(state, &key);

@@ -1,23 +1,28 @@
 /// MatMul of two activations: strided batches through cuBLASLt.
 #include "cuda/gemm/gemm.h"
 #include "cuda/ops/ops.h"
+#include "tensor/dtype.h"
 
 #include <string.h>
 
 typedef struct matmul_state {
     norn_cuda_device *device;
+    norn_dtype dtype;
     bool tf32;
 } matmul_state;
 
 bool norn_cuda_matmul_supports(const norn_step_spec *spec) {
-    return spec->in[0].dtype == NORN_F32 && spec->in[1].dtype == NORN_F32;
+    const norn_dtype dtype = spec->in[0].dtype;
+    return norn_sum_dtype(dtype) == NORN_F32 && spec->in[1].dtype == dtype &&
+           spec->out[0].dtype == dtype;
 }
 
 norn_status norn_cuda_matmul_prepare(norn_cuda_device *device, const norn_step_spec *spec,
                                      void **out) {
     matmul_state *state = NULL;
     NORN_TRY(NORN_NEW(device->alloc, &state));
-    *state = (matmul_state){.device = device, .tf32 = spec->numbers.tf32};
+    *state =
+        (matmul_state){.device = device, .dtype = spec->in[0].dtype, .tf32 = spec->numbers.tf32};
     *out = state;
     return NORN_OK;
 }
@@ -78,11 +83,14 @@ static norn_status run(norn_call *call, const norn_cuda_product *product) {
 /// Batches that broadcast on both sides in turn: one product each.
 static norn_status run_each(norn_call *call, const batch_list *all,
                             const norn_cuda_product *first) {
+    const int64_t size = norn_dtype_bits(first->dtype) / 8;
     for (int64_t i = 0; i < all->count; i++) {
         norn_cuda_product product = *first;
-        product.a += matrix_of(all, all->stride_a, i) * first->m * first->k;
-        product.b += matrix_of(all, all->stride_b, i) * first->k * first->n;
-        product.d += i * first->m * first->n;
+        product.a =
+            (const char *)first->a + matrix_of(all, all->stride_a, i) * first->m * first->k * size;
+        product.b =
+            (const char *)first->b + matrix_of(all, all->stride_b, i) * first->k * first->n * size;
+        product.d = (char *)first->d + i * first->m * first->n * size;
         NORN_TRY(run(call, &product));
     }
     return NORN_OK;
@@ -98,6 +106,8 @@ norn_status norn_cuda_matmul(norn_call *call) {
     norn_cuda_product product = {.m = a.dims[a.rank - 2],
                                  .k = a.dims[a.rank - 1],
                                  .n = b.dims[b.rank - 1],
+                                 .dtype = state->dtype,
+                                 .out = state->dtype,
                                  .a = a.data,
                                  .b = b.data,
                                  .d = call->out[0].data,

@@ -190,6 +190,12 @@ static norn_status place(checker *k, check_case *c, running *r) {
     return NORN_OK;
 }
 
+static norn_numbers numbers_of(const check_case *c) {
+    const norn_dtype a = c->in[0].dtype, b = c->in_count > 1 ? c->in[1].dtype : a;
+    return (norn_numbers){a, b, norn_sum_dtype(a), c->out[0].dtype,
+                          .tf32 = c->precision == NORN_PRECISION_TF32};
+}
+
 static norn_status execute(checker *k, check_case *c, running *r, norn_view *spec_in) {
     const norn_device_ops *ops = k->device->ops;
     for (uint32_t i = 0; i < c->in_count; i++) {
@@ -204,7 +210,7 @@ static norn_status execute(checker *k, check_case *c, running *r, norn_view *spe
                                .out = c->out,
                                .in_count = c->in_count,
                                .out_count = c->out_count,
-                               .numbers = norn_numbers_f32(c->precision == NORN_PRECISION_TF32)};
+                               .numbers = numbers_of(c)};
     norn_kernel_fn kernel = norn_target_kernel(&k->device->target, &r->spec);
     if (!kernel) return norn_fail(NORN_UNIMPLEMENTED, "the backend has no kernel for this");
     NORN_TRY(

@@ -1,5 +1,6 @@
 #include "check.h"
 #include "cuda/gemm/gemm.h"
+#include "tensor/dtype.h"
 #include "tensor/view.h"
 
 #include <math.h>
@@ -28,6 +29,70 @@ static norn_scalar_program sigmoid_epilogue(void) {
 }
 
 typedef enum ending { PLAIN, BIAS, RELU, SIGMOID } ending;
+
+/// The same in a half type, rounded after the product and after the bias.
+typedef struct half_linear {
+    norn_scalar_load loads[2];
+    norn_scalar_instr instrs[9];
+    uint16_t store;
+} half_linear;
+
+static norn_scalar_program half_epilogue(half_linear *h, norn_dtype dtype, ending end) {
+    const norn_scalar_instr instrs[] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 0},
+                                        {.op = NORN_SCALAR_CAST, .dtype = dtype, .a = 0},
+                                        {.op = NORN_SCALAR_CAST, .dtype = NORN_F32, .a = 1},
+                                        {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 1},
+                                        {.op = NORN_SCALAR_ADD, .dtype = NORN_F32, .a = 2, .b = 3},
+                                        {.op = NORN_SCALAR_CAST, .dtype = dtype, .a = 4},
+                                        {.op = NORN_SCALAR_CAST, .dtype = NORN_F32, .a = 5},
+                                        {.op = NORN_SCALAR_CONST, .dtype = NORN_F32, .f64 = 0},
+                                        {.op = NORN_SCALAR_MAX, .dtype = NORN_F32, .a = 6, .b = 7}};
+    if (end == PLAIN) return (norn_scalar_program){0};
+    memcpy(h->loads, linear_loads, sizeof h->loads);
+    h->loads[1].dtype = dtype;
+    memcpy(h->instrs, instrs, sizeof h->instrs);
+    if (end == SIGMOID)
+        h->instrs[7] = (norn_scalar_instr){.op = NORN_SCALAR_SIGMOID, .dtype = NORN_F32, .a = 6};
+    h->store = end == BIAS ? 6 : end == SIGMOID ? 7 : 8;
+    return (norn_scalar_program){2, h->store + 1u, 1, h->loads, h->instrs, &h->store};
+}
+
+/// Tensor cores in the half types: every ending, rows and columns of every alignment.
+static void gemm_half(checker *k, norn_dtype dtype, int64_t m, int64_t n, int64_t kk,
+                      bool transposed, ending end, int64_t stride) {
+    check_case c;
+    half_linear program;
+    const int64_t a_dims[] = {m, kk}, b_dims[] = {transposed ? n : kk, transposed ? kk : n},
+                  out_dims[] = {m, n};
+    check_init(&c, NORN_OP_GemmRegion, "gemm %s %lldx%lldx%lld %s ending %d stride %lld",
+               norn_dtype_name(dtype), (long long)m, (long long)n, (long long)kk,
+               transposed ? "nk" : "kn", (int)end, (long long)stride);
+    c.region.gemm = (norn_gemm_region){.k = kk,
+                                       .n = n,
+                                       .b_layout = transposed ? NORN_GEMM_COLUMNS : NORN_GEMM_ROWS,
+                                       .epilogue = half_epilogue(&program, dtype, end)};
+    const norn_view *a = check_input(k, &c, dtype, 2, a_dims, 0),
+                    *b = check_input(k, &c, dtype, 2, b_dims, 0);
+    const norn_view *bias = check_input(k, &c, dtype, 1, &n, 0);
+    c.constant[1] = c.constant[2] = true;
+    check_output(&c, dtype, 2, out_dims, stride);
+    double *want = check_doubles(m * n);
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            double sum = 0;
+            for (int64_t p = 0; p < kk; p++)
+                sum += norn_element_f64(dtype, a->data, i * kk + p) *
+                       norn_element_f64(dtype, b->data, transposed ? j * kk + p : p * n + j);
+            const double x = sum + norn_element_f64(dtype, bias->data, j);
+            want[i * n + j] = end == PLAIN     ? sum
+                              : end == BIAS    ? x
+                              : end == SIGMOID ? 1 / (1 + exp(-x))
+                              : x > 0          ? x
+                                               : 0;
+        }
+    check_against(k, &c, want, dtype == NORN_F16 ? 1e-3 : 8e-3);
+    free(want);
+}
 
 static double finish(double x, double bias, ending end) {
     if (end == PLAIN) return x;
@@ -148,8 +213,21 @@ static void own_ways(checker *k) {
                 }
 }
 
+static void half_types(checker *k) {
+    static const int64_t rows[] = {1, 3, 17, 64, 200};
+    static const int64_t shapes[][2] = {{512, 13}, {256, 512}, {1024, 479},
+                                        {1, 256},  {7, 33},    {48, 1}};
+    for (size_t d = 0; d < 2; d++)
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+            for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+                gemm_half(k, d ? NORN_BF16 : NORN_F16, rows[r], shapes[s][0], shapes[s][1],
+                          (r + s) % 2 == 0, (ending)((r + s + d) % 4),
+                          r % 3 == 2 ? shapes[s][0] + 11 + (int64_t)r : 0);
+}
+
 void check_gemm(checker *k) {
     own_ways(k);
+    half_types(k);
     static const int64_t rows[] = {1, 3, 8, 17, 64, 200};
     static const int64_t shapes[][2] = {{512, 13},  {256, 512}, {1024, 479}, {1, 256},
                                         {128, 256}, {48, 100},  {30, 7},     {7, 33}};
