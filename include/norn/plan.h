@@ -11,6 +11,8 @@ typedef struct norn_plan norn_plan;
 typedef enum norn_precision {
     NORN_PRECISION_FP32 = 0, ///< exact: the default on every device
     NORN_PRECISION_TF32 = 1, ///< CUDA only: tf32 matrix products, fp32 accumulation
+    NORN_PRECISION_FP16 = 2, ///< CUDA only: layers in fp16, fp32 accumulation; other products in tf32
+    NORN_PRECISION_BF16 = 3, ///< CUDA only: the same in bf16
 } norn_precision;
 
 /// A binding of one input's dimensions, from `--min-shapes/--opt-shapes/--max-shapes NAME:2x13`.

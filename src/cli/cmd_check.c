@@ -111,9 +111,9 @@ static void print_settings(const norn_package *package, const norn_serving *serv
     const bool now = package->compiled; // a plan file has settled these
     printf("settings\n");
     print_line("device", plan->device_name, now ? said(config->device, "default") : "of the plan");
-    print_line("precision", plan->precision == NORN_PRECISION_TF32 ? "tf32" : "fp32",
+    print_line("precision", norn_precision_name(plan->precision),
                !now                                     ? "of the plan"
-               : plan->precision == NORN_PRECISION_TF32 ? "norn.json"
+               : plan->precision != NORN_PRECISION_FP32 ? "norn.json"
                                                         : "default, exact");
     if (norn_plan_batch_symbol(plan))
         print_number("profile.max_batch", norn_plan_max_batch(plan),

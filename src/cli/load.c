@@ -8,14 +8,9 @@
 // ---- options
 
 static int parse_precision(const cli_command *command, const char *text, norn_precision *out) {
-    if (!text || strcmp(text, "fp32") == 0) {
-        *out = NORN_PRECISION_FP32;
-    } else if (strcmp(text, "tf32") == 0) {
-        *out = NORN_PRECISION_TF32;
-    } else {
-        return cli_error(command, CLI_WRONG, "--precision is fp32 or tf32, not '%s'", text);
-    }
-    return CLI_DONE;
+    *out = NORN_PRECISION_FP32;
+    if (!text || norn_precision_parse(text, out)) return CLI_DONE;
+    return cli_error(command, CLI_WRONG, "--precision is fp32, tf32, fp16 or bf16, not '%s'", text);
 }
 
 int cli_compile_parse(const cli_command *command, const cli_compiling *said,
@@ -39,10 +34,11 @@ int cli_compile_parse(const cli_command *command, const cli_compiling *said,
     options->max_shapes = out->max;
     const int exit_status = parse_precision(command, said->precision, &options->precision);
     if (exit_status != CLI_DONE || !said->precision) return exit_status;
-    if (options->precision == NORN_PRECISION_TF32 && said->device &&
+    if (options->precision != NORN_PRECISION_FP32 && said->device &&
         strcmp(said->device, "cpu") == 0)
         return cli_error(command, CLI_WRONG,
-                         "--precision tf32 has no effect on the cpu, which computes in fp32");
+                         "--precision %s has no effect on the cpu, which computes in fp32",
+                         said->precision);
     return CLI_DONE;
 }
 
@@ -84,8 +80,8 @@ static int no_effect(const cli_command *command, const char *option, const char 
         command, CLI_WRONG,
         "%s %s has no effect: '%s' is a plan, compiled for %s in %s; compile the model again: "
         "norn compile MODEL -o PLAN %s %s",
-        option, value, path, plan->device_name,
-        plan->precision == NORN_PRECISION_TF32 ? "tf32" : "fp32", option, value);
+        option, value, path, plan->device_name, norn_precision_name(plan->precision), option,
+        value);
 }
 
 static int check_settled(const cli_command *command, const cli_compiling *said, const char *path,

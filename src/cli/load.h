@@ -14,35 +14,35 @@ typedef struct cli_compiling {
     bool freeze_initializers;
 } cli_compiling;
 
-#define CLI_COMPILE_OPTIONS(c)                                                                  \
-    {"--device", 0, CLI_TEXT, &(c)->device, "DEVICE", "cpu (default), cuda or cuda:N"},         \
-        {"--precision",   0,   CLI_TEXT,                                                        \
-         &(c)->precision, "P", "fp32 (default, exact) or tf32 (CUDA matrix products)"},         \
-        {"--min-shapes",   0,   CLI_TEXT,                                                       \
-         &(c)->min_shapes, "S", "profile by input: NAME:1x13,OTHER:1x26"},                      \
-        {"--opt-shapes", 0, CLI_TEXT, &(c)->opt_shapes, "S", "shapes that matter most"},        \
-        {"--max-shapes",   0,   CLI_TEXT,                                                       \
-         &(c)->max_shapes, "S", "largest shapes that the profile holds"},                       \
-        {"--max-batch",   0,   CLI_COUNT,                                                       \
-         &(c)->max_batch, "N", "largest batch where --max-shapes is silent (default 1024)"},    \
-        {"--batch-dim",   0,         CLI_TEXT,                                                  \
-         &(c)->batch_dim, "INPUT:0", "which dimension is the batch, where Norn guesses wrong"}, \
-        {"--table-threshold",                                                                   \
-         0,                                                                                     \
-         CLI_BYTES,                                                                             \
-         &(c)->table_threshold,                                                                 \
-         "BYTES",                                                                               \
-         "gathered initializers from this size become tables (default 1048576)"},               \
-        {"--freeze-initializers",                                                               \
-         0,                                                                                     \
-         CLI_FLAG,                                                                              \
-         &(c)->freeze_initializers,                                                             \
-         NULL,                                                                                  \
-         "initializers that callers may override become constants"},                            \
-        {"--print-after",   0,      CLI_TEXT,                                                   \
-         &(c)->print_after, "PASS", "print the graph after this pass, or after all"},           \
-    {                                                                                           \
-        "--stop-after", 0, CLI_TEXT, &(c)->stop_after, "PASS", "run no pass after this one"     \
+#define CLI_COMPILE_OPTIONS(c)                                                                      \
+    {"--device", 0, CLI_TEXT, &(c)->device, "DEVICE", "cpu (default), cuda or cuda:N"},             \
+        {"--precision",   0,   CLI_TEXT,                                                            \
+         &(c)->precision, "P", "fp32 (default, exact), tf32, fp16 or bf16 (CUDA matrix products)"}, \
+        {"--min-shapes",   0,   CLI_TEXT,                                                           \
+         &(c)->min_shapes, "S", "profile by input: NAME:1x13,OTHER:1x26"},                          \
+        {"--opt-shapes", 0, CLI_TEXT, &(c)->opt_shapes, "S", "shapes that matter most"},            \
+        {"--max-shapes",   0,   CLI_TEXT,                                                           \
+         &(c)->max_shapes, "S", "largest shapes that the profile holds"},                           \
+        {"--max-batch",   0,   CLI_COUNT,                                                           \
+         &(c)->max_batch, "N", "largest batch where --max-shapes is silent (default 1024)"},        \
+        {"--batch-dim",   0,         CLI_TEXT,                                                      \
+         &(c)->batch_dim, "INPUT:0", "which dimension is the batch, where Norn guesses wrong"},     \
+        {"--table-threshold",                                                                       \
+         0,                                                                                         \
+         CLI_BYTES,                                                                                 \
+         &(c)->table_threshold,                                                                     \
+         "BYTES",                                                                                   \
+         "gathered initializers from this size become tables (default 1048576)"},                   \
+        {"--freeze-initializers",                                                                   \
+         0,                                                                                         \
+         CLI_FLAG,                                                                                  \
+         &(c)->freeze_initializers,                                                                 \
+         NULL,                                                                                      \
+         "initializers that callers may override become constants"},                                \
+        {"--print-after",   0,      CLI_TEXT,                                                       \
+         &(c)->print_after, "PASS", "print the graph after this pass, or after all"},               \
+    {                                                                                               \
+        "--stop-after", 0, CLI_TEXT, &(c)->stop_after, "PASS", "run no pass after this one"         \
     }
 
 /// Options as the compiler takes them.

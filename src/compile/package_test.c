@@ -150,7 +150,9 @@ static void every_word_says_what_it_says(void **state) {
         assert_int_equal(config.join, NORN_PACKAGE_ROWS_PROVED);
     }
     refused("{\"device\":\"tpu\"}", "\"device\" must be cpu, cuda or cuda:N, not \"tpu\"");
-    refused("{\"precision\":\"fp16\"}", "\"precision\" must be \"fp32\" or \"tf32\", not \"fp16\"");
+    must("{\"precision\":\"bf16\"}");
+    assert_int_equal(config.precision, NORN_PRECISION_BF16);
+    refused("{\"precision\":\"fp8\"}", "not \"fp8\"");
     refused("{\"warmup\":1}", "\"warmup\" must be true or false");
     refused("{\"batching\":{\"join\":\"no\"}}",
             "\"join\" must be \"proved\", \"never\" or \"always\", not \"no\"");

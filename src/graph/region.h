@@ -76,6 +76,7 @@ typedef enum norn_gemm_layout {
 typedef struct norn_gemm_region {
     int64_t k, n;
     norn_gemm_layout b_layout;
+    norn_dtype out; ///< of Y; NONE: as A
     norn_scalar_program epilogue; ///< instr_count 0: none. Loads broadcast over loop dims {M, N}
 } norn_gemm_region;
 

@@ -1,4 +1,5 @@
 #include "graph/graph_fields.h"
+#include "tensor/dtype.h"
 
 #include <string.h>
 
@@ -156,6 +157,10 @@ static norn_status gemm_field(void *context, const norn_wire_field *field) {
     case GEMM_B_LAYOUT:
         if (field->value >= NORN_GEMM_LAYOUTS) return malformed("layout of a product's B");
         gemm->b_layout = (norn_gemm_layout)field->value;
+        break;
+    case GEMM_OUT:
+        if (!norn_dtype_is_known(field->value)) return malformed("type of a product");
+        gemm->out = (norn_dtype)field->value;
         break;
     case GEMM_EPILOGUE:
         return decode_program(d, field->bytes, &gemm->epilogue);

@@ -85,6 +85,7 @@ void norn_region_encode(norn_region_kind kind, const norn_region *region, norn_b
         norn_wire_put_signed(out, GEMM_K, region->gemm.k);
         norn_wire_put_signed(out, GEMM_N, region->gemm.n);
         norn_wire_put_varint(out, GEMM_B_LAYOUT, (uint64_t)region->gemm.b_layout);
+        if (region->gemm.out) norn_wire_put_varint(out, GEMM_OUT, (uint64_t)region->gemm.out);
         encode_program(out, GEMM_EPILOGUE, &region->gemm.epilogue);
         break;
     case NORN_REGION_POINTWISE:

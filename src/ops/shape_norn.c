@@ -50,7 +50,7 @@ norn_status norn_shape_gemm_region(norn_shape_ctx *ctx) {
                                   "columns of A and rows of B"));
         out.dims[out.rank - 1] = norn_dim_const(gemm->n);
     }
-    norn_shape_put(ctx, 0, ctx->in[0].dtype, &out);
+    norn_shape_put(ctx, 0, gemm->out ? gemm->out : ctx->in[0].dtype, &out);
     return NORN_OK;
 }
 

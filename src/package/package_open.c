@@ -75,10 +75,6 @@ static norn_status note_ignored(norn_package *package, const char *dir) {
     return instead ? note(package, "%s %s", path, instead) : NORN_OK;
 }
 
-static const char *precision_name(norn_precision precision) {
-    return precision == NORN_PRECISION_TF32 ? "tf32" : "fp32";
-}
-
 /// A profile that norn.json gives and the plan was not compiled with. `at`:
 /// one of the symbols' three bounds.
 static bool shapes_differ(const norn_plan *plan, const norn_input_shape *shapes, size_t count,
@@ -128,9 +124,9 @@ static norn_status note_settled(norn_package *package, const norn_package_option
                       config->device ? "norn.json: \"device\"" : "--device", device,
                       plan->device_name));
     if (config->precision != NORN_PRECISION_FP32 && config->precision != plan->precision)
-        NORN_TRY(note(package,
-                      "norn.json: \"precision\" \"%s\" is not used: model.norn was compiled for %s",
-                      precision_name(config->precision), precision_name(plan->precision)));
+        NORN_TRY(note(
+            package, "norn.json: \"precision\" \"%s\" is not used: model.norn was compiled for %s",
+            norn_precision_name(config->precision), norn_precision_name(plan->precision)));
     if (max_batch && norn_plan_batch_symbol(plan) && max_batch != plan->max_batch)
         NORN_TRY(note(package,
                       "%s %lld is not used: model.norn was compiled for batches up to %lld",

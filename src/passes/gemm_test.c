@@ -223,6 +223,83 @@ static void precision_is_said_of_every_product(void **state) {
     }
 }
 
+static norn_value *layer(test_graph *t, norn_value *x, int k, int n, bool relu) {
+    norn_value *w = test_const(t, "w", NORN_F32, DIMS(k, n), 0, 0.5),
+               *c = test_const(t, "c", NORN_F32, DIMS(n), 0.25, 1);
+    norn_value *y = OP(t, Gemm, NONE, x, w, c);
+    return relu ? OP(t, Relu, NONE, y) : y;
+}
+
+/// A chain of layers casts once, and what others read is F32.
+static void layers_become_products_of_halves(void **state) {
+    (void)state;
+    for (int form = 0; form < 2; form++) {
+        const norn_dtype half = form ? NORN_BF16 : NORN_F16;
+        test_graph *t = test_begin();
+        t->options.precision = form ? NORN_PRECISION_BF16 : NORN_PRECISION_FP16;
+        norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 16)),
+                   *z = test_input(t, "z", NORN_F32, DIMS(B, 5, 5));
+        norn_value *first = layer(t, x, 16, 32, true), *second = layer(t, first, 32, 16, true);
+        test_output(t, layer(t, second, 16, 16, false));
+        test_output(t, layer(t, second, 16, 1, false)); // thin: reads second as F32
+        test_output(t, layer(t, x, 16, 16, false));     // x is cast once
+        test_output(t, OP(t, MatMul, NONE, z, z));
+        test_run(t, norn_pass_gemm);
+        test_run(t, norn_pass_assign_precision);
+        const norn_node *cast = t->graph->nodes, *one = cast->next, *two = one->next;
+        assert_true(norn_node_is(cast, NORN_OP_Pointwise));
+        assert_int_equal(cast->out[0]->dtype, half);
+        assert_ptr_equal(norn_node_in(one, 0), cast->out[0]);
+        assert_memory_equal(&one->numbers, &((norn_numbers){half, half, NORN_F32, half, false}),
+                            sizeof one->numbers);
+        assert_int_equal(one->region->gemm.out, half);
+        assert_int_equal(norn_node_in(one, 2)->dtype, half); // what its product adds by itself
+        assert_int_equal(one->region->gemm.epilogue.loads[1].dtype, half);
+        assert_ptr_equal(norn_node_in(two, 0), one->out[0]);
+        assert_memory_equal(&two->numbers, &((norn_numbers){half, half, NORN_F32, NORN_F32, false}),
+                            sizeof two->numbers);
+        assert_int_equal(norn_node_in(two, 2)->dtype, NORN_F32);
+        uint32_t casts = 0, thin = 0, halves = 0;
+        for (const norn_node *node = t->graph->nodes; node; node = node->next) {
+            casts += norn_node_is(node, NORN_OP_Pointwise);
+            halves += node->numbers.a == half;
+            thin += node->numbers.tf32;
+        }
+        assert_int_equal(casts, 2); // of x and of second
+        assert_int_equal(halves, 4);
+        assert_int_equal(thin, 2); // one column, and a product of activations
+        for (uint32_t i = 0; i < t->graph->output_count; i++)
+            assert_int_equal(t->graph->outputs[i].value->dtype, NORN_F32);
+        test_end(t);
+    }
+}
+
+/// x0 * (x W + b) + x: A is an operand as well.
+static void a_cross_layer_of_halves_reads_what_it_multiplies(void **state) {
+    (void)state;
+    test_graph *t = test_begin();
+    t->options.precision = NORN_PRECISION_FP16;
+    norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 16));
+    for (int i = 0; i < 2; i++)
+        x = OP(t, Add, NONE, OP(t, Mul, NONE, t->graph->inputs[0], layer(t, x, 16, 16, false)), x);
+    test_output(t, x);
+    test_run(t, norn_pass_gemm);
+    test_run(t, norn_pass_assign_precision);
+    const norn_node *cast = t->graph->nodes, *one = cast->next, *two = one->next;
+    assert_int_equal(t->graph->node_count, 3);
+    for (const norn_node *node = one; node; node = node->next) {
+        const norn_scalar_program *epilogue = &node->region->gemm.epilogue;
+        for (uint32_t i = 0; i < epilogue->load_count; i++) {
+            const uint32_t input = epilogue->loads[i].input;
+            if (input == NORN_SCALAR_ACC) continue;
+            assert_int_equal(epilogue->loads[i].dtype, norn_node_in(node, input)->dtype);
+        }
+    }
+    assert_int_equal(one->out[0]->dtype, NORN_F16);
+    assert_int_equal(two->out[0]->dtype, NORN_F32);
+    test_end(t);
+}
+
 static void batch_normalisation_goes_into_the_weights(void **state) {
     test_graph *t = test_begin();
     norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 3));
@@ -452,6 +529,8 @@ int main(void) {
         cmocka_unit_test(every_floating_type_has_regions),
         cmocka_unit_test(a_half_gemm_rounds_once),
         cmocka_unit_test(precision_is_said_of_every_product),
+        cmocka_unit_test(layers_become_products_of_halves),
+        cmocka_unit_test(a_cross_layer_of_halves_reads_what_it_multiplies),
         cmocka_unit_test(batch_normalisation_goes_into_the_weights),
         cmocka_unit_test(batch_normalisation_alone_is_scale_and_shift),
         cmocka_unit_test(batch_normalisation_goes_where_it_can_and_no_further),

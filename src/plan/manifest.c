@@ -167,7 +167,7 @@ static norn_status decode(norn_span bytes, norn_plan *plan, const char **device,
         if (field.number == FIELD_NAME) NORN_TRY(take_text(arena, &field, &plan->name));
         if (field.number == FIELD_DEVICE) NORN_TRY(take_text(arena, &field, device));
         if (field.number == FIELD_PRECISION)
-            NORN_TRY(take_number(&field, NORN_PRECISION_TF32, &precision));
+            NORN_TRY(take_number(&field, NORN_PRECISION_BF16, &precision));
         if (field.number != FIELD_TABLE) continue;
         if (field.type != NORN_WIRE_BYTES)
             return norn_fail(NORN_DATA_LOSS, "a table is no message");

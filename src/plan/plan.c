@@ -160,3 +160,20 @@ const char *norn_plan_batch_symbol(const norn_plan *plan) {
 int64_t norn_plan_max_batch(const norn_plan *plan) {
     return plan->max_batch;
 }
+
+static const char *const precision_names[] = {"fp32", "tf32", "fp16", "bf16"};
+enum { PRECISIONS = sizeof precision_names / sizeof *precision_names };
+_Static_assert(PRECISIONS == NORN_PRECISION_BF16 + 1, "a name for each");
+
+const char *norn_precision_name(norn_precision precision) {
+    return precision_names[precision];
+}
+
+bool norn_precision_parse(const char *text, norn_precision *out) {
+    for (int i = 0; i < PRECISIONS; i++) {
+        if (strcmp(text, precision_names[i]) != 0) continue;
+        *out = (norn_precision)i;
+        return true;
+    }
+    return false;
+}

@@ -225,6 +225,9 @@ static void strings_have_no_cuda_form(void **state) {
     assert_false(norn_cuda_program_supported(&program));
 }
 
+static const norn_numbers f32 = {NORN_F32, NORN_F32, NORN_F32, NORN_F32, false},
+                          f16 = {NORN_F16, NORN_F16, NORN_F32, NORN_F16, false};
+
 static void bias_and_relu_go_into_the_product(void **state) {
     (void)state;
     const norn_scalar_load loads[] = {{.input = NORN_SCALAR_ACC, .dtype = NORN_F32},
@@ -236,21 +239,20 @@ static void bias_and_relu_go_into_the_product(void **state) {
                                   {.op = NORN_SCALAR_MAX, .dtype = NORN_F32, .a = 2, .b = 3}};
     const uint16_t add = 2, max = 4;
     norn_scalar_program program = {2, 5, 1, loads, instrs, &max};
-    norn_cuda_epilogue found = norn_cuda_epilogue_match(&program, NORN_F32);
+    norn_cuda_epilogue found = norn_cuda_epilogue_match(&program, &f32);
     assert_int_equal(found.ending, NORN_CUDA_ENDING_ANY);
     assert_true(found.has_bias);
     assert_int_equal(found.bias_input, 3);
     assert_int_equal(found.activation, NORN_CUDA_RELU);
     program.stores = &add;
-    found = norn_cuda_epilogue_match(&program, NORN_F32);
+    found = norn_cuda_epilogue_match(&program, &f32);
     assert_true(found.has_bias);
     assert_int_equal(found.activation, NORN_CUDA_LINEAR);
     program.stores = &max;
     instrs[3].f64 = 6; // max(x, 6) is no ReLU
-    assert_int_equal(norn_cuda_epilogue_match(&program, NORN_F32).ending,
-                     NORN_CUDA_ENDING_POINTWISE);
+    assert_int_equal(norn_cuda_epilogue_match(&program, &f32).ending, NORN_CUDA_ENDING_POINTWISE);
     program.instr_count = 0;
-    found = norn_cuda_epilogue_match(&program, NORN_F32);
+    found = norn_cuda_epilogue_match(&program, &f32);
     assert_int_equal(found.ending, NORN_CUDA_ENDING_ANY);
     assert_false(found.has_bias);
 }
@@ -271,17 +273,16 @@ static void half_products_take_bias_and_relu_but_no_more(void **state) {
                                   {.op = NORN_SCALAR_MAX, .dtype = NORN_F32, .a = 6, .b = 7}};
     const uint16_t store = 8;
     const norn_scalar_program program = {2, 9, 1, loads, instrs, &store};
-    norn_cuda_epilogue found = norn_cuda_epilogue_match(&program, NORN_F16);
+    norn_cuda_epilogue found = norn_cuda_epilogue_match(&program, &f16);
     assert_int_equal(found.ending, NORN_CUDA_ENDING_ANY);
     assert_true(found.has_bias);
     assert_int_equal(found.bias_input, 2);
     assert_int_equal(found.activation, NORN_CUDA_RELU);
     loads[1].dtype = NORN_F32;
-    assert_int_equal(norn_cuda_epilogue_match(&program, NORN_F16).ending,
-                     NORN_CUDA_ENDING_POINTWISE);
+    assert_int_equal(norn_cuda_epilogue_match(&program, &f16).ending, NORN_CUDA_ENDING_POINTWISE);
     loads[1].dtype = NORN_F16;
     instrs[8] = (norn_scalar_instr){.op = NORN_SCALAR_SIGMOID, .dtype = NORN_F32, .a = 6};
-    found = norn_cuda_epilogue_match(&program, NORN_F16); // our own kernels are of float32
+    found = norn_cuda_epilogue_match(&program, &f16); // our own kernels are of float32
     assert_int_equal(found.ending, NORN_CUDA_ENDING_POINTWISE);
     assert_false(found.has_bias);
 }
@@ -295,7 +296,7 @@ static void a_constant_bias_and_sigmoid_end_in_our_own_kernels(void **state) {
                                         {.op = NORN_SCALAR_SIGMOID, .dtype = NORN_F32, .a = 2}};
     const uint16_t store = 3;
     const norn_scalar_program program = {1, 4, 1, &load, instrs, &store};
-    norn_cuda_epilogue found = norn_cuda_epilogue_match(&program, NORN_F32);
+    norn_cuda_epilogue found = norn_cuda_epilogue_match(&program, &f32);
     assert_int_equal(found.ending, NORN_CUDA_ENDING_OWN);
     assert_int_equal(found.activation, NORN_CUDA_SIGMOID);
     assert_true(found.bias_value == 0.25f);

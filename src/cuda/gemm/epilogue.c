@@ -65,16 +65,17 @@ static bool biased(const norn_scalar_program *program, const norn_scalar_instr *
     return true;
 }
 
-norn_cuda_epilogue norn_cuda_epilogue_match(const norn_scalar_program *program, norn_dtype dtype) {
+norn_cuda_epilogue norn_cuda_epilogue_match(const norn_scalar_program *program,
+                                            const norn_numbers *numbers) {
     norn_cuda_epilogue found = {.ending = NORN_CUDA_ENDING_ANY};
     const norn_cuda_epilogue none = {.ending = NORN_CUDA_ENDING_POINTWISE};
     if (program->instr_count == 0) return found;
     if (program->store_count != 1) return none;
     const norn_scalar_instr *below =
         activation(program, at(program, program->stores[0]), &found.activation);
-    if (!biased(program, below, dtype, &found)) return none;
+    if (!biased(program, below, numbers->out, &found)) return none;
     if (found.bias_value != 0 || found.activation == NORN_CUDA_SIGMOID)
         found.ending = NORN_CUDA_ENDING_OWN;
     // Our own kernels are of float32.
-    return found.ending == NORN_CUDA_ENDING_OWN && dtype != NORN_F32 ? none : found;
+    return found.ending == NORN_CUDA_ENDING_OWN && numbers->a != NORN_F32 ? none : found;
 }

@@ -51,9 +51,10 @@ typedef struct norn_cuda_epilogue {
     norn_cuda_activation activation;
 } norn_cuda_epilogue;
 
-/// `dtype`: of the result. Where that is a half type, a product that ends its epilogue itself rounds
+/// Where the result is of a half type, a product that ends its epilogue itself rounds
 /// once, after all of it.
-norn_cuda_epilogue norn_cuda_epilogue_match(const norn_scalar_program *program, norn_dtype dtype);
+norn_cuda_epilogue norn_cuda_epilogue_match(const norn_scalar_program *program,
+                                            const norn_numbers *numbers);
 
 /// How one size of a GEMM is computed.
 typedef enum norn_cuda_gemm_way {
@@ -79,7 +80,7 @@ enum { NORN_CUDA_GEMM_CHOICES = 20 };
 /// All that the choices for a product follow from. Compared as bytes: zero what is unused.
 typedef struct norn_cuda_gemm_key {
     int64_t max_m, n, k;
-    uint8_t b_transposed, packed, tf32, has_bias, activation, ending, dtype, unused;
+    uint8_t b_transposed, packed, tf32, has_bias, activation, ending, dtype, out;
 } norn_cuda_gemm_key;
 
 typedef struct norn_cuda_gemm_tuned {
@@ -93,8 +94,7 @@ typedef struct norn_cuda_gemm_state {
     norn_cuda_epilogue epilogue;
     /// Where the product does not end all of them: over the output, in place.
     norn_cuda_pointwise_state pointwise;
-    norn_dtype dtype; ///< of A, B and the result
-    bool tf32;
+    norn_numbers numbers;
     float *
         packed; ///< constant B as [n][k padded to 16], zeros beyond; NULL where B is not constant F32
     int64_t packed_k;

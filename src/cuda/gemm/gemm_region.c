@@ -14,9 +14,9 @@ static bool is_transposed(const norn_gemm_region *region) {
 
 bool norn_cuda_gemm_supports(const norn_step_spec *spec) {
     const norn_gemm_region *region = region_of(spec->region);
-    const norn_dtype dtype = spec->out[0].dtype;
+    const norn_dtype dtype = spec->in[0].dtype, out = spec->out[0].dtype;
     if (region->b_layout == NORN_GEMM_PANELS || norn_sum_dtype(dtype) != NORN_F32 ||
-        spec->in[0].dtype != dtype || spec->in[1].dtype != dtype)
+        spec->in[1].dtype != dtype || (out != dtype && out != NORN_F32))
         return false;
     return region->k > 0 && region->k <= INT32_MAX / 2 && region->n <= INT32_MAX / 2 &&
            norn_cuda_program_supported(&region->epilogue);
@@ -25,8 +25,7 @@ bool norn_cuda_gemm_supports(const norn_step_spec *spec) {
 norn_status norn_cuda_gemm_codegen(norn_cuda_device *device, const norn_step_spec *spec,
                                    norn_alloc alloc, norn_span *code) {
     const norn_gemm_region *region = region_of(spec->region);
-    if (norn_cuda_epilogue_match(&region->epilogue, spec->out[0].dtype).ending ==
-        NORN_CUDA_ENDING_ANY)
+    if (norn_cuda_epilogue_match(&region->epilogue, &spec->numbers).ending == NORN_CUDA_ENDING_ANY)
         return NORN_OK;
     norn_buffer source;
     norn_buffer_init(&source, alloc);
@@ -85,13 +84,12 @@ static int64_t rows_of(const norn_view *a) {
 
 static norn_status fill_state(norn_cuda_gemm_state *state, const norn_step_spec *spec) {
     const norn_gemm_region *region = region_of(spec->region);
-    state->tf32 = spec->numbers.tf32;
-    state->dtype = spec->out[0].dtype;
-    state->epilogue = norn_cuda_epilogue_match(&region->epilogue, state->dtype);
+    state->numbers = spec->numbers;
+    state->epilogue = norn_cuda_epilogue_match(&region->epilogue, &state->numbers);
     if (state->epilogue.ending != NORN_CUDA_ENDING_ANY)
         NORN_TRY(norn_cuda_pointwise_load(state->device, spec->code, &region->epilogue, 2,
                                           &state->pointwise));
-    if (spec->in[1].data && state->dtype == NORN_F32)
+    if (spec->in[1].data && state->numbers.a == NORN_F32)
         NORN_TRY(pack_weights(state, region, spec->in[1].data));
     int64_t rows = rows_of(&spec->in[0]);
     if (rows <= 0 || region->n == 0) return NORN_OK;
@@ -139,8 +137,8 @@ norn_status norn_cuda_gemm_region(norn_call *call) {
         .m = rows,
         .n = region->n,
         .k = region->k,
-        .dtype = state->dtype,
-        .out = state->dtype,
+        .dtype = state->numbers.a,
+        .out = state->numbers.out,
         .a = call->in[0].data,
         .b = call->in[1].data,
         .d = out->data,
@@ -151,7 +149,7 @@ norn_status norn_cuda_gemm_region(norn_call *call) {
         .bias = state->epilogue.has_bias ? call->in[state->epilogue.bias_input].data : NULL,
         .bias_value = state->epilogue.bias_value,
         .activation = state->epilogue.activation,
-        .tf32 = state->tf32,
+        .tf32 = state->numbers.tf32,
         .batches = 1};
     const norn_cuda_gemm_choice *choice = choice_for(state, rows);
     norn_cuda_ending ending = state->epilogue.ending;
@@ -160,7 +158,7 @@ norn_status norn_cuda_gemm_region(norn_call *call) {
     if (pointwise)
         product.bias = NULL, product.bias_value = 0, product.activation = NORN_CUDA_LINEAR;
     void *scratch = NULL;
-    if (pointwise && state->dtype != NORN_F32) { // the program begins with the sums
+    if (pointwise && product.out != NORN_F32) { // the program begins with the sums
         NORN_TRY(norn_call_scratch(call, (size_t)rows * (size_t)product.ldd * sizeof(float),
                                    &product.d));
         product.out = NORN_F32;

@@ -92,7 +92,7 @@ static norn_status time_choice(gemm_bench *bench, const norn_cuda_product *produ
 }
 
 bool norn_cuda_gemm_tiles(const norn_cuda_gemm_state *state, int64_t n, int64_t k) {
-    return state->tf32 && state->device->sm == 90 && n >= 32 && k >= 64;
+    return state->numbers.tf32 && state->device->sm == 90 && n >= 32 && k >= 64;
 }
 
 size_t norn_cuda_gemm_panel_elems(int64_t n, int64_t k) {
@@ -112,7 +112,8 @@ bool norn_cuda_gemm_suits(const norn_cuda_gemm_state *state, const norn_cuda_gem
     case NORN_CUDA_GEMM_THIN_K:
         return state->packed && key->k <= 32 && key->n % 4 == 0;
     case NORN_CUDA_GEMM_SKINNY:
-        return state->packed && state->tf32 && choice->m <= 512 && (groups == 1 || groups == 2) &&
+        return state->packed && state->numbers.tf32 && choice->m <= 512 &&
+               (groups == 1 || groups == 2) &&
                (split == 1 || split == 2 || split == 4 || split == 8) &&
                key->n % (groups * 16) == 0 &&
                state->packed_k >= split * 64; // a chunk for every warp of the cluster
@@ -222,7 +223,7 @@ static norn_status time_all(norn_cuda_gemm_state *state, const norn_cuda_gemm_ke
     const bool b_transposed = key->b_transposed;
     // A half result that a pointwise kernel ends begins with float32 sums (gemm_region.c).
     const bool pointwise = state->epilogue.ending != NORN_CUDA_ENDING_ANY;
-    const norn_dtype out = pointwise ? NORN_F32 : state->dtype;
+    const norn_dtype out = pointwise ? NORN_F32 : state->numbers.out;
     gemm_bench bench = {.state = state};
     norn_status status;
     NORN_TRY_DONE(bench_init(&bench, max_m, n, k));
@@ -233,7 +234,7 @@ static norn_status time_all(norn_cuda_gemm_state *state, const norn_cuda_gemm_ke
         norn_cuda_product product = {.m = m,
                                      .n = n,
                                      .k = k,
-                                     .dtype = state->dtype,
+                                     .dtype = state->numbers.a,
                                      .out = out,
                                      .a = bench.a,
                                      .b = bench.b,
@@ -244,7 +245,7 @@ static norn_status time_all(norn_cuda_gemm_state *state, const norn_cuda_gemm_ke
                                      .b_transposed = b_transposed,
                                      .bias = state->epilogue.has_bias ? bench.bias : NULL,
                                      .activation = state->epilogue.activation,
-                                     .tf32 = state->tf32,
+                                     .tf32 = state->numbers.tf32,
                                      .batches = 1};
         norn_cuda_gemm_choice *choice = &state->choices[state->choice_count];
         NORN_TRY_DONE(tune_rows(&bench, key, &product, choice));
@@ -266,11 +267,12 @@ norn_status norn_cuda_gemm_tune(norn_cuda_gemm_state *state, int64_t max_m, int6
                                     .k = k,
                                     .b_transposed = b_transposed,
                                     .packed = state->packed != NULL,
-                                    .tf32 = state->tf32,
+                                    .tf32 = state->numbers.tf32,
                                     .has_bias = state->epilogue.has_bias,
                                     .activation = (uint8_t)state->epilogue.activation,
                                     .ending = (uint8_t)state->epilogue.ending,
-                                    .dtype = (uint8_t)state->dtype};
+                                    .dtype = (uint8_t)state->numbers.a,
+                                    .out = (uint8_t)state->numbers.out};
     if (norn_cuda_gemm_recall(state, &key)) return NORN_OK;
     NORN_TRY(time_all(state, &key));
     return norn_cuda_gemm_remember(state, &key);
