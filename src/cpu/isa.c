@@ -11,7 +11,7 @@
 #include <cpuid.h>
 
 typedef struct cpu_facts {
-    bool avx2, avx512, vnni, bf16;
+    bool avx2, avx512;
 } cpu_facts;
 
 /// Register state that the operating system saves: bits of XCR0.
@@ -31,11 +31,9 @@ static cpu_facts cpu_facts_read(void) {
     uint64_t saved = xcr0();
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return facts;
     bool avx2 = b >> 5 & 1, bmi2 = b >> 8 & 1;
-    bool f = b >> 16 & 1, dq = b >> 17 & 1, bw = b >> 30 & 1, vl = b >> 31 & 1, vnni = c >> 11 & 1;
+    bool f = b >> 16 & 1, dq = b >> 17 & 1, bw = b >> 30 & 1, vl = b >> 31 & 1;
     facts.avx2 = avx2 && bmi2 && (saved & XCR0_YMM) == XCR0_YMM;
     facts.avx512 = facts.avx2 && f && dq && bw && vl && (saved & XCR0_ZMM) == XCR0_ZMM;
-    facts.vnni = facts.avx512 && vnni;
-    if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) facts.bf16 = facts.avx512 && (a >> 5 & 1);
     return facts;
 }
 
@@ -43,21 +41,9 @@ norn_isa norn_isa_best(void) {
     cpu_facts facts = cpu_facts_read();
     return facts.avx512 ? NORN_ISA_AVX512 : facts.avx2 ? NORN_ISA_AVX2 : NORN_ISA_SCALAR;
 }
-bool norn_isa_has_vnni(void) {
-    return norn_isa_get() == NORN_ISA_AVX512 && cpu_facts_read().vnni;
-}
-bool norn_isa_has_bf16(void) {
-    return norn_isa_get() == NORN_ISA_AVX512 && cpu_facts_read().bf16;
-}
 #else
 norn_isa norn_isa_best(void) {
     return NORN_ISA_SCALAR;
-}
-bool norn_isa_has_vnni(void) {
-    return false;
-}
-bool norn_isa_has_bf16(void) {
-    return false;
 }
 #endif
 

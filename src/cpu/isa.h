@@ -14,7 +14,5 @@ typedef enum norn_isa { NORN_ISA_SCALAR, NORN_ISA_AVX2, NORN_ISA_AVX512, NORN_IS
 norn_isa norn_isa_best(void); ///< of this machine, whatever NORN_ISA says
 norn_isa norn_isa_get(void);  ///< the one in use: never above the best
 const char *norn_isa_name(norn_isa isa);
-bool norn_isa_has_vnni(void); ///< AVX-512 VNNI (int8 dot products)
-bool norn_isa_has_bf16(void); ///< AVX-512 BF16 dot products
 
 #endif

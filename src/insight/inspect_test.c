@@ -92,13 +92,13 @@ static void work_and_parameters_add_up_over_the_nodes(void **state) {
     norn_graph_destroy(graph);
 }
 
-/// Gather from `rows` x 4 floats along `axis`, by ids; a constant of 15 or 16 integers beside it.
+/// Gather from `rows` x 4 floats along `axis` (-1: not said, which is 0), by ids.
 static void a_gather_from_a_mebibyte_of_rows_is_a_table(void **state) {
     (void)state;
     static const struct {
         int64_t rows, axis;
         bool table;
-    } cases[] = {{65536, 0, true}, {65535, 0, false}, {65536, 1, false}};
+    } cases[] = {{65536, 0, true}, {65536, -1, true}, {65535, 0, false}, {65536, 1, false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hand h = hand_begin(norn_alloc_heap(), 64);
         void *bytes = calloc((size_t)cases[i].rows, 16);
@@ -110,7 +110,7 @@ static void a_gather_from_a_mebibyte_of_rows_is_a_table(void **state) {
         for (int k = 0; k < 2; k++) {
             y[k] = hand_value(&h, k ? "z" : "y", NORN_F32, hand_rows(&h, 4));
             hand_node(&h, NORN_OP_Gather, "look", (norn_value *[]){table, ids}, 2, &y[k], 1,
-                      (norn_attrs){&axis, 1}, NULL);
+                      (norn_attrs){&axis, cases[i].axis >= 0}, NULL);
             hand_output(&h, y[k]);
         }
         HAND_OK(norn_inspect_graph(h.graph, NULL, 1, &arena, &found));

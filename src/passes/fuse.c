@@ -154,7 +154,6 @@ static norn_status emit(norn_fuse *fuse, const norn_node *node, bool *fits) {
     *fits = count <= OPERANDS_MAX && norn_fuse_is_pointwise(fuse->graph, node);
     for (uint32_t i = 0; i < count && *fits; i++) {
         norn_value *in = node->in[i].value;
-        regs[i] = 0xffff;
         dtypes[i] = in ? in->dtype : NORN_DTYPE_NONE;
         // The second input of CastLike gives its type only.
         if (in && !(i == 1 && norn_node_is(node, NORN_OP_CastLike))) {

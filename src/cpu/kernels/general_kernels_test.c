@@ -151,6 +151,38 @@ static void transposes_of_any_rank_and_width_equal_the_definition(void **state) 
     }
 }
 
+/// Of no element, of one, and where every axis of the highest rank repeats.
+static void tiles_of_any_rank_equal_the_definition(void **state) {
+    (void)state;
+    norn_random_init(&random_state, 9);
+    for (int round = 0; round < 200; round++) {
+        int32_t rank = 1 + (int32_t)below(NORN_MAX_RANK);
+        int64_t dims[NORN_MAX_RANK], tiled[NORN_MAX_RANK], elems = 1;
+        uint8_t data[1 << NORN_MAX_RANK], result[(1 << 2 * NORN_MAX_RANK) + 1];
+        for (int32_t d = 0; d < rank; d++) {
+            dims[d] = 1 + (round % 4 ? below(2) : 0);
+            elems *= tiled[d] = dims[d] * (1 + (round % 5 ? below(2) : 0));
+        }
+        if (round % 8 == 7) elems = dims[0] = tiled[0] = 0;
+        for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)(1 + below(255));
+        memset(result, 0, sizeof result);
+        norn_view in = view(NORN_U8, rank, dims, data);
+        norn_view out = view(NORN_U8, rank, tiled, result);
+        norn_solo solo;
+        assert_int_equal(
+            solo_run_node(&solo, NORN_OP_Tile, norn_cpu_tile, (norn_attrs){0}, &in, 1, &out),
+            NORN_OK);
+        norn_solo_deinit(&solo);
+        for (int64_t i = 0; i < elems; i++) {
+            int64_t from[NORN_MAX_RANK], rest = i;
+            for (int32_t d = rank - 1; d >= 0; d--)
+                from[d] = rest % tiled[d] % dims[d], rest /= tiled[d];
+            assert_int_equal(result[i], data[offset_at(from, dims, rank)]);
+        }
+        assert_int_equal(result[elems], 0);
+    }
+}
+
 static void a_slice_walks_backwards(void **state) {
     (void)state;
     float data[] = {0, 1, 2, 3, 4, 5, 6};
@@ -262,6 +294,7 @@ int main(void) {
         cmocka_unit_test(scatter_refuses_an_index_outside),
         cmocka_unit_test(parts_that_do_not_fit_are_refused),
         cmocka_unit_test(transposes_of_any_rank_and_width_equal_the_definition),
+        cmocka_unit_test(tiles_of_any_rank_equal_the_definition),
         cmocka_unit_test(a_slice_walks_backwards),
         cmocka_unit_test(top_k_is_the_head_of_a_stable_sort),
         cmocka_unit_test(reductions_over_any_axes_equal_the_definition),
