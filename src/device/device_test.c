@@ -101,12 +101,22 @@ static void kinds_are_offered_registered_and_named(void **state) {
     norn_device_close(device);
 }
 
+/// Of 15 letters, and eight of them.
+static void a_kind_that_does_not_fit_the_registry_is_none(void **state) {
+    (void)state;
+    static const char *const kinds[] = {
+        "sixteen_letters_", "fifteen_letters", "k4", "k5", "k6", "k7", "k8", "k9"};
+    for (int i = 0; i < 8; i++) norn_device_register(kinds[i], fake_open);
+    for (int i = 0; i < 8; i++) assert_int_equal(norn_device_is_name(kinds[i]), i > 0 && i < 6);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_registered_kind_opens_with_its_ordinal),
         cmocka_unit_test(a_backend_that_fails_names_the_device),
         cmocka_unit_test(a_name_that_is_no_device_is_refused),
         cmocka_unit_test(kinds_are_offered_registered_and_named),
+        cmocka_unit_test(a_kind_that_does_not_fit_the_registry_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

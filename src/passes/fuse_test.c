@@ -79,6 +79,19 @@ static void a_long_chain_is_cut_where_a_program_is_full(void **state) {
     test_end(t);
 }
 
+static void a_sum_of_more_than_a_program_takes_stays(void **state) {
+    (void)state;
+    for (uint32_t count = 31; count <= 40; count++) {
+        test_graph *t = test_begin();
+        norn_value *in[40], *x = test_input(t, "x", NORN_F32, DIMS(B, 4));
+        for (uint32_t i = 0; i < count; i++) in[i] = x;
+        test_output(t, test_node(t, NORN_OP_Sum, NONE, 1, in, count)->out[0]);
+        test_run(t, norn_pass_fuse_pointwise);
+        assert_int_equal(test_count(t, NORN_OP_Sum), count > 32);
+        test_end(t);
+    }
+}
+
 static void strings_stay_as_they_are(void **state) {
     test_graph *t = test_begin();
     norn_value *x = test_input(t, "x", NORN_STRING, DIMS(B)),
@@ -348,6 +361,7 @@ int main(void) {
         cmocka_unit_test(groups_do_not_wait_for_each_other),
         cmocka_unit_test(another_shape_is_another_region),
         cmocka_unit_test(a_long_chain_is_cut_where_a_program_is_full),
+        cmocka_unit_test(a_sum_of_more_than_a_program_takes_stays),
         cmocka_unit_test(strings_stay_as_they_are),
         cmocka_unit_test(a_broadcast_that_is_not_known_is_one_operator_and_says_so),
         cmocka_unit_test(scalars_and_empty_tensors_are_regions_too),

@@ -516,6 +516,23 @@ static void a_concat_of_independent_parts_is_not_split(void **state) {
     test_end(t);
 }
 
+/// Its rows of the weights are as many as the part is wide, not as what it repeats.
+static void a_part_that_repeats_along_a_row_is_not_split(void **state) {
+    (void)state;
+    for (int width = 1; width <= 2; width++) {
+        test_graph *t = test_begin();
+        norn_value *query = test_input(t, "q", NORN_F32, DIMS(B, 1, width)),
+                   *keys = test_input(t, "k", NORN_F32, DIMS(B, 5, 2));
+        norn_value *wide = OP(t, Expand, NONE, query, INTS(t, 1, 5, 2));
+        norn_value *minus = OP(t, Sub, NONE, wide, keys);
+        norn_value *all = OP(t, Concat, ATTR_INT("axis", -1), wide, keys, minus);
+        test_output(t, OP(t, MatMul, NONE, all, test_const(t, "w", NORN_F32, DIMS(6, 1), 1, 1)));
+        test_run(t, norn_pass_split_product);
+        assert_int_equal(test_count(t, NORN_OP_MatMul), width);
+        test_end(t);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bias_and_activation_go_into_the_epilogue),
@@ -536,6 +553,7 @@ int main(void) {
         cmocka_unit_test(batch_normalisation_goes_where_it_can_and_no_further),
         cmocka_unit_test(a_product_of_a_concat_is_split_where_parts_go_away),
         cmocka_unit_test(a_concat_of_independent_parts_is_not_split),
+        cmocka_unit_test(a_part_that_repeats_along_a_row_is_not_split),
         cmocka_unit_test(a_matrix_is_packed_once_in_panels_of_sixteen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

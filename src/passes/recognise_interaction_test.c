@@ -257,7 +257,9 @@ static void triangles_of_pairs_are_known_by_their_form(void **state) {
 static void what_has_no_known_features_has_no_parts(void **state) {
     (void)state;
     test_graph *t = test_begin();
-    norn_value *const values[] = {test_input(t, "x", NORN_F32, DIMS(B, 3, 4)), // the one that has
+    norn_value *ragged = test_input(t, "ragged", NORN_F32, DIMS(B, 3, T)),
+               *one = test_input(t, "one", NORN_F32, DIMS(B, 3, 4));
+    norn_value *const values[] = {one, // the one that has
                                   test_input(t, "f", NORN_F32, DIMS(B, T, 4)),
                                   test_input(t, "d", NORN_F32, DIMS(B, 3, T)),
                                   test_input(t, "none", NORN_F32, DIMS(B, 0, 4)),
@@ -265,6 +267,7 @@ static void what_has_no_known_features_has_no_parts(void **state) {
                                   test_input(t, "flat", NORN_F32, DIMS(B, 12)),
                                   test_input(t, "deep", NORN_F32, DIMS(B, 3, 4, 5)),
                                   test_input(t, "wide", NORN_F64, DIMS(B, 3, 4)),
+                                  OP(t, Concat, ATTR_INT("axis", 2), ragged, one), // T + 4
                                   test_const(t, "still", NORN_F32, DIMS(2, 3, 4), 0, 1)};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         norn_parts parts;
@@ -485,19 +488,22 @@ static void a_term_that_is_not_halved_is_not_taken(void **state) {
     test_end(t);
 }
 
-static void looked_up_features_are_one_part(void **state) {
+/// The dense feature comes `dense_at` the two of a lookup: before, between, which keeps them apart, or after.
+static void look_up_features(int dense_at) {
     test_graph *t = test_begin();
+    const bool apart = dense_at == 1;
     norn_value *dense = OP(t, Relu, NONE, test_input(t, "dense", NORN_F32, DIMS(B, DIM)));
-    norn_value *ids = test_input(t, "ids", NORN_I64, DIMS(B, 2)), *in[3] = {dense};
-    (void)state;
-    for (int i = 0; i < 2; i++) {
+    norn_value *ids = test_input(t, "ids", NORN_I64, DIMS(B, 2)), *in[3];
+    for (int i = 0, at = 0; i < 3; i++) {
+        if (i == dense_at) {
+            in[i] = OP(t, Unsqueeze, NONE, dense, INTS(t, 1));
+            continue;
+        }
         norn_value *key =
-            OP(t, Gather, ATTR_INT("axis", 1), ids, test_const(t, "at", NORN_I64, SCALAR, i, 0));
-        in[1 + i] =
-            OP(t, Gather, NONE, test_const(t, "rows", NORN_F32, DIMS(9, DIM), 0, i + 1), key);
-        in[1 + i] = OP(t, Unsqueeze, NONE, in[1 + i], INTS(t, 1));
+            OP(t, Gather, ATTR_INT("axis", 1), ids, test_const(t, "at", NORN_I64, SCALAR, at++, 0));
+        in[i] = OP(t, Gather, NONE, test_const(t, "rows", NORN_F32, DIMS(9, DIM), 0, at), key);
+        in[i] = OP(t, Unsqueeze, NONE, in[i], INTS(t, 1));
     }
-    in[0] = OP(t, Unsqueeze, NONE, dense, INTS(t, 1));
     norn_value *z = products(t, OP(t, Concat, ATTR_INT("axis", 1), in[0], in[1], in[2]));
     norn_value *flat = OP(t, Reshape, NONE, z, INTS(t, -1, 9));
     norn_value *picked = OP(t, Gather, ATTR_INT("axis", 1), flat, INTS(t, 3, 6, 7));
@@ -507,13 +513,18 @@ static void looked_up_features_are_one_part(void **state) {
     const norn_node *node = test_find(t, NORN_OP_Interaction),
                     *lookup = test_find(t, NORN_OP_Lookup);
     assert_int_equal(t->graph->node_count, 3);
-    assert_int_equal(node->in_count, 2);
-    assert_int_equal(node->region->interaction.part_count, 2);
+    assert_int_equal(node->in_count, apart ? 3 : 2);
+    assert_int_equal(node->region->interaction.part_count, node->in_count);
     assert_int_equal(node->region->interaction.features, 3);
-    assert_int_equal(node->region->interaction.pass_input, 0);
-    assert_ptr_equal(node->in[1].value, lookup->out[0]);
-    assert_int_equal(lookup->out[0]->shape.dims[1].constant, 2 * DIM);
+    assert_int_equal(node->region->interaction.pass_input, dense_at > 0);
+    assert_ptr_equal(node->in[dense_at == 0].value, lookup->out[0]);
+    assert_int_equal(lookup->out[0]->shape.dims[1].constant, apart ? DIM : 2 * DIM);
     test_end(t);
+}
+
+static void looked_up_features_are_one_part(void **state) {
+    (void)state;
+    for (int dense_at = 0; dense_at < 3; dense_at++) look_up_features(dense_at);
 }
 
 static void what_regions_write_for_a_concat_alone_is_placed(void **state) {

@@ -196,6 +196,27 @@ static void regions_that_no_image_has_are_refused(void **state) {
         }
 }
 
+/// How many, how near and how good are one number each.
+static void a_suppression_by_two_numbers_is_refused(void **state) {
+    static float boxes[2 * 4], scores[2], two[2];
+    static int64_t most[2] = {1, 1};
+    (void)state;
+    for (int64_t wrong = 1; wrong < 5; wrong++) {
+        norn_view in[5] = {norn_view_of(NORN_F32, 3, DIMS(1, 2, 4), boxes),
+                           norn_view_of(NORN_F32, 3, DIMS(1, 1, 2), scores),
+                           norn_view_of(NORN_I64, 1, DIMS(wrong == 2 ? 2 : 1), most),
+                           norn_view_of(NORN_F32, 1, DIMS(wrong == 3 ? 2 : 1), two),
+                           norn_view_of(NORN_F32, 1, DIMS(wrong == 4 ? 2 : 1), two)};
+        norn_view out = norn_view_of(NORN_I64, 2, DIMS(2, 3), (int64_t[6]){0});
+        norn_solo solo;
+        const norn_status status =
+            solo_run_node(&solo, NORN_OP_NonMaxSuppression, norn_cpu_non_max_suppression,
+                          (norn_attrs){0}, in, 5, &out);
+        assert_int_equal(status, wrong == 1 ? NORN_OK : NORN_INVALID_ARGUMENT);
+        norn_solo_deinit(&solo);
+    }
+}
+
 // ---- Resize
 
 /// x [3, 4, 5] along one axis by linear interpolation, asymmetric: out[o] lies at o / scale.
@@ -303,6 +324,7 @@ int main(void) {
         cmocka_unit_test(regions_of_no_image_are_refused),
         cmocka_unit_test(the_greatest_of_each_bin_is_of_its_own_image_and_channel),
         cmocka_unit_test(regions_that_no_image_has_are_refused),
+        cmocka_unit_test(a_suppression_by_two_numbers_is_refused),
         cmocka_unit_test(every_axis_is_resized_by_its_own_scale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -158,6 +158,25 @@ static void bags_are_pooled_with_weights_and_empty_ones_are_zero(void **state) {
     }
 }
 
+/// [B, 3, 2 * DIM] by keys[B, 3]: what is side by side in a row are two columns, not two keys.
+static void histories_of_two_columns_lie_step_by_step(void **state) {
+    int64_t keys[2 * 3] = {1, 2, 3, 4, 5, 6};
+    (void)state;
+    fixture f = {.in = {norn_view_of(NORN_I64, 2, (int64_t[]){2, 3}, keys)},
+                 .out = norn_view_of(NORN_F32, 3, (int64_t[]){2, 3, 2 * DIM}, NULL)};
+    for (uint32_t c = 0; c < 2; c++) {
+        f.columns[c] = column_of(c, NORN_KEYS_FIXED, NORN_POOL_NONE);
+        f.columns[c].keys_stride = f.columns[c].keys_count = 3;
+        f.columns[c].column = c * DIM;
+    }
+    assert_int_equal(run(&f, 2, 1, NULL), NORN_OK);
+    const float *y = f.out.data;
+    for (int64_t i = 0; i < 6; i++)
+        for (int64_t c = 0; c < 2 * DIM; c++)
+            assert_true(y[i * 2 * DIM + c] == cell(keys[i], c % DIM));
+    norn_solo_deinit(&f.solo);
+}
+
 /// Bags: some padding, none, only padding, nothing; and more keys than fit a run of 64.
 static void padding_is_as_if_it_were_not_in_the_bag(void **state) {
     enum { KEYS = 206 };
@@ -376,6 +395,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_of_any_table_type_lie_side_by_side),
         cmocka_unit_test(bags_are_pooled_with_weights_and_empty_ones_are_zero),
+        cmocka_unit_test(histories_of_two_columns_lie_step_by_step),
         cmocka_unit_test(padding_is_as_if_it_were_not_in_the_bag),
         cmocka_unit_test(other_weights_than_keys_are_refused_and_nothing_is_read_past_them),
         cmocka_unit_test(missing_keys_of_a_hashed_table_are_zero_and_counted),
