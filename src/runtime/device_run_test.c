@@ -501,7 +501,7 @@ static void a_swapped_snapshot_keeps_graphs_and_uploads_only_what_changed(void *
         HAND_OK(norn_session_set_snapshot(session, next));
         norn_snapshot_release(next);
         assert_int_equal(fake_log.tables - tables, 1); // "a" alone went over
-        expect_rows(session, a[v], b);
+        for (int i = 0; i < 3; i++) expect_rows(session, a[v], b);
         assert_int_equal(fake_log.blocks, blocks); // and what nobody reads was freed
         assert_int_equal(destroyed, v);
     }

@@ -106,7 +106,6 @@ static bool same_batch(const norn_gather_batch *batch, const norn_elsewhere *sou
 }
 
 norn_status norn_gather_use(norn_gather *gather, const norn_table_set *tables) {
-    gather->frame = NULL;
     gather->snapshot = tables->snapshot;
     for (uint32_t t = 0; t < gather->table_count; t++)
         NORN_TRY(use_table(gather, t, &tables->host[t]));
