@@ -156,6 +156,42 @@ static void an_embedding_bag_has_one_row_for_each_offset_but_the_last(void **sta
     assert_dim(y->shape.dims[1], "16");
 }
 
+/// x[B, 5, 7]: the dims just before the last `inner` are reduced.
+static void a_row_reduction_keeps_what_it_does_not_reduce(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t reduced, inner;
+        bool keep;
+        int32_t rank;
+        const char *dims[3];
+    } cases[] = {
+        {1, 0, false, 2, {"B", "5"}},
+        {1, 1, false, 2, {"B", "7"}},
+        {1, 2, false, 2, {"5", "7"}},
+        {2, 0, false, 1, {"B"}},
+        {1, 0, true, 3, {"B", "5", "1"}},
+        {1, 1, true, 3, {"B", "1", "7"}},
+        {3, 0, false, 0, {0}},
+        {2, 1, true, 3, {"1", "1", "7"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const norn_scalar_load load = {.dtype = NORN_F32};
+        const norn_region region = {.row_reduce = {.reduced_dims = cases[i].reduced,
+                                                   .inner_dims = cases[i].inner,
+                                                   .keep_dims = cases[i].keep,
+                                                   .prologue = {.load_count = 1, .loads = &load}}};
+        norn_shape_io in = {.dtype = NORN_F32,
+                            .shape = {3, {B, norn_dim_const(5), norn_dim_const(7)}}},
+                      out = {.shape = norn_shape_unknown()};
+        norn_shape_ctx ctx = {
+            .node = "n", .region = &region, .in = &in, .in_count = 1, .out = &out, .out_count = 1};
+        assert_int_equal(norn_shape_row_reduce(&ctx), NORN_OK);
+        assert_int_equal(out.shape.rank, cases[i].rank);
+        for (int32_t d = 0; d < out.shape.rank; d++)
+            assert_dim(out.shape.dims[d], cases[i].dims[d]);
+    }
+}
+
 static void every_operator_refuses_no_inputs_without_a_crash(void **state) {
     (void)state;
     for (int op = 1; op < NORN_OP_COUNT; op++) {
@@ -245,6 +281,7 @@ int main(void) {
         cmocka_unit_test(what_fills_a_small_vector_of_integers_is_known),
         cmocka_unit_test(a_list_of_integers_is_taken_up_to_its_bound),
         cmocka_unit_test(an_embedding_bag_has_one_row_for_each_offset_but_the_last),
+        cmocka_unit_test(a_row_reduction_keeps_what_it_does_not_reduce),
         cmocka_unit_test(every_operator_refuses_no_inputs_without_a_crash),
         cmocka_unit_test(every_operator_takes_odd_inputs_without_a_crash),
     };
