@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import socket
 import struct
 import subprocess
@@ -234,14 +235,26 @@ class ServeTest(unittest.TestCase):
 
     # ---- life -----------------------------------------------------------------------------------------
 
+    def freed(self):
+        return int(re.search(rb"^norn_versions_freed_total (\d+)$", self.server.get("/metrics", "metrics")[1], re.M)[1])
+
     def test_models_are_loaded_and_unloaded_while_others_serve(self):
         add_model(self.repository, "late", example_models() / "mmoe.onnx", version=3)
         with self.assertRaisesRegex(tritonclient.utils.InferenceServerException, "late"):
             self.http.get_model_metadata("late")
         self.http.load_model("late")
         self.assertEqual(self.http.get_model_metadata("late")["versions"], ["3"])
+        freed, feeds = self.freed(), models.inputs("mmoe", "small", 2, seed=5)
+        for client, kind in ((self.http, tritonclient.http), (self.grpc, tritonclient.grpc)):
+            for ask in (client.is_model_ready, client.get_model_metadata, client.get_model_config, client.get_inference_statistics):
+                ask("late")
+            client.infer("late", client_inputs(kind, feeds))
         self.grpc.unload_model("late")
         self.assertFalse(self.http.is_model_ready("late"))
+        deadline = time.monotonic() + 20  # what has asked of it holds it no longer
+        while self.freed() == freed and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.assertEqual(self.freed(), freed + 1)
         with self.assertRaisesRegex(tritonclient.utils.InferenceServerException, "ghost"):
             self.grpc.load_model("ghost")
 

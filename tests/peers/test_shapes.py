@@ -396,6 +396,18 @@ class DeclaredShapes(Scratch):
         self.refuse(model, {"x": x, "sure": np.array(False)}, "Relu:y")
         self.expect(self.declared(None), {"x": x, "sure": np.array(False)})
 
+    def test_an_output_that_is_declared_otherwise_is_told(self):
+        def told(op, dims, **attributes):
+            model = model_of([node(op, ["x"], ["y"], **attributes)], [port("x", F32, ["batch", 3])], [port("y", F32, dims)])
+            return "'y' does not have the shape that the model declares" in self.norn("run", self.save(model)).stderr
+
+        for dims, wrong in ((None, False), (["batch", 3], False), (["rows", "columns"], False), ([7, 3], False),
+                            (["batch", 4], True), (["batch"], True), (["batch", 3, 1], True), ([], True)):
+            with self.subTest(dims=dims):
+                self.assertEqual(told("Relu", dims), wrong)
+        self.assertFalse(told("ReduceSum", [], keepdims=0))
+        self.assertTrue(told("ReduceSum", [1], keepdims=0))
+
     def test_a_declared_value_is_believed_and_checked(self):
         x = np.arange(6, dtype=F32).reshape(2, 3)
         model = self.declared(None, [port("h", F32, ["batch", 5])])
@@ -443,6 +455,13 @@ class InitializersThatCallersMayOverride(Scratch):
             got = self.run_norn(path, {"x": self.x}, *options)
             self.assertEqual(got["y"].tolist(), [[3.5]])
             self.assertIn("has no input 'w'", self.run_norn(path, {"x": self.x, "w": self.w}, *options))
+
+    def test_a_large_default_is_told(self):
+        for elems, options, told in ((16384, [], True), (16383, [], False), (16384, ["--freeze-initializers"], False)):
+            model = model_of([node("Mul", ["x", "w"], ["y"])], [port("x", F32, ["B", 1]), port("w", F32, [elems])],
+                             [port("y", F32, ["B", elems])], {"w": np.ones(elems, F32)})
+            text = self.norn("run", self.save(model), *options).stderr
+            self.assertEqual(f"may override initializer 'w' ({elems * 4} bytes)" in text, told, text)
 
     def test_a_plan_file_keeps_the_default(self):
         plan = self.folder / "m.norn"

@@ -294,6 +294,27 @@ static void tensors_and_long_texts_are_taken_from_the_budget(void **state) {
     }
 }
 
+static void a_text_of_a_page_is_taken_from_nowhere(void **state) {
+    static char json[8192];
+    (void)state;
+    for (int count = 4095; count <= 4097; count++) {
+        norn_budget budget;
+        norn_request *request;
+        const int used = snprintf(json, sizeof json,
+                                  "{\"id\":\"%0*d\",\"inputs\":[{\"name\":\"x\",\"shape\":[1],"
+                                  "\"datatype\":\"INT8\",\"data\":[0]}]}",
+                                  count, 0);
+        norn_budget_init(&budget, 1 << 20);
+        assert_int_equal(norn_request_create(norn_alloc_heap(), &request), NORN_OK);
+        request->budget = &budget;
+        assert_int_equal(
+            norn_kserve_json_request(norn_span_of(json, (size_t)used), (size_t)used, request),
+            NORN_OK);
+        assert_int_equal(budget.held_bytes, 1 + (count > 4096 ? count : 0));
+        norn_request_destroy(request);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_tensors_are_read_in_row_major_order_whatever_their_nesting),
@@ -306,6 +327,7 @@ int main(void) {
         cmocka_unit_test(whole_numbers_are_exact_to_the_ends_of_their_types),
         cmocka_unit_test(a_message_names_the_byte_of_its_number),
         cmocka_unit_test(a_member_that_comes_twice_is_refused),
+        cmocka_unit_test(a_text_of_a_page_is_taken_from_nowhere),
         cmocka_unit_test(tensors_and_long_texts_are_taken_from_the_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
