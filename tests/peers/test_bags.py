@@ -194,6 +194,14 @@ class Bags(Scratch):
                 path = self.model(padded_form("sum", True, False, change), False)
                 self.assertFalse(self.is_lookup(path))
 
+    def test_a_loop_by_a_condition_may_count_to_what_no_number_of_bags_is(self):
+        for trips, lookup in ((2**31 - 2, False), (2**31 - 1, True), (2**63 - 1, True)):
+            with self.subTest(trips=trips):
+                nodes = padded_form("sum", True, False)
+                next(n for n in nodes if n.op_type == "Loop").input[0] = "trips"
+                path = self.model(nodes, False, constants={"trips": I64(trips)})
+                self.assertEqual(self.is_lookup(path), lookup)
+
     def test_a_loop_that_is_nearly_a_bag_stays_one_and_does_what_it_says(self):
         cases = [(default_form, "sum", False, change) for change in
                  ("one bag less", "columns", "empty bags are ones", "last bag first", "from the second bag")]
