@@ -317,6 +317,22 @@ class FloodTest(GrpcTest):
                     said = ENHANCE_YOUR_CALM if said == 2 else said
                 self.assertEqual(said, ENHANCE_YOUR_CALM)
 
+    def test_answers_earn_what_their_calls_cost_and_two_frames_more(self):
+        def goes_on(pings, flights=60, calls=50):
+            client = self.client()
+            for first in range(1, 2 * flights * calls, 2 * calls):
+                streams = range(first, first + 2 * calls, 2)
+                for stream in streams:
+                    client.send(frame(PING, 0, 0, b"12345678") * pings)
+                    client.call(stream)
+                client.read(lambda: client.goaway is not None or all(client.stream(i)["ended"] for i in streams), 20 * SLOW)
+                if client.goaway is not None:
+                    return False
+            return True
+
+        self.assertTrue(goes_on(2))
+        self.assertFalse(goes_on(5))  # 3 too many for each of 3000 calls
+
     def test_endless_header_blocks_end_the_connection(self):
         for name, pieces in {
                 "of nothing": [frame(CONTINUATION, 0, 1) * 1000] * 100,
