@@ -4,6 +4,7 @@
 #include "base/cmocka_all.h"
 #include "base/memory.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { B, T, SYMBOLS };
@@ -33,12 +34,10 @@ static void input(const char *name, int32_t rank, norn_dim first, norn_dim secon
     assert_int_equal(norn_graph_add_input(graph, value), NORN_OK);
 }
 
-/// a[T + 1, B], b[T, 7], c[B, T], d[B], e[], f[5, B], g[B]: B comes first in three, T in two.
+/// a[2 T + 1, B], b[T, 7], c[B, T], d[B], e[], f[5, B], g[B]: B comes first in three, T in two.
 static void add_inputs(void) {
-    norn_dim more;
-    const norn_dim b = norn_dim_symbol(B), t = norn_dim_symbol(T);
-    assert_int_equal(norn_dim_apply(&graph->symbols, NORN_DIM_ADD, t, norn_dim_const(1), &more),
-                     NORN_OK);
+    const norn_dim b = norn_dim_symbol(B), t = norn_dim_symbol(T),
+                   more = {.constant = 1, .coef = 2, .symbol = T};
     input("a", 2, more, b);
     input("b", 2, t, norn_dim_const(7));
     input("c", 2, b, t);
@@ -68,23 +67,38 @@ static void the_batch_is_what_most_inputs_have_first(void **state) {
     expect(T, 1, 64, -1);
 }
 
-static void of_two_that_come_first_as_often_it_is_the_first(void **state) {
-    (void)state;
-    input("x", 1, norn_dim_symbol(T), norn_dim_symbol(B));
-    input("y", 1, norn_dim_symbol(B), norn_dim_symbol(T));
-    assert_int_equal(profile((norn_compile_options){.max_batch = 9}), NORN_OK);
-    assert_int_equal(graph->batch, T);
-    expect(T, 1, 9, 9);
-    expect(B, 1, 64, -1);
-}
-
-static void where_no_symbol_comes_first_there_is_no_batch(void **state) {
-    (void)state;
-    input("f", 2, norn_dim_const(5), norn_dim_symbol(B));
-    input("e", 0, norn_dim_symbol(B), norn_dim_symbol(B));
-    assert_int_equal(profile((norn_compile_options){.max_batch = 9}), NORN_OK);
-    assert_int_equal(graph->batch, -1);
-    expect(B, 1, 64, -1);
+/// Inputs as their dims: letters are symbols. One of no dims has B where no dim is.
+static void the_batch_is_inferred_from_first_dims_alone(void **state) {
+    static const struct {
+        const char *inputs[4];
+        int32_t known, batch;
+    } cases[] = {
+        {{"T", "B"}, -1, T},        {{"TB", "TB", "BT"}, -1, T}, {{"BT", "T", "T"}, -1, T},
+        {{"5B", "5B", "T"}, -1, T}, {{"", "", "T5"}, -1, T},     {{"TB", "B5", "BT"}, -1, B},
+        {{"5B", ""}, -1, -1},       {{"T", "T", "B"}, B, B},     {{"T", "T", "B"}, SYMBOLS, T}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        norn_dim product;
+        assert_int_equal(begin(state), 0);
+        assert_int_equal(norn_dim_apply(&graph->symbols, NORN_DIM_MUL, norn_dim_symbol(B),
+                                        norn_dim_symbol(T), &product),
+                         NORN_OK);
+        assert_int_equal(product.symbol, SYMBOLS);
+        for (int k = 0; k < 4 && cases[i].inputs[k]; k++) {
+            norn_dim dims[2] = {norn_dim_symbol(B), norn_dim_symbol(B)};
+            const int32_t rank = (int32_t)strlen(cases[i].inputs[k]);
+            for (int32_t d = 0; d < rank; d++)
+                dims[d] = cases[i].inputs[k][d] == '5'
+                              ? norn_dim_const(5)
+                              : norn_dim_symbol(cases[i].inputs[k][d] == 'B' ? B : T);
+            input("x", rank, dims[0], dims[1]);
+        }
+        graph->batch = cases[i].known;
+        assert_int_equal(profile((norn_compile_options){.max_batch = 1}), NORN_OK);
+        if (graph->batch != cases[i].batch) fail_msg("case %d: %d", (int)i, (int)graph->batch);
+        for (int k = 0; k < SYMBOLS; k++)
+            expect(k, 1, k == graph->batch ? 1 : 64, k == graph->batch ? 1 : -1);
+        (void)end(state);
+    }
 }
 
 static void a_dimension_that_is_named_is_the_batch(void **state) {
@@ -118,16 +132,26 @@ static void a_dimension_that_is_named_is_the_batch(void **state) {
 static void bounds_are_said_by_shapes_and_in_order(void **state) {
     (void)state;
     static const struct {
-        int64_t min, opt, max; ///< that a[., B] is given as T + 1; 0: not said
+        int64_t min, opt, max; ///< that a[., B] is given as 2 T + 1; 0: not said
         norn_status status;
         int64_t is[3];
     } cases[] = {
-        {0, 0, 0, NORN_OK, {1, 64, -1}},        {3, 5, 9, NORN_OK, {2, 4, 8}},
-        {4, 4, 4, NORN_OK, {3, 3, 3}},          {0, 0, 9, NORN_OK, {1, 8, 8}},
-        {0, 0, 65, NORN_OK, {1, 64, 64}},       {0, 0, 101, NORN_OK, {1, 64, 100}},
-        {91, 0, 0, NORN_OK, {90, 90, -1}},      {1, 1, 9, NORN_OK, {0, 0, 8}},
-        {9, 0, 5, NORN_INVALID_ARGUMENT, {0}},  {0, 9, 5, NORN_INVALID_ARGUMENT, {0}},
-        {9, 5, 20, NORN_INVALID_ARGUMENT, {0}}, {-1, 0, 0, NORN_INVALID_ARGUMENT, {0}},
+        {0, 0, 0, NORN_OK, {1, 64, -1}},
+        {5, 9, 17, NORN_OK, {2, 4, 8}},
+        {7, 7, 7, NORN_OK, {3, 3, 3}},
+        {0, 0, 17, NORN_OK, {1, 8, 8}},
+        {0, 0, 129, NORN_OK, {1, 64, 64}},
+        {0, 0, 127, NORN_OK, {1, 63, 63}},
+        {0, 0, 201, NORN_OK, {1, 64, 100}},
+        {181, 0, 0, NORN_OK, {90, 90, -1}},
+        {1, 1, 17, NORN_OK, {0, 0, 8}},
+        {1, 0, 1, NORN_OK, {0, 0, 0}},
+        {0, 0, 1, NORN_INVALID_ARGUMENT, {0}}, // the least is 1
+        {19, 0, 11, NORN_INVALID_ARGUMENT, {0}},
+        {0, 19, 11, NORN_INVALID_ARGUMENT, {0}},
+        {19, 11, 41, NORN_INVALID_ARGUMENT, {0}},
+        {-1, 0, 0, NORN_INVALID_ARGUMENT, {0}},
+        {4, 0, 0, NORN_INVALID_ARGUMENT, {0}},
     };
     add_inputs();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -149,18 +173,27 @@ static void bounds_that_do_not_fit_are_refused_by_name(void **state) {
     static const struct {
         norn_input_shape shape;
         const char *words;
-    } cases[] = {{{"ghost", 1, {1}}, "--max-shapes: the model has no input 'ghost'"},
-                 {{"b", 1, {1}}, "--max-shapes: input 'b' has 2 dims, not 1"},
+    } cases[] = {{{"ghost", 1, {1}}, "the model has no input 'ghost'"},
+                 {{"b", 1, {1}}, "input 'b' has 2 dims, not 1"},
                  {{"b", 2, {1, 8}}, "dim 1 is 8, the model expects 7"},
-                 {{"a", 2, {0, 8}}, "dim 0 cannot be 0, it is 1+1*T"}};
+                 {{"a", 2, {0, 8}}, "dim 0 cannot be 0, it is 1+2*T"}};
     add_inputs();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const norn_compile_options options = {.max_shapes = &cases[i].shape, .max_count = 1};
-        assert_int_equal(norn_compile_profile(graph, &options, &options), NORN_INVALID_ARGUMENT);
-        assert_non_null(strstr(norn_message(), cases[i].words));
-        // The same, said by the package.
-        assert_int_equal(norn_compile_profile(graph, &options, NULL), NORN_INVALID_ARGUMENT);
-        assert_ptr_equal(strstr(norn_message(), "norn.json: \"profile.max\": "), norn_message());
+        const norn_compile_options options[] = {{.min_shapes = &cases[i].shape, .min_count = 1},
+                                                {.opt_shapes = &cases[i].shape, .opt_count = 1},
+                                                {.max_shapes = &cases[i].shape, .max_count = 1}};
+        static const char *const names[] = {"min", "opt", "max"};
+        for (int k = 0; k < 3; k++)
+            for (int package = 0; package < 2; package++) { // where they came from
+                char text[64];
+                assert_int_equal(
+                    norn_compile_profile(graph, &options[k], package ? NULL : &options[k]),
+                    NORN_INVALID_ARGUMENT);
+                snprintf(text, sizeof text,
+                         package ? "norn.json: \"profile.%s\": " : "--%s-shapes: ", names[k]);
+                assert_ptr_equal(strstr(norn_message(), text), norn_message());
+                assert_non_null(strstr(norn_message(), cases[i].words));
+            }
     }
     for (int64_t batch = -1; batch <= INT64_C(1) << 31; batch += (INT64_C(1) << 31) + 1) {
         assert_int_equal(profile((norn_compile_options){.max_batch = batch}),
@@ -174,8 +207,7 @@ int main(void) {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, end)
     const struct CMUnitTest tests[] = {
         CASE(the_batch_is_what_most_inputs_have_first),
-        CASE(of_two_that_come_first_as_often_it_is_the_first),
-        CASE(where_no_symbol_comes_first_there_is_no_batch),
+        cmocka_unit_test(the_batch_is_inferred_from_first_dims_alone),
         CASE(a_dimension_that_is_named_is_the_batch),
         CASE(bounds_are_said_by_shapes_and_in_order),
         CASE(bounds_that_do_not_fit_are_refused_by_name),
