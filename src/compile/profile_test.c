@@ -75,7 +75,8 @@ static void the_batch_is_inferred_from_first_dims_alone(void **state) {
     } cases[] = {
         {{"T", "B"}, -1, T},        {{"TB", "TB", "BT"}, -1, T}, {{"BT", "T", "T"}, -1, T},
         {{"5B", "5B", "T"}, -1, T}, {{"", "", "T5"}, -1, T},     {{"TB", "B5", "BT"}, -1, B},
-        {{"5B", ""}, -1, -1},       {{"T", "T", "B"}, B, B},     {{"T", "T", "B"}, SYMBOLS, T}};
+        {{"5B", ""}, -1, -1},       {{"T", "T", "B"}, B, B},     {{"T", "T", "B"}, SYMBOLS, T},
+        {{"5B"}, SYMBOLS, -1},      {{"T", "B", "", ""}, -1, T}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         norn_dim product;
         assert_int_equal(begin(state), 0);
