@@ -488,7 +488,7 @@ static void a_term_that_is_not_halved_is_not_taken(void **state) {
     test_end(t);
 }
 
-/// The dense feature comes `dense_at` the two of a lookup: before, between, which keeps them apart, or after.
+/// Two features of lookups, and at place `dense_at` the dense one, which keeps them apart at 1.
 static void look_up_features(int dense_at) {
     test_graph *t = test_begin();
     const bool apart = dense_at == 1;
