@@ -95,8 +95,9 @@ typedef struct norn_cuda_gemm_state {
     /// Where the product does not end all of them: over the output, in place.
     norn_cuda_pointwise_state pointwise;
     norn_numbers numbers;
-    float *
-        packed; ///< constant B as [n][k padded to 16], zeros beyond; NULL where B is not constant F32
+    /// Constant B as [n][k padded to 16], zeros beyond; NULL where B is not constant, and in halves
+    /// where k is aligned as it is.
+    void *packed;
     int64_t packed_k;
     float *panels; ///< constant B for TILE (gemm_tile.cu); NULL where no choice is TILE
     int32_t choice_count;
@@ -105,13 +106,14 @@ typedef struct norn_cuda_gemm_state {
 
 /// The product over the padded copies of A (at `scratch`) and B, for PADDED.
 norn_cuda_product norn_cuda_gemm_padded(const norn_cuda_gemm_state *state,
-                                        const norn_cuda_product *product, float *scratch);
+                                        const norn_cuda_product *product, void *scratch);
 /// Whether cuBLASLt computes the product, and so leaves what it cannot end.
 bool norn_cuda_gemm_is_lt(const norn_cuda_product *product, const norn_cuda_gemm_choice *choice);
-/// Run `product` in the way of `choice`; `scratch` has m * packed_k floats where that is PADDED.
+/// Run `product` in the way of `choice`; `scratch` has m * packed_k elements where that is PADDED.
 norn_status norn_cuda_gemm_run(const norn_cuda_gemm_state *state, const norn_cuda_product *product,
-                               const norn_cuda_gemm_choice *choice, float *scratch,
+                               const norn_cuda_gemm_choice *choice, void *scratch,
                                norn_stream *stream) NORN_NODISCARD;
+size_t norn_cuda_gemm_elem_bytes(const norn_cuda_gemm_state *state); ///< of A and B
 /// Is there a layout of B for TILE: tf32, compute capability 9.0, a tile of columns?
 bool norn_cuda_gemm_tiles(const norn_cuda_gemm_state *state, int64_t n, int64_t k);
 size_t norn_cuda_gemm_panel_elems(int64_t n, int64_t k); ///< floats of that layout

@@ -38,20 +38,20 @@ norn_status norn_cuda_gemm_codegen(norn_cuda_device *device, const norn_step_spe
 
 /// Copies of constant weights in the layouts of our own kernels.
 static norn_status pack_weights(norn_cuda_gemm_state *state, const norn_gemm_region *region,
-                                const float *host) {
-    size_t bytes = (size_t)region->k * (size_t)region->n * sizeof(float);
-    float *staged = NULL;
+                                const void *host) {
+    const size_t size = norn_cuda_gemm_elem_bytes(state);
+    const size_t bytes = (size_t)region->k * (size_t)region->n * size;
+    void *staged = NULL;
     norn_status status;
     state->packed_k = (region->k + 15) / 16 * 16;
-    NORN_TRY_DONE(norn_cuda_status(cudaMalloc((void **)&staged, bytes), "weights"));
+    NORN_TRY_DONE(norn_cuda_status(cudaMalloc(&staged, bytes), "weights"));
     NORN_TRY_DONE(
         norn_cuda_status(cudaMemcpy(staged, host, bytes, cudaMemcpyHostToDevice), "weights"));
+    NORN_TRY_DONE(norn_cuda_status(
+        cudaMalloc(&state->packed, (size_t)state->packed_k * (size_t)region->n * size),
+        "packed weights"));
     NORN_TRY_DONE(
-        norn_cuda_status(cudaMalloc((void **)&state->packed,
-                                    (size_t)state->packed_k * (size_t)region->n * sizeof(float)),
-                         "packed weights"));
-    NORN_TRY_DONE(
-        norn_cuda_status(norn_cuda_gemm_pack_launch(staged, is_transposed(region),
+        norn_cuda_status(norn_cuda_gemm_pack_launch(staged, (int32_t)size, is_transposed(region),
                                                     (int32_t)region->n, (int32_t)region->k,
                                                     (int32_t)state->packed_k, state->packed, NULL),
                          "packing weights"));
@@ -89,7 +89,8 @@ static norn_status fill_state(norn_cuda_gemm_state *state, const norn_step_spec 
     if (state->epilogue.ending != NORN_CUDA_ENDING_ANY)
         NORN_TRY(norn_cuda_pointwise_load(state->device, spec->code, &region->epilogue, 2,
                                           &state->pointwise));
-    if (spec->in[1].data && state->numbers.a == NORN_F32)
+    const bool f32 = state->numbers.a == NORN_F32;
+    if (spec->in[1].data && (f32 || region->k % 8 != 0))
         NORN_TRY(pack_weights(state, region, spec->in[1].data));
     int64_t rows = rows_of(&spec->in[0]);
     if (rows <= 0 || region->n == 0) return NORN_OK;
@@ -157,15 +158,20 @@ norn_status norn_cuda_gemm_region(norn_call *call) {
                      (ending == NORN_CUDA_ENDING_OWN && norn_cuda_gemm_is_lt(&product, choice));
     if (pointwise)
         product.bias = NULL, product.bias_value = 0, product.activation = NORN_CUDA_LINEAR;
+    // Sums that a half result's program begins with, then the padded copy of A.
+    const bool sums = pointwise && product.out != NORN_F32,
+               padded = choice && choice->way == NORN_CUDA_GEMM_PADDED;
+    const size_t sum_bytes =
+        sums ? ((size_t)rows * (size_t)product.ldd * sizeof(float) + 255) / 256 * 256 : 0;
+    const size_t padded_bytes =
+        padded ? (size_t)rows * (size_t)state->packed_k * norn_cuda_gemm_elem_bytes(state) : 0;
     void *scratch = NULL;
-    if (pointwise && product.out != NORN_F32) { // the program begins with the sums
-        NORN_TRY(norn_call_scratch(call, (size_t)rows * (size_t)product.ldd * sizeof(float),
-                                   &product.d));
+    if (sums || padded) NORN_TRY(norn_call_scratch(call, sum_bytes + padded_bytes, &scratch));
+    if (sums) {
+        product.d = scratch;
         product.out = NORN_F32;
+        scratch = (char *)scratch + sum_bytes;
     }
-    if (choice && choice->way == NORN_CUDA_GEMM_PADDED)
-        NORN_TRY(norn_call_scratch(call, (size_t)rows * (size_t)state->packed_k * sizeof(float),
-                                   &scratch));
     NORN_TRY(norn_cuda_gemm_run(state, &product, choice, scratch, norn_cuda_stream_of(call)));
     if (!pointwise) return NORN_OK;
     const int64_t dims[2] = {rows, region->n};

@@ -1,5 +1,6 @@
 /// One product in the chosen way.
 #include "cuda/gemm/gemm.h"
+#include "tensor/dtype.h"
 
 static norn_cuda_gemm_args own_args(const norn_cuda_gemm_state *state, const norn_cuda_product *p) {
     return (norn_cuda_gemm_args){.a = p->a,
@@ -23,13 +24,17 @@ static norn_cuda_gemm_way way_of(const norn_cuda_product *p, const norn_cuda_gem
     return choice->way == NORN_CUDA_GEMM_THIN_K && !aligned ? NORN_CUDA_GEMM_LT : choice->way;
 }
 
+size_t norn_cuda_gemm_elem_bytes(const norn_cuda_gemm_state *state) {
+    return norn_dtype_bits(state->numbers.a) / 8;
+}
+
 bool norn_cuda_gemm_is_lt(const norn_cuda_product *product, const norn_cuda_gemm_choice *choice) {
     norn_cuda_gemm_way way = way_of(product, choice);
     return way == NORN_CUDA_GEMM_LT || way == NORN_CUDA_GEMM_PADDED;
 }
 
 norn_cuda_product norn_cuda_gemm_padded(const norn_cuda_gemm_state *state,
-                                        const norn_cuda_product *product, float *scratch) {
+                                        const norn_cuda_product *product, void *scratch) {
     norn_cuda_product padded = *product;
     padded.a = scratch;
     padded.b = state->packed;
@@ -39,18 +44,18 @@ norn_cuda_product norn_cuda_gemm_padded(const norn_cuda_gemm_state *state,
 }
 
 static norn_status run_padded(const norn_cuda_gemm_state *state, const norn_cuda_product *p,
-                              const norn_cuda_gemm_choice *choice, float *scratch,
+                              const norn_cuda_gemm_choice *choice, void *scratch,
                               norn_stream *stream) {
     norn_cuda_product padded = norn_cuda_gemm_padded(state, p, scratch);
-    NORN_TRY(norn_cuda_status(norn_cuda_gemm_pad_launch(p->a, p->lda, p->m, (int32_t)p->k,
-                                                        (int32_t)state->packed_k, scratch,
-                                                        stream->handle),
-                              "gemm pad"));
+    NORN_TRY(norn_cuda_status(
+        norn_cuda_gemm_pad_launch(p->a, (int32_t)norn_cuda_gemm_elem_bytes(state), p->lda, p->m,
+                                  (int32_t)p->k, (int32_t)state->packed_k, scratch, stream->handle),
+        "gemm pad"));
     return norn_cuda_lt_run(state->device, &padded, &choice->algorithm, stream);
 }
 
 norn_status norn_cuda_gemm_run(const norn_cuda_gemm_state *state, const norn_cuda_product *p,
-                               const norn_cuda_gemm_choice *choice, float *scratch,
+                               const norn_cuda_gemm_choice *choice, void *scratch,
                                norn_stream *stream) {
     norn_cuda_gemm_way way = way_of(p, choice);
     if (way == NORN_CUDA_GEMM_LT) {

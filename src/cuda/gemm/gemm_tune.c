@@ -102,15 +102,16 @@ size_t norn_cuda_gemm_panel_elems(int64_t n, int64_t k) {
 bool norn_cuda_gemm_suits(const norn_cuda_gemm_state *state, const norn_cuda_gemm_key *key,
                           const norn_cuda_gemm_choice *choice) {
     const int32_t split = choice->split, groups = choice->groups;
+    const bool f32 = state->numbers.a == NORN_F32;
     switch (choice->way) {
     case NORN_CUDA_GEMM_LT:
         return true;
     case NORN_CUDA_GEMM_PADDED:
         return state->packed && choice->algorithm_known;
     case NORN_CUDA_GEMM_DOT:
-        return state->packed && (key->n == 1 || choice->m <= 16);
+        return f32 && state->packed && (key->n == 1 || choice->m <= 16);
     case NORN_CUDA_GEMM_THIN_K:
-        return state->packed && key->k <= 32 && key->n % 4 == 0;
+        return f32 && state->packed && key->k <= 32 && key->n % 4 == 0;
     case NORN_CUDA_GEMM_SKINNY:
         return state->packed && state->numbers.tf32 && choice->m <= 512 &&
                (groups == 1 || groups == 2) &&
@@ -179,12 +180,17 @@ static norn_status list_lt(const norn_cuda_gemm_state *state, const norn_cuda_pr
     return status;
 }
 
+/// Do rows of A begin where no load of sixteen bytes can?
+static bool is_unaligned(const norn_cuda_gemm_state *state, int64_t k) {
+    return k * (int64_t)norn_cuda_gemm_elem_bytes(state) % 16 != 0;
+}
+
 static norn_status tune_rows(gemm_bench *bench, const norn_cuda_gemm_key *key,
                              const norn_cuda_product *product, norn_cuda_gemm_choice *best) {
     norn_cuda_gemm_choice list[CANDIDATE_MOST + 2 * LT_MOST] = {0};
     int count = list_own(bench->state, key, product->m, list);
     norn_status status = list_lt(bench->state, product, NORN_CUDA_GEMM_LT, list, &count);
-    if (bench->padded && product->dtype == NORN_F32 && product->k % 4 != 0 && product->m >= 64) {
+    if (bench->padded && is_unaligned(bench->state, product->k) && product->m >= 64) {
         norn_cuda_product padded = norn_cuda_gemm_padded(bench->state, product, bench->padded);
         // One way more, or none.
         (void)list_lt(bench->state, &padded, NORN_CUDA_GEMM_PADDED, list, &count);

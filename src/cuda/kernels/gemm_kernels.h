@@ -51,13 +51,15 @@ cudaError_t norn_cuda_gemm_panels_launch(const float *b, int32_t transposed, int
                                          float *panels, cudaStream_t stream);
 
 /// Lay B out as the kernels above want it; b is [n, k] when transposed, else [k, n].
-cudaError_t norn_cuda_gemm_pack_launch(const float *b, int32_t transposed, int32_t n, int32_t k,
-                                       int32_t packed_k, float *packed, cudaStream_t stream);
+cudaError_t norn_cuda_gemm_pack_launch(const void *b, int32_t elem_bytes, int32_t transposed,
+                                       int32_t n, int32_t k, int32_t packed_k, void *packed,
+                                       cudaStream_t stream);
 
 /// padded[m][packed_k] = a[m][k], zeros beyond k: rows that vector loads can
 /// read. `padded` is 16-byte aligned.
-cudaError_t norn_cuda_gemm_pad_launch(const float *a, int64_t lda, int64_t m, int32_t k,
-                                      int32_t packed_k, float *padded, cudaStream_t stream);
+cudaError_t norn_cuda_gemm_pad_launch(const void *a, int32_t elem_bytes, int64_t lda, int64_t m,
+                                      int32_t k, int32_t packed_k, void *padded,
+                                      cudaStream_t stream);
 
 #ifdef __cplusplus
 }

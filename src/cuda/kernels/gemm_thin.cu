@@ -2,52 +2,68 @@
 #include "cuda/kernels/dependent.cuh"
 #include "cuda/kernels/gemm_kernels.h"
 
-// ---- packing
-static __global__ void pack(const float *b, int transposed, int n, int k, int packed_k,
-                            float *packed) {
+// ---- packing, of elements of four bytes or two
+template <typename T>
+static __global__ void pack(const T *b, int transposed, int n, int k, int packed_k, T *packed) {
     const int64_t total = (int64_t)n * packed_k;
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < total;
          i += (int64_t)gridDim.x * blockDim.x) {
         const int row = (int)(i / packed_k), col = (int)(i % packed_k);
-        packed[i] = col >= k     ? 0.0f
+        packed[i] = col >= k     ? T(0)
                     : transposed ? b[(int64_t)row * k + col]
                                  : b[(int64_t)col * n + row];
     }
 }
 
-extern "C" cudaError_t norn_cuda_gemm_pack_launch(const float *b, int32_t transposed, int32_t n,
-                                                  int32_t k, int32_t packed_k, float *packed,
+extern "C" cudaError_t norn_cuda_gemm_pack_launch(const void *b, int32_t elem_bytes,
+                                                  int32_t transposed, int32_t n, int32_t k,
+                                                  int32_t packed_k, void *packed,
                                                   cudaStream_t stream) {
     const int64_t total = (int64_t)n * packed_k;
     const int blocks = (int)(total / 256 + 1 < 2048 ? total / 256 + 1 : 2048);
-    pack<<<blocks, 256, 0, stream>>>(b, transposed, n, k, packed_k, packed);
+    if (elem_bytes == 2)
+        pack<<<blocks, 256, 0, stream>>>((const uint16_t *)b, transposed, n, k, packed_k,
+                                         (uint16_t *)packed);
+    else
+        pack<<<blocks, 256, 0, stream>>>((const float *)b, transposed, n, k, packed_k,
+                                         (float *)packed);
     return cudaGetLastError();
 }
 
+/// A thread writes sixteen bytes.
+template <typename T>
 static __global__ void __launch_bounds__(256)
-    pad(const float *a, int64_t lda, int64_t m, int k, int packed_k, float *padded) {
-    const int quads = packed_k / 4;
+    pad(const T *a, int64_t lda, int64_t m, int k, int packed_k, uint4 *padded) {
+    constexpr int WIDE = 16 / sizeof(T);
+    const int pieces = packed_k / WIDE;
     norn_let_next_start();
     norn_wait_before();
-    for (int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x; i < m * quads;
+    for (int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x; i < m * pieces;
          i += (int64_t)gridDim.x * 256) {
-        const int at = (int)(i % quads) * 4;
-        const float *row = a + i / quads * lda;
-        float4 v = {0, 0, 0, 0};
-        if (at < k) v.x = row[at];
-        if (at + 1 < k) v.y = row[at + 1];
-        if (at + 2 < k) v.z = row[at + 2];
-        if (at + 3 < k) v.w = row[at + 3];
-        ((float4 *)padded)[i] = v;
+        const int at = (int)(i % pieces) * WIDE;
+        const T *row = a + i / pieces * lda;
+        union {
+            T elems[WIDE];
+            uint4 all;
+        } v;
+        v.all = uint4{0, 0, 0, 0};
+#pragma unroll
+        for (int j = 0; j < WIDE; j++)
+            if (at + j < k) v.elems[j] = row[at + j];
+        padded[i] = v.all;
     }
 }
 
-extern "C" cudaError_t norn_cuda_gemm_pad_launch(const float *a, int64_t lda, int64_t m, int32_t k,
-                                                 int32_t packed_k, float *padded,
-                                                 cudaStream_t stream) {
-    const int64_t blocks = (m * (packed_k / 4) + 255) / 256;
-    return norn_launch(pad, dim3((unsigned)(blocks < 8192 ? blocks : 8192)), 256, 0, stream, 1, a,
-                       lda, m, k, packed_k, padded);
+extern "C" cudaError_t norn_cuda_gemm_pad_launch(const void *a, int32_t elem_bytes, int64_t lda,
+                                                 int64_t m, int32_t k, int32_t packed_k,
+                                                 void *padded, cudaStream_t stream) {
+    const int64_t blocks = (m * (packed_k * elem_bytes / 16) + 255) / 256;
+    const dim3 grid((unsigned)(blocks < 8192 ? blocks : 8192));
+    if (elem_bytes == 2)
+        return norn_launch(pad<uint16_t>, grid, 256, 0, stream, 1, (const uint16_t *)a, lda, m, k,
+                           packed_k, (uint4 *)padded);
+    return norn_launch(pad<float>, grid, 256, 0, stream, 1, (const float *)a, lda, m, k, packed_k,
+                       (uint4 *)padded);
 }
 
 // ---- a warp a column
