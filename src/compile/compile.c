@@ -110,6 +110,16 @@ static void report_fallback(const norn_plan *plan) {
         plan->name, program->host_steps, program->step_count, first ? first : "");
 }
 
+/// What was asked of a GPU has no meaning on the CPU.
+static void settle_precision(norn_plan *plan, norn_compile_options *options) {
+    if (plan->place_count == 1 && options->precision != NORN_PRECISION_FP32) {
+        norn_log(NORN_LOG_WARN, "%s: precision %s is not used: the CPU computes in fp32",
+                 plan->name, norn_precision_name(options->precision));
+        options->precision = NORN_PRECISION_FP32;
+    }
+    plan->precision = options->precision;
+}
+
 norn_status norn_compile_plan(const norn_model *model, const norn_compile_options *given,
                               norn_alloc alloc, norn_plan **out) {
     norn_plan *plan = NULL;
@@ -120,8 +130,8 @@ norn_status norn_compile_plan(const norn_model *model, const norn_compile_option
     NORN_TRY_DONE(norn_plan_create(alloc, &plan));
     NORN_TRY_DONE(name_plan(plan, model));
     NORN_TRY_DONE(merge_options(plan, model, given, &config, &options));
-    plan->precision = options.precision;
     NORN_TRY_DONE(norn_plan_open_devices(plan, options.device));
+    settle_precision(plan, &options);
     NORN_TRY_DONE(norn_graph_clone(model->graph, alloc, &plan->graph));
     NORN_TRY_DONE(norn_compile_adopt_constants(plan, model, plan->graph));
     if (options.freeze_initializers) NORN_TRY_DONE(norn_graph_freeze(plan->graph));

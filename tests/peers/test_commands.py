@@ -233,7 +233,7 @@ def make_packages(tmp, floats):
     text = "g (float[B,3] x, float[B,3] u) => (float[B,3] y) { y = Add(x, u) }"
     for name, config in (("keys", every), ("refused", every | {"inputs": {"nobody": {"batch": "user"}}}),
                          ("zeros", {"instances": 0, "threads": 0, "batching": {"max_wait_ms": 0, "max_delay_us": 0, "join": "always", "split": "never"}}),
-                         ("range", every | {"threads": 1025}), ("word", every | {"precision": "fp16"}), ("kind", every | {"warmup": 1}),
+                         ("range", every | {"threads": 1025}), ("word", every | {"precision": "fp8"}), ("kind", every | {"warmup": 1}),
                          ("list", every | {"profile": {"min": {"x": [1]}}}), ("near", every | {"batching": {"max_dealy_us": 3}})):
         save(tmp / name / "model.onnx", text)
         (tmp / name / "norn.json").write_text(json.dumps(config))
