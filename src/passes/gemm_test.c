@@ -145,6 +145,15 @@ static void products_that_it_does_not_take_stay(void **state) {
     test_end(t);
 }
 
+static void assert_numbers(const norn_node *node, norn_dtype a, norn_dtype b, norn_dtype out,
+                           bool tf32) {
+    assert_int_equal(node->numbers.a, a);
+    assert_int_equal(node->numbers.b, b);
+    assert_int_equal(node->numbers.acc, NORN_F32);
+    assert_int_equal(node->numbers.out, out);
+    assert_int_equal(node->numbers.tf32, tf32);
+}
+
 /// The half types add up in F32 and round after the product, after the bias and at the end.
 static void every_floating_type_has_regions(void **state) {
     (void)state;
@@ -206,15 +215,8 @@ static void precision_is_said_of_every_product(void **state) {
         test_run(t, norn_pass_assign_precision);
         const norn_node *f32 = t->graph->nodes, *f16 = f32->next, *relu = f16->next,
                         *second = relu->next;
-        assert_memory_equal(
-            &f32->numbers,
-            &((norn_numbers){NORN_F32, NORN_F32, NORN_F32, NORN_F32, .tf32 = form == 1}),
-            sizeof f32->numbers);
-        assert_int_equal(f16->numbers.a, NORN_F16);
-        assert_int_equal(f16->numbers.b, form == 2 ? NORN_F32 : NORN_F16);
-        assert_int_equal(f16->numbers.acc, NORN_F32);
-        assert_int_equal(f16->numbers.out, NORN_F16);
-        assert_false(f16->numbers.tf32);
+        assert_numbers(f32, NORN_F32, NORN_F32, NORN_F32, form == 1);
+        assert_numbers(f16, NORN_F16, form == 2 ? NORN_F32 : NORN_F16, NORN_F16, false);
         assert_int_equal(relu->numbers.acc, NORN_DTYPE_NONE);
         const norn_value *b = f16->in[1].value;
         assert_ptr_equal(b, second->in[1].value); // widened once
@@ -250,14 +252,12 @@ static void layers_become_products_of_halves(void **state) {
         assert_true(norn_node_is(cast, NORN_OP_Pointwise));
         assert_int_equal(cast->out[0]->dtype, half);
         assert_ptr_equal(norn_node_in(one, 0), cast->out[0]);
-        assert_memory_equal(&one->numbers, &((norn_numbers){half, half, NORN_F32, half, false}),
-                            sizeof one->numbers);
+        assert_numbers(one, half, half, half, false);
         assert_int_equal(one->region->gemm.out, half);
         assert_int_equal(norn_node_in(one, 2)->dtype, half); // what its product adds by itself
         assert_int_equal(one->region->gemm.epilogue.loads[1].dtype, half);
         assert_ptr_equal(norn_node_in(two, 0), one->out[0]);
-        assert_memory_equal(&two->numbers, &((norn_numbers){half, half, NORN_F32, NORN_F32, false}),
-                            sizeof two->numbers);
+        assert_numbers(two, half, half, NORN_F32, false);
         assert_int_equal(norn_node_in(two, 2)->dtype, NORN_F32);
         uint32_t casts = 0, thin = 0, halves = 0;
         for (const norn_node *node = t->graph->nodes; node; node = node->next) {

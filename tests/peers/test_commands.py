@@ -379,6 +379,12 @@ class Commands(unittest.TestCase):
             page.write_text(text)
         self.assertEqual(text, page.read_text())
 
+    def test_a_precision_for_gpus_is_said_to_be_unused_on_the_cpu(self):
+        for precision in ("tf32", "fp16", "bf16"):
+            done = self.run_words("compile", str(PACKAGE), "-o", str(self.tmp / "half.norn"), "--precision", precision)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(f"precision {precision} is not used: the CPU computes in fp32", done.stderr)
+
     def test_log_levels(self):
         """A model that has something to say at each level; a word that is no level is said."""
         found = {}

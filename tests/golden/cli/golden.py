@@ -102,7 +102,6 @@ CASES = {
     "bench-plan-in-another-precision": "bench {tmp}/whole.norn --precision tf32",
     "bench-plan-with-a-profile": "bench {tmp}/whole.norn --max-batch 9",
     "compile-tf32-for-the-cpu": "compile {pkg} -o {tmp}/x.norn --device cpu --precision tf32",
-    "compile-fp16-for-no-device": "compile {pkg} -o {tmp}/x.norn --precision fp16",
     "run-batch-that-inputs-overrule": "run {pkg} --input user_id={tmp}/ids.npy --batch 3",
     "run-batch-that-shapes-overrule": "run {pkg} --shapes user_id:2 --batch 3",
     "run-shape-of-a-given-input": "run {pkg} --input user_id={tmp}/ids.npy --shapes user_id:2",
