@@ -1,9 +1,10 @@
 #include "graph/numbers.h"
 
 #include "graph/graph.h"
+#include "tensor/dtype.h"
 
 norn_dtype norn_sum_dtype(norn_dtype dtype) {
-    return dtype == NORN_F16 || dtype == NORN_BF16 ? NORN_F32 : dtype;
+    return norn_dtype_is_half(dtype) ? NORN_F32 : dtype;
 }
 
 static norn_dtype type_in(const norn_node *node, uint32_t index) {

@@ -21,10 +21,6 @@ typedef struct norn_numbers {
 /// What elements of `dtype` are added up in: F32 for the half types, else the type itself.
 norn_dtype norn_sum_dtype(norn_dtype dtype);
 
-static inline norn_numbers norn_numbers_f32(bool tf32) {
-    return (norn_numbers){NORN_F32, NORN_F32, NORN_F32, NORN_F32, tf32};
-}
-
 /// The numbers of a NORN_OP_PRODUCT from the types of its values, multiplied exactly; all NONE for
 /// other nodes.
 norn_numbers norn_numbers_of(const norn_node *node);

@@ -16,7 +16,7 @@ static norn_status append(norn_scalar_builder *builder, const norn_scalar_instr 
 }
 
 norn_dtype norn_scalar_register_dtype(norn_dtype dtype) {
-    if (dtype == NORN_F16 || dtype == NORN_BF16) return NORN_F32;
+    if (norn_dtype_is_half(dtype)) return NORN_F32;
     bool native = dtype == NORN_BOOL || dtype == NORN_F32 || dtype == NORN_F64 ||
                   (norn_dtype_is_integer(dtype) && norn_dtype_bits(dtype) >= 8);
     return native ? dtype : NORN_DTYPE_NONE;

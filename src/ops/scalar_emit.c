@@ -470,10 +470,6 @@ static uint32_t operands_needed(norn_op_id op) {
     }
 }
 
-static bool is_half(norn_dtype dtype) {
-    return dtype == NORN_F16 || dtype == NORN_BF16;
-}
-
 /// The result is one of the operands, or its negative: nothing to round.
 static bool only_chooses(norn_op_id op) {
     switch ((int)op) {
@@ -528,7 +524,7 @@ norn_status norn_scalar_emit_node(norn_scalar_builder *builder, const norn_op_in
     } else {
         status = formula(&e, id, in_regs[0], reg);
     }
-    if (status == NORN_OK && is_half(out_dtype) && !only_chooses(id))
+    if (status == NORN_OK && norn_dtype_is_half(out_dtype) && !only_chooses(id))
         *reg = convert(&e, *reg, out_dtype);
     if (status == NORN_OK) status = e.status;
     if (status != NORN_OK) norn_note("operator %s", op->name);

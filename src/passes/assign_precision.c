@@ -12,6 +12,7 @@
 ///                 pack_weights can lay it out and no run converts it again
 #include "base/status.h"
 #include "graph/numbers.h"
+#include "ops/op.h"
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
 #include "tensor/dtype.h"
@@ -87,22 +88,16 @@ static bool is_half_between(const norn_value *value) {
 }
 
 static norn_status cast(assignment *a, norn_node *before, norn_value *value, norn_value **to) {
-    norn_scalar_load *load;
-    norn_scalar_instr *instr;
-    uint16_t *store;
+    norn_scalar_builder builder = {.arena = &a->graph->arena};
+    const norn_scalar_load load = {.input = 0, .dtype = value->dtype};
     norn_region *region;
     norn_node *made;
-    norn_arena *arena = &a->graph->arena;
+    uint16_t reg;
     *to = find(a, value);
     if (*to) return NORN_OK;
-    NORN_TRY(NORN_TAKE(arena, &load));
-    NORN_TRY(NORN_TAKE(arena, &instr));
-    NORN_TRY(NORN_TAKE(arena, &store));
-    NORN_TRY(NORN_TAKE(arena, &region));
-    *load = (norn_scalar_load){.input = 0, .dtype = value->dtype};
-    *instr = (norn_scalar_instr){.op = NORN_SCALAR_LOAD, .dtype = value->dtype};
-    *store = 0;
-    region->pointwise.program = (norn_scalar_program){1, 1, 1, load, instr, store};
+    NORN_TRY(NORN_TAKE(&a->graph->arena, &region));
+    NORN_TRY(norn_scalar_load_of(&builder, &load, &reg));
+    NORN_TRY(norn_scalar_finish(&builder, &reg, 1, &region->pointwise.program));
     NORN_TRY(norn_rewrite_node(a->graph, before, NORN_OP_Pointwise, &value, 1,
                                (norn_attrs){NULL, 0}, a->half, &value->shape, before, &made));
     made->region = region;

@@ -79,6 +79,10 @@ uint32_t norn_dtype_bits(norn_dtype dtype) {
     return facts[row(dtype)].bits;
 }
 
+bool norn_dtype_is_half(norn_dtype dtype) {
+    return dtype == NORN_F16 || dtype == NORN_BF16;
+}
+
 bool norn_dtype_is_float(norn_dtype dtype) {
     return facts[row(dtype)].kind == CLASS_FLOAT;
 }

@@ -23,6 +23,7 @@ static inline norn_dtype norn_dtype_with(norn_dtype dtype, uint32_t bits) {
 /// 0 for NONE; STRING: 8 * sizeof(norn_string); what holds tensors counts bytes.
 uint32_t norn_dtype_bits(norn_dtype dtype);
 bool norn_dtype_is_float(norn_dtype dtype); ///< every floating type, fp8 and fp4 included
+bool norn_dtype_is_half(norn_dtype dtype);  ///< F16 or BF16
 bool norn_dtype_is_integer(norn_dtype dtype);
 bool norn_dtype_is_signed(norn_dtype dtype);
 norn_dtype norn_dtype_from_kserve(const char *name);

@@ -119,7 +119,7 @@ norn_status norn_cpu_gemm(norn_call *call) {
     form.m = a->dims[form.trans_a ? 1 : 0];
     form.k = a->dims[form.trans_a ? 0 : 1];
     form.n = b->dims[form.trans_b ? 0 : 1];
-    if (norn_gemm_is_half(a->dtype)) return gemm_half(call, &form, c);
+    if (norn_dtype_is_half(a->dtype)) return gemm_half(call, &form, c);
     if (a->dtype == NORN_F32) {
         NORN_TRY(gemm_f32(call, &form, a, b, out->data));
     } else if (norn_gemm_any_has(a->dtype)) {

@@ -1,6 +1,7 @@
 #include "cpu/kernels/gemm_any.h"
 
 #include "cpu/micro/tile_op.h"
+#include "tensor/dtype.h"
 #include "tensor/view.h"
 
 #include <string.h>
@@ -42,7 +43,7 @@ void norn_gemm_any_run(const norn_gemm_any *gemm) {
 
 norn_status norn_gemm_as_f32(norn_call *call, const norn_view *view, norn_view *out) {
     *out = *view;
-    if (!norn_gemm_is_half(view->dtype)) return NORN_OK;
+    if (!norn_dtype_is_half(view->dtype)) return NORN_OK;
     int64_t count = norn_view_elems(view);
     const norn_tile_operand in[3] = {{view->data, 1}};
     NORN_TRY(norn_cpu_scratch(call, count, sizeof(float), &out->data));

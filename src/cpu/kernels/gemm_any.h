@@ -20,8 +20,4 @@ void norn_gemm_any_run(const norn_gemm_any *gemm);
 
 /// A view of `view` as float32: itself, or a converted copy of a half type in the call's scratch.
 norn_status norn_gemm_as_f32(norn_call *call, const norn_view *view, norn_view *out) NORN_NODISCARD;
-static inline bool norn_gemm_is_half(norn_dtype dtype) {
-    return dtype == NORN_F16 || dtype == NORN_BF16;
-}
-
 #endif

@@ -227,6 +227,6 @@ norn_status norn_cpu_gemm_region(norn_call *call) {
     const norn_view *a = &call->in[0];
     int64_t m = norn_dims_product(a->dims, 0, a->rank - 1);
     if (!norn_view_present(&call->out[0]) || m == 0 || region->n == 0) return NORN_OK;
-    if (a->dtype == NORN_F32 || norn_gemm_is_half(a->dtype)) return run_f32(call, region, m);
+    if (a->dtype == NORN_F32 || norn_dtype_is_half(a->dtype)) return run_f32(call, region, m);
     return run_any(call, region, m);
 }

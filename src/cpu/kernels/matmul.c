@@ -140,7 +140,7 @@ norn_status norn_cpu_matmul(norn_call *call) {
     if (!norn_view_present(out)) return NORN_OK;
     matmul_shape_of(a, b, &shape);
     if (a->dtype == NORN_F32) return matmul_f32(call, &shape, a, b, out->data);
-    if (norn_gemm_is_half(a->dtype)) return matmul_half(call, &shape);
+    if (norn_dtype_is_half(a->dtype)) return matmul_half(call, &shape);
     if (!norn_gemm_any_has(a->dtype))
         return norn_fail(NORN_UNIMPLEMENTED, "the CPU has no MatMul of %s",
                          norn_dtype_name(a->dtype));

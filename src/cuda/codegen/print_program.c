@@ -1,5 +1,6 @@
 /// Scalar programs as CUDA C. The expressions are those of graph/scalar_table.inc.
 #include "cuda/codegen/codegen.h"
+#include "tensor/dtype.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -55,7 +56,7 @@ const char *norn_cuda_storage_type(norn_dtype dtype) {
 
 /// How a register of this dtype is computed: halves in float.
 const char *norn_cuda_register_type(norn_dtype dtype) {
-    if (dtype == NORN_F16 || dtype == NORN_BF16) return "float";
+    if (norn_dtype_is_half(dtype)) return "float";
     if (dtype == NORN_BOOL) return "bool";
     return norn_cuda_storage_type(dtype);
 }
@@ -129,8 +130,7 @@ static void print_instr(norn_buffer *out, uint32_t index, const norn_scalar_prog
     const norn_scalar_instr *instr = &program->instrs[index];
     const char *type = norn_cuda_register_type(instr->dtype);
     norn_buffer_format(out, "    const %s r%u = ", type, index);
-    bool round_half =
-        instr->op == NORN_SCALAR_CAST && (instr->dtype == NORN_F16 || instr->dtype == NORN_BF16);
+    bool round_half = instr->op == NORN_SCALAR_CAST && norn_dtype_is_half(instr->dtype);
     if (instr->op == NORN_SCALAR_LOAD) {
         norn_buffer_format(out, "(%s)v%u", type, instr->load);
     } else if (instr->op == NORN_SCALAR_CONST) {

@@ -114,6 +114,8 @@ norn_status norn_cuda_gemm_run(const norn_cuda_gemm_state *state, const norn_cud
                                const norn_cuda_gemm_choice *choice, void *scratch,
                                norn_stream *stream) NORN_NODISCARD;
 size_t norn_cuda_gemm_elem_bytes(const norn_cuda_gemm_state *state); ///< of A and B
+/// Do rows of A begin where no load of sixteen bytes can?
+bool norn_cuda_gemm_is_unaligned(const norn_cuda_gemm_state *state, int64_t k);
 /// Is there a layout of B for TILE: tf32, compute capability 9.0, a tile of columns?
 bool norn_cuda_gemm_tiles(const norn_cuda_gemm_state *state, int64_t n, int64_t k);
 size_t norn_cuda_gemm_panel_elems(int64_t n, int64_t k); ///< floats of that layout

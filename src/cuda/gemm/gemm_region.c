@@ -90,7 +90,7 @@ static norn_status fill_state(norn_cuda_gemm_state *state, const norn_step_spec 
         NORN_TRY(norn_cuda_pointwise_load(state->device, spec->code, &region->epilogue, 2,
                                           &state->pointwise));
     const bool f32 = state->numbers.a == NORN_F32;
-    if (spec->in[1].data && (f32 || region->k % 8 != 0))
+    if (spec->in[1].data && (f32 || norn_cuda_gemm_is_unaligned(state, region->k)))
         NORN_TRY(pack_weights(state, region, spec->in[1].data));
     int64_t rows = rows_of(&spec->in[0]);
     if (rows <= 0 || region->n == 0) return NORN_OK;

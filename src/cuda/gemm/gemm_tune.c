@@ -180,8 +180,7 @@ static norn_status list_lt(const norn_cuda_gemm_state *state, const norn_cuda_pr
     return status;
 }
 
-/// Do rows of A begin where no load of sixteen bytes can?
-static bool is_unaligned(const norn_cuda_gemm_state *state, int64_t k) {
+bool norn_cuda_gemm_is_unaligned(const norn_cuda_gemm_state *state, int64_t k) {
     return k * (int64_t)norn_cuda_gemm_elem_bytes(state) % 16 != 0;
 }
 
@@ -190,7 +189,8 @@ static norn_status tune_rows(gemm_bench *bench, const norn_cuda_gemm_key *key,
     norn_cuda_gemm_choice list[CANDIDATE_MOST + 2 * LT_MOST] = {0};
     int count = list_own(bench->state, key, product->m, list);
     norn_status status = list_lt(bench->state, product, NORN_CUDA_GEMM_LT, list, &count);
-    if (bench->padded && is_unaligned(bench->state, product->k) && product->m >= 64) {
+    if (bench->padded && norn_cuda_gemm_is_unaligned(bench->state, product->k) &&
+        product->m >= 64) {
         norn_cuda_product padded = norn_cuda_gemm_padded(bench->state, product, bench->padded);
         // One way more, or none.
         (void)list_lt(bench->state, &padded, NORN_CUDA_GEMM_PADDED, list, &count);

@@ -93,11 +93,8 @@ static norn_status no_label(const norn_index_model *model, const char *text) {
 
 static norn_status read_version(const norn_index_model *model, const char *text, int64_t *version) {
     if (norn_version_parse(text, version)) return NORN_OK;
-    for (uint32_t i = 0; i < model->label_count; i++) {
-        *version = model->labels[i].version;
-        if (strcmp(model->labels[i].name, text) == 0) return NORN_OK;
-    }
-    return no_label(model, text);
+    *version = norn_labels_find(model->labels, model->label_count, text);
+    return *version >= 0 ? NORN_OK : no_label(model, text);
 }
 
 norn_status norn_index_choose(const norn_index_model *model, const char *text,
@@ -105,8 +102,7 @@ norn_status norn_index_choose(const norn_index_model *model, const char *text,
     const norn_index_version *first = &model->versions[0];
     int64_t version;
     *out = *text ? NULL : first->servable;
-    if (*out) return NORN_OK;
-    if (!*text) return not_loaded(model, first);
+    if (!*text) return *out ? NORN_OK : not_loaded(model, first);
     NORN_TRY(read_version(model, text, &version));
     for (uint32_t i = 0; i < model->version_count; i++) {
         const norn_index_version *one = &model->versions[i];

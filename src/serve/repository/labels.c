@@ -29,7 +29,7 @@ static norn_status add(norn_labels *labels, const norn_json_token *key,
                          NORN_LABELS_MAX);
     memcpy(label->name, name, key->text.count);
     label->name[key->text.count] = 0;
-    if (norn_labels_find(labels, label->name) >= 0)
+    if (norn_labels_find(labels->at, labels->count, label->name) >= 0)
         return norn_fail(NORN_INVALID_ARGUMENT, "label '%s' is there twice", label->name);
     if (value->kind != NORN_JSON_NUMBER || !norn_json_i64(value->text, &label->version) ||
         label->version < 0)
@@ -68,8 +68,8 @@ norn_status norn_labels_read(const char *dir, norn_alloc alloc, norn_labels *out
     return status;
 }
 
-int64_t norn_labels_find(const norn_labels *labels, const char *name) {
-    for (uint32_t i = 0; i < labels->count; i++)
-        if (strcmp(labels->at[i].name, name) == 0) return labels->at[i].version;
+int64_t norn_labels_find(const norn_label *labels, uint32_t count, const char *name) {
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(labels[i].name, name) == 0) return labels[i].version;
     return -1;
 }

@@ -26,7 +26,7 @@ typedef struct norn_labels {
 /// Of the model in `dir`; none where there is no such file.
 /// Errors   INVALID_ARGUMENT: not such a list; names the file, and the label
 norn_status norn_labels_read(const char *dir, norn_alloc alloc, norn_labels *out) NORN_NODISCARD;
-/// The version that `name` stands for, or -1.
-int64_t norn_labels_find(const norn_labels *labels, const char *name);
+/// The version that `name` stands for among `count` labels, or -1.
+int64_t norn_labels_find(const norn_label *labels, uint32_t count, const char *name);
 
 #endif

@@ -17,9 +17,9 @@ static void labels_are_names_for_versions(void **state) {
     assert_int_equal(labels.count, 0);
     assert_int_equal(read("{\"stable\": 0, \"v-1_x.Y\": 9223372036854775807}\n"), NORN_OK);
     assert_int_equal(labels.count, 2);
-    assert_int_equal(norn_labels_find(&labels, "stable"), 0);
-    assert_int_equal(norn_labels_find(&labels, "v-1_x.Y"), INT64_MAX);
-    assert_int_equal(norn_labels_find(&labels, "v-1_x"), -1);
+    assert_int_equal(norn_labels_find(labels.at, labels.count, "stable"), 0);
+    assert_int_equal(norn_labels_find(labels.at, labels.count, "v-1_x.Y"), INT64_MAX);
+    assert_int_equal(norn_labels_find(labels.at, labels.count, "v-1_x"), -1);
 }
 
 static void what_is_no_such_list_is_refused_by_name(void **state) {

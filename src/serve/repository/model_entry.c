@@ -92,10 +92,14 @@ norn_model_entry norn_model_entry_copy(const norn_model_entry *entry) {
     return *entry;
 }
 
+static void drop_others(norn_model_entry *entry) {
+    while (entry->other_count) norn_servable_release(entry->others[--entry->other_count]);
+}
+
 void norn_model_entry_drop(norn_model_entry *entry) {
     norn_servable_release(entry->servable);
     entry->servable = NULL;
-    while (entry->other_count) norn_servable_release(entry->others[--entry->other_count]);
+    drop_others(entry);
 }
 
 norn_servable *norn_model_entry_live(const norn_model_entry *entry, int64_t version) {
@@ -108,7 +112,7 @@ norn_servable *norn_model_entry_live(const norn_model_entry *entry, int64_t vers
 void norn_model_entry_label(norn_model_entry *entry, const norn_labels *labels,
                             norn_servable *const *others, uint32_t count) {
     entry->labels = *labels;
-    while (entry->other_count) norn_servable_release(entry->others[--entry->other_count]);
+    drop_others(entry);
     for (uint32_t i = 0; i < count; i++) entry->others[entry->other_count++] = others[i];
 }
 

@@ -11,7 +11,7 @@ static void load_first(const norn_load_request *request, const norn_model_entry 
                        const norn_labels *labels, norn_load_outcome *outcome) {
     norn_load_request first = *request;
     first.serving = entry->servable != NULL;
-    first.first = norn_labels_find(labels, NORN_LABEL_STABLE);
+    first.first = norn_labels_find(labels->at, labels->count, NORN_LABEL_STABLE);
     if (first.first >= 0 && first.first != entry->version)
         outcome->servable = moved(entry, first.first);
     if (outcome->servable)

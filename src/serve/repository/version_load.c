@@ -62,6 +62,13 @@ static norn_status no_folder(const char *path, int64_t version) {
                      (long long)version, path, (long long)version);
 }
 
+/// The newest folder that is no newer than `version`; `count` where there is none.
+static size_t seek(const norn_version_folder *folders, size_t count, int64_t version) {
+    size_t i = 0;
+    while (i < count && folders[i].version > version) i++;
+    return i;
+}
+
 static norn_status find_folders(const norn_load_request *request, char path[4096],
                                 norn_version_folder **folders, size_t *count) {
     *folders = NULL;
@@ -82,7 +89,7 @@ void norn_version_load(const norn_load_request *request, norn_load_outcome *outc
     norn_status status = find_folders(request, path, &folders, &count);
     if (status != NORN_OK) norn_version_note_failure(outcome, name, -1, status);
     if (count && request->first >= 0) {
-        while (i < count && folders[i].version > request->first) i++;
+        i = seek(folders, count, request->first);
         if (i == count || folders[i].version != request->first) {
             status = no_folder(path, request->first);
             norn_version_note_failure(outcome, name, request->first, status);
@@ -113,11 +120,12 @@ norn_servable *norn_version_load_one(const norn_load_request *request, int64_t n
     char path[4096];
     norn_version_folder *folders;
     norn_model_version *version = NULL;
-    size_t count, i = 0;
+    size_t count;
     norn_status status = find_folders(request, path, &folders, &count);
-    while (i < count && folders[i].version != number) i++;
+    const size_t i = seek(folders, count, number);
+    const bool there = i < count && folders[i].version == number;
     if (status == NORN_OK)
-        status = i < count ? load_version(request, &folders[i], &version) : no_folder(path, number);
+        status = there ? load_version(request, &folders[i], &version) : no_folder(path, number);
     norn_free(request->alloc, folders);
     if (status != NORN_OK) {
         norn_version_note_failure(outcome, request->name, number, status);

@@ -182,7 +182,8 @@ static norn_step_spec spec_of(const dlrm *d, const step *s, norn_view *in) {
                             .in_count = s->in_count,
                             .out_count = 1,
                             .code = s->code,
-                            .numbers = norn_numbers_f32(d->precision == NORN_PRECISION_TF32)};
+                            .numbers = {NORN_F32, NORN_F32, NORN_F32, NORN_F32,
+                                        .tf32 = d->precision == NORN_PRECISION_TF32}};
 }
 
 static void prepare(checker *k, dlrm *d) {
