@@ -30,6 +30,7 @@ typedef struct norn_serving_defaults {
     int64_t max_batch, batch_delay_us, queue_limit;
     int64_t max_wait_ms;      ///< in the queue; 0: 10 s
     int64_t max_memory_bytes; ///< of an instance
+    bool follow; ///< load new versions as they come, and apply what trainers publish to their tables
 } norn_serving_defaults;
 
 enum {

@@ -155,6 +155,7 @@ static int run(int argc, char **argv) {
     int64_t request_bytes = 0, lame_duck_ms = 2000, drain_ms = 30000, budget_bytes = 0,
             connections = 0;
     int64_t header_ms = 0, body_ms = 0, idle_ms = 0;
+    bool follow = false;
     bool no_http = false, no_grpc = false, no_metrics = false;
     const cli_option options[] = {
         {"--repository", 0, CLI_TEXT, &repository, "DIR", "folder of models (required)"},
@@ -184,6 +185,9 @@ static int run(int argc, char **argv) {
          "requests that may wait a model (default 4096)"},
         {"--max-wait-ms", 0, CLI_LIMIT_MS, &wait_ms, "MS",
          "what would wait longer for a model is refused at once\n(default 10000); norn.json wins"},
+        {"--follow", 0, CLI_FLAG, &follow, NULL,
+         "load new versions as they come, and apply what trainers publish\nto a model's log (see "
+         "docs/follow.md)"},
         {"--io-threads", 0, CLI_THREADS, &io, "N", "default: one for every two cores"},
         {"--max-request-bytes", 0, CLI_BYTES, &request_bytes, "BYTES", "default 268435456"},
         {"--memory-budget", 0, CLI_BYTES, &budget_bytes, "BYTES",
@@ -245,7 +249,8 @@ static int run(int argc, char **argv) {
                    .max_memory_bytes = memory_mb << 20,
                    .batch_delay_us = delay,
                    .queue_limit = queue,
-                   .max_wait_ms = wait_ms},
+                   .max_wait_ms = wait_ms,
+                   .follow = follow},
     };
     bound_what_the_heap_keeps();
     raise_file_limit(connections);

@@ -6,7 +6,7 @@
 ///     "tables":   {"item": {"missing": "default" | "error"}},
 ///     "profile":  {"max_batch": 1024, "min": {}, "opt": {"ids": [64, 26]},
 ///                  "max": {"ids": [1024, 26]}},
-///     "device":   "cpu", "precision": "fp32", "instances": 1, "threads": 0,
+///     "log":      "file:log", "device": "cpu", "precision": "fp32", "instances": 1, "threads": 0,
 ///     "max_memory_mb": 4096,
 ///     "batching": {"max_batch": 256, "max_delay_us": 0, "max_queue": 1024, "max_wait_ms": 10000,
 ///                  "join": "never", "split": "never", "max_request_rows": 4096},
@@ -53,6 +53,7 @@ typedef struct norn_package_config {
     uint32_t input_count, table_count;
     norn_shape_list min_shapes, opt_shapes, max_shapes;
     const char *device; ///< NULL: not said
+    const char *log;    ///< of deltas to the tables; NULL: not said
     norn_precision precision;
     int64_t max_batch; ///< 0: not said
     int32_t instances, threads;

@@ -7,6 +7,7 @@
 #include "graph/graph.h"
 #include "graph/model.h"
 #include "plan/plan.h"
+#include "store/store.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -201,11 +202,24 @@ static norn_status check_inputs(const norn_package *package) {
     return NORN_OK;
 }
 
-static norn_status open_tables(norn_package *package, const char *path) {
+static norn_status open_manifest(norn_package *package, const char *path) {
+    if (!norn_path_is_dir(path)) return NORN_OK;
+    NORN_TRY(norn_manifest_read(path, &package->arena, &package->manifest));
+    if (!package->manifest.found) return NORN_OK;
+    return norn_manifest_verify(&package->manifest, path, package->alloc);
+}
+
+static uint64_t number_of(const norn_package *package, const norn_package_options *options) {
+    if (options->version > 0) return options->version;
+    return package->manifest.version > 0 ? package->manifest.version : 1;
+}
+
+static norn_status open_tables(norn_package *package, const char *path,
+                               const norn_package_options *options) {
     char tables[PATH_BYTES];
     if (!norn_package_tables_dir(path, tables)) return NORN_OK;
     NORN_TRY(norn_store_create(package->alloc, &package->store));
-    NORN_TRY(norn_store_open_dir(package->store, tables));
+    NORN_TRY(norn_store_open_version(package->store, "", number_of(package, options), tables));
     return norn_store_snapshot(package->store, &package->snapshot);
 }
 
@@ -220,13 +234,14 @@ norn_status norn_package_open(const char *path, const norn_package_options *opti
     package->alloc = alloc;
     norn_arena_init(&package->arena, alloc, 4096);
     NORN_TRY_DONE(norn_package_parse("", (norn_span){NULL, 0}, &package->arena, &package->config));
+    NORN_TRY_DONE(open_manifest(package, path));
     NORN_TRY_DONE(note_ignored(package, path));
     if (norn_package_plan_path(path, plan))
         NORN_TRY_DONE(open_plan(package, path, plan, options));
     else
         NORN_TRY_DONE(compile(package, path, options));
     NORN_TRY_DONE(check_inputs(package));
-    NORN_TRY_DONE(open_tables(package, path));
+    NORN_TRY_DONE(open_tables(package, path, options));
     *out = package;
     package = NULL;
 done:

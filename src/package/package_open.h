@@ -5,11 +5,14 @@
 
 #include "compile/package.h"
 #include "norn/store.h"
+#include "package/manifest.h"
 
 typedef struct norn_package_options {
     const norn_compile_options *compile; ///< wins over norn.json; may be NULL
     const char *device;                  ///< where neither says; NULL: cpu
     int64_t max_batch;                   ///< likewise; 0: 1024
+    uint64_t
+        version; ///< of a version folder, for its snapshots; 0: what MANIFEST.json says, else 1
 } norn_package_options;
 
 enum { NORN_PACKAGE_NOTES = 8 };
@@ -18,6 +21,7 @@ typedef struct norn_package {
     norn_alloc alloc;
     norn_arena arena;
     norn_package_config config; ///< of norn.json; strings in `arena`
+    norn_manifest manifest;     ///< of a version folder; in `arena`
     norn_plan *plan;
     norn_store *store;       ///< of tables/ beside the model; NULL when there is none
     norn_snapshot *snapshot; ///< of store; NULL likewise
@@ -29,6 +33,7 @@ typedef struct norn_package {
     uint32_t note_count;
 } norn_package;
 
+/// A folder with a MANIFEST.json is read when its files are what that says.
 /// Errors   CANCELLED: compile->stop_after ended it. All name file, node, tensor or key.
 ///          A table that the model names and nobody has is found when a session is made.
 norn_status norn_package_open(const char *path, const norn_package_options *options,

@@ -9,6 +9,7 @@
 #include "norn/plan.h"
 #include "serve/observe/stats.h"
 #include "serve/request.h"
+#include "store/log/follower.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -33,6 +34,8 @@ typedef struct norn_servable_calls {
     int64_t (*pending)(const norn_servable *servable); ///< requests that wait; NULL: none ever do
     void (*tables)(norn_servable *servable, norn_table_stat_fn visit,
                    void *context); ///< NULL: it has none
+    /// How it stands in its delta log; false: it follows none. NULL: it cannot.
+    bool (*follow)(norn_servable *servable, norn_follower_stat *out);
 } norn_servable_calls;
 
 struct norn_servable {

@@ -45,7 +45,7 @@ static void rig_close(rig *r) {
     norn_log_writer_destroy(r->writer);
     norn_applier_destroy(r->applier);
     norn_tier_close(r->tier);
-    norn_log_close(&r->log->base);
+    norn_delta_log_close(&r->log->base);
 }
 
 static norn_status put(norn_log_writer *writer, uint64_t step, uint32_t table, const int64_t *keys,
@@ -239,7 +239,7 @@ static rig rig_with_steps(void) {
 static void test_a_gap(void **state) {
     rig r = rig_with_steps();
     (void)state;
-    norn_frame_header *lost = memory_log_header(r.log, 0, 3);
+    norn_log_frame_header *lost = memory_log_header(r.log, 0, 3);
     char copy[4096];
     const size_t bytes = r.log->parts[0].frames[3].count;
     memcpy(copy, lost, bytes);
@@ -263,49 +263,49 @@ static void test_a_trimmed_log(void **state) {
     rig_close(&r);
 }
 
-static void change(rig *r, size_t index, void (*how)(norn_frame_header *header)) {
+static void change(rig *r, size_t index, void (*how)(norn_log_frame_header *header)) {
     how(memory_log_header(r->log, 0, index));
     memory_log_mend(r->log, 0, index);
 }
 
-static void of_other_chain(norn_frame_header *h) {
+static void of_other_chain(norn_log_frame_header *h) {
     h->previous_crc ^= 1;
 }
-static void of_older_epoch(norn_frame_header *h) {
+static void of_older_epoch(norn_log_frame_header *h) {
     h->epoch = 0;
 }
-static void of_unopened_epoch(norn_frame_header *h) {
+static void of_unopened_epoch(norn_log_frame_header *h) {
     h->epoch = 2;
 }
-static void of_step_before(norn_frame_header *h) {
+static void of_step_before(norn_log_frame_header *h) {
     h->step = 1;
 }
-static void of_next_step(norn_frame_header *h) {
+static void of_next_step(norn_log_frame_header *h) {
     h->step = 3;
 }
-static void of_no_table(norn_frame_header *h) {
+static void of_no_table(norn_log_frame_header *h) {
     h->table = TIER_TABLES;
 }
-static void of_other_table(norn_frame_header *h) {
+static void of_other_table(norn_log_frame_header *h) {
     h->table = TIER_WIDE;
 }
-static void of_other_dtype(norn_frame_header *h) {
-    h->dtype = norn_frame_dtype_of(NORN_F16);
+static void of_other_dtype(norn_log_frame_header *h) {
+    h->dtype = norn_log_frame_dtype_of(NORN_F16);
 }
-static void of_other_size(norn_frame_header *h) {
+static void of_other_size(norn_log_frame_header *h) {
     h->row_bytes = 15;
 }
-static void of_other_partition(norn_frame_header *h) {
+static void of_other_partition(norn_log_frame_header *h) {
     h->partition = 1;
 }
-static void of_other_seal(norn_frame_header *h) {
+static void of_other_seal(norn_log_frame_header *h) {
     *(uint64_t *)(void *)(h + 1) += 1;
 }
 
 static void test_what_is_refused(void **state) {
     static const struct {
         size_t frame;
-        void (*how)(norn_frame_header *header);
+        void (*how)(norn_log_frame_header *header);
         norn_status status;
         const char *words;
     } cases[] = {
@@ -483,7 +483,7 @@ static void test_a_dense_tensor_that_is_not_whole(void **state) {
     OK(norn_log_writer_put_dense(r.writer, "w", &view));
     OK(norn_log_writer_seal(r.writer, &step));
     // Its second piece is now of another place.
-    norn_frame_header *second = memory_log_header(r.log, 0, 2);
+    norn_log_frame_header *second = memory_log_header(r.log, 0, 2);
     uint64_t offset;
     memcpy(&offset, (char *)(second + 1) + 8, sizeof offset);
     offset += 4;

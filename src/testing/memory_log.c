@@ -5,19 +5,19 @@
 #include <string.h>
 #include <time.h>
 
-static memory_log *log_of(norn_log *self) {
+static memory_log *log_of(norn_delta_log *self) {
     return (memory_log *)(void *)self;
 }
 
 static uint64_t sequence_of(const memory_frame *frame) {
-    norn_frame_header header;
+    norn_log_frame_header header;
     memcpy(&header, frame->bytes, sizeof header);
     return header.sequence;
 }
 
 /// From the first frame at `from` or after it, as it lies there: what it says of itself is for the reader
 /// to check.
-static norn_status read_frames(norn_log *self, uint32_t partition, uint64_t from, void *room,
+static norn_status read_frames(norn_delta_log *self, uint32_t partition, uint64_t from, void *room,
                                size_t bytes, size_t *got) {
     memory_log *log = log_of(self);
     *got = 0;
@@ -34,33 +34,33 @@ static norn_status read_frames(norn_log *self, uint32_t partition, uint64_t from
     return NORN_OK;
 }
 
-static void wait_for_more(norn_log *self, int64_t until_ns) {
+static void wait_for_more(norn_delta_log *self, int64_t until_ns) {
     (void)self;
     (void)until_ns;
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-static void wake(norn_log *self) {
+static void wake(norn_delta_log *self) {
     (void)self;
 }
 
-static norn_status fence(norn_log *self, uint64_t *epoch, norn_log_tail *tails) {
+static norn_status fence(norn_delta_log *self, uint64_t *epoch, norn_log_tail *tails) {
     memory_log *log = log_of(self);
     *epoch = ++log->epoch;
     for (uint32_t p = 0; p < self->partitions; p++) {
         tails[p] = (norn_log_tail){.sequence = log->parts[p].trimmed};
         for (size_t i = 0; i < log->parts[p].count; i++) {
-            const norn_frame_header *h = memory_log_header(log, p, i);
+            const norn_log_frame_header *h = memory_log_header(log, p, i);
             tails[p].sequence = h->sequence;
             tails[p].chain = h->header_crc;
             tails[p].base = h->base;
-            if (h->kind == NORN_FRAME_SEAL) tails[p].step = h->step;
+            if (h->kind == NORN_LOG_FRAME_SEAL) tails[p].step = h->step;
         }
     }
     return NORN_OK;
 }
 
-static norn_status append(norn_log *self, const norn_span *frames) {
+static norn_status append(norn_delta_log *self, const norn_span *frames) {
     memory_log *log = log_of(self);
     if (log->appends_that_fail > 0) {
         log->appends_that_fail--;
@@ -68,16 +68,16 @@ static norn_status append(norn_log *self, const norn_span *frames) {
     }
     for (uint32_t p = 0; p < self->partitions; p++)
         for (size_t at = 0; at < frames[p].count;) {
-            norn_frame_header header;
+            norn_log_frame_header header;
             memcpy(&header, frames[p].bytes + at, sizeof header);
-            const size_t stored = norn_frame_stored_bytes(&header);
+            const size_t stored = norn_log_frame_stored_bytes(&header);
             memory_log_insert(log, p, log->parts[p].count, frames[p].bytes + at, stored);
             at += stored;
         }
     return NORN_OK;
 }
 
-static norn_status trim(norn_log *self, uint32_t partition, uint64_t sequence) {
+static norn_status trim(norn_delta_log *self, uint32_t partition, uint64_t sequence) {
     memory_log *log = log_of(self);
     while (log->parts[partition].count > 0 &&
            sequence_of(&log->parts[partition].frames[0]) < sequence) {
@@ -87,7 +87,7 @@ static norn_status trim(norn_log *self, uint32_t partition, uint64_t sequence) {
     return NORN_OK;
 }
 
-static void close_log(norn_log *self) {
+static void close_log(norn_delta_log *self) {
     memory_log *log = log_of(self);
     for (uint32_t p = 0; p < MEMORY_LOG_PARTITIONS; p++)
         for (size_t i = 0; i < log->parts[p].count; i++) free(log->parts[p].frames[i].bytes);
@@ -95,22 +95,22 @@ static void close_log(norn_log *self) {
 }
 
 memory_log *memory_log_create(uint32_t partitions) {
-    static const norn_log_ops ops = {"memory", read_frames, wait_for_more, wake,
-                                     fence,    append,      trim,          close_log};
+    static const norn_delta_log_ops ops = {"memory", read_frames, wait_for_more, wake,
+                                           fence,    append,      trim,          close_log};
     memory_log *log = calloc(1, sizeof *log);
     if (!log) abort();
-    log->base = (norn_log){&ops, "memory:", partitions};
+    log->base = (norn_delta_log){&ops, "memory:", partitions};
     log->visible = SIZE_MAX;
     return log;
 }
 
-norn_frame_header *memory_log_header(memory_log *log, uint32_t partition, size_t index) {
+norn_log_frame_header *memory_log_header(memory_log *log, uint32_t partition, size_t index) {
     return log->parts[partition].frames[index].bytes;
 }
 
 void memory_log_mend(memory_log *log, uint32_t partition, size_t index) {
-    norn_frame_header *header = memory_log_header(log, partition, index);
-    norn_frame_finish(header, header + 1, header->payload_bytes);
+    norn_log_frame_header *header = memory_log_header(log, partition, index);
+    norn_log_frame_finish(header, header + 1, header->payload_bytes);
 }
 
 void memory_log_remove(memory_log *log, uint32_t partition, size_t index) {

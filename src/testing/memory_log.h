@@ -12,7 +12,7 @@ typedef struct memory_frame {
 } memory_frame;
 
 typedef struct memory_log {
-    norn_log base;
+    norn_delta_log base;
     struct {
         memory_frame
             frames[MEMORY_LOG_FRAMES]; ///< in order; the first is of sequence `trimmed` + 1
@@ -26,7 +26,7 @@ typedef struct memory_log {
 
 memory_log *memory_log_create(uint32_t partitions);
 /// Where frame `index` of a partition can be written to.
-norn_frame_header *memory_log_header(memory_log *log, uint32_t partition, size_t index);
+norn_log_frame_header *memory_log_header(memory_log *log, uint32_t partition, size_t index);
 /// Its header, made right again after a change: checksums, and no other frame's.
 void memory_log_mend(memory_log *log, uint32_t partition, size_t index);
 void memory_log_remove(memory_log *log, uint32_t partition, size_t index);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "runtime/instance.h"
+#include "serve/model/follow.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -69,6 +70,13 @@ static void tables(norn_servable *servable, norn_table_stat_fn visit, void *cont
     norn_table_set_release(set);
 }
 
+static bool follow(norn_servable *servable, norn_follower_stat *out) {
+    norn_follower *follower = norn_model_version_of(servable)->follower;
+    if (!follower) return false;
+    norn_follower_stat_of(follower, out);
+    return out->found;
+}
+
 // ---- life
 
 static norn_status list_ports(norn_model_version *version) {
@@ -123,7 +131,8 @@ static norn_status open_package(norn_model_version *version, const char *dir,
                                 const norn_serving_defaults *defaults, norn_serving *serving) {
     const norn_servable *servable = &version->servable;
     const norn_package_options open = {.device = defaults->device,
-                                       .max_batch = defaults->max_batch};
+                                       .max_batch = defaults->max_batch,
+                                       .version = (uint64_t)servable->version};
     NORN_TRY(norn_package_open(dir, &open, version->alloc, &version->package));
     norn_package *package = version->package;
     for (uint32_t i = 0; i < package->note_count; i++)
@@ -142,6 +151,7 @@ static norn_status create_in(norn_model_version *version, const char *dir,
     norn_servable *servable = &version->servable;
     norn_serving serving;
     NORN_TRY(open_package(version, dir, defaults, &serving));
+    if (defaults->follow) NORN_TRY(norn_model_version_follow(version, dir));
     const norn_package *package = version->package;
     version->batch = (norn_batch_model){.plan = package->plan,
                                         .session = version->session,
@@ -167,6 +177,7 @@ static norn_status create_in(norn_model_version *version, const char *dir,
 
 static void destroy(norn_model_version *version) {
     const norn_alloc alloc = version->alloc;
+    norn_follower_destroy(version->follower);
     if (version->queue) norn_queue_stop(version->queue);
     for (int32_t i = 0; i < version->thread_count; i++) pthread_join(version->threads[i], NULL);
     norn_queue_destroy(version->queue);
@@ -195,7 +206,8 @@ norn_status norn_model_version_create(const char *name, int64_t number, const ch
                                               .enqueue = enqueue,
                                               .release = release,
                                               .pending = pending,
-                                              .tables = tables};
+                                              .tables = tables,
+                                              .follow = follow};
     const int64_t begin_ns = norn_clock_now_ns();
     norn_model_version *version = NULL;
     norn_status status;

@@ -9,6 +9,7 @@
 #include "serve/schedule/batch.h"
 #include "serve/schedule/queue.h"
 #include "serve/servable.h"
+#include "store/log/follower.h"
 
 #include <pthread.h>
 
@@ -18,7 +19,8 @@ typedef struct norn_model_version {
     norn_arena arena;
     norn_package *package;
     norn_session *session;
-    norn_batch_model batch; ///< how its requests are run
+    norn_follower *follower; ///< NULL: it follows no log
+    norn_batch_model batch;  ///< how its requests are run
     char warning[512]; ///< why a run on made-up inputs failed, though requests may do better; or ""
     int64_t max_request_rows; ///< more are refused
     norn_queue *queue;

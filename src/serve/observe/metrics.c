@@ -127,6 +127,33 @@ static void row_late_keys(metric_page *page) {
     each_table(page, put_late_keys);
 }
 
+/// One value of how a version stands in its log, where it follows one.
+static void put_follow(const metric_page *page, const char *metric,
+                       double (*value)(const norn_follower_stat *stat)) {
+    norn_follower_stat stat;
+    const norn_servable_calls *calls = page->servable->calls;
+    if (!calls->follow || !calls->follow(page->servable, &stat)) return;
+    put_name(page->out, metric, page->servable, "");
+    norn_buffer_format(page->out, "%.15g\n", value(&stat));
+}
+
+#define FOLLOW_ROW(function, metric, expression)                  \
+    static double function##_of(const norn_follower_stat *stat) { \
+        return (double)(expression);                              \
+    }                                                             \
+    static void function(metric_page *page) {                     \
+        put_follow(page, metric, function##_of);                  \
+    }
+FOLLOW_ROW(row_step, "norn_delta_step", stat->applied.step)
+FOLLOW_ROW(row_published, "norn_delta_published_seconds", (double)stat->applied.published_ns / 1e9)
+FOLLOW_ROW(row_epoch, "norn_delta_epoch", stat->applied.epoch)
+FOLLOW_ROW(row_steps, "norn_delta_steps_total", stat->applied.steps)
+FOLLOW_ROW(row_delta_rows, "norn_delta_rows_total", stat->applied.rows)
+FOLLOW_ROW(row_delta_deletes, "norn_delta_deletes_total", stat->applied.deletes)
+FOLLOW_ROW(row_delta_bytes, "norn_delta_bytes_total", stat->applied.bytes)
+FOLLOW_ROW(row_delta_errors, "norn_delta_errors_total", stat->errors)
+FOLLOW_ROW(row_stalled, "norn_delta_stalled", stat->error[0] != 0)
+
 static const struct metric {
     const char *name, *type, *help;
     void (*row)(metric_page *page);
@@ -152,6 +179,21 @@ static const struct metric {
     {"norn_table_late_keys_total", "counter",
      "Keys that got the default row because theirs did not come from its tier in time",
      row_late_keys},
+    {"norn_delta_step", "gauge", "Step of the delta log that the version stands at", row_step},
+    {"norn_delta_published_seconds", "gauge",
+     "Unix time at which that step was published; 0: none was", row_published},
+    {"norn_delta_epoch", "gauge", "Epoch of the writer of that step", row_epoch},
+    {"norn_delta_stalled", "gauge",
+     "1 while the log cannot be followed (a gap, damage, rows that do not fit): the server's log "
+     "says why",
+     row_stalled},
+    {"norn_delta_errors_total", "counter", "Times that the log could not be followed",
+     row_delta_errors},
+    {"norn_delta_steps_total", "counter", "Steps applied since the version was loaded", row_steps},
+    {"norn_delta_rows_total", "counter", "Rows that these wrote", row_delta_rows},
+    {"norn_delta_deletes_total", "counter", "Rows that these deleted", row_delta_deletes},
+    {"norn_delta_bytes_total", "counter", "Bytes of the log that were read for them",
+     row_delta_bytes},
     {"norn_request_seconds", "histogram", "Time from arrival to answer", row_latency},
 };
 

@@ -1,7 +1,7 @@
 #include "serve/repository/repository.h"
 
 #include "base/memory.h"
-#include "serve/repository/version_folder.h"
+#include "serve/repository/watcher.h"
 
 enum { REAPER_PATIENCE_MS = 10000 };
 
@@ -12,6 +12,7 @@ struct norn_repository {
     norn_published index; ///< a norn_index
     norn_reaper *reaper;
     norn_loader *loader;
+    norn_watcher *watcher; ///< NULL: the folder is read at the start alone
 };
 
 // ---- life
@@ -34,7 +35,11 @@ norn_status norn_repository_open(const char *dir, const norn_serving_defaults *d
                                         .defaults = &repository->defaults,
                                         .reaper = repository->reaper,
                                         .index = &repository->index};
+    if (defaults->follow) // before the loader reads it: what comes in between is not missed
+        NORN_TRY_DONE(norn_watcher_create(repository->dir, alloc, &repository->watcher));
     NORN_TRY_DONE(norn_loader_create(&loader, alloc, &repository->loader));
+    if (repository->watcher)
+        NORN_TRY_DONE(norn_watcher_start(repository->watcher, repository->loader));
     *out = repository;
     return NORN_OK;
 done:
@@ -43,7 +48,9 @@ done:
 }
 
 void norn_repository_close(norn_repository *repository) {
-    if (!repository || !norn_loader_destroy(repository->loader)) return;
+    if (!repository) return;
+    norn_watcher_destroy(repository->watcher);
+    if (!norn_loader_destroy(repository->loader)) return;
     norn_reaper_destroy(repository->reaper, REAPER_PATIENCE_MS);
     norn_free(repository->alloc, repository->dir);
     norn_free(repository->alloc, repository->device);
@@ -76,8 +83,10 @@ static norn_status no_entry(const norn_repository *repository, const char *name)
         return norn_fail(NORN_NOT_FOUND, "model '%.100s' is not in the repository", name);
     return norn_fail(NORN_UNAVAILABLE,
                      "model '%s' is in the repository but was not loaded, because it came after "
-                     "the start; load it, or start the server again",
-                     name);
+                     "the start; %s",
+                     name,
+                     repository->watcher ? "it will be in a moment"
+                                         : "load it, or serve with --follow");
 }
 
 norn_status norn_repository_get(norn_repository *repository, const char *name, const char *version,

@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "package/manifest.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -53,7 +54,7 @@ static bool take_item(const char *dir, const char *name, norn_version_folder *ou
     if (strlen(name) >= sizeof out->name || !norn_version_parse(name, &out->version)) return false;
     (void)snprintf(path, sizeof path, "%s/%s", dir, name);
     memcpy(out->name, name, strlen(name));
-    return norn_path_is_dir(path);
+    return norn_path_is_dir(path) && norn_manifest_is_ready(path);
 }
 
 norn_status norn_version_folders(const char *path, norn_alloc alloc, norn_version_folder **out,

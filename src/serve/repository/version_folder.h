@@ -21,7 +21,8 @@ typedef struct norn_version_folder {
 /// Digits that fit; the only reader of versions, in folders and in requests.
 bool norn_version_parse(const char *text, int64_t *version);
 
-/// The versions in `dir`, newest first; other files and folders are passed over. Free *out.
+/// The versions in `dir`, newest first; other files and folders are passed over, and
+/// versions that are still being written (norn_manifest_is_ready). Free *out.
 /// Errors   NOT_FOUND: no such folder
 norn_status norn_version_folders(const char *dir, norn_alloc alloc, norn_version_folder **out,
                                  size_t *count) NORN_NODISCARD;

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { ROOM_BYTES = 2 * NORN_FRAME_STORED_MAX };
+enum { ROOM_BYTES = 2 * NORN_LOG_FRAME_STORED_MAX };
 
 /// How far a partition was read.
 typedef struct applier_part {
@@ -77,7 +77,7 @@ static norn_status commit_step(norn_applier *applier) {
 
 // ---- a frame
 
-static norn_status check_place(const applier_part *part, const norn_frame_header *h) {
+static norn_status check_place(const applier_part *part, const norn_log_frame_header *h) {
     const norn_position *last = &part->position;
     if (h->sequence != last->sequence + 1)
         return norn_fail(NORN_DATA_LOSS, "a gap: sequence %llu comes after %llu",
@@ -86,7 +86,7 @@ static norn_status check_place(const applier_part *part, const norn_frame_header
         return norn_fail(NORN_DATA_LOSS,
                          "a fork: sequence %llu continues another frame %llu than the one applied",
                          (unsigned long long)h->sequence, (unsigned long long)last->sequence);
-    if (h->epoch < last->epoch || (h->epoch > last->epoch && h->kind != NORN_FRAME_OPEN))
+    if (h->epoch < last->epoch || (h->epoch > last->epoch && h->kind != NORN_LOG_FRAME_OPEN))
         return norn_fail(
             NORN_DATA_LOSS,
             "sequence %llu is of epoch %llu, which has not been opened after epoch %llu",
@@ -103,7 +103,7 @@ static void enter_epoch(norn_applier *applier, uint64_t epoch) {
     for (uint32_t p = 0; p < applier->partitions; p++) applier->parts[p].sealed = false;
 }
 
-static norn_status check_step(norn_applier *applier, const norn_frame_header *h) {
+static norn_status check_step(norn_applier *applier, const norn_log_frame_header *h) {
     if (applier->pending_step == 0 && h->step > applier->stat.step) {
         applier->pending_step = h->step;
         applier->pending_published_ns = h->published_ns;
@@ -116,29 +116,30 @@ static norn_status check_step(norn_applier *applier, const norn_frame_header *h)
         applier->pending_step ? "is not sealed yet" : "was applied already");
 }
 
-static norn_status apply_rows(norn_applier *applier, const norn_frame *frame) {
-    const norn_frame_header *h = &frame->header;
+static norn_status apply_rows(norn_applier *applier, const norn_log_frame *frame) {
+    const norn_log_frame_header *h = &frame->header;
     const norn_version *version = applier->options.version;
-    const bool deletes = h->kind == NORN_FRAME_DELETES;
+    const bool deletes = h->kind == NORN_LOG_FRAME_DELETES;
     if (h->table >= version->table_count)
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "sequence %llu: rows of table %u, and the version has %u",
                          (unsigned long long)h->sequence, h->table, version->table_count);
     const norn_table_form *form = &version->tables[h->table];
-    if (!deletes && (norn_frame_dtype(h->dtype) != form->dtype || h->row_bytes != form->row_bytes))
+    if (!deletes &&
+        (norn_log_frame_dtype(h->dtype) != form->dtype || h->row_bytes != form->row_bytes))
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "sequence %llu: %s rows of %u bytes for table '%s', whose rows are %s of "
                          "%lld bytes",
                          (unsigned long long)h->sequence,
-                         norn_dtype_name(norn_frame_dtype(h->dtype)), h->row_bytes, form->name,
+                         norn_dtype_name(norn_log_frame_dtype(h->dtype)), h->row_bytes, form->name,
                          norn_dtype_name(form->dtype), (long long)form->row_bytes);
     const norn_delta delta = {.step = h->step,
                               .table = h->table,
                               .partition = h->partition,
                               .count = h->count,
                               .deletes = deletes,
-                              .keys = norn_frame_keys(frame),
-                              .rows = deletes ? NULL : norn_frame_rows(frame),
+                              .keys = norn_log_frame_keys(frame),
+                              .rows = deletes ? NULL : norn_log_frame_rows(frame),
                               .row_bytes = deletes ? 0 : h->row_bytes};
     norn_tier *tier = applier->options.tier;
     const norn_status status = tier->ops->apply(tier, applier->options.version, &delta);
@@ -148,15 +149,15 @@ static norn_status apply_rows(norn_applier *applier, const norn_frame *frame) {
     return status;
 }
 
-static norn_status apply_dense(norn_applier *applier, const norn_frame *frame) {
-    norn_frame_dense piece;
-    NORN_TRY(norn_frame_dense_read(frame, &piece));
+static norn_status apply_dense(norn_applier *applier, const norn_log_frame *frame) {
+    norn_log_frame_dense piece;
+    NORN_TRY(norn_log_frame_dense_read(frame, &piece));
     return norn_dense_set_add(&applier->pending_dense, &piece);
 }
 
-static norn_status seal(norn_applier *applier, uint32_t p, const norn_frame *frame) {
-    const norn_frame_header *h = &frame->header;
-    if (h->count != applier->partitions || norn_frame_seal_sequence(frame, p) != h->sequence)
+static norn_status seal(norn_applier *applier, uint32_t p, const norn_log_frame *frame) {
+    const norn_log_frame_header *h = &frame->header;
+    if (h->count != applier->partitions || norn_log_frame_seal_sequence(frame, p) != h->sequence)
         return norn_fail(NORN_DATA_LOSS,
                          "sequence %llu: a seal of other partitions, or another place",
                          (unsigned long long)h->sequence);
@@ -164,29 +165,30 @@ static norn_status seal(norn_applier *applier, uint32_t p, const norn_frame *fra
     return NORN_OK;
 }
 
-static norn_status take_frame(norn_applier *applier, uint32_t p, const norn_frame *frame) {
-    const norn_frame_header *h = &frame->header;
+static norn_status take_frame(norn_applier *applier, uint32_t p, const norn_log_frame *frame) {
+    const norn_log_frame_header *h = &frame->header;
     const bool ours = h->base == applier->options.base;
     if (h->partition != p)
         return norn_fail(NORN_DATA_LOSS, "sequence %llu says that it is of partition %u",
                          (unsigned long long)h->sequence, h->partition);
-    if (h->kind == NORN_FRAME_OPEN) {
+    if (h->kind == NORN_LOG_FRAME_OPEN) {
         enter_epoch(applier, h->epoch);
         return ours ? norn_open_frame_check(frame, applier->options.version) : NORN_OK;
     }
     if (h->epoch < applier->epoch) return NORN_OK; // void
     NORN_TRY(check_step(applier, h));
-    if (h->kind == NORN_FRAME_SEAL) return seal(applier, p, frame);
+    if (h->kind == NORN_LOG_FRAME_SEAL) return seal(applier, p, frame);
     if (!ours) return NORN_OK;
-    return h->kind == NORN_FRAME_DENSE ? apply_dense(applier, frame) : apply_rows(applier, frame);
+    return h->kind == NORN_LOG_FRAME_DENSE ? apply_dense(applier, frame)
+                                           : apply_rows(applier, frame);
 }
 
 // ---- reading
 
 /// *got: whether a frame is there.
-static norn_status next_frame(norn_applier *applier, uint32_t p, norn_frame *frame, bool *got) {
+static norn_status next_frame(norn_applier *applier, uint32_t p, norn_log_frame *frame, bool *got) {
     applier_part *part = &applier->parts[p];
-    norn_log *log = applier->options.log;
+    norn_delta_log *log = applier->options.log;
     size_t stored;
     *got = false;
     if (!part->room) NORN_TRY(norn_alloc_bytes(applier->alloc, ROOM_BYTES, &part->room));
@@ -196,8 +198,8 @@ static norn_status next_frame(norn_applier *applier, uint32_t p, norn_frame *fra
                                 &part->count));
         if (part->count == 0) return NORN_OK;
     }
-    NORN_TRY(norn_frame_read(norn_span_of((char *)part->room + part->at, part->count - part->at),
-                             frame, &stored));
+    NORN_TRY(norn_log_frame_read(
+        norn_span_of((char *)part->room + part->at, part->count - part->at), frame, &stored));
     if (stored == 0) return norn_fail(NORN_DATA_LOSS, "a frame is cut short");
     NORN_TRY(check_place(part, &frame->header));
     part->at += stored;
@@ -209,7 +211,7 @@ static norn_status next_frame(norn_applier *applier, uint32_t p, norn_frame *fra
 /// Frames of a partition, until it has all of the step.
 static norn_status read_part(norn_applier *applier, uint32_t p, int64_t until_ns, bool *moved) {
     applier_part *part = &applier->parts[p];
-    norn_frame frame;
+    norn_log_frame frame;
     bool got = true;
     while (!part->sealed && norn_clock_now_ns() < until_ns) {
         NORN_TRY(next_frame(applier, p, &frame, &got));

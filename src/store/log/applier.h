@@ -14,7 +14,7 @@
 typedef struct norn_applier norn_applier;
 
 typedef struct norn_applier_options {
-    norn_log *log; ///< all borrowed
+    norn_delta_log *log; ///< all borrowed
     norn_tier *tier;
     norn_version *version;
     uint64_t

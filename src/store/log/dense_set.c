@@ -18,7 +18,7 @@ static norn_dense_tensor **place_of(norn_dense_set *set, norn_span name) {
     return at;
 }
 
-static bool dims_fit(const norn_frame_dense *piece) {
+static bool dims_fit(const norn_log_frame_dense *piece) {
     int64_t elems = 1;
     size_t bytes;
     for (int32_t d = 0; d < piece->rank; d++)
@@ -27,7 +27,7 @@ static bool dims_fit(const norn_frame_dense *piece) {
     return norn_dtype_bytes(piece->dtype, elems, &bytes) && bytes == piece->total;
 }
 
-static norn_status begin(norn_dense_set *set, const norn_frame_dense *piece,
+static norn_status begin(norn_dense_set *set, const norn_log_frame_dense *piece,
                          norn_dense_tensor **at) {
     norn_dense_tensor *tensor;
     norn_status status;
@@ -47,7 +47,7 @@ done:
     return status;
 }
 
-norn_status norn_dense_set_add(norn_dense_set *set, const norn_frame_dense *piece) {
+norn_status norn_dense_set_add(norn_dense_set *set, const norn_log_frame_dense *piece) {
     norn_dense_tensor **at = place_of(set, piece->name);
     if (piece->offset == 0 && *at) { // again: the newer one counts
         norn_dense_tensor *old = *at;

@@ -20,7 +20,8 @@ typedef struct norn_dense_set {
 
 /// Pieces of a tensor come in order.
 /// Errors   DATA_LOSS: a piece is missing, or dims and bytes do not go together; RESOURCE_EXHAUSTED
-norn_status norn_dense_set_add(norn_dense_set *set, const norn_frame_dense *piece) NORN_NODISCARD;
+norn_status norn_dense_set_add(norn_dense_set *set,
+                               const norn_log_frame_dense *piece) NORN_NODISCARD;
 /// Errors   DATA_LOSS names a tensor that is not whole
 norn_status norn_dense_set_check(const norn_dense_set *set) NORN_NODISCARD;
 /// All of `from` in place of those of the same name; `from` is empty then.

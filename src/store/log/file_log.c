@@ -74,11 +74,11 @@ static bool enter(norn_file_log *log, uint32_t partition, uint64_t first) {
 
 /// Bytes that are no frame: being written, or written in part by a writer that died and not cut yet
 /// by the next; with patience it is damage.
-static norn_status judge_damage(norn_file_cursor *cursor, const char *url, norn_status status) {
+static norn_status judge_damage(norn_file_cursor *cursor, norn_status status) {
     const int64_t now_ns = norn_clock_now_ns();
     if (cursor->damaged_since_ns == 0) cursor->damaged_since_ns = now_ns;
     if (now_ns - cursor->damaged_since_ns < (int64_t)DAMAGE_PATIENCE_MS * 1000000) return NORN_OK;
-    norn_note("%s: at byte %lld of the segment with sequence %llu", url, (long long)cursor->offset,
+    norn_note("at byte %lld of the segment with sequence %llu", (long long)cursor->offset,
               (unsigned long long)cursor->next);
     return status;
 }
@@ -86,19 +86,19 @@ static norn_status judge_damage(norn_file_cursor *cursor, const char *url, norn_
 /// Whole frames at the cursor into `room`; the cursor moves behind them.
 static norn_status read_here(norn_file_log *log, norn_file_cursor *cursor, void *room, size_t bytes,
                              size_t *got) {
-    norn_frame frame;
+    norn_log_frame frame;
     size_t stored = 0;
     norn_status status = NORN_OK;
     *got = 0;
     const ssize_t n = pread(cursor->fd, room, bytes, cursor->offset);
     if (n < 0) return norn_file_fail(log->base.url, "read a segment");
     while (status == NORN_OK) {
-        status =
-            norn_frame_read(norn_span_of((char *)room + *got, (size_t)n - *got), &frame, &stored);
+        status = norn_log_frame_read(norn_span_of((char *)room + *got, (size_t)n - *got), &frame,
+                                     &stored);
         if (status != NORN_OK || stored == 0) break;
         if (frame.header.sequence != cursor->next)
-            return norn_fail(NORN_DATA_LOSS, "%s: sequence %llu where %llu should be",
-                             log->base.url, (unsigned long long)frame.header.sequence,
+            return norn_fail(NORN_DATA_LOSS, "sequence %llu where %llu should be",
+                             (unsigned long long)frame.header.sequence,
                              (unsigned long long)cursor->next);
         cursor->next++;
         cursor->offset += (int64_t)stored;
@@ -106,7 +106,7 @@ static norn_status read_here(norn_file_log *log, norn_file_cursor *cursor, void 
     }
     if (*got > 0) cursor->damaged_since_ns = 0;
     if (*got > 0 || status == NORN_OK) return NORN_OK;
-    return status == NORN_DATA_LOSS ? judge_damage(cursor, log->base.url, status) : status;
+    return status == NORN_DATA_LOSS ? judge_damage(cursor, status) : status;
 }
 
 /// To sequence `from`, over the frames before it in its segment.
@@ -119,25 +119,24 @@ static norn_status seek(norn_file_log *log, uint32_t partition, uint64_t from, v
     leave(cursor);
     NORN_TRY(norn_file_numbers(path, "", ".ndl", from, &first, &least));
     if (least > from)
-        return norn_fail(
-            NORN_OUT_OF_RANGE, "%s: partition %u begins at sequence %llu; %llu was trimmed away",
-            log->base.url, partition, (unsigned long long)least, (unsigned long long)from);
+        return norn_fail(NORN_OUT_OF_RANGE, "it begins at sequence %llu; %llu was trimmed away",
+                         (unsigned long long)least, (unsigned long long)from);
     if (first == 0 && from == 1) return NORN_OK; // nothing was written yet
     if (first == 0 || !enter(log, partition, first))
-        return norn_fail(NORN_DATA_LOSS, "%s: partition %u has no segment with sequence %llu",
-                         log->base.url, partition, (unsigned long long)from);
+        return norn_fail(NORN_DATA_LOSS, "it has no segment with sequence %llu",
+                         (unsigned long long)from);
     while (cursor->next < from) {
         const norn_file_cursor before = *cursor;
         size_t got;
         NORN_TRY(read_here(log, cursor, room, bytes, &got));
         if (cursor->next > from) { // it is among these: frame by frame
-            norn_frame frame;
+            norn_log_frame frame;
             size_t at = 0, stored;
             cursor->next = before.next;
             cursor->offset = before.offset;
             while (cursor->next < from) {
-                NORN_TRY(
-                    norn_frame_read(norn_span_of((char *)room + at, got - at), &frame, &stored));
+                NORN_TRY(norn_log_frame_read(norn_span_of((char *)room + at, got - at), &frame,
+                                             &stored));
                 at += stored;
                 cursor->next++;
                 cursor->offset += (int64_t)stored;
@@ -145,10 +144,9 @@ static norn_status seek(norn_file_log *log, uint32_t partition, uint64_t from, v
         }
         if (got == 0)
             return norn_fail(NORN_DATA_LOSS,
-                             "%s: partition %u ends at sequence %llu, before %llu: another log, or "
+                             "it ends at sequence %llu, before %llu: another log, or "
                              "one that was put back",
-                             log->base.url, partition, (unsigned long long)cursor->next - 1,
-                             (unsigned long long)from - 1);
+                             (unsigned long long)cursor->next - 1, (unsigned long long)from - 1);
     }
     return NORN_OK;
 }
@@ -158,7 +156,7 @@ static bool is_removed(const norn_file_cursor *cursor) {
     return fstat(cursor->fd, &facts) == 0 && facts.st_nlink == 0;
 }
 
-static norn_status read_frames(norn_log *self, uint32_t partition, uint64_t from, void *room,
+static norn_status read_frames(norn_delta_log *self, uint32_t partition, uint64_t from, void *room,
                                size_t bytes, size_t *got) {
     norn_file_log *log = norn_file_log_of(self);
     norn_file_cursor *cursor = &log->cursors[partition];
@@ -180,7 +178,7 @@ static norn_status read_frames(norn_log *self, uint32_t partition, uint64_t from
     return NORN_OK;
 }
 
-static void wait_for_more(norn_log *self, int64_t until_ns) {
+static void wait_for_more(norn_delta_log *self, int64_t until_ns) {
     norn_file_log *log = norn_file_log_of(self);
     const int64_t look_ns = norn_clock_now_ns() + (int64_t)LOOK_MS * 1000000;
     const int64_t end_ns = until_ns < look_ns ? until_ns : look_ns;
@@ -193,7 +191,7 @@ static void wait_for_more(norn_log *self, int64_t until_ns) {
     pthread_mutex_unlock(&log->lock);
 }
 
-static void wake(norn_log *self) {
+static void wake(norn_delta_log *self) {
     norn_file_log *log = norn_file_log_of(self);
     pthread_mutex_lock(&log->lock);
     log->woken = true;
@@ -203,7 +201,7 @@ static void wake(norn_log *self) {
 
 // ---- life
 
-static void close_log(norn_log *self) {
+static void close_log(norn_delta_log *self) {
     norn_file_log *log = norn_file_log_of(self);
     norn_file_ends_close(log);
     for (uint32_t p = 0; log->cursors && p < log->base.partitions; p++) leave(&log->cursors[p]);
@@ -249,7 +247,7 @@ static norn_status read_partitions(const char *dir, norn_alloc alloc, uint32_t *
     return status;
 }
 
-static const norn_log_ops file_ops = {
+static const norn_delta_log_ops file_ops = {
     .scheme = "file",
     .read = read_frames,
     .wait = wait_for_more,
@@ -260,7 +258,7 @@ static const norn_log_ops file_ops = {
     .close = close_log,
 };
 
-norn_status norn_file_log_open(const char *dir, norn_alloc alloc, norn_log **out) {
+norn_status norn_file_log_open(const char *dir, norn_alloc alloc, norn_delta_log **out) {
     norn_file_log *log;
     pthread_condattr_t monotonic;
     norn_status status;
@@ -320,7 +318,7 @@ norn_status norn_file_log_create(const char *dir, uint32_t partitions, norn_allo
     return status;
 }
 
-norn_status norn_log_open(const char *url, norn_alloc alloc, norn_log **out) {
+norn_status norn_delta_log_open(const char *url, norn_alloc alloc, norn_delta_log **out) {
     const char *colon = strchr(url, ':'), *slash = strchr(url, '/');
     *out = NULL;
     if (!colon || (slash && slash < colon)) return norn_file_log_open(url, alloc, out);

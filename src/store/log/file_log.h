@@ -11,7 +11,8 @@
 enum { NORN_LOG_NAME_DIGITS = 20 };
 
 /// Errors   NOT_FOUND: no LOG.json in `dir`
-norn_status norn_file_log_open(const char *dir, norn_alloc alloc, norn_log **out) NORN_NODISCARD;
+norn_status norn_file_log_open(const char *dir, norn_alloc alloc,
+                               norn_delta_log **out) NORN_NODISCARD;
 /// An empty log in `dir`, which is made where it is not there. Nothing is done where there is one.
 /// Errors   FAILED_PRECONDITION: the log there has another number of partitions
 norn_status norn_file_log_create(const char *dir, uint32_t partitions,

@@ -13,7 +13,7 @@
 
 #define OK(expr) assert_int_equal((expr), NORN_OK)
 
-enum { DIM = 4, ROOM = 2 * NORN_FRAME_STORED_MAX };
+enum { DIM = 4, ROOM = 2 * NORN_LOG_FRAME_STORED_MAX };
 
 static char folder[64];
 static _Alignas(8) char room[ROOM];
@@ -41,15 +41,15 @@ static const char *path_in(const char *name) {
     return path;
 }
 
-static norn_log *open_log(uint32_t partitions) {
-    norn_log *log;
+static norn_delta_log *open_log(uint32_t partitions) {
+    norn_delta_log *log;
     OK(norn_file_log_create(folder, partitions, norn_alloc_heap()));
-    OK(norn_log_open(folder, norn_alloc_heap(), &log));
+    OK(norn_delta_log_open(folder, norn_alloc_heap(), &log));
     assert_int_equal(log->partitions, partitions);
     return log;
 }
 
-static norn_log_writer *open_writer(norn_log *log) {
+static norn_log_writer *open_writer(norn_delta_log *log) {
     const norn_log_writer_options options = {"m", 1, forms, 2};
     norn_log_writer *writer;
     OK(norn_log_writer_create(log, &options, norn_alloc_heap(), &writer));
@@ -73,15 +73,16 @@ static norn_status write_step(norn_log_writer *writer, int64_t first, uint32_t c
 }
 
 /// All frames of a partition from `from` on, checked as a chain; how many there were.
-static size_t count_frames(norn_log *log, uint32_t partition, uint64_t from, norn_frame *last) {
-    norn_frame frame;
+static size_t count_frames(norn_delta_log *log, uint32_t partition, uint64_t from,
+                           norn_log_frame *last) {
+    norn_log_frame frame;
     size_t frames = 0, got, stored;
     uint32_t chain = 0;
     for (;;) {
         OK(log->ops->read(log, partition, from, room, ROOM, &got));
         if (got == 0) return frames;
         for (size_t at = 0; at < got; at += stored) {
-            OK(norn_frame_read(norn_span_of(room + at, got - at), &frame, &stored));
+            OK(norn_log_frame_read(norn_span_of(room + at, got - at), &frame, &stored));
             assert_int_equal(frame.header.sequence, from++);
             assert_int_equal(frame.header.partition, partition);
             if (frames++ > 0) assert_int_equal(frame.header.previous_crc, chain);
@@ -92,9 +93,9 @@ static size_t count_frames(norn_log *log, uint32_t partition, uint64_t from, nor
 }
 
 static void test_what_is_written_is_read(void **state) {
-    norn_log *log = open_log(1), *reader = open_log(1);
+    norn_delta_log *log = open_log(1), *reader = open_log(1);
     norn_log_writer *writer = open_writer(log);
-    norn_frame frame;
+    norn_log_frame frame;
     uint64_t step;
     size_t got, stored;
     const int64_t before_ns = norn_clock_wall_ns();
@@ -106,8 +107,8 @@ static void test_what_is_written_is_read(void **state) {
     // open, rows, seal, rows, seal
     assert_int_equal(count_frames(reader, 0, 1, NULL), 5);
     OK(reader->ops->read(reader, 0, 2, room, ROOM, &got));
-    OK(norn_frame_read(norn_span_of(room, got), &frame, &stored));
-    assert_int_equal(frame.header.kind, NORN_FRAME_ROWS);
+    OK(norn_log_frame_read(norn_span_of(room, got), &frame, &stored));
+    assert_int_equal(frame.header.kind, NORN_LOG_FRAME_ROWS);
     assert_int_equal(frame.header.epoch, 1);
     assert_int_equal(frame.header.step, 1);
     assert_int_equal(frame.header.base, 1);
@@ -115,23 +116,23 @@ static void test_what_is_written_is_read(void **state) {
     assert_int_equal(frame.header.count, 3);
     assert_int_equal(frame.header.row_bytes, 16);
     assert_true(frame.header.published_ns >= before_ns);
-    assert_int_equal(norn_frame_keys(&frame)[2], 9);
+    assert_int_equal(norn_log_frame_keys(&frame)[2], 9);
     float cell;
-    memcpy(&cell, norn_frame_rows(&frame) + 2 * 16 + 3 * 4, sizeof cell);
+    memcpy(&cell, norn_log_frame_rows(&frame) + 2 * 16 + 3 * 4, sizeof cell);
     assert_true(cell == 12.0f);
     const norn_cut cut = norn_log_writer_cut(writer);
     assert_int_equal(cut.step, 2);
     assert_int_equal(cut.positions[0].sequence, 5);
     assert_int_equal(cut.positions[0].epoch, 1);
     norn_log_writer_destroy(writer);
-    norn_log_close(log);
-    norn_log_close(reader);
+    norn_delta_log_close(log);
+    norn_delta_log_close(reader);
 }
 
 static void test_keys_have_their_partition(void **state) {
-    norn_log *log = open_log(3), *reader = open_log(3);
+    norn_delta_log *log = open_log(3), *reader = open_log(3);
     norn_log_writer *writer = open_writer(log);
-    norn_frame frame;
+    norn_log_frame frame;
     uint64_t step;
     uint32_t keys = 0;
     size_t got, stored;
@@ -139,12 +140,13 @@ static void test_keys_have_their_partition(void **state) {
     OK(write_step(writer, 0, 300, &step));
     for (uint32_t p = 0; p < 3; p++) {
         assert_int_equal(count_frames(reader, p, 1, &frame), 3);
-        assert_int_equal(frame.header.kind, NORN_FRAME_SEAL);
-        for (uint32_t q = 0; q < 3; q++) assert_int_equal(norn_frame_seal_sequence(&frame, q), 3);
+        assert_int_equal(frame.header.kind, NORN_LOG_FRAME_SEAL);
+        for (uint32_t q = 0; q < 3; q++)
+            assert_int_equal(norn_log_frame_seal_sequence(&frame, q), 3);
         OK(reader->ops->read(reader, p, 2, room, ROOM, &got));
-        OK(norn_frame_read(norn_span_of(room, got), &frame, &stored));
+        OK(norn_log_frame_read(norn_span_of(room, got), &frame, &stored));
         for (uint32_t i = 0; i < frame.header.count; i++)
-            assert_int_equal(norn_log_partition_of(norn_frame_keys(&frame)[i], 3), p);
+            assert_int_equal(norn_log_partition_of(norn_log_frame_keys(&frame)[i], 3), p);
         assert_true(frame.header.count > 70);
         keys += frame.header.count;
     }
@@ -152,22 +154,22 @@ static void test_keys_have_their_partition(void **state) {
     // The number that docs/delta-log.md's rule gives; other programs partition by it.
     assert_int_equal(norn_log_partition_of(42, 1000), 902);
     norn_log_writer_destroy(writer);
-    norn_log_close(log);
-    norn_log_close(reader);
+    norn_delta_log_close(log);
+    norn_delta_log_close(reader);
 }
 
 /// More rows than a frame takes, and more frames than a segment.
 static void test_frames_and_segments_are_bounded(void **state) {
     enum { ROWS = 3100000 };
-    norn_log *log = open_log(1), *reader = open_log(1);
+    norn_delta_log *log = open_log(1), *reader = open_log(1);
     norn_log_writer *writer = open_writer(log);
-    norn_frame frame;
+    norn_log_frame frame;
     uint64_t step;
     char name[64];
     (void)state;
     for (int i = 0; i < 3; i++) OK(write_step(writer, 0, ROWS / 2, &step));
     const size_t frames = count_frames(reader, 0, 1, &frame);
-    assert_int_equal(frame.header.kind, NORN_FRAME_SEAL);
+    assert_int_equal(frame.header.kind, NORN_LOG_FRAME_SEAL);
     assert_int_equal(frame.header.step, 3);
     assert_int_equal(frames, 1 + 3 * ((ROWS / 2 + 38399) / 38400 + 1)); // 921600 / 24 rows a frame
     snprintf(name, sizeof name, "00000/%020d.ndl", (int)(1 + 2 * 42 + 1));
@@ -175,15 +177,15 @@ static void test_frames_and_segments_are_bounded(void **state) {
     // From the middle, and after segments are gone.
     assert_int_equal(count_frames(reader, 0, 60, NULL), frames - 59);
     OK(log->ops->trim(log, 0, 87));
-    norn_log *late = open_log(1);
+    norn_delta_log *late = open_log(1);
     size_t got;
     assert_int_equal(late->ops->read(late, 0, 3, room, ROOM, &got), NORN_OUT_OF_RANGE);
     assert_non_null(strstr(norn_message(), "trimmed"));
     assert_true(count_frames(late, 0, 86, NULL) > 0);
     norn_log_writer_destroy(writer);
-    norn_log_close(log);
-    norn_log_close(reader);
-    norn_log_close(late);
+    norn_delta_log_close(log);
+    norn_delta_log_close(reader);
+    norn_delta_log_close(late);
 }
 
 static void cut_file(const char *path, off_t bytes) {
@@ -198,14 +200,14 @@ static void test_torn_at_every_byte(void **state) {
     (void)state;
     strcpy(segment, path_in("00000/00000000000000000001.ndl"));
     strcpy(copy, path_in("copy"));
-    norn_log *log = open_log(1);
+    norn_delta_log *log = open_log(1);
     norn_log_writer *writer = open_writer(log);
     OK(write_step(writer, 7, 2, &step));
     assert_int_equal(stat(segment, &before), 0);
     OK(write_step(writer, 8, 1, &step));
     assert_int_equal(stat(segment, &after), 0);
     norn_log_writer_destroy(writer);
-    norn_log_close(log);
+    norn_delta_log_close(log);
     snprintf(command, sizeof command, "cp %s %s", segment, copy);
     assert_int_equal(system(command), 0);
     const off_t rows_end = before.st_size + 96 + 24;
@@ -214,25 +216,25 @@ static void test_torn_at_every_byte(void **state) {
         if (bytes % 16 == 0 || bytes > after.st_size - 9) {
             assert_int_equal(system(command), 0);
             cut_file(segment, bytes);
-            norn_log *reader = open_log(1);
+            norn_delta_log *reader = open_log(1);
             const size_t whole = bytes < rows_end ? 3 : 4;
             assert_int_equal(count_frames(reader, 0, 1, NULL), whole);
             log = open_log(1);
             writer = open_writer(log);
             OK(write_step(writer, 9, 1, &step));
             assert_int_equal(step, 2); // step 2 had no seal
-            norn_frame frame;
+            norn_log_frame frame;
             assert_int_equal(count_frames(reader, 0, 1, &frame), whole + 3);
             assert_int_equal(frame.header.step, 2);
             norn_log_writer_destroy(writer);
-            norn_log_close(log);
-            norn_log_close(reader);
+            norn_delta_log_close(log);
+            norn_delta_log_close(reader);
         }
     }
 }
 
 static void test_an_older_writer_is_refused(void **state) {
-    norn_log *first = open_log(1), *second = open_log(1), *reader = open_log(1);
+    norn_delta_log *first = open_log(1), *second = open_log(1), *reader = open_log(1);
     norn_log_writer *old = open_writer(first);
     uint64_t step;
     (void)state;
@@ -246,13 +248,13 @@ static void test_an_older_writer_is_refused(void **state) {
     assert_int_equal(count_frames(reader, 0, 1, NULL), 6);
     norn_log_writer_destroy(old);
     norn_log_writer_destroy(new);
-    norn_log_close(first);
-    norn_log_close(second);
-    norn_log_close(reader);
+    norn_delta_log_close(first);
+    norn_delta_log_close(second);
+    norn_delta_log_close(reader);
 }
 
 static void test_a_full_disk(void **state) {
-    norn_log *log = open_log(1), *reader = open_log(1);
+    norn_delta_log *log = open_log(1), *reader = open_log(1);
     norn_log_writer *writer = open_writer(log);
     struct rlimit limit, small;
     uint64_t step;
@@ -270,12 +272,12 @@ static void test_a_full_disk(void **state) {
     assert_int_equal(step, 2);
     assert_int_equal(count_frames(reader, 0, 1, NULL), 5);
     norn_log_writer_destroy(writer);
-    norn_log_close(log);
-    norn_log_close(reader);
+    norn_delta_log_close(log);
+    norn_delta_log_close(reader);
 }
 
 static void test_what_cannot_be_put(void **state) {
-    norn_log *log = open_log(1), *reader = open_log(1);
+    norn_delta_log *log = open_log(1), *reader = open_log(1);
     norn_log_writer *writer = open_writer(log);
     const int64_t keys[] = {99, 100};
     const float rows[8] = {1};
@@ -294,8 +296,8 @@ static void test_what_cannot_be_put(void **state) {
     OK(norn_log_writer_seal(writer, &step)); // a step of nothing
     assert_int_equal(count_frames(reader, 0, 1, NULL), 2);
     norn_log_writer_destroy(writer);
-    norn_log_close(log);
-    norn_log_close(reader);
+    norn_delta_log_close(log);
+    norn_delta_log_close(reader);
 }
 
 static void write_text(const char *name, const char *text) {
@@ -306,10 +308,11 @@ static void write_text(const char *name, const char *text) {
 }
 
 static void test_what_is_no_log(void **state) {
-    norn_log *log;
+    norn_delta_log *log;
     (void)state;
-    assert_int_equal(norn_log_open(folder, norn_alloc_heap(), &log), NORN_NOT_FOUND);
-    assert_int_equal(norn_log_open("ftp:there", norn_alloc_heap(), &log), NORN_INVALID_ARGUMENT);
+    assert_int_equal(norn_delta_log_open(folder, norn_alloc_heap(), &log), NORN_NOT_FOUND);
+    assert_int_equal(norn_delta_log_open("ftp:there", norn_alloc_heap(), &log),
+                     NORN_INVALID_ARGUMENT);
     assert_int_equal(norn_file_log_create(folder, 0, norn_alloc_heap()), NORN_INVALID_ARGUMENT);
     assert_int_equal(norn_file_log_create(folder, NORN_LOG_PARTITIONS_MAX + 1, norn_alloc_heap()),
                      NORN_INVALID_ARGUMENT);
@@ -323,17 +326,17 @@ static void test_what_is_no_log(void **state) {
                                "{\"format\": \"norn-log-2\", \"partitions\": 1}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         write_text("LOG.json", bad[i]);
-        assert_int_equal(norn_log_open(folder, norn_alloc_heap(), &log), NORN_DATA_LOSS);
+        assert_int_equal(norn_delta_log_open(folder, norn_alloc_heap(), &log), NORN_DATA_LOSS);
     }
     write_text("LOG.json",
                "{\"partitions\": 1, \"format\": \"norn-log-1\", \"note\": {\"a\": [1]}}");
-    OK(norn_log_open(folder, norn_alloc_heap(), &log));
-    norn_log_close(log);
+    OK(norn_delta_log_open(folder, norn_alloc_heap(), &log));
+    norn_delta_log_close(log);
 }
 
 /// A reader that stands after what is there: another log was put in its place.
 static void test_a_log_that_ends_before(void **state) {
-    norn_log *log = open_log(1), *reader = open_log(1);
+    norn_delta_log *log = open_log(1), *reader = open_log(1);
     norn_log_writer *writer = open_writer(log);
     uint64_t step;
     size_t got;
@@ -344,20 +347,20 @@ static void test_a_log_that_ends_before(void **state) {
     assert_int_equal(reader->ops->read(reader, 0, 5, room, ROOM, &got), NORN_DATA_LOSS);
     assert_non_null(strstr(norn_message(), "ends at sequence 3, before 4"));
     norn_log_writer_destroy(writer);
-    norn_log_close(log);
-    norn_log_close(reader);
+    norn_delta_log_close(log);
+    norn_delta_log_close(reader);
 }
 
 /// The reader is woken while it waits, and its waits end.
 static void test_waits(void **state) {
-    norn_log *log = open_log(1);
+    norn_delta_log *log = open_log(1);
     (void)state;
     int64_t begin_ns = norn_clock_now_ns();
     log->ops->wait(log, begin_ns + 3000000);
     assert_true(norn_clock_now_ns() - begin_ns >= 3000000);
     log->ops->wake(log);
     log->ops->wait(log, INT64_MAX);
-    norn_log_close(log);
+    norn_delta_log_close(log);
 }
 
 int main(void) {

@@ -70,26 +70,26 @@ void norn_file_ends_close(norn_file_log *log) {
 
 /// Over the frames of a segment; *bytes: of those that are whole.
 static norn_status scan(const norn_file_log *log, int fd, norn_log_tail *tail, int64_t *bytes) {
-    norn_frame frame;
+    norn_log_frame frame;
     size_t stored;
     void *room;
     ssize_t n;
     bool more = true;
     norn_status status = NORN_OK;
     *bytes = 0;
-    NORN_TRY(norn_alloc_bytes(log->alloc, 2 * NORN_FRAME_STORED_MAX, &room));
+    NORN_TRY(norn_alloc_bytes(log->alloc, 2 * NORN_LOG_FRAME_STORED_MAX, &room));
     while (more && status == NORN_OK &&
-           (n = pread(fd, room, 2 * NORN_FRAME_STORED_MAX, *bytes)) > 0) {
+           (n = pread(fd, room, 2 * NORN_LOG_FRAME_STORED_MAX, *bytes)) > 0) {
         size_t at = 0;
         for (;;) {
             const norn_span rest = norn_span_of((char *)room + at, (size_t)n - at);
-            status = norn_frame_read(rest, &frame, &stored);
+            status = norn_log_frame_read(rest, &frame, &stored);
             if (status != NORN_OK || stored == 0) break;
             tail->sequence = frame.header.sequence;
             tail->chain = frame.header.header_crc;
             tail->base = frame.header.base;
-            if (frame.header.kind == NORN_FRAME_SEAL) tail->step = frame.header.step;
-            if (frame.header.kind == NORN_FRAME_OPEN && tail->step == 0)
+            if (frame.header.kind == NORN_LOG_FRAME_SEAL) tail->step = frame.header.step;
+            if (frame.header.kind == NORN_LOG_FRAME_OPEN && tail->step == 0)
                 tail->step = frame.header.step; // of a step before what was trimmed
             at += stored;
         }
@@ -152,7 +152,7 @@ static norn_status take_over(norn_file_log *log, norn_log_tail *tails) {
     return NORN_OK;
 }
 
-norn_status norn_file_log_fence(norn_log *self, uint64_t *epoch, norn_log_tail *tails) {
+norn_status norn_file_log_fence(norn_delta_log *self, uint64_t *epoch, norn_log_tail *tails) {
     norn_file_log *log = norn_file_log_of(self);
     int held;
     norn_file_ends_close(log);
@@ -197,8 +197,8 @@ static norn_status write_all(const norn_file_log *log, const norn_file_end *end,
 }
 
 static uint64_t last_sequence(norn_span frames) {
-    norn_frame_header header = {0};
-    for (size_t at = 0; at < frames.count; at += norn_frame_stored_bytes(&header))
+    norn_log_frame_header header = {0};
+    for (size_t at = 0; at < frames.count; at += norn_log_frame_stored_bytes(&header))
         memcpy(&header, frames.bytes + at, sizeof header);
     return header.sequence;
 }
@@ -230,7 +230,7 @@ static norn_status append_all(norn_file_log *log, const norn_span *frames) {
     return status;
 }
 
-norn_status norn_file_log_append(norn_log *self, const norn_span *frames) {
+norn_status norn_file_log_append(norn_delta_log *self, const norn_span *frames) {
     norn_file_log *log = norn_file_log_of(self);
     uint64_t epoch;
     int held;
@@ -248,7 +248,7 @@ norn_status norn_file_log_append(norn_log *self, const norn_span *frames) {
 
 // ---- trimming
 
-norn_status norn_file_log_trim(norn_log *self, uint32_t partition, uint64_t sequence) {
+norn_status norn_file_log_trim(norn_delta_log *self, uint32_t partition, uint64_t sequence) {
     norn_file_log *log = norn_file_log_of(self);
     char dir[NORN_LOG_PATH], path[NORN_LOG_PATH];
     uint64_t keep, least, ignored;

@@ -25,7 +25,7 @@ typedef struct norn_file_end {
 } norn_file_end;
 
 typedef struct norn_file_log {
-    norn_log base;
+    norn_delta_log base;
     norn_alloc alloc;
     char *dir, *url;
     norn_file_cursor *cursors; ///< by partition
@@ -36,7 +36,7 @@ typedef struct norn_file_log {
     bool woken;
 } norn_file_log;
 
-static inline norn_file_log *norn_file_log_of(norn_log *log) {
+static inline norn_file_log *norn_file_log_of(norn_delta_log *log) {
     return (norn_file_log *)(void *)log;
 }
 
@@ -51,10 +51,10 @@ static inline void norn_file_segment_path(const norn_file_log *log, uint32_t par
 norn_status norn_file_numbers(const char *dir, const char *prefix, const char *suffix,
                               uint64_t most, uint64_t *greatest, uint64_t *least) NORN_NODISCARD;
 
-norn_status norn_file_log_fence(norn_log *self, uint64_t *epoch,
+norn_status norn_file_log_fence(norn_delta_log *self, uint64_t *epoch,
                                 norn_log_tail *tails) NORN_NODISCARD;
-norn_status norn_file_log_append(norn_log *self, const norn_span *frames) NORN_NODISCARD;
-norn_status norn_file_log_trim(norn_log *self, uint32_t partition,
+norn_status norn_file_log_append(norn_delta_log *self, const norn_span *frames) NORN_NODISCARD;
+norn_status norn_file_log_trim(norn_delta_log *self, uint32_t partition,
                                uint64_t sequence) NORN_NODISCARD;
 void norn_file_ends_close(norn_file_log *log);
 

@@ -19,7 +19,7 @@ typedef struct writer_end {
 } writer_end;
 
 struct norn_log_writer {
-    norn_log *log;
+    norn_delta_log *log;
     norn_alloc alloc;
     char *model;
     norn_table_form *tables; ///< names are `names`
@@ -35,8 +35,8 @@ struct norn_log_writer {
 // ---- frames
 
 /// Into the partition's buffer, behind the frame before.
-static norn_status add_frame(norn_log_writer *writer, uint32_t partition, norn_frame_header header,
-                             const void *payload, size_t bytes) {
+static norn_status add_frame(norn_log_writer *writer, uint32_t partition,
+                             norn_log_frame_header header, const void *payload, size_t bytes) {
     writer_end *end = &writer->ends[partition];
     header.base = writer->base;
     header.epoch = writer->epoch;
@@ -44,10 +44,10 @@ static norn_status add_frame(norn_log_writer *writer, uint32_t partition, norn_f
     header.published_ns = writer->begun_ns;
     header.partition = partition;
     header.previous_crc = end->chain;
-    norn_frame_finish(&header, payload, bytes);
+    norn_log_frame_finish(&header, payload, bytes);
     norn_buffer_append(&end->frames, &header, sizeof header);
     norn_buffer_append(&end->frames, payload, bytes);
-    const size_t padding = norn_frame_stored_bytes(&header) - sizeof header - bytes;
+    const size_t padding = norn_log_frame_stored_bytes(&header) - sizeof header - bytes;
     if (padding) norn_buffer_append(&end->frames, "\0\0\0\0\0\0\0", padding);
     NORN_TRY(norn_buffer_status(&end->frames));
     end->sequence++;
@@ -67,9 +67,9 @@ static norn_status flush(norn_log_writer *writer, uint32_t partition, uint32_t t
     if (end->frame_keys == 0) return NORN_OK;
     norn_buffer_append(&end->keys, end->rows.bytes, end->rows.count);
     NORN_TRY(norn_buffer_status(&end->keys));
-    const norn_frame_header header = {
-        .kind = deletes ? NORN_FRAME_DELETES : NORN_FRAME_ROWS,
-        .dtype = deletes ? 0 : norn_frame_dtype_of(form->dtype),
+    const norn_log_frame_header header = {
+        .kind = deletes ? NORN_LOG_FRAME_DELETES : NORN_LOG_FRAME_ROWS,
+        .dtype = deletes ? 0 : norn_log_frame_dtype_of(form->dtype),
         .step = writer->step + 1,
         .table = table,
         .count = end->frame_keys,
@@ -105,7 +105,7 @@ norn_status norn_log_writer_put(norn_log_writer *writer, uint32_t table, const i
                          writer->table_count, norn_plural(writer->table_count), table);
     const norn_table_form *form = &writer->tables[table];
     const size_t row_bytes = rows ? (size_t)form->row_bytes : 0;
-    const uint32_t most = (uint32_t)(NORN_FRAME_PAYLOAD_MAX / (sizeof *keys + row_bytes));
+    const uint32_t most = (uint32_t)(NORN_LOG_FRAME_PAYLOAD_MAX / (sizeof *keys + row_bytes));
     NORN_TRY(check_keys(form, keys, count, rows == NULL));
     begin_step(writer);
     for (uint32_t i = 0; i < count; i++) {
@@ -124,11 +124,11 @@ norn_status norn_log_writer_put_dense(norn_log_writer *writer, const char *name,
                                       const norn_view *tensor) {
     const size_t name_bytes = strlen(name), rank = (size_t)tensor->rank;
     const size_t fixed = 24 + rank * sizeof(int64_t) + norn_align_up(name_bytes, 8);
-    const uint8_t dtype = norn_frame_dtype_of(tensor->dtype);
+    const uint8_t dtype = norn_log_frame_dtype_of(tensor->dtype);
     norn_buffer payload;
     size_t total;
     int64_t elems = 1;
-    if (dtype == 0 || fixed > NORN_FRAME_PAYLOAD_MAX / 2)
+    if (dtype == 0 || fixed > NORN_LOG_FRAME_PAYLOAD_MAX / 2)
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "tensor '%s': a delta carries float32, float16, bfloat16 and int8", name);
     for (size_t d = 0; d < rank; d++) elems *= tensor->dims[d];
@@ -139,9 +139,9 @@ norn_status norn_log_writer_put_dense(norn_log_writer *writer, const char *name,
     norn_status status = NORN_OK;
     size_t offset = 0;
     do {
-        const size_t piece = total - offset < NORN_FRAME_PAYLOAD_MAX - fixed
+        const size_t piece = total - offset < NORN_LOG_FRAME_PAYLOAD_MAX - fixed
                                  ? total - offset
-                                 : NORN_FRAME_PAYLOAD_MAX - fixed;
+                                 : NORN_LOG_FRAME_PAYLOAD_MAX - fixed;
         const uint32_t sizes[] = {(uint32_t)name_bytes, (uint32_t)rank};
         const uint64_t place[] = {offset, total};
         norn_buffer_clear(&payload);
@@ -152,10 +152,10 @@ norn_status norn_log_writer_put_dense(norn_log_writer *writer, const char *name,
         norn_buffer_append(&payload, "\0\0\0\0\0\0\0", norn_align_up(name_bytes, 8) - name_bytes);
         norn_buffer_append(&payload, (const char *)tensor->data + offset, piece);
         NORN_TRY_DONE(norn_buffer_status(&payload));
-        const norn_frame_header header = {.kind = NORN_FRAME_DENSE,
-                                          .dtype = dtype,
-                                          .step = writer->step + 1,
-                                          .count = (uint32_t)piece};
+        const norn_log_frame_header header = {.kind = NORN_LOG_FRAME_DENSE,
+                                              .dtype = dtype,
+                                              .step = writer->step + 1,
+                                              .count = (uint32_t)piece};
         NORN_TRY_DONE(add_frame(writer, 0, header, payload.bytes, payload.count));
         offset += piece;
     } while (offset < total);
@@ -188,11 +188,11 @@ norn_status norn_log_writer_seal(norn_log_writer *writer, uint64_t *step) {
     NORN_TRY(NORN_NEW_ARRAY(writer->alloc, partitions, &sequences));
     for (uint32_t p = 0; p < partitions; p++) sequences[p] = writer->ends[p].sequence + 1;
     for (uint32_t p = 0; status == NORN_OK && p < partitions; p++)
-        status =
-            add_frame(writer, p,
-                      (norn_frame_header){
-                          .kind = NORN_FRAME_SEAL, .step = writer->step + 1, .count = partitions},
-                      sequences, partitions * sizeof *sequences);
+        status = add_frame(writer, p,
+                           (norn_log_frame_header){.kind = NORN_LOG_FRAME_SEAL,
+                                                   .step = writer->step + 1,
+                                                   .count = partitions},
+                           sequences, partitions * sizeof *sequences);
     norn_free(writer->alloc, sequences);
     if (status == NORN_OK) status = append(writer);
     if (status != NORN_OK) {
@@ -235,9 +235,9 @@ static norn_status add_open(norn_log_writer *writer) {
     NORN_TRY_DONE(norn_buffer_status(&text));
     for (uint32_t p = 0; p < writer->log->partitions; p++)
         NORN_TRY_DONE(add_frame(writer, p,
-                                (norn_frame_header){.kind = NORN_FRAME_OPEN,
-                                                    .step = writer->step,
-                                                    .count = writer->table_count},
+                                (norn_log_frame_header){.kind = NORN_LOG_FRAME_OPEN,
+                                                        .step = writer->step,
+                                                        .count = writer->table_count},
                                 text.bytes, text.count));
     NORN_TRY_DONE(append(writer));
     writer->begun_ns = 0;
@@ -279,7 +279,7 @@ static norn_status copy_tables(norn_log_writer *writer, const norn_log_writer_op
     return NORN_OK;
 }
 
-norn_status norn_log_writer_create(norn_log *log, const norn_log_writer_options *options,
+norn_status norn_log_writer_create(norn_delta_log *log, const norn_log_writer_options *options,
                                    norn_alloc alloc, norn_log_writer **out) {
     norn_log_writer *writer;
     norn_status status;

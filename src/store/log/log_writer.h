@@ -20,8 +20,8 @@ typedef struct norn_log_writer_options {
 } norn_log_writer_options;
 
 /// Fences `log` (borrowed) and opens an epoch.
-/// Errors   those of norn_log_ops.fence and append
-norn_status norn_log_writer_create(norn_log *log, const norn_log_writer_options *options,
+/// Errors   those of norn_delta_log_ops.fence and append
+norn_status norn_log_writer_create(norn_delta_log *log, const norn_log_writer_options *options,
                                    norn_alloc alloc, norn_log_writer **out) NORN_NODISCARD;
 void norn_log_writer_destroy(
     norn_log_writer *writer); ///< takes NULL; what was not sealed is dropped

@@ -15,7 +15,7 @@ void norn_open_frame_write(norn_buffer *text, const char *model, const norn_tabl
     for (uint32_t t = 0; t < count; t++) {
         norn_json_begin_object(&json, NULL);
         norn_json_add_text(&json, "name", tables[t].name);
-        norn_json_add_text(&json, "dtype", dtype_names[norn_frame_dtype_of(tables[t].dtype)]);
+        norn_json_add_text(&json, "dtype", dtype_names[norn_log_frame_dtype_of(tables[t].dtype)]);
         norn_json_add_i64(&json, "dim", tables[t].dim);
         norn_json_add_text(&json, "kind", tables[t].dense ? "dense" : "hashed");
         norn_json_end(&json);
@@ -70,7 +70,7 @@ static norn_status compare(const described *theirs, const norn_version *version,
                          "its table '%s' is not one of the %u of version %llu", theirs->name,
                          version->table_count, (unsigned long long)version->number);
     const norn_table_form *ours = &version->tables[index];
-    const char *dtype = dtype_names[norn_frame_dtype_of(ours->dtype)];
+    const char *dtype = dtype_names[norn_log_frame_dtype_of(ours->dtype)];
     const char *kind = ours->dense ? "dense" : "hashed";
     char name[NAME_BYTES];
     (void)snprintf(name, sizeof name, "%s", ours->name);
@@ -104,7 +104,7 @@ static norn_status check_tables(norn_json_reader *reader, const norn_version *ve
     return norn_fail(NORN_INVALID_ARGUMENT, "it has no table '%s'", version->tables[count].name);
 }
 
-static norn_status check(const norn_frame *frame, const norn_version *version) {
+static norn_status check(const norn_log_frame *frame, const norn_version *version) {
     norn_json_reader reader;
     norn_json_token token;
     norn_json_init(&reader, norn_span_of(frame->payload, frame->header.payload_bytes));
@@ -119,7 +119,7 @@ static norn_status check(const norn_frame *frame, const norn_version *version) {
     }
 }
 
-norn_status norn_open_frame_check(const norn_frame *frame, const norn_version *version) {
+norn_status norn_open_frame_check(const norn_log_frame *frame, const norn_version *version) {
     const norn_status status = check(frame, version);
     if (status != NORN_OK)
         norn_note("the writer of epoch %llu (sequence %llu) has other tables than this version",

@@ -12,7 +12,7 @@ void norn_open_frame_write(norn_buffer *text, const char *model, const norn_tabl
                            uint32_t count);
 /// Are the writer's tables those of `version`, in its order?
 /// Errors   INVALID_ARGUMENT names the table that differs; DATA_LOSS: it cannot be read
-norn_status norn_open_frame_check(const norn_frame *frame,
+norn_status norn_open_frame_check(const norn_log_frame *frame,
                                   const norn_version *version) NORN_NODISCARD;
 
 #endif
