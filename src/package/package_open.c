@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "graph/graph.h"
 #include "graph/model.h"
+#include "package/refit.h"
 #include "plan/plan.h"
 #include "store/store.h"
 
@@ -182,6 +183,11 @@ static norn_status compile(norn_package *package, const char *path,
     NORN_TRY_DONE(norn_plan_compile(model, &compile, package->alloc, &package->plan));
     package->compiled = true;
     package->compile_ns = norn_clock_now_ns() - begin_ns;
+    if (options->keep_model) {
+        package->model = model;
+        package->compile = compile;
+        model = NULL;
+    }
 done:
     norn_model_close(model);
     return status;
@@ -254,6 +260,8 @@ void norn_package_close(norn_package *package) {
     if (package->snapshot) norn_snapshot_release(package->snapshot);
     norn_store_destroy(package->store);
     norn_plan_release(package->plan);
+    norn_package_weights_free(package);
+    norn_model_close(package->model);
     norn_arena_deinit(&package->arena);
     norn_free(package->alloc, package);
 }

@@ -12,10 +12,13 @@ typedef struct norn_package_options {
     const char *device;                  ///< where neither says; NULL: cpu
     int64_t max_batch;                   ///< likewise; 0: 1024
     uint64_t
-        version; ///< of a version folder, for its snapshots; 0: what MANIFEST.json says, else 1
+        version;     ///< of a version folder, for its snapshots; 0: what MANIFEST.json says, else 1
+    bool keep_model; ///< norn_package_refit will be asked for: the model stays in memory
 } norn_package_options;
 
 enum { NORN_PACKAGE_NOTES = 8 };
+
+typedef struct norn_package_weight norn_package_weight; ///< refit.h
 
 typedef struct norn_package {
     norn_alloc alloc;
@@ -27,6 +30,9 @@ typedef struct norn_package {
     norn_snapshot *snapshot; ///< of store; NULL likewise
     bool compiled;           ///< from model.onnx, just now
     int64_t compile_ns;
+    norn_model *model;            ///< what it was compiled from, where that is kept
+    norn_compile_options compile; ///< as it was, of a model that is kept
+    norn_package_weight *weights; ///< that are not the model file's any more
     /// What is said and does not hold, one line each: files of other servers,
     /// and what a plan file has settled otherwise.
     const char *notes[NORN_PACKAGE_NOTES];

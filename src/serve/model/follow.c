@@ -1,6 +1,7 @@
 #include "serve/model/follow.h"
 
 #include "base/log.h"
+#include "package/refit.h"
 #include "store/store.h"
 
 #include <stdio.h>
@@ -12,13 +13,20 @@ enum { PATH_BYTES = 4096, CATCH_UP_MS = 60000 };
 static norn_status stepped(void *context, uint64_t step, norn_dense_set *dense) {
     norn_model_version *version = context;
     norn_snapshot *snapshot;
+    norn_status status;
     (void)step;
-    if (dense->first)
-        return norn_fail(NORN_UNIMPLEMENTED,
-                         "a delta of dense tensor '%s': publish a full version instead",
-                         dense->first->name);
     NORN_TRY(norn_store_snapshot(version->package->store, &snapshot));
-    const norn_status status = norn_session_set_snapshot(version->session, snapshot);
+    if (dense->first) {
+        norn_plan *plan;
+        status = norn_package_refit(version->package, dense, &plan);
+        if (status == NORN_OK) status = norn_model_version_switch(version, plan, snapshot);
+        norn_plan_release(plan);
+    } else {
+        norn_session *session;
+        norn_engine *engine = norn_engine_enter(&version->engine, &session);
+        status = norn_session_set_snapshot(session, snapshot);
+        norn_engine_leave(engine);
+    }
     norn_snapshot_release(snapshot);
     return status;
 }

@@ -21,6 +21,7 @@ static void finish_all(norn_model_version *version, norn_request *list) {
 
 static void *compute_main(void *context) {
     norn_model_version *version = context;
+    norn_session *session;
     for (;;) {
         norn_request *over, *batch = norn_queue_take(version->queue, &over);
         if (!batch && !over) return NULL;
@@ -29,7 +30,9 @@ static void *compute_main(void *context) {
         const int64_t begin_ns = norn_clock_now_ns();
         for (norn_request *request = batch; request; request = request->next)
             request->times.dequeue_ns = begin_ns;
-        norn_batch_run(&version->batch, batch);
+        norn_engine *engine = norn_engine_enter(&version->engine, &session);
+        norn_batch_run(&version->batch, session, batch);
+        norn_engine_leave(engine);
         norn_queue_ran(version->queue, norn_clock_now_ns() - begin_ns);
         finish_all(version, batch);
     }
@@ -58,8 +61,10 @@ static int64_t pending(const norn_servable *servable) {
 }
 
 static void tables(norn_servable *servable, norn_table_stat_fn visit, void *context) {
-    const norn_model_version *version = norn_model_version_of(servable);
-    norn_table_set *set = norn_session_pin_tables(version->session);
+    norn_model_version *version = norn_model_version_of(servable);
+    norn_session *session;
+    norn_engine *engine = norn_engine_enter(&version->engine, &session);
+    norn_table_set *set = norn_session_pin_tables(session);
     for (uint32_t t = 0; t < set->host_count; t++)
         visit(context, &(norn_table_stat){
                            .table = version->batch.plan->tables[t].name,
@@ -68,6 +73,7 @@ static void tables(norn_servable *servable, norn_table_stat_fn visit, void *cont
                            .late = norn_table_set_late(set, t),
                        });
     norn_table_set_release(set);
+    norn_engine_leave(engine);
 }
 
 static bool follow(norn_servable *servable, norn_follower_stat *out) {
@@ -126,20 +132,31 @@ static norn_status start_threads(norn_model_version *version, int32_t count) {
     return NORN_OK;
 }
 
+/// Sessions of `package`'s plan and snapshot, proved to answer, for batches from now on.
+static norn_status start_engine(norn_model_version *version, const norn_package *package) {
+    norn_session *session;
+    norn_engine *engine;
+    NORN_TRY(norn_package_start(package, &version->serving, &session, version->warning));
+    NORN_TRY(norn_engine_create(session, version->alloc, &engine));
+    norn_engine_put(&version->engine, engine);
+    return NORN_OK;
+}
+
 /// Open the package and start a session of its plan.
 static norn_status open_package(norn_model_version *version, const char *dir,
-                                const norn_serving_defaults *defaults, norn_serving *serving) {
+                                const norn_serving_defaults *defaults) {
     const norn_servable *servable = &version->servable;
     const norn_package_options open = {.device = defaults->device,
                                        .max_batch = defaults->max_batch,
-                                       .version = (uint64_t)servable->version};
+                                       .version = (uint64_t)servable->version,
+                                       .keep_model = defaults->follow};
     NORN_TRY(norn_package_open(dir, &open, version->alloc, &version->package));
     norn_package *package = version->package;
     for (uint32_t i = 0; i < package->note_count; i++)
         norn_log(NORN_LOG_WARN, "model '%s' version %lld: %s", servable->name,
                  (long long)servable->version, package->notes[i]);
-    NORN_TRY(norn_package_serving(package, defaults, serving));
-    NORN_TRY(norn_package_start(package, serving, &version->session, version->warning));
+    NORN_TRY(norn_package_serving(package, defaults, &version->serving));
+    NORN_TRY(start_engine(version, package));
     if (version->warning[0])
         norn_log(NORN_LOG_WARN, "model '%s' version %lld: %s", servable->name,
                  (long long)servable->version, version->warning);
@@ -149,30 +166,54 @@ static norn_status open_package(norn_model_version *version, const char *dir,
 static norn_status create_in(norn_model_version *version, const char *dir,
                              const norn_serving_defaults *defaults) {
     norn_servable *servable = &version->servable;
-    norn_serving serving;
-    NORN_TRY(open_package(version, dir, defaults, &serving));
-    if (defaults->follow) NORN_TRY(norn_model_version_follow(version, dir));
+    const norn_serving *serving = &version->serving;
+    NORN_TRY(open_package(version, dir, defaults));
     const norn_package *package = version->package;
     version->batch = (norn_batch_model){.plan = package->plan,
-                                        .session = version->session,
-                                        .rows = serving.rows,
-                                        .max_rows = serving.max_rows,
+                                        .rows = serving->rows,
+                                        .max_rows = serving->max_rows,
                                         .runs = &servable->stats.execution_count};
-    servable->max_rows = serving.max_rows;
+    servable->max_rows = serving->max_rows;
     NORN_TRY(list_ports(version));
     NORN_TRY(learn_rows(version));
     version->max_request_rows = package->config.max_request_rows > 0
                                     ? package->config.max_request_rows
                                     : NORN_REQUEST_ROWS_MAX;
+    if (defaults->follow) NORN_TRY(norn_model_version_follow(version, dir));
     const norn_queue_options queue = {
-        .max_rows = serving.max_rows,
-        .max_delay_ns = 1000 * serving.batch_delay_us,
-        .queue_limit = serving.queue_limit,
-        .max_wait_ns = 1000000 * serving.max_wait_ms,
-        .takers = serving.instances,
+        .max_rows = serving->max_rows,
+        .max_delay_ns = 1000 * serving->batch_delay_us,
+        .queue_limit = serving->queue_limit,
+        .max_wait_ns = 1000000 * serving->max_wait_ms,
+        .takers = serving->instances,
     };
     NORN_TRY(norn_queue_create(&queue, version->alloc, &version->queue));
-    return start_threads(version, serving.instances);
+    return start_threads(version, serving->instances);
+}
+
+/// Requests are admitted by the first plan: what it says of rows must hold for the other.
+static norn_status check_rows(norn_model_version *version, const norn_plan *plan) {
+    const norn_row_policy *rows = &version->batch.rows;
+    norn_row_policy now;
+    norn_arena arena;
+    norn_arena_init(&arena, version->alloc, 4096);
+    norn_status status = norn_row_policy_find(plan, &version->package->config, &arena, &now);
+    if (status == NORN_OK && (now.joins != rows->joins || now.splits != rows->splits ||
+                              now.rows_apart != rows->rows_apart))
+        status =
+            norn_fail(NORN_INVALID_ARGUMENT,
+                      "with these weights %s, and not as before: publish a full version", now.text);
+    norn_arena_deinit(&arena);
+    return status;
+}
+
+norn_status norn_model_version_switch(norn_model_version *version, norn_plan *plan,
+                                      norn_snapshot *snapshot) {
+    norn_package package = *version->package; // all but plan and tables is the same
+    NORN_TRY(check_rows(version, plan));
+    package.plan = plan;
+    package.snapshot = snapshot;
+    return start_engine(version, &package);
 }
 
 static void destroy(norn_model_version *version) {
@@ -181,7 +222,7 @@ static void destroy(norn_model_version *version) {
     if (version->queue) norn_queue_stop(version->queue);
     for (int32_t i = 0; i < version->thread_count; i++) pthread_join(version->threads[i], NULL);
     norn_queue_destroy(version->queue);
-    norn_session_destroy(version->session);
+    norn_engine_place_deinit(&version->engine);
     norn_package_close(version->package);
     norn_arena_deinit(&version->arena);
     norn_free(alloc, version);
@@ -219,6 +260,7 @@ norn_status norn_model_version_create(const char *name, int64_t number, const ch
     version->servable.version = number;
     norn_arena_init(&version->arena, alloc, 4096);
     norn_stats_init(&version->servable.stats);
+    norn_engine_place_init(&version->engine);
     NORN_TRY_DONE(norn_arena_string(&version->arena, name, strlen(name), &version->servable.name));
     NORN_TRY_DONE(create_in(version, dir, defaults));
     version->servable.stats.load_ns = norn_clock_now_ns() - begin_ns;

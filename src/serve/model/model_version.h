@@ -5,6 +5,7 @@
 #define NORN_SERVE_MODEL_MODEL_VERSION_H
 
 #include "package/package_ready.h"
+#include "serve/model/engine.h"
 #include "serve/reaper.h"
 #include "serve/schedule/batch.h"
 #include "serve/schedule/queue.h"
@@ -18,9 +19,10 @@ typedef struct norn_model_version {
     norn_alloc alloc;
     norn_arena arena;
     norn_package *package;
-    norn_session *session;
-    norn_follower *follower; ///< NULL: it follows no log
-    norn_batch_model batch;  ///< how its requests are run
+    norn_serving serving;     ///< settings; their text is the package's
+    norn_engine_place engine; ///< what its batches run on
+    norn_follower *follower;  ///< NULL: it follows no log
+    norn_batch_model batch;   ///< how its requests are run
     char warning[512]; ///< why a run on made-up inputs failed, though requests may do better; or ""
     int64_t max_request_rows; ///< more are refused
     norn_queue *queue;
@@ -43,6 +45,12 @@ enum { NORN_REQUEST_ROWS_MAX = 1 << 20 };
 norn_status norn_model_version_create(const char *name, int64_t version, const char *dir,
                                       const norn_serving_defaults *defaults, norn_reaper *reaper,
                                       norn_alloc alloc, norn_model_version **out) NORN_NODISCARD;
+
+/// From now on batches run on a session of `plan`, a refit of the package's, with the tables of `snapshot`.
+/// Errors   INVALID_ARGUMENT: which requests may share a run follows from the weights, and it is not
+///          the same any more; those of norn_package_start
+norn_status norn_model_version_switch(norn_model_version *version, norn_plan *plan,
+                                      norn_snapshot *snapshot) NORN_NODISCARD;
 
 // ---- admit.c, for norn_servable_calls
 norn_status norn_model_version_admit(norn_servable *servable, norn_request *request) NORN_NODISCARD;

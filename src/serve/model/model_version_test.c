@@ -87,7 +87,10 @@ static void check_neg(const norn_request *request) {
 
 static void run_list(norn_model_version *version, norn_request **at, int count) {
     for (int i = 0; i + 1 < count; i++) at[i]->next = at[i + 1];
-    norn_batch_run(&version->batch, at[0]);
+    norn_session *session;
+    norn_engine *engine = norn_engine_enter(&version->engine, &session);
+    norn_batch_run(&version->batch, session, at[0]);
+    norn_engine_leave(engine);
 }
 
 static void destroy_all(norn_request **at, int count) {

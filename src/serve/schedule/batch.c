@@ -234,10 +234,10 @@ static void run_joined(const norn_batch_model *model, norn_instance *instance, b
     run_joined(model, instance, slices + half, count - half);
 }
 
-void norn_batch_run(const norn_batch_model *model, norn_request *batch) {
+void norn_batch_run(const norn_batch_model *model, norn_session *session, norn_request *batch) {
     batch_slice slices[NORN_BATCH_REQUESTS_MAX];
     norn_instance *instance = NULL;
-    const norn_status status = norn_instance_acquire(model->session, 0, &instance);
+    const norn_status status = norn_instance_acquire(session, 0, &instance);
     if (status != NORN_OK) {
         for (norn_request *request = batch; request; request = request->next)
             norn_request_fail(request, status);

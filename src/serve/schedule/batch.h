@@ -10,16 +10,15 @@
 /// What requests are run with; all of it is its owner's.
 typedef struct norn_batch_model {
     const norn_plan *plan;
-    norn_session *session;
     norn_row_policy rows;      ///< may requests be joined, or split?
     const bool *input_is_user; ///< by input: one row is repeated for every item
     int64_t max_rows;          ///< of a run
     _Atomic uint64_t *runs;    ///< counted
 } norn_batch_model;
 
-/// `batch` is linked through `next`; when there is more than one, each can join the first (at most
+/// `session` is of the model's plan, or of one with other weights. `batch` is linked through `next`; when there is more than one, each can join the first (at most
 /// NORN_BATCH_REQUESTS_MAX run together). Compute thread.
-void norn_batch_run(const norn_batch_model *model, norn_request *batch);
+void norn_batch_run(const norn_batch_model *model, norn_session *session, norn_request *batch);
 
 /// Is it known without a run what the answer to an admitted request is:
 /// no rows, of the outputs' shapes?
