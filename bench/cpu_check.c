@@ -7,6 +7,7 @@
 #include "cpu/isa.h"
 #include "cpu/micro/gemm_f32.h"
 #include "cpu/micro/gram_f32.h"
+#include "cpu/micro/pool_f32.h"
 #include "cpu/micro/reduce_f32.h"
 #include "cpu/micro/thin_f32.h"
 #include "cpu/micro/tile_op.h"
@@ -305,6 +306,38 @@ static void check_reduce(norn_isa isa) {
     }
 }
 
+/// Bags of rows that lie anywhere, some of them missing; every variant adds in the same order.
+static void check_pool(norn_isa isa) {
+    enum { ROWS = 9, WIDEST = 200 };
+    static float data[ROWS][WIDEST], weights[ROWS], out[WIDEST + GUARD], wanted[WIDEST];
+    const norn_pool_f32_fn pool = norn_pool_f32_of(isa);
+    for (int round = 0; round < 2000; round++) {
+        const int64_t dim = 1 + random_below(WIDEST), count = random_below(ROWS + 1);
+        const bool adds = random_below(2), weighs = random_below(2);
+        const void *rows[ROWS];
+        for (int64_t r = 0; r < ROWS; r++) {
+            rows[r] = random_below(5) ? data[r] : NULL;
+            weights[r] = random_float(2);
+            for (int64_t i = 0; i < dim; i++) data[r][i] = random_float(3);
+        }
+        for (int64_t i = 0; i < dim + GUARD; i++) out[i] = CANARY;
+        for (int64_t i = 0; adds && i < dim; i++) out[i] = random_float(3);
+        for (int64_t i = 0; i < dim; i++) {
+            wanted[i] = adds || count == 0 ? out[i] : 0;
+            for (int64_t r = 0; r < count; r++)
+                if (rows[r]) wanted[i] += data[r][i] * (weighs ? weights[r] : 1);
+        }
+        pool(out, rows, weighs ? weights : NULL, count, dim, adds);
+        checks++;
+        for (int64_t i = 0; i < dim + GUARD; i++)
+            if (out[i] != (i < dim ? wanted[i] : CANARY)) {
+                fail("%s pool of %d rows of %d%s%s: element %d", norn_isa_name(isa), (int)count,
+                     (int)dim, adds ? ", added" : "", weighs ? ", weighed" : "", (int)i);
+                break;
+            }
+    }
+}
+
 int main(void) {
     norn_random_init(&rng, 20261122);
     for (int i = 0; i < NORN_ISA_COUNT; i++) {
@@ -327,6 +360,7 @@ int main(void) {
         check_gram(isa);
         check_thin(isa);
         check_reduce(isa);
+        check_pool(isa);
         printf("%-7s %d checks, %d failures\n", norn_isa_name(isa), checks - checks_before,
                failures - failures_before);
     }

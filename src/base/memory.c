@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static void *heap_allocate(void *context, size_t bytes, size_t align_bytes) {
     (void)context;
@@ -59,4 +60,11 @@ norn_status norn_alloc_string(norn_alloc alloc, const char *text, char **out) {
     NORN_TRY(norn_alloc_bytes(alloc, bytes, &memory));
     *out = memcpy(memory, text, bytes);
     return NORN_OK;
+}
+
+void norn_memory_huge(void *memory, size_t bytes) {
+    enum { HUGE_BYTES = 2 << 20, PAGE_BYTES = 4096 };
+    const uintptr_t begin = norn_align_up((uintptr_t)memory, PAGE_BYTES);
+    const uintptr_t end = ((uintptr_t)memory + bytes) / PAGE_BYTES * PAGE_BYTES;
+    if (bytes >= 2 * HUGE_BYTES) (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE);
 }

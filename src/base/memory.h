@@ -17,6 +17,9 @@ norn_status norn_alloc_zeroed(norn_alloc alloc, size_t count, size_t size,
 /// The same, not zeroed: for buffers that are about to be written.
 norn_status norn_alloc_bytes(norn_alloc alloc, size_t bytes, void **out) NORN_NODISCARD;
 norn_status norn_alloc_string(norn_alloc alloc, const char *text, char **out) NORN_NODISCARD;
+/// Ask for huge pages behind a large block that was just taken and will be read at random: fewer TLB
+/// misses. Nothing happens where the system has none, or the block is smaller than a few of them.
+void norn_memory_huge(void *memory, size_t bytes);
 static inline void norn_free(norn_alloc alloc, void *memory) {
     alloc.release(alloc.context, memory);
 }

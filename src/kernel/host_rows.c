@@ -20,8 +20,10 @@ static norn_status fill_index(norn_key_index *index, const int64_t *keys, int64_
 
 norn_status norn_host_rows_init(norn_host_rows *table, const int64_t *keys, const void *rows,
                                 int64_t count, int64_t row_bytes, norn_alloc alloc) {
-    *table = (norn_host_rows){
-        .rows = rows, .row_count = (uint64_t)count, .row_bytes = (uint64_t)row_bytes, .keys = keys};
+    *table = (norn_host_rows){.rows = rows,
+                              .row_count = (uint64_t)count,
+                              .row_bytes = (uint64_t)row_bytes,
+                              .dense = !keys};
     if (!keys) return NORN_OK;
     NORN_TRY(norn_key_index_init(&table->index, (uint64_t)count, alloc));
     const norn_status status = fill_index(&table->index, keys, count);
@@ -34,7 +36,7 @@ void norn_host_rows_deinit(norn_host_rows *table) {
 }
 
 size_t norn_host_rows_index_bytes(const norn_host_rows *table) {
-    return table->keys ? norn_key_index_bytes(&table->index) : 0;
+    return table->dense ? 0 : norn_key_index_bytes(&table->index);
 }
 
 // ---- one key
@@ -93,10 +95,10 @@ static void dense_places(const norn_host_rows *table, const int64_t *keys, int64
 
 static void find_places(const norn_host_rows *table, const int64_t *keys, int64_t count,
                         uint64_t *places) {
-    if (table->keys)
-        norn_key_index_find(&table->index, keys, count, places);
-    else
+    if (table->dense)
         dense_places(table, keys, count, places);
+    else
+        norn_key_index_find(&table->index, keys, count, places);
 }
 
 void norn_host_rows_find(const norn_host_rows *table, uint64_t step, const int64_t *keys,
@@ -125,19 +127,45 @@ norn_row_found norn_host_rows_get(const norn_host_rows *table, uint64_t step, in
 
 // ---- all of them
 
+int64_t norn_host_rows_draw(const norn_host_rows *table, uint64_t random) {
+    if (table->dense) return (int64_t)(random % table->row_count);
+    uint64_t cursor = random % norn_key_index_slots(&table->index), row;
+    int64_t key;
+    if (norn_key_index_next(&table->index, &cursor, &key, &row)) return key;
+    cursor = 0;
+    (void)norn_key_index_next(&table->index, &cursor, &key, &row);
+    return key;
+}
+
+/// The next key of the full version; false behind the last.
+static bool next_key(const norn_host_rows *table, uint64_t *cursor, int64_t *key, uint64_t *place) {
+    if (!table->dense) return norn_key_index_next(&table->index, cursor, key, place);
+    if (*cursor == table->row_count) return false;
+    *key = (int64_t)(*cursor)++;
+    dense_places(table, key, 1, place);
+    return true;
+}
+
+static const void *row_at(const norn_host_rows *table, uint64_t step, int64_t key, uint64_t place) {
+    return place < table->row_count ? table->rows + place * table->row_bytes
+                                    : changed_row(table, step, key, place).row;
+}
+
 int64_t norn_host_rows_list(const norn_host_rows *table, uint64_t step, uint64_t *cursor,
                             int64_t most, int64_t *keys, const void **rows) {
     const norn_added_keys *added = atomic_load_explicit(&table->added, memory_order_acquire);
-    int64_t count = 0;
-    for (; *cursor < table->row_count && count < most; *cursor += 1) {
-        const int64_t key = table->keys ? table->keys[*cursor] : (int64_t)*cursor;
-        const void *row = norn_host_rows_get(table, step, key).row;
+    const uint64_t first_added =
+        table->dense ? table->row_count : norn_key_index_slots(&table->index);
+    int64_t count = 0, key;
+    uint64_t place;
+    while (count < most && *cursor < first_added && next_key(table, cursor, &key, &place)) {
+        const void *row = row_at(table, step, key, place);
         if (!row) continue;
         keys[count] = key;
         rows[count++] = row;
     }
-    for (; added && *cursor >= table->row_count && count < most; *cursor += 1) {
-        const uint64_t at = *cursor - table->row_count;
+    for (; added && *cursor >= first_added && count < most; *cursor += 1) {
+        const uint64_t at = *cursor - first_added;
         if (at > added->mask) break;
         const norn_added_slot *slot = &added->slots[at];
         const norn_row_version *newest = atomic_load_explicit(&slot->newest, memory_order_acquire);

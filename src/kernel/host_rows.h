@@ -43,7 +43,7 @@ typedef struct norn_host_rows {
     const char *rows; ///< of the full version, row_bytes apart
     uint64_t row_count;
     uint64_t row_bytes;
-    const int64_t *keys;                       ///< of `rows`; NULL: dense
+    bool dense;                                ///< key i has row i; else the index says
     norn_key_index index;                      ///< not of a dense table
     norn_row_version *_Atomic *_Atomic newest; ///< dense, by row; NULL: no row has changed
     norn_added_keys *_Atomic added;            ///< NULL: no key was added
@@ -61,8 +61,8 @@ static inline void *norn_row_version_bytes(const norn_row_version *version) {
     return (void *)(uintptr_t)(version + 1);
 }
 
-/// `count` rows at `rows`, keys[i] for row i, or keys 0 to count - 1 when `keys` is NULL; both are
-/// borrowed until deinit, which frees the index alone: what deltas added is its writer's.
+/// `count` rows at `rows`, which are borrowed until deinit: keys[i] for row i, or keys 0 to count - 1
+/// when `keys` is NULL. Deinit frees the index alone: what deltas added is its writer's.
 /// Errors   INVALID_ARGUMENT: a key comes twice, says which; RESOURCE_EXHAUSTED
 norn_status norn_host_rows_init(norn_host_rows *table, const int64_t *keys, const void *rows,
                                 int64_t count, int64_t row_bytes, norn_alloc alloc) NORN_NODISCARD;
@@ -83,8 +83,10 @@ norn_row_found norn_host_rows_get(const norn_host_rows *table, uint64_t step, in
 /// The slot of `key`, or the free one where it would go. `added` is never full.
 norn_added_slot *norn_added_slot_of(norn_added_keys *added, int64_t key);
 
+/// A key of the full version, by a random number; it has at least one row.
+int64_t norn_host_rows_draw(const norn_host_rows *table, uint64_t random);
 /// Every row as of `step`, a run at a time: keys and rows from `*cursor` (begins at 0), at most
-/// `most`; 0 when there are no more. Rows of the full version come first, in its order.
+/// `most`; 0 when there are no more.
 int64_t norn_host_rows_list(const norn_host_rows *table, uint64_t step, uint64_t *cursor,
                             int64_t most, int64_t *keys, const void **rows);
 

@@ -25,6 +25,13 @@ static inline uint32_t match(const uint8_t *group, uint8_t tag) {
 static inline uint64_t hash_of(int64_t key) {
     return norn_hash_u64((uint64_t)key + UINT64_C(0x9e3779b97f4a7c15));
 }
+/// Any number of groups, so that memory follows the keys: the low 32 bits of the hash, scaled.
+static inline uint64_t group_of(const norn_key_index *index, uint64_t hash) {
+    return (hash & UINT32_MAX) * index->group_count >> 32;
+}
+static inline uint64_t group_after(const norn_key_index *index, uint64_t group) {
+    return group + 1 < index->group_count ? group + 1 : 0;
+}
 static inline uint8_t tag_of(uint64_t hash) {
     return (uint8_t)(hash >> 57);
 }
@@ -34,8 +41,7 @@ static inline uint8_t tag_of(uint64_t hash) {
 static norn_status take(norn_key_index *index, uint64_t groups, norn_alloc alloc) {
     size_t slots, bytes;
     void *tags, *memory;
-    *index =
-        (norn_key_index){.alloc = alloc, .group_mask = groups - 1, .limit = groups * FULL_OF_16};
+    *index = (norn_key_index){.alloc = alloc, .group_count = groups, .limit = groups * FULL_OF_16};
     if (!norn_size_mul(groups, GROUP, &slots) ||
         !norn_size_mul(slots, sizeof *index->slots, &bytes))
         return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: a table of %llu keys",
@@ -46,6 +52,8 @@ static norn_status take(norn_key_index *index, uint64_t groups, norn_alloc alloc
         norn_free(alloc, tags);
         return status;
     }
+    norn_memory_huge(tags, slots);
+    norn_memory_huge(memory, bytes);
     memset(tags, EMPTY, slots);
     index->tags = tags;
     index->slots = memory;
@@ -53,9 +61,7 @@ static norn_status take(norn_key_index *index, uint64_t groups, norn_alloc alloc
 }
 
 norn_status norn_key_index_init(norn_key_index *index, uint64_t count, norn_alloc alloc) {
-    uint64_t groups = 1;
-    while (groups * FULL_OF_16 < count && groups < UINT64_C(1) << 48) groups *= 2;
-    return take(index, groups, alloc);
+    return take(index, count / FULL_OF_16 + (count % FULL_OF_16 != 0 || count == 0), alloc);
 }
 
 void norn_key_index_deinit(norn_key_index *index) {
@@ -66,20 +72,20 @@ void norn_key_index_deinit(norn_key_index *index) {
 }
 
 void norn_key_index_clear(norn_key_index *index) {
-    memset(index->tags, EMPTY, (size_t)(index->group_mask + 1) * GROUP);
+    memset(index->tags, EMPTY, (size_t)index->group_count * GROUP);
     index->count = 0;
 }
 
 size_t norn_key_index_bytes(const norn_key_index *index) {
-    return (size_t)(index->group_mask + 1) * GROUP * (sizeof(norn_key_slot) + 1);
+    return (size_t)index->group_count * GROUP * (sizeof(norn_key_slot) + 1);
 }
 
 // ---- adding
 
 /// Put a key that is not there into the first free slot of its probe sequence.
 static void put(norn_key_index *index, int64_t key, uint64_t row) {
-    uint64_t hash = hash_of(key), group = hash & index->group_mask;
-    for (uint64_t step = 1;; step++) {
+    const uint64_t hash = hash_of(key);
+    for (uint64_t group = group_of(index, hash);; group = group_after(index, group)) {
         uint32_t free_slots = match(index->tags + group * GROUP, EMPTY);
         if (free_slots) {
             uint64_t slot = group * GROUP + (uint64_t)__builtin_ctz(free_slots);
@@ -88,14 +94,13 @@ static void put(norn_key_index *index, int64_t key, uint64_t row) {
             atomic_init(&index->slots[slot].row, row);
             return;
         }
-        group = (group + step) & index->group_mask; // triangular: visits every group
     }
 }
 
 static norn_status grow(norn_key_index *index) {
     norn_key_index bigger;
-    NORN_TRY(take(&bigger, (index->group_mask + 1) * 2, index->alloc));
-    for (uint64_t slot = 0; slot < (index->group_mask + 1) * GROUP; slot++)
+    NORN_TRY(take(&bigger, index->group_count * 2, index->alloc));
+    for (uint64_t slot = 0; slot < index->group_count * GROUP; slot++)
         if (index->tags[slot] != EMPTY)
             put(&bigger, index->slots[slot].key, index->slots[slot].row);
     bigger.count = index->count;
@@ -106,15 +111,13 @@ static norn_status grow(norn_key_index *index) {
 
 /// NULL when it is not there: a probe ends at the first group with an empty slot.
 static inline norn_key_slot *slot_of(const norn_key_index *index, int64_t key, uint64_t hash) {
-    uint64_t group = hash & index->group_mask;
-    for (uint64_t step = 1;; step++) {
+    for (uint64_t group = group_of(index, hash);; group = group_after(index, group)) {
         const uint8_t *tags = index->tags + group * GROUP;
         for (uint32_t bits = match(tags, tag_of(hash)); bits; bits &= bits - 1) {
             norn_key_slot *slot = &index->slots[group * GROUP + (uint64_t)__builtin_ctz(bits)];
             if (slot->key == key) return slot;
         }
         if (match(tags, EMPTY)) return NULL;
-        group = (group + step) & index->group_mask;
     }
 }
 
@@ -143,20 +146,35 @@ norn_status norn_key_index_add(norn_key_index *index, int64_t key, uint64_t *row
 
 // ---- finding
 
-/// A key costs two cache misses, its tags and its slot. Over a batch these overlap: tags are asked
-/// for first, then the slot that most likely holds the key, then keys are compared.
+// A key costs two cache misses, its tags and its slot. Over a batch these overlap: tags are asked for
+// first, then the slot that most likely holds the key, then keys are compared.
+
+static inline void ask_tags(const norn_key_index *index, uint64_t hash) {
+    __builtin_prefetch(index->tags + group_of(index, hash) * GROUP);
+}
+
+static inline void ask_slot(const norn_key_index *index, uint64_t hash) {
+    const uint64_t group = group_of(index, hash);
+    const uint32_t bits = match(index->tags + group * GROUP, tag_of(hash));
+    if (bits) __builtin_prefetch(&index->slots[group * GROUP + (uint64_t)__builtin_ctz(bits)]);
+}
+
+void norn_key_index_ask_tags(const norn_key_index *index, const int64_t *keys, int64_t count) {
+    for (int64_t i = 0; i < count; i++) ask_tags(index, hash_of(keys[i]));
+}
+
+void norn_key_index_ask_slots(const norn_key_index *index, const int64_t *keys, int64_t count) {
+    for (int64_t i = 0; i < count; i++) ask_slot(index, hash_of(keys[i]));
+}
+
 static void find_batch(const norn_key_index *index, const int64_t *keys, int64_t count,
                        uint64_t *rows) {
     uint64_t hashes[BATCH];
     for (int64_t i = 0; i < count; i++) {
         hashes[i] = hash_of(keys[i]);
-        __builtin_prefetch(index->tags + (hashes[i] & index->group_mask) * GROUP);
+        ask_tags(index, hashes[i]);
     }
-    for (int64_t i = 0; i < count; i++) {
-        uint64_t group = hashes[i] & index->group_mask;
-        uint32_t bits = match(index->tags + group * GROUP, tag_of(hashes[i]));
-        if (bits) __builtin_prefetch(&index->slots[group * GROUP + (uint64_t)__builtin_ctz(bits)]);
-    }
+    for (int64_t i = 0; i < count; i++) ask_slot(index, hashes[i]);
     for (int64_t i = 0; i < count; i++) rows[i] = find_one(index, keys[i], hashes[i]);
 }
 
@@ -164,4 +182,18 @@ void norn_key_index_find(const norn_key_index *index, const int64_t *keys, int64
                          uint64_t *rows) {
     for (int64_t at = 0; at < count; at += BATCH)
         find_batch(index, keys + at, count - at < BATCH ? count - at : BATCH, rows + at);
+}
+
+// ---- all of them
+
+bool norn_key_index_next(const norn_key_index *index, uint64_t *cursor, int64_t *key,
+                         uint64_t *row) {
+    for (; *cursor < index->group_count * GROUP; *cursor += 1) {
+        if (index->tags[*cursor] == EMPTY) continue;
+        const norn_key_slot *slot = &index->slots[(*cursor)++];
+        *key = slot->key;
+        *row = atomic_load_explicit(&slot->row, memory_order_acquire);
+        return true;
+    }
+    return false;
 }

@@ -312,7 +312,6 @@ static norn_status end_batch(norn_gather *gather, uint32_t b) {
         gather_table *table = &gather->table[t];
         if (!table->source || table->batch != b) continue;
         table->rows.row_count = table->count;
-        table->rows.keys = table->keys;
         if (came && batch->fetch.status != NORN_OK && waits)
             return norn_fail(batch->fetch.status, "table '%s': the %s tier failed (%s)",
                              gather->tables[t].name, batch->tier->ops->kind,

@@ -15,11 +15,11 @@
 
 /// What the readers of an integer input make of it.
 typedef struct key_use {
-    int64_t rows;        ///< the fewest rows of any table that it indexes; INT64_MAX: none
-    const int64_t *keys; ///< of those rows, when the table is hashed; NULL: 0 .. rows - 1
-    int64_t offset;      ///< taken from a key
-    bool offsets;        ///< CSR offsets
-    bool is_length;      ///< of sequences of at most `most`
+    int64_t rows;                 ///< the fewest rows of any table that it indexes; INT64_MAX: none
+    const norn_host_rows *hashed; ///< whose keys they are; NULL: 0 .. rows - 1
+    int64_t offset;               ///< taken from a key
+    bool offsets;                 ///< CSR offsets
+    bool is_length;               ///< of sequences of at most `most`
     norn_dim most;
     bool is_compared; ///< with the constant `equal`: a rate or a mode that chooses what is run
     int64_t equal;
@@ -32,7 +32,8 @@ static key_use use_of_table(const norn_plan *plan, norn_snapshot *snapshot, uint
     if (view && view->row_count > 0 && view->kind == NORN_TABLE_DENSE)
         return (key_use){.rows = view->row_count};
     if (view && view->row_count > 0 && view->kind == NORN_TABLE_HOST_INDEX)
-        return (key_use){.rows = view->row_count, .keys = view->host.rows->keys};
+        return (key_use){.rows = view->row_count,
+                         .hashed = view->host.rows->dense ? NULL : view->host.rows};
     // Hashed: any key will do.
     return (key_use){.rows = plan->tables[table].rows > 0 ? plan->tables[table].rows : 1000};
 }
@@ -45,7 +46,7 @@ static key_use use_of_column(const norn_plan *plan, norn_snapshot *snapshot, con
     } else if (norn_node_in(node, column->rows_input)->shape.rank > 0) {
         use.rows = norn_node_in(node, column->rows_input)->shape.dims[0].constant;
     }
-    if (use.keys) {
+    if (use.hashed) {
         use.offset = column->key_offset;
     } else {
         use.rows -= column->key_offset;
@@ -62,7 +63,7 @@ static void see_lookup(const norn_plan *plan, norn_snapshot *snapshot, const nor
         if (column->keys_input != use->index) continue;
         const key_use one = use_of_column(plan, snapshot, use->node, column);
         if (one.rows < found->rows)
-            found->rows = one.rows, found->keys = one.keys, found->offset = one.offset;
+            found->rows = one.rows, found->hashed = one.hashed, found->offset = one.offset;
     }
 }
 
@@ -142,7 +143,7 @@ static void see_through(const norn_plan *plan, norn_snapshot *snapshot, const no
     if (behind.rows == INT64_MAX) return;
     if (norn_node_is(node, NORN_OP_Pointwise)) behind.rows -= largest_constant(node);
     if (behind.rows < found->rows)
-        found->rows = behind.rows, found->keys = behind.keys, found->offset = behind.offset;
+        found->rows = behind.rows, found->hashed = behind.hashed, found->offset = behind.offset;
 }
 
 static void see_uses(const norn_plan *plan, norn_snapshot *snapshot, const norn_value *value,
@@ -204,7 +205,8 @@ static void fill_mask(norn_random *random, norn_view *view, int64_t elems) {
 static int64_t draw(norn_random *random, const key_use *use) {
     const int64_t rows = use->rows == INT64_MAX || use->rows < 1 ? 2 : use->rows;
     const int64_t row = random_key(random, rows);
-    return use->keys && use->rows >= 1 ? use->keys[row] - use->offset : row;
+    if (!use->hashed || use->rows < 1) return row;
+    return norn_host_rows_draw(use->hashed, norn_hash_u64((uint64_t)row + 1)) - use->offset;
 }
 
 enum { COLUMNS_MAX = 512 };

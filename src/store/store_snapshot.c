@@ -222,7 +222,7 @@ norn_store_stat norn_snapshot_table_stat(const norn_snapshot *snapshot, size_t i
                              .dtype = table->dtype,
                              .dim = table->dim,
                              .rows = view->row_count,
-                             .dense = elsewhere ? is_dense(elsewhere) : !rows || !rows->keys,
+                             .dense = elsewhere ? is_dense(elsewhere) : !rows || rows->dense,
                              .index_bytes = rows ? norn_host_rows_index_bytes(rows) : 0,
                              .missing = counted(view->missing_count),
                              .late = elsewhere ? counted(elsewhere->late_count) : 0};

@@ -112,6 +112,20 @@ static void destroy(norn_table *table) {
     norn_free(table->alloc, table);
 }
 
+void norn_table_trim(norn_table *table) {
+    const norn_table_view *view = &table->binding.view;
+    const norn_host_rows *rows = &table->rows.rows;
+    if (!table->file) return;
+    if (table->packed) {
+        norn_file_release(table->file);
+        table->file = NULL;
+        return;
+    }
+    norn_span used[] = {norn_span_of(rows->rows, (size_t)(rows->row_count * rows->row_bytes)),
+                        norn_span_of(view->default_row, (size_t)view->row_bytes)};
+    norn_file_trim(table->file, used, view->default_row ? 2 : 1);
+}
+
 norn_table *norn_table_retain(norn_table *table) {
     atomic_fetch_add_explicit(&table->references, 1, memory_order_relaxed);
     return table;

@@ -11,7 +11,7 @@ typedef struct norn_table {
     atomic_uint references;
     norn_alloc alloc;
     char *name, *source;
-    norn_file *file;  ///< rows and keys alias it; NULL in tests
+    norn_file *file;  ///< rows alias it; NULL in tests, and of int8 rows
     norn_arena arena; ///< tensors that the file does not align
     void *packed;     ///< I8 rows with their scales behind them, NULL for other types
     norn_host_table rows;
@@ -28,6 +28,9 @@ norn_status norn_table_open(const char *path, const char *name, norn_alloc alloc
 /// The same from bytes that outlive the table; `source` is for messages.
 norn_status norn_table_decode(norn_span bytes, const char *source, const char *name,
                               norn_alloc alloc, norn_table **out) NORN_NODISCARD;
+/// Give back memory of the file that only opening it needed: keys, and int8 rows that were packed.
+/// For the table's only holder.
+void norn_table_trim(norn_table *table);
 norn_table *norn_table_retain(norn_table *table);
 void norn_table_release(norn_table *table); ///< takes NULL
 

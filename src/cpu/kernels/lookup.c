@@ -3,11 +3,8 @@
 // A column is cut into runs of keys; each key becomes a pointer to its row, which is prefetched and
 // put in a ring; what leaves the ring is copied or pooled. So up to RING rows of memory latency
 // overlap, across the columns too, which is what a batch of one lives on.
-#include "cpu/cpu_kernel.h"
+#include "cpu/kernels/lookup_parts.h"
 #include "cpu/micro/tile_op.h"
-#include "graph/lookup_key.h"
-#include "kernel/host_rows.h"
-#include "tensor/dtype.h"
 #include "tensor/view.h"
 
 #include <stdarg.h>
@@ -15,34 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RING = 16, KEY_RUN = 64, LINE = 64, PREFETCH_LINES = 8, GRAIN_BYTES = 64 * 1024 };
-
-/// One output column, ready to run.
-typedef struct lookup_column {
-    const norn_lookup_column *spec;
-    const norn_table_binding *table;
-    norn_table_binding inline_table; ///< what `table` points to when the rows are an input
-    const norn_view *keys;
-    int64_t keys_first, keys_step; ///< FIXED and ONE: key j of row b is at b * step + first + j
-    const void *offsets;           ///< CSR
-    norn_dtype offsets_dtype;
-    const float *weights;
-    int64_t per_row; ///< FIXED and ONE: keys a row
-    char *out;
-    norn_dtype out_dtype;
-    int64_t row_bytes, position_bytes; ///< between rows of the batch; between rows side by side
-    int64_t copy_bytes;                ///< > 0: the table's bytes are the output's
-} lookup_column;
-
-typedef struct lookup_job {
-    const norn_call *call;
-    lookup_column *columns;
-    uint32_t column_count;
-    float *pools; ///< for each worker, pool_elems: a bag whose output is not float32
-    int64_t pool_elems;
-    atomic_int status; ///< of the first failure; its text is in `message`
-    char message[512];
-} lookup_job;
+enum { RING = 16, LINE = 64, PREFETCH_LINES = 8, GRAIN_BYTES = 64 * 1024 };
 
 /// A row on its way from memory.
 typedef struct lookup_item {
@@ -165,18 +135,12 @@ static void ring_push(lookup_ring *ring, const lookup_item *item) {
 
 // ---- keys
 
-static int64_t integer_at(norn_dtype dtype, const void *data, int64_t index) {
-    if (dtype == NORN_I64) return ((const int64_t *)data)[index];
-    if (dtype == NORN_I32) return ((const int32_t *)data)[index];
-    return norn_element_i64(dtype, data, index);
-}
-
 /// The row of a missing key, by the table's policy. False: an error has been noted.
 static bool missing_row(lookup_job *job, const norn_table_binding *table, int64_t key,
                         const void **row) {
     const norn_table_view *view = &table->view;
     if (view->missing == NORN_MISSING_ERROR) {
-        const bool dense = view->kind == NORN_TABLE_DENSE || !view->host.rows->keys;
+        const bool dense = view->kind == NORN_TABLE_DENSE || view->host.rows->dense;
         if (!dense || (uint64_t)key < (uint64_t)view->row_count)
             fail_once(job, NORN_INVALID_ARGUMENT, "table '%s' has no key %lld", table->name,
                       (long long)key);
@@ -206,14 +170,7 @@ static bool fill_missing(lookup_job *job, const norn_table_binding *table, const
     return filled;
 }
 
-/// Key `index` of a column, as its table knows it.
-static int64_t key_at(const lookup_column *column, int64_t index) {
-    int64_t key = integer_at(column->keys->dtype, column->keys->data, index);
-    return norn_lookup_key(column->spec, key, column->table->view.row_count);
-}
-
-/// Rows of `count` <= KEY_RUN keys.
-static bool resolve_keys(lookup_job *job, const lookup_column *column, const int64_t *keys,
+bool norn_lookup_resolve(lookup_job *job, const lookup_column *column, const int64_t *keys,
                          int64_t count, const void **rows) {
     const norn_table_binding *table = column->table;
     const norn_table_view *view = &table->view;
@@ -228,6 +185,18 @@ static bool resolve_keys(lookup_job *job, const lookup_column *column, const int
     return fill_missing(job, table, keys, count, rows);
 }
 
+/// Keys [begin, end) are looked for now: those that come soon are on their way from memory. `step` apart.
+static void look_ahead(const lookup_column *column, int64_t begin, int64_t end, int64_t step) {
+    const int64_t elems = column->index ? norn_view_elems(column->keys) : 0;
+    for (int64_t at = begin + AHEAD * step; at < end + AHEAD * step && at < elems; at += step) {
+        int64_t key = norn_lookup_key_at(column, at);
+        norn_key_index_ask_slots(column->index, &key, 1);
+        if (at + AHEAD * step >= elems) continue;
+        key = norn_lookup_key_at(column, at + AHEAD * step);
+        norn_key_index_ask_tags(column->index, &key, 1);
+    }
+}
+
 static bool is_padding(const lookup_column *column, int64_t key) {
     return norn_lookup_is_padding(column->spec, key);
 }
@@ -236,7 +205,8 @@ static bool is_padding(const lookup_column *column, int64_t key) {
 static int64_t count_keys(const lookup_column *column, int64_t begin, int64_t end) {
     int64_t count = end - begin;
     if (!column->spec->has_padding) return count;
-    for (int64_t i = begin; i < end; i++) count -= is_padding(column, key_at(column, i));
+    for (int64_t i = begin; i < end; i++)
+        count -= is_padding(column, norn_lookup_key_at(column, i));
     return count;
 }
 
@@ -256,13 +226,15 @@ static bool push_bag(lookup_job *job, const lookup_column *column, lookup_ring *
         return true;
     }
     for (int64_t at = begin; at < end;) {
+        const int64_t first = at;
         int64_t count = 0;
         for (; at < end && count < KEY_RUN; at++) {
-            keys[count] = key_at(column, at);
+            keys[count] = norn_lookup_key_at(column, at);
             places[count] = at - begin;
             count += !(pooled && is_padding(column, keys[count]));
         }
-        if (!resolve_keys(job, column, keys, count, rows)) return false;
+        look_ahead(column, first, at, 1);
+        if (!norn_lookup_resolve(job, column, keys, count, rows)) return false;
         for (int64_t i = 0; i < count; i++) {
             done++;
             lookup_item item = {
@@ -289,8 +261,8 @@ static bool push_rows(lookup_job *job, const lookup_column *column, lookup_ring 
     for (int64_t row = begin; row < end; row++) {
         char *out = column->out + row * column->row_bytes;
         if (column->spec->form == NORN_KEYS_CSR) {
-            int64_t from = integer_at(column->offsets_dtype, column->offsets, row);
-            int64_t to = integer_at(column->offsets_dtype, column->offsets, row + 1);
+            int64_t from = norn_lookup_integer(column->offsets_dtype, column->offsets, row);
+            int64_t to = norn_lookup_integer(column->offsets_dtype, column->offsets, row + 1);
             const float *weights = column->weights ? column->weights + from : NULL;
             if (!push_bag(job, column, ring, from, to, weights, out)) return false;
         } else if (column->per_row != 1 || column->spec->has_padding) {
@@ -301,8 +273,9 @@ static bool push_rows(lookup_job *job, const lookup_column *column, lookup_ring 
             int64_t count = end - row < KEY_RUN ? end - row : KEY_RUN;
             int64_t from = row * column->keys_step + column->keys_first;
             for (int64_t i = 0; i < count; i++)
-                keys[i] = key_at(column, from + i * column->keys_step);
-            if (!resolve_keys(job, column, keys, count, rows)) return false;
+                keys[i] = norn_lookup_key_at(column, from + i * column->keys_step);
+            look_ahead(column, from, from + count * column->keys_step, column->keys_step);
+            if (!norn_lookup_resolve(job, column, keys, count, rows)) return false;
             for (int64_t i = 0; i < count; i++, out += column->row_bytes) {
                 lookup_item item = {.row = rows[i],
                                     .column = column,
@@ -323,8 +296,12 @@ static void lookup_range(void *context, int64_t begin, int64_t end, int32_t work
     lookup_ring ring = {.pool = job->pools + worker * job->pool_elems};
     for (int64_t row = begin; row < end; row += KEY_RUN) {
         int64_t stop = end - row < KEY_RUN ? end : row + KEY_RUN;
-        for (uint32_t i = 0; i < job->column_count; i++)
-            if (!push_rows(job, &job->columns[i], &ring, row, stop)) return;
+        for (uint32_t i = 0; i < job->column_count; i++) {
+            const lookup_column *column = &job->columns[i];
+            if (!(column->bags ? norn_lookup_bags(job, column, row, stop)
+                               : push_rows(job, column, &ring, row, stop)))
+                return;
+        }
     }
     while (ring.count) ring_pop(&ring);
 }
@@ -339,7 +316,7 @@ static norn_status check_offsets(const lookup_column *column, int64_t batch,
             NORN_INVALID_ARGUMENT, "table '%s': %lld offsets for a batch of %lld; CSR has one more",
             column->table->name, (long long)norn_view_elems(offsets), (long long)batch);
     for (int64_t i = 0; i <= batch; i++) {
-        int64_t at = integer_at(offsets->dtype, offsets->data, i);
+        int64_t at = norn_lookup_integer(offsets->dtype, offsets->data, i);
         if (at < before || at > count)
             return norn_fail(NORN_INVALID_ARGUMENT,
                              "table '%s': offset %lld is %lld; offsets must not fall and "
@@ -397,6 +374,12 @@ static norn_status check_weights(const lookup_column *column, int64_t batch,
                      column->table->name, (long long)count, (long long)keys);
 }
 
+/// NULL: it is in the cache, or there is none.
+static const norn_key_index *large_index(const norn_table_view *view) {
+    const norn_host_rows *rows = view->kind == NORN_TABLE_HOST_INDEX ? view->host.rows : NULL;
+    return rows && norn_host_rows_index_bytes(rows) > CACHED_BYTES ? &rows->index : NULL;
+}
+
 static norn_status bind_column(norn_call *call, const norn_lookup_column *spec,
                                lookup_column *column, int64_t batch) {
     const norn_view *out = &call->out[spec->output];
@@ -439,6 +422,8 @@ static norn_status bind_column(norn_call *call, const norn_lookup_column *spec,
     column->out = (char *)out->data + spec->column * size;
     column->out_dtype = out->dtype;
     if (table->dtype == out->dtype && !column->weights) column->copy_bytes = spec->dim * size;
+    column->index = large_index(&table->view);
+    column->bags = norn_lookup_is_bags(column);
     return NORN_OK;
 }
 
@@ -463,6 +448,7 @@ norn_status norn_cpu_lookup(norn_call *call) {
     if (batch <= 0) return NORN_OK;
     NORN_TRY(norn_cpu_scratch(call, job.pool_elems, sizeof(float) * (size_t)threads, &pools));
     job.pools = pools;
+    job.pool = norn_pool_f32_of(norn_isa_get());
     norn_pool_loop(call->pool, batch, GRAIN_BYTES / (bytes + 1) + 1, lookup_range, &job);
     int status = atomic_load(&job.status);
     if (status != 0) return norn_fail((norn_status)status, "%s", job.message);

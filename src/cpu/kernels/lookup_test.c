@@ -29,7 +29,7 @@ static float cell(int64_t row, int64_t column) {
 static const norn_host_rows *even_rows(void) {
     static norn_host_rows table;
     static int64_t keys[ROWS];
-    if (table.keys) return &table;
+    if (table.rows) return &table;
     for (int64_t r = 0; r < ROWS; r++) keys[r] = 1000 + 2 * r;
     assert_int_equal(
         norn_host_rows_init(&table, keys, rows_f32, ROWS, sizeof rows_f32[0], norn_alloc_heap()),

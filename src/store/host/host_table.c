@@ -187,7 +187,7 @@ static norn_status find_dense(norn_host_table *table, int64_t key, entry *out) {
 }
 
 static norn_status find_entry(norn_host_table *table, int64_t key, entry *out) {
-    if (!table->rows.keys) return find_dense(table, key, out);
+    if (table->rows.dense) return find_dense(table, key, out);
     _Atomic uint64_t *place = norn_key_index_at(&table->rows.index, key);
     if (!place) return find_added(table, key, out);
     *out = (entry){.place = place, .base = atomic_load_explicit(place, memory_order_relaxed)};

@@ -141,6 +141,7 @@ static norn_status load(norn_tier *self, uint64_t number, const char *dir, norn_
     norn_table_dir tables;
     *out = NULL;
     NORN_TRY(norn_table_dir_open(dir, host_of(self)->alloc, &tables));
+    for (size_t i = 0; i < tables.count; i++) norn_table_trim(tables.tables[i]);
     const norn_status status = norn_host_tier_adopt(self, number, tables.tables, tables.count, out);
     norn_table_dir_close(&tables);
     return status;
