@@ -30,6 +30,7 @@ class MovieLens:
     item: np.ndarray         # [ratings] row of the film
     label: np.ndarray        # [ratings] 1 where liked
     rating: np.ndarray       # [ratings] 1 to 5
+    time: np.ndarray         # [ratings] Unix seconds
     train: np.ndarray        # [ratings] False where held out
     users: dict              # {"id", "age", "gender", "occupation"}: [users]
     items: dict              # {"id", "title", "year", "genres" [items, GENRES]}
@@ -63,7 +64,8 @@ def load(folder=None):
     return MovieLens(
         user=np.array([user_row[key] for key in ratings["user_id"]]),
         item=np.array([item_row[key] for key in ratings["item_id"]]),
-        label=(rating >= LIKED).astype(np.float32), rating=rating, train=~held_out,
+        label=(rating >= LIKED).astype(np.float32), rating=rating,
+        time=np.array(ratings["timestamp"], np.float64), train=~held_out,
         users=users, items=items,
         vocabulary={"occupation": occupations, "genre": ["", *genres]})
 
