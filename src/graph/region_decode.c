@@ -232,6 +232,9 @@ static norn_status column_field(void *context, const norn_wire_field *field) {
         column->negative_wraps = field->value != 0;
     } else if (number == COLUMN_HAS_PADDING) {
         column->has_padding = field->value != 0;
+    } else if (number == COLUMN_OUT) {
+        if (!norn_dtype_is_known(field->value)) return malformed("type of a lookup");
+        column->out = (norn_dtype)field->value;
     }
     return NORN_OK;
 }
@@ -320,6 +323,10 @@ static norn_status interaction_field(void *context, const norn_wire_field *field
     case INTERACTION_PAIRS:
         if (d->pairs) d->pairs[d->pair_values] = value > INT32_MAX ? INT32_MAX : (int32_t)value;
         d->pair_values++;
+        break;
+    case INTERACTION_OUT:
+        if (!norn_dtype_is_known(value)) return malformed("type of an interaction");
+        region->out = (norn_dtype)value;
         break;
     default:
         break;

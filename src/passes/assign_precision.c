@@ -19,32 +19,11 @@
 
 enum { THIN = 16 };
 
-/// A value that exists in another type already.
-typedef struct conversion {
-    const norn_value *from;
-    norn_value *to;
-    struct conversion *next;
-} conversion;
-
 typedef struct assignment {
     norn_graph *graph;
-    norn_dtype half; ///< NONE: F32 stays
-    conversion *done;
+    norn_dtype half;   ///< NONE: F32 stays
+    norn_remade *done; ///< by type
 } assignment;
-
-static norn_value *find(const assignment *a, const norn_value *from) {
-    for (const conversion *c = a->done; c; c = c->next)
-        if (c->from == from) return c->to;
-    return NULL;
-}
-
-static norn_status keep(assignment *a, const norn_value *from, norn_value *to) {
-    conversion *added;
-    NORN_TRY(NORN_TAKE(&a->graph->arena, &added));
-    *added = (conversion){from, to, a->done};
-    a->done = added;
-    return NORN_OK;
-}
 
 /// A constant in `dtype`, made once.
 static norn_status convert_constant(assignment *a, norn_value *value, norn_dtype dtype,
@@ -52,13 +31,13 @@ static norn_status convert_constant(assignment *a, norn_value *value, norn_dtype
     const norn_view *from = value->data;
     const int64_t count = norn_view_elems(from);
     void *data;
-    *to = find(a, value);
+    *to = norn_remade_find(a->done, value, dtype);
     if (*to) return NORN_OK;
     NORN_TRY(
         norn_rewrite_constant(a->graph, value->name, dtype, from->rank, from->dims, to, &data));
     for (int64_t i = 0; i < count; i++)
         norn_element_set_f64(dtype, data, i, norn_element_f64(from->dtype, from->data, i));
-    return keep(a, value, *to);
+    return norn_remade_keep(a->graph, &a->done, value, dtype, *to);
 }
 
 static norn_status widen_b(assignment *a, norn_node *node) {
@@ -93,7 +72,7 @@ static norn_status cast(assignment *a, norn_node *before, norn_value *value, nor
     norn_region *region;
     norn_node *made;
     uint16_t reg;
-    *to = find(a, value);
+    *to = norn_remade_find(a->done, value, a->half);
     if (*to) return NORN_OK;
     NORN_TRY(NORN_TAKE(&a->graph->arena, &region));
     NORN_TRY(norn_scalar_load_of(&builder, &load, &reg));
@@ -102,7 +81,7 @@ static norn_status cast(assignment *a, norn_node *before, norn_value *value, nor
                                (norn_attrs){NULL, 0}, a->half, &value->shape, before, &made));
     made->region = region;
     *to = made->out[0];
-    return keep(a, value, *to);
+    return norn_remade_keep(a->graph, &a->done, value, a->half, *to);
 }
 
 /// The loads of an epilogue as its operands are now: A is a half; so are, where the result is, constant
@@ -153,7 +132,7 @@ static norn_status make_halves(assignment *a) {
 
 norn_status norn_pass_assign_precision(norn_pass_context *context, norn_graph *graph) {
     const norn_precision asked =
-        context->cpu_device ? NORN_PRECISION_FP32 : context->options->precision;
+        context->target ? context->options->precision : NORN_PRECISION_FP32;
     assignment a = {.graph = graph,
                     // Bodies run on the host where they are small.
                     .half = graph->parent                  ? NORN_DTYPE_NONE
@@ -163,7 +142,7 @@ norn_status norn_pass_assign_precision(norn_pass_context *context, norn_graph *g
     if (a.half != NORN_DTYPE_NONE) NORN_TRY(make_halves(&a));
     for (norn_node *node = graph->nodes; node; node = node->next) {
         if (node->dead || !(node->op->flags & NORN_OP_PRODUCT)) continue;
-        if (context->cpu_device) NORN_TRY(widen_b(&a, node));
+        if (!context->target) NORN_TRY(widen_b(&a, node));
         node->numbers = norn_numbers_of(node);
         node->numbers.tf32 = asked != NORN_PRECISION_FP32 && node->numbers.a == NORN_F32 &&
                              node->numbers.b == NORN_F32;

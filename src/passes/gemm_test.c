@@ -203,7 +203,7 @@ static void precision_is_said_of_every_product(void **state) {
     for (int form = 0; form < 3; form++) { // GPU exact, GPU in tf32, CPU
         test_graph *t = test_begin();
         t->options.precision = form == 1 ? NORN_PRECISION_TF32 : NORN_PRECISION_FP32;
-        t->context.cpu_device = form == 2;
+        t->context.target = form == 2 ? NULL : &test_device.target;
         norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 3)),
                    *h = test_input(t, "h", NORN_F16, DIMS(B, 3)),
                    *w = test_const(t, "w", NORN_F32, DIMS(3, 5), 0, 1),
@@ -452,7 +452,7 @@ static void a_matrix_is_packed_once_in_panels_of_sixteen(void **state) {
     test_run(t, norn_pass_pack_weights);
     assert_int_not_equal(test_find(t, NORN_OP_GemmRegion)->region->gemm.b_layout,
                          NORN_GEMM_PANELS); // not a CPU plan
-    t->context.cpu_device = true;
+    t->context.target = NULL;
     test_run(t, norn_pass_pack_weights);
     const norn_node *first = t->graph->nodes, *second = first->next;
     assert_int_equal(first->region->gemm.b_layout, NORN_GEMM_PANELS);

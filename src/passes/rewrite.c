@@ -158,3 +158,18 @@ void norn_rewrite_replace(norn_graph *graph, norn_node *node, uint32_t index, no
     }
     norn_graph_kill(graph, node);
 }
+
+norn_value *norn_remade_find(const norn_remade *list, const norn_value *from, uint32_t form) {
+    for (; list; list = list->next)
+        if (list->from == from && list->form == form) return list->to;
+    return NULL;
+}
+
+norn_status norn_remade_keep(norn_graph *graph, norn_remade **list, const norn_value *from,
+                             uint32_t form, norn_value *to) {
+    norn_remade *added;
+    NORN_TRY(NORN_TAKE(&graph->arena, &added));
+    *added = (norn_remade){from, form, to, *list};
+    *list = added;
+    return NORN_OK;
+}

@@ -121,6 +121,13 @@ static norn_status f32_input(norn_call *call, uint32_t index, int64_t batch, con
     return NORN_OK;
 }
 
+/// Computed in float32.
+bool norn_cpu_interaction_takes(const norn_step_spec *spec) {
+    for (uint32_t i = 0; i < spec->in_count; i++)
+        if (norn_sum_dtype(spec->in[i].dtype) != NORN_F32) return false;
+    return norn_sum_dtype(spec->out[0].dtype) == NORN_F32;
+}
+
 norn_status norn_cpu_interaction(norn_call *call) {
     const norn_interaction_region *region = &call->region->interaction;
     norn_view *out = &call->out[0];
@@ -144,8 +151,9 @@ norn_status norn_cpu_interaction(norn_call *call) {
         features += part->features;
     }
     if (features != region->features)
-        return norn_fail(NORN_INVALID_ARGUMENT, "%lld features of %lld elements, not %lld",
-                         (long long)features, (long long)region->dim, (long long)region->features);
+        return norn_fail(NORN_INVALID_ARGUMENT, "%lld feature%s of %lld element%s, not %lld",
+                         (long long)features, norn_plural(features), (long long)region->dim,
+                         norn_plural(region->dim), (long long)region->features);
     job.parts = parts;
     if (region->pass_input != NORN_NO_INPUT)
         NORN_TRY(f32_input(call, region->pass_input, batch, &job.pass, &job.pass_row));

@@ -123,8 +123,9 @@ static norn_status set_rows(norn_call *call, const norn_lookup_column *from,
                              table->name, norn_dtype_name(table->dtype));
         if (table->dim != from->dim)
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "table '%s' has rows of %lld elements, the model expects %lld",
-                             table->name, (long long)table->dim, (long long)from->dim);
+                             "table '%s' has rows of %lld element%s, the model expects %lld",
+                             table->name, (long long)table->dim, norn_plural(table->dim),
+                             (long long)from->dim);
         memcpy(&to->own, &table->view, sizeof to->own); // for the alignments below
         to->table = (const norn_cuda_table *)(const void *)&call->views[from->table];
     }
@@ -168,8 +169,8 @@ static norn_status check_weights(const norn_call *call, const norn_lookup_column
                                  : norn_view_elems(&call->in[from->keys_input]),
                   count = norn_view_elems(&call->in[from->weights_input]);
     if (count == keys) return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT, "%lld weights for %lld keys", (long long)count,
-                     (long long)keys);
+    return norn_fail(NORN_INVALID_ARGUMENT, "%lld weight%s for %lld key%s", (long long)count,
+                     norn_plural(count), (long long)keys, norn_plural(keys));
 }
 
 static norn_status set_column(norn_call *call, const norn_lookup_column *from, int64_t batch,
