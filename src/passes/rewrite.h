@@ -59,6 +59,10 @@ norn_value *norn_remade_find(const norn_remade *list, const norn_value *from, ui
 norn_status norn_remade_keep(norn_graph *graph, norn_remade **list, const norn_value *from,
                              uint32_t form, norn_value *to) NORN_NODISCARD;
 
+/// A constant in another type, made once.
+norn_status norn_rewrite_convert(norn_graph *graph, norn_remade **list, const norn_value *value,
+                                 norn_dtype dtype, norn_value **to) NORN_NODISCARD;
+
 /// Reshape of `in` to the static `shape`: its own value where the shape is equal, and through
 /// another static Reshape to what that reads.
 norn_status norn_rewrite_reshape(norn_graph *graph, norn_node *before, norn_value *in,
