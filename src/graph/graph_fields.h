@@ -108,7 +108,8 @@ enum {
     INTERACTION_PASS_THROUGH,
     INTERACTION_PAIR_COUNT,
     INTERACTION_PAIRS,
-    INTERACTION_OUT
+    INTERACTION_OUT,
+    INTERACTION_PAD
 };
 
 void norn_region_encode(norn_region_kind kind, const norn_region *region, norn_buffer *out);

@@ -189,13 +189,14 @@ void norn_region_print(norn_region_kind kind, const norn_region *region, norn_bu
         break;
     case NORN_REGION_INTERACTION:
         norn_buffer_format(
-            out, "  %s features=%lld dim=%lld parts=%u%s%s pass=%lld%s%s\n",
+            out, "  %s features=%lld dim=%lld parts=%u%s%s pass=%lld%s%s%s\n",
             region->interaction.kind == NORN_INTERACTION_FM ? "fm" : "dot",
             (long long)region->interaction.features, (long long)region->interaction.dim,
             region->interaction.part_count, region->interaction.diagonal ? " diagonal" : "",
             region->interaction.upper ? " upper" : "", (long long)region->interaction.pass_through,
             region->interaction.out ? " " : "",
-            region->interaction.out ? norn_dtype_name(region->interaction.out) : "");
+            region->interaction.out ? norn_dtype_name(region->interaction.out) : "",
+            region->interaction.pad ? " padded" : "");
         break;
     }
 }

@@ -159,7 +159,7 @@ typedef enum norn_interaction_kind {
 } norn_interaction_kind;
 
 /// Interaction. Inputs: parts of X, in order, each [B, f_i * D] or [B, f_i, D] (F is their total);
-/// then, if it is not one of them, the pass-through. Output: DOT [B, pass + pairs] with the first
+/// then, if it is not one of them, the pass-through. Output: DOT [B, pass + pairs + pad] with the first
 /// `pass_through` elements of a row copied from input `pass_input`; FM [B, D].
 typedef struct norn_interaction_region {
     norn_interaction_kind kind;
@@ -171,6 +171,7 @@ typedef struct norn_interaction_region {
     int64_t pass_through;
     const int32_t *pair_order; ///< NULL: as `upper` says; else [pairs][2] explicit gather order
     norn_dtype out;            ///< of the output; NONE: as the parts
+    int64_t pad;               ///< DOT: zeros at the end of a row
     uint32_t pair_count;
 } norn_interaction_region;
 

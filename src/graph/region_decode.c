@@ -328,6 +328,9 @@ static norn_status interaction_field(void *context, const norn_wire_field *field
         if (!norn_dtype_is_known(value)) return malformed("type of an interaction");
         region->out = (norn_dtype)value;
         break;
+    case INTERACTION_PAD:
+        region->pad = (int64_t)value;
+        break;
     default:
         break;
     }
@@ -346,7 +349,7 @@ static norn_status decode_interaction(decoder *d, norn_span message) {
         region->pair_order = d->pairs;
     }
     bool sized = region->features > 0 && region->features <= INT32_MAX && region->dim > 0 &&
-                 region->pass_through >= 0;
+                 region->pass_through >= 0 && region->pad >= 0 && region->pad < 64;
     if (!sized) return malformed("sizes of an interaction");
     for (uint32_t i = 0; i < count; i++) {
         if (d->pairs[i] >= region->features) return malformed("a pair of no feature");

@@ -77,6 +77,7 @@ static void encode_interaction(norn_buffer *out, const norn_interaction_region *
         norn_wire_put_varint(out, INTERACTION_PAIRS, (uint64_t)region->pair_order[i]);
     }
     if (region->out) norn_wire_put_varint(out, INTERACTION_OUT, (uint64_t)region->out);
+    if (region->pad) norn_wire_put_signed(out, INTERACTION_PAD, region->pad);
 }
 
 void norn_region_encode(norn_region_kind kind, const norn_region *region, norn_buffer *out) {

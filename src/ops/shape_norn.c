@@ -174,10 +174,10 @@ norn_status norn_shape_interaction(norn_shape_ctx *ctx) {
     if (part->rank > 0) out.dims[0] = part->dims[0];
     int64_t pairs =
         r->pair_order ? r->pair_count : r->features * (r->features + (r->diagonal ? 1 : -1)) / 2;
-    out.dims[1] =
-        norn_dim_const(r->kind == NORN_INTERACTION_FM
-                           ? r->dim
-                           : pairs + (r->pass_input == NORN_NO_INPUT ? 0 : r->pass_through));
+    out.dims[1] = norn_dim_const(r->kind == NORN_INTERACTION_FM
+                                     ? r->dim
+                                     : pairs + r->pad +
+                                           (r->pass_input == NORN_NO_INPUT ? 0 : r->pass_through));
     norn_shape_put(ctx, 0, r->out ? r->out : ctx->in[0].dtype, &out);
     return NORN_OK;
 }

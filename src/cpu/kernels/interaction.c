@@ -42,13 +42,15 @@ static void collect_rows(const interaction_job *job, int64_t sample, const float
     }
 }
 
-static void write_pairs(const norn_interaction_region *region, const float *gram, float *out) {
+/// Gives the end of what it wrote.
+static float *write_pairs(const norn_interaction_region *region, const float *gram, float *out) {
     const int64_t count = region->features, more = region->diagonal ? 1 : 0;
     if (region->pair_order) {
         for (uint32_t p = 0; p < region->pair_count; p++) {
             int32_t i = region->pair_order[2 * p], j = region->pair_order[2 * p + 1];
             out[p] = i >= j ? gram[i * count + j] : gram[j * count + i];
         }
+        out += region->pair_count;
     } else if (region->upper) {
         for (int64_t i = 0; i < count; i++)
             for (int64_t j = i + 1 - more; j < count; j++) *out++ = gram[j * count + i];
@@ -56,6 +58,7 @@ static void write_pairs(const norn_interaction_region *region, const float *gram
         for (int64_t i = 0; i < count; i++)
             for (int64_t j = 0; j < i + more; j++) *out++ = gram[i * count + j];
     }
+    return out;
 }
 
 static void dot_range(void *context, int64_t begin, int64_t end, int32_t worker) {
@@ -71,7 +74,8 @@ static void dot_range(void *context, int64_t begin, int64_t end, int32_t worker)
         if (job->pass)
             memcpy(out, job->pass + sample * job->pass_row,
                    (size_t)region->pass_through * sizeof *out);
-        write_pairs(region, gram, out + region->pass_through);
+        float *rest = write_pairs(region, gram, out + region->pass_through);
+        for (int64_t i = 0; i < region->pad; i++) rest[i] = 0;
     }
 }
 

@@ -114,6 +114,7 @@ static __global__ void __launch_bounds__(WARPS * 32, 4) dot_cores(const __grid_c
                 for (int w = 1; w < WARPS; w++) dot += gram[w][slot];
             out[i] = norn_from_f32<OUT>(dot);
         }
+        for (int i = at; i < p.pad; i += by) out[p.pair_count + i] = norn_from_f32<OUT>(0.0f);
         if (SPLIT)
             __syncthreads();
         else
@@ -233,6 +234,8 @@ static __global__ void __launch_bounds__(EXACT_THREADS) dot_exact(const __grid_c
             const int a = p.pairs[i] >> 8, b = p.pairs[i] & 255;
             out[p.pass_count + i] = norn_from_f32<OUT>(gram[a * (a + 1) / 2 + b]);
         }
+        for (int i = threadIdx.x; i < p.pad; i += EXACT_THREADS)
+            out[p.pass_count + p.pair_count + i] = norn_from_f32<OUT>(0.0f);
         __syncthreads();
     }
 }

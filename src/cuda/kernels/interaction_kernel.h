@@ -19,6 +19,7 @@ typedef struct norn_cuda_interaction_args {
     void *out;
     int64_t batch, out_stride;
     int32_t features, dim, pair_count, pass_count, pass_stride;
+    int32_t pad;      ///< zeros after the pairs
     int32_t aligned;  ///< every feature row is 16-byte aligned
     uint8_t elem, to; ///< norn_cuda_elem: of the parts; of the output (that, or F32)
 } norn_cuda_interaction_args;

@@ -137,6 +137,7 @@ norn_status norn_cuda_interaction(norn_call *call) {
     args.out_stride = out->row_stride ? out->row_stride : width_of(out);
     args.pairs = state->pairs;
     args.pair_count = (int32_t)state->pair_count;
+    args.pad = (int32_t)region->pad;
     cudaStream_t stream = norn_cuda_stream_of(call)->handle;
     if (region->kind == NORN_INTERACTION_FM)
         return norn_cuda_launched(norn_cuda_fm_launch(&args, stream));

@@ -46,7 +46,10 @@ static void dot(checker *k, int64_t batch, int64_t dense, int64_t features, int6
                                                      .upper = upper,
                                                      .pass_input = 0,
                                                      .pass_through = dim,
-                                                     .out = numbers.out};
+                                                     .out = numbers.out,
+                                                     .pad = gap % 4};
+    const int64_t pad = gap % 4;
+    width += pad;
     const int64_t out_dims[] = {batch, width};
     check_output(&c, numbers.out, 2, out_dims, gap ? width + gap : 0);
     double *want = check_doubles(batch * width);
@@ -66,6 +69,7 @@ static void dot(checker *k, int64_t batch, int64_t dense, int64_t features, int6
                 }
                 *to++ = sum;
             }
+        for (int64_t i = 0; i < pad; i++) *to++ = 0;
     }
     check_against(k, &c, want, error_of(&numbers, 2e-6));
     free(want);
