@@ -90,7 +90,8 @@ static norn_status optimise(norn_plan *plan, const norn_model *model,
     norn_evaluate evaluate = {plan->devices[NORN_HOST], plan->alloc};
     norn_pass_context context = {.options = options,
                                  .evaluator = norn_evaluator_on(&evaluate),
-                                 .cpu_device = plan->place_count == 1,
+                                 .host = &plan->devices[NORN_HOST]->target,
+                                 .target = plan->place_count > 1 ? &plan->devices[1]->target : NULL,
                                  .tables_dir = model->tables_dir};
     NORN_TRY(norn_passes_run(&context, plan->graph));
     return take_tables(plan, &context, config);

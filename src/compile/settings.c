@@ -2,12 +2,16 @@
 
 #include "base/nearest.h"
 #include "compile/package.h"
+#include "plan/plan.h"
 
 #include <string.h>
 
 typedef norn_package_config TOP_struct, PROFILE_struct, BATCHING_struct;
 typedef norn_package_input INPUT_struct;
 typedef norn_package_table TABLE_struct;
+
+/// Words are separated, and ended, by a stroke.
+#define NORN_WORD(word) word "|"
 
 static const norn_setting settings[] = {
 #define NORN_SETTING(scope, key, kind, field, low, high, words, absent, meaning) \

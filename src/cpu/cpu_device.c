@@ -32,10 +32,23 @@ norn_status norn_cpu_scratch(norn_call *call, int64_t count, size_t size, void *
     return norn_call_scratch(call, bytes ? bytes : 1, out);
 }
 
+static bool takes(const norn_step_spec *spec) {
+    switch ((int)spec->op) {
+    case NORN_OP_Lookup:
+        return norn_cpu_lookup_takes(spec);
+    case NORN_OP_Interaction:
+        return norn_cpu_interaction_takes(spec);
+    case NORN_OP_GemmRegion:
+        return norn_cpu_gemm_region_takes(spec);
+    default:
+        return true;
+    }
+}
+
 static norn_kernel_fn cpu_kernel(const norn_target *self, const norn_step_spec *spec) {
     (void)self;
     norn_kernel_fn fn = spec->op < NORN_OP_COUNT ? kernels[spec->op] : NULL;
-    return fn == norn_cpu_none ? NULL : fn;
+    return fn == norn_cpu_none || !takes(spec) ? NULL : fn;
 }
 
 /// Plans run on any x86-64: kernels choose their instruction set when they run.

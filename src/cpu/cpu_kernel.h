@@ -6,12 +6,19 @@
 #define NORN_CPU_KERNEL_H
 
 #include "kernel/call.h"
+#include "kernel/step_spec.h"
 #include "ops/op.h"
 
 #define NORN_OP(name, domain, since, flags, shape, cost, cpu, cuda) \
     norn_status cpu(norn_call *call);
 #include "ops/op_table.inc"
 #undef NORN_OP
+
+// Kernels that are not for all types that their operators take; the others are for all, or say so
+// when they run.
+bool norn_cpu_lookup_takes(const norn_step_spec *spec);
+bool norn_cpu_interaction_takes(const norn_step_spec *spec);
+bool norn_cpu_gemm_region_takes(const norn_step_spec *spec);
 
 /// Scratch for `count` elements of `size` bytes; RESOURCE_EXHAUSTED
 /// when that overflows.

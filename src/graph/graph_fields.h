@@ -94,7 +94,8 @@ enum {
     COLUMN_OUTPUT,
     COLUMN_COLUMN,
     COLUMN_HAS_PADDING,
-    COLUMN_PADDING_KEY
+    COLUMN_PADDING_KEY,
+    COLUMN_OUT
 };
 enum {
     INTERACTION_KIND = 1,
@@ -106,7 +107,9 @@ enum {
     INTERACTION_PASS_INPUT,
     INTERACTION_PASS_THROUGH,
     INTERACTION_PAIR_COUNT,
-    INTERACTION_PAIRS
+    INTERACTION_PAIRS,
+    INTERACTION_OUT,
+    INTERACTION_PAD
 };
 
 void norn_region_encode(norn_region_kind kind, const norn_region *region, norn_buffer *out);

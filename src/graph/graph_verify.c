@@ -160,8 +160,8 @@ static norn_status verify(const norn_graph *graph, int depth) {
         NORN_TRY_DONE(check_use(&v, NULL, &graph->outputs[i], i));
     }
     if (count != graph->node_count) {
-        NORN_TRY_DONE(norn_fail(NORN_INTERNAL, "graph '%s': %u nodes, counted as %u", graph->name,
-                                count, graph->node_count));
+        NORN_TRY_DONE(norn_fail(NORN_INTERNAL, "graph '%s': %u node%s, counted as %u", graph->name,
+                                count, norn_plural(count), graph->node_count));
     }
     NORN_TRY_DONE(check_readers(&v));
     NORN_TRY_DONE(check_output_names(graph));

@@ -156,7 +156,8 @@ static void print_lookup(const norn_lookup_region *lookup, norn_buffer *out) {
         }
         if (c->key_offset) norn_buffer_format(out, " key%+lld", (long long)c->key_offset);
         if (c->has_padding) norn_buffer_format(out, " padding=%lld", (long long)c->padding_key);
-        norn_buffer_format(out, " -> out%u[%lld]\n", c->output, (long long)c->column);
+        norn_buffer_format(out, " -> out%u[%lld]%s%s\n", c->output, (long long)c->column,
+                           c->out ? " " : "", c->out ? norn_dtype_name(c->out) : "");
     }
 }
 
@@ -188,11 +189,14 @@ void norn_region_print(norn_region_kind kind, const norn_region *region, norn_bu
         break;
     case NORN_REGION_INTERACTION:
         norn_buffer_format(
-            out, "  %s features=%lld dim=%lld parts=%u%s%s pass=%lld\n",
+            out, "  %s features=%lld dim=%lld parts=%u%s%s pass=%lld%s%s%s\n",
             region->interaction.kind == NORN_INTERACTION_FM ? "fm" : "dot",
             (long long)region->interaction.features, (long long)region->interaction.dim,
             region->interaction.part_count, region->interaction.diagonal ? " diagonal" : "",
-            region->interaction.upper ? " upper" : "", (long long)region->interaction.pass_through);
+            region->interaction.upper ? " upper" : "", (long long)region->interaction.pass_through,
+            region->interaction.out ? " " : "",
+            region->interaction.out ? norn_dtype_name(region->interaction.out) : "",
+            region->interaction.pad ? " padded" : "");
         break;
     }
 }

@@ -76,7 +76,7 @@ typedef enum norn_gemm_layout {
 typedef struct norn_gemm_region {
     int64_t k, n;
     norn_gemm_layout b_layout;
-    norn_dtype out; ///< of Y; NONE: as A
+    norn_dtype out;               ///< of Y; NONE: as A
     norn_scalar_program epilogue; ///< instr_count 0: none. Loads broadcast over loop dims {M, N}
 } norn_gemm_region;
 
@@ -140,6 +140,7 @@ typedef struct norn_lookup_column {
     bool has_padding; ///< pooled: key `padding_key`, offset and wrapped, is as if it were not there
     int64_t padding_key;
     uint32_t output; ///< node output that the column writes
+    norn_dtype out;  ///< of that output, the same in all its columns; NONE: F32
     int64_t column;  ///< first element in that output's row (concat elided)
 } norn_lookup_column;
 #define NORN_NO_INPUT UINT32_MAX
@@ -158,7 +159,7 @@ typedef enum norn_interaction_kind {
 } norn_interaction_kind;
 
 /// Interaction. Inputs: parts of X, in order, each [B, f_i * D] or [B, f_i, D] (F is their total);
-/// then, if it is not one of them, the pass-through. Output: DOT [B, pass + pairs] with the first
+/// then, if it is not one of them, the pass-through. Output: DOT [B, pass + pairs + pad] with the first
 /// `pass_through` elements of a row copied from input `pass_input`; FM [B, D].
 typedef struct norn_interaction_region {
     norn_interaction_kind kind;
@@ -169,6 +170,8 @@ typedef struct norn_interaction_region {
     uint32_t pass_input; ///< NORN_NO_INPUT: none
     int64_t pass_through;
     const int32_t *pair_order; ///< NULL: as `upper` says; else [pairs][2] explicit gather order
+    norn_dtype out;            ///< of the output; NONE: as the parts
+    int64_t pad;               ///< DOT: zeros at the end of a row
     uint32_t pair_count;
 } norn_interaction_region;
 

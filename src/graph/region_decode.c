@@ -232,6 +232,9 @@ static norn_status column_field(void *context, const norn_wire_field *field) {
         column->negative_wraps = field->value != 0;
     } else if (number == COLUMN_HAS_PADDING) {
         column->has_padding = field->value != 0;
+    } else if (number == COLUMN_OUT) {
+        if (!norn_dtype_is_known(field->value)) return malformed("type of a lookup");
+        column->out = (norn_dtype)field->value;
     }
     return NORN_OK;
 }
@@ -321,6 +324,13 @@ static norn_status interaction_field(void *context, const norn_wire_field *field
         if (d->pairs) d->pairs[d->pair_values] = value > INT32_MAX ? INT32_MAX : (int32_t)value;
         d->pair_values++;
         break;
+    case INTERACTION_OUT:
+        if (!norn_dtype_is_known(value)) return malformed("type of an interaction");
+        region->out = (norn_dtype)value;
+        break;
+    case INTERACTION_PAD:
+        region->pad = (int64_t)value;
+        break;
     default:
         break;
     }
@@ -339,7 +349,7 @@ static norn_status decode_interaction(decoder *d, norn_span message) {
         region->pair_order = d->pairs;
     }
     bool sized = region->features > 0 && region->features <= INT32_MAX && region->dim > 0 &&
-                 region->pass_through >= 0;
+                 region->pass_through >= 0 && region->pad >= 0 && region->pad < 64;
     if (!sized) return malformed("sizes of an interaction");
     for (uint32_t i = 0; i < count; i++) {
         if (d->pairs[i] >= region->features) return malformed("a pair of no feature");

@@ -59,6 +59,7 @@ static void encode_column(norn_buffer *out, const norn_lookup_column *column) {
     norn_wire_put_signed(out, COLUMN_COLUMN, column->column);
     norn_wire_put_varint(out, COLUMN_HAS_PADDING, column->has_padding);
     norn_wire_put_signed(out, COLUMN_PADDING_KEY, column->padding_key);
+    if (column->out) norn_wire_put_varint(out, COLUMN_OUT, (uint64_t)column->out);
     norn_wire_end(out, mark);
 }
 
@@ -75,6 +76,8 @@ static void encode_interaction(norn_buffer *out, const norn_interaction_region *
     for (uint32_t i = 0; region->pair_order && i < region->pair_count * 2; i++) {
         norn_wire_put_varint(out, INTERACTION_PAIRS, (uint64_t)region->pair_order[i]);
     }
+    if (region->out) norn_wire_put_varint(out, INTERACTION_OUT, (uint64_t)region->out);
+    if (region->pad) norn_wire_put_signed(out, INTERACTION_PAD, region->pad);
 }
 
 void norn_region_encode(norn_region_kind kind, const norn_region *region, norn_buffer *out) {

@@ -30,7 +30,8 @@ norn_status norn_shape_embedding(norn_shape_ctx *ctx) {
         out = ctx->in[0].shape;
         if (out.rank >= 0) out.dims[out.rank++] = norn_dim_const(dim);
     }
-    norn_shape_put(ctx, 0, NORN_F32, &out);
+    // Rows that a bag brings along are written as they are; those of a table as float32.
+    norn_shape_put(ctx, 0, norn_shape_has(ctx, 3) ? ctx->in[3].dtype : NORN_F32, &out);
     return NORN_OK;
 }
 
@@ -144,18 +145,20 @@ norn_status norn_shape_lookup(norn_shape_ctx *ctx) {
     const norn_lookup_region *lookup = &((const norn_region *)ctx->region)->lookup;
     for (uint32_t o = 0; o < ctx->out_count; o++) {
         int64_t width = 0, per_row;
+        norn_dtype dtype = NORN_F32;
         norn_dim rows = norn_dim_const(0);
         bool known = true;
         for (uint32_t i = 0; i < lookup->column_count && known; i++) {
             const norn_lookup_column *column = &lookup->columns[i];
             if (column->output != o) continue;
+            if (column->out) dtype = column->out;
             NORN_TRY(lookup_rows(ctx, column, &rows, &per_row, &known));
             if (column->column + column->dim * per_row > width)
                 width = column->column + column->dim * per_row;
         }
         if (!known) continue;
         norn_shape out = {.rank = 2, .dims = {rows, norn_dim_const(width)}};
-        norn_shape_put(ctx, o, NORN_F32, &out);
+        norn_shape_put(ctx, o, dtype, &out);
     }
     return NORN_OK;
 }
@@ -171,10 +174,10 @@ norn_status norn_shape_interaction(norn_shape_ctx *ctx) {
     if (part->rank > 0) out.dims[0] = part->dims[0];
     int64_t pairs =
         r->pair_order ? r->pair_count : r->features * (r->features + (r->diagonal ? 1 : -1)) / 2;
-    out.dims[1] =
-        norn_dim_const(r->kind == NORN_INTERACTION_FM
-                           ? r->dim
-                           : pairs + (r->pass_input == NORN_NO_INPUT ? 0 : r->pass_through));
-    norn_shape_put(ctx, 0, ctx->in[0].dtype, &out);
+    out.dims[1] = norn_dim_const(r->kind == NORN_INTERACTION_FM
+                                     ? r->dim
+                                     : pairs + r->pad +
+                                           (r->pass_input == NORN_NO_INPUT ? 0 : r->pass_through));
+    norn_shape_put(ctx, 0, r->out ? r->out : ctx->in[0].dtype, &out);
     return NORN_OK;
 }

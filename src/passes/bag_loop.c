@@ -1,6 +1,7 @@
 #include "passes/bag_loop.h"
 
 #include "passes/bag_scope.h"
+#include "tensor/dtype.h"
 
 typedef struct loop {
     norn_graph *graph;
@@ -159,7 +160,7 @@ static bool agree(norn_value **known, norn_value *value) {
 }
 
 static bool is_table(const norn_value *value) {
-    return value && value->data && value->dtype == NORN_F32 && value->data->rank == 2 &&
+    return value && value->data && norn_dtype_is_float(value->dtype) && value->data->rank == 2 &&
            value->data->dims[1] >= 1;
 }
 
@@ -191,7 +192,7 @@ static bool take_weights(const loop *l, norn_scoped at) {
     at = norn_scoped_elements(at);
     if (at.scope != &l->around || !at.value) return false;
     if (is_ones(at)) return l->bag->weights == NULL;
-    return at.value->dtype == NORN_F32 && at.value->shape.rank == 1 &&
+    return norn_dtype_is_float(at.value->dtype) && at.value->shape.rank == 1 &&
            agree(&l->bag->weights, at.value);
 }
 
@@ -427,9 +428,9 @@ static bool is_mean_by_hand(const loop *l, norn_scoped at) {
 
 static bool is_zeros(norn_scoped at) {
     const norn_value *value = at.value;
-    if (!value || !value->data || value->dtype != NORN_F32) return false;
+    if (!value || !value->data || !norn_dtype_is_float(value->dtype)) return false;
     for (int64_t i = 0; i < norn_view_elems(value->data); i++)
-        if (((const float *)value->data->data)[i] != 0) return false;
+        if (norn_element_f64(value->dtype, value->data->data, i) != 0) return false;
     return true;
 }
 

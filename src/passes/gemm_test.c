@@ -203,7 +203,7 @@ static void precision_is_said_of_every_product(void **state) {
     for (int form = 0; form < 3; form++) { // GPU exact, GPU in tf32, CPU
         test_graph *t = test_begin();
         t->options.precision = form == 1 ? NORN_PRECISION_TF32 : NORN_PRECISION_FP32;
-        t->context.cpu_device = form == 2;
+        t->context.target = form == 2 ? NULL : &test_device.target;
         norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 3)),
                    *h = test_input(t, "h", NORN_F16, DIMS(B, 3)),
                    *w = test_const(t, "w", NORN_F32, DIMS(3, 5), 0, 1),
@@ -243,8 +243,9 @@ static void layers_become_products_of_halves(void **state) {
                    *z = test_input(t, "z", NORN_F32, DIMS(B, 5, 5));
         norn_value *first = layer(t, x, 16, 32, true), *second = layer(t, first, 32, 16, true);
         test_output(t, layer(t, second, 16, 16, false));
-        test_output(t, layer(t, second, 16, 1, false)); // thin: reads second as F32
-        test_output(t, layer(t, x, 16, 16, false));     // x is cast once
+        test_output(t, layer(t, second, 16, 1, false));                    // thin, and goes along
+        test_output(t, layer(t, x, 16, 16, false));                        // x is cast once
+        test_output(t, layer(t, layer(t, x, 16, 16, true), 16, 1, false)); // thin alone: reads F32
         test_output(t, OP(t, MatMul, NONE, z, z));
         test_run(t, norn_pass_gemm);
         test_run(t, norn_pass_assign_precision);
@@ -257,21 +258,88 @@ static void layers_become_products_of_halves(void **state) {
         assert_int_equal(norn_node_in(one, 2)->dtype, half); // what its product adds by itself
         assert_int_equal(one->region->gemm.epilogue.loads[1].dtype, half);
         assert_ptr_equal(norn_node_in(two, 0), one->out[0]);
-        assert_numbers(two, half, half, NORN_F32, false);
-        assert_int_equal(norn_node_in(two, 2)->dtype, NORN_F32);
+        assert_numbers(two, half, half, half, false);
         uint32_t casts = 0, thin = 0, halves = 0;
         for (const norn_node *node = t->graph->nodes; node; node = node->next) {
             casts += norn_node_is(node, NORN_OP_Pointwise);
             halves += node->numbers.a == half;
             thin += node->numbers.tf32;
         }
-        assert_int_equal(casts, 2); // of x and of second
-        assert_int_equal(halves, 4);
+        assert_int_equal(casts, 1); // of x
+        assert_int_equal(halves, 6);
         assert_int_equal(thin, 2); // one column, and a product of activations
         for (uint32_t i = 0; i < t->graph->output_count; i++)
             assert_int_equal(t->graph->outputs[i].value->dtype, NORN_F32);
         test_end(t);
     }
+}
+
+/// A lookup writes halves into the Concat that a layer multiplies; the input of the model beside it is
+/// cast, and what a reduction reads as well is a half to it.
+static void what_layers_multiply_is_written_as_halves(void **state) {
+    (void)state;
+    test_graph *t = test_begin();
+    t->options.precision = NORN_PRECISION_FP16;
+    norn_value *ids = test_input(t, "ids", NORN_I64, DIMS(B)),
+               *dense = test_input(t, "dense", NORN_F32, DIMS(B, 8));
+    norn_value *rows =
+        OP(t, Gather, NONE, test_const(t, "rows", NORN_F32, DIMS(10, 24), 0, 1), ids);
+    norn_value *all = OP(t, Concat, ATTR_INT("axis", 1), dense, rows);
+    test_output(t, layer(t, all, 32, 16, false));
+    test_output(t, OP(t, ReduceSum, NONE, rows, INTS(t, 1)));
+    test_output(t, OP(t, Softmax, ATTR_INT("axis", 1), dense)); // reads it as it came
+    test_run(t, norn_pass_recognise_lookup);
+    test_run(t, norn_pass_gemm);
+    test_run(t, norn_pass_fuse_row_reduce);
+    test_run(t, norn_pass_fuse_pointwise);
+    test_run(t, norn_pass_assign_precision);
+    test_run(t, norn_pass_place_concat);
+    const norn_node *lookup = test_find(t, NORN_OP_Lookup), *concat = test_find(t, NORN_OP_Concat),
+                    *reduce = test_find(t, NORN_OP_RowReduce),
+                    *cast = test_find(t, NORN_OP_Pointwise);
+    assert_int_equal(lookup->out[0]->dtype, NORN_F16);
+    assert_int_equal(lookup->region->lookup.columns[0].out, NORN_F16);
+    assert_int_equal(concat->out[0]->dtype, NORN_F16);
+    assert_int_equal(test_count(t, NORN_OP_Pointwise), 1);
+    assert_ptr_equal(cast->in[0].value, dense);
+    assert_ptr_equal(concat->in[0].value, cast->out[0]);
+    assert_ptr_equal(concat->in[1].value, lookup->out[0]);
+    assert_int_equal(reduce->region->row_reduce.prologue.loads[0].dtype, NORN_F16);
+    assert_int_equal(reduce->out[0]->dtype, NORN_F32);
+    const int64_t *placed;
+    assert_int_equal(norn_attr_ints(concat->attrs, "norn_placed", &placed), 2);
+    assert_int_equal(placed[0], 1); // the cast is where it belongs
+    test_end(t);
+}
+
+/// FM takes halves where a layer multiplies its parts, and writes what others read.
+static void an_interaction_takes_the_type_of_its_parts(void **state) {
+    (void)state;
+    test_graph *t = test_begin();
+    t->options.precision = NORN_PRECISION_BF16;
+    norn_value *ids = test_input(t, "ids", NORN_I64, DIMS(B, 4));
+    norn_value *rows = OP(t, Gather, NONE, test_const(t, "rows", NORN_F32, DIMS(10, 8), 0, 1), ids);
+    norn_value *two = test_const(t, "two", NORN_F32, SCALAR, 2, 0),
+               *half = test_const(t, "half", NORN_F32, SCALAR, 0.5, 0);
+    norn_value *sum = OP(t, Pow, NONE, OP(t, ReduceSum, ATTR_INT("keepdims", 0), rows, INTS(t, 1)),
+                         two),
+               *squares = OP(t, ReduceSum, ATTR_INT("keepdims", 0), OP(t, Pow, NONE, rows, two),
+                             INTS(t, 1));
+    test_output(t, OP(t, Mul, NONE, OP(t, Sub, NONE, sum, squares), half));
+    test_output(t, layer(t, OP(t, Reshape, NONE, rows, INTS(t, -1, 32)), 32, 16, false));
+    test_run(t, norn_pass_simplify);
+    test_run(t, norn_pass_recognise_fm);
+    test_run(t, norn_pass_recognise_lookup);
+    test_run(t, norn_pass_gemm);
+    test_run(t, norn_pass_assign_precision);
+    const norn_node *fm = test_find(t, NORN_OP_Interaction);
+    assert_int_equal(test_find(t, NORN_OP_Lookup)->out[0]->dtype, NORN_BF16);
+    assert_int_equal(fm->in[0].value->dtype, NORN_BF16);
+    assert_int_equal(fm->out[0]->dtype, NORN_F32);
+    assert_int_equal(fm->region->interaction.out, NORN_F32);
+    assert_numbers(fm, NORN_BF16, NORN_BF16, NORN_F32, false);
+    assert_int_equal(test_count(t, NORN_OP_Pointwise), 0);
+    test_end(t);
 }
 
 /// x0 * (x W + b) + x: A is an operand as well.
@@ -452,7 +520,7 @@ static void a_matrix_is_packed_once_in_panels_of_sixteen(void **state) {
     test_run(t, norn_pass_pack_weights);
     assert_int_not_equal(test_find(t, NORN_OP_GemmRegion)->region->gemm.b_layout,
                          NORN_GEMM_PANELS); // not a CPU plan
-    t->context.cpu_device = true;
+    t->context.target = NULL;
     test_run(t, norn_pass_pack_weights);
     const norn_node *first = t->graph->nodes, *second = first->next;
     assert_int_equal(first->region->gemm.b_layout, NORN_GEMM_PANELS);
@@ -547,6 +615,8 @@ int main(void) {
         cmocka_unit_test(a_half_gemm_rounds_once),
         cmocka_unit_test(precision_is_said_of_every_product),
         cmocka_unit_test(layers_become_products_of_halves),
+        cmocka_unit_test(what_layers_multiply_is_written_as_halves),
+        cmocka_unit_test(an_interaction_takes_the_type_of_its_parts),
         cmocka_unit_test(a_cross_layer_of_halves_reads_what_it_multiplies),
         cmocka_unit_test(batch_normalisation_goes_into_the_weights),
         cmocka_unit_test(batch_normalisation_alone_is_scale_and_shift),

@@ -1,6 +1,7 @@
 #include "passes/lookup_site.h"
 
 #include "base/checked.h"
+#include "passes/has_kernel.h"
 #include "passes/rewrite.h"
 #include "tensor/dtype.h"
 
@@ -16,13 +17,13 @@ static bool is_keys(const norn_value *value) {
 
 // ---- Gather
 
-/// Gather along axis 0 from a constant float32 matrix.
+/// Gather along axis 0 from a constant matrix.
 static bool is_row_gather(const norn_node *node) {
     const norn_value *table = norn_node_in(node, 0), *ids = norn_node_in(node, 1);
     if (!norn_node_is(node, NORN_OP_Gather) || !node->out[0] || !table || !table->data ||
         !is_keys(ids))
         return false;
-    if (table->dtype != NORN_F32 || table->data->rank != 2 || table->data->dims[1] < 1)
+    if (!norn_dtype_is_float(table->dtype) || table->data->rank != 2 || table->data->dims[1] < 1)
         return false;
     int64_t axis = norn_attr_i64(node->attrs, "axis", 0);
     return (axis == 0 || axis == -2) && ids->shape.rank >= 1 &&
@@ -42,31 +43,13 @@ static bool only_gathered(const norn_value *table) {
     return true;
 }
 
-/// Where the rows come from: the package, a new table, or the constant itself.
-static norn_status find_rows(norn_pass_context *context, norn_graph *graph, norn_value *table,
-                             norn_lookup_site *site) {
-    int64_t threshold =
-        context->options->table_threshold ? context->options->table_threshold : 1 << 20;
-    int64_t dim = table->data->dims[1];
-    size_t bytes;
-    bool packaged;
-    NORN_TRY(norn_view_bytes(table->data, &bytes));
-    NORN_TRY(norn_lookup_in_package(context, graph, table->name, &packaged));
-    if (packaged) return norn_lookup_table(context, graph, table->name, dim, NULL, &site->table);
-    if (table->name[0] && bytes >= (size_t)threshold && only_gathered(table)) {
-        return norn_lookup_table(context, graph, table->name, dim, table->data, &site->table);
-    }
-    site->inline_rows = table;
-    return NORN_OK;
-}
-
 /// Mul(rows [.., n, dim], weights [.., n, 1]) that alone reads the rows: moves *value on.
 static void follow_weights(norn_lookup_site *site, norn_value **value) {
     norn_node *mul = (*value)->readers == 1 ? norn_value_only_reader(*value) : NULL;
     if (!norn_node_is(mul, NORN_OP_Mul) || !norn_node_is_binary(mul)) return;
     norn_value *weights = mul->in[mul->in[0].value == *value ? 1 : 0].value;
     int32_t rank = (*value)->shape.rank;
-    if (!weights || weights->dtype != NORN_F32 || weights->shape.rank != rank) return;
+    if (!weights || weights->dtype != (*value)->dtype || weights->shape.rank != rank) return;
     norn_shape wanted = (*value)->shape;
     wanted.dims[rank - 1] = norn_dim_const(1);
     if (!norn_shape_equal(&weights->shape, &wanted) ||
@@ -241,13 +224,65 @@ static norn_status rows_site(norn_graph *graph, norn_node *node, norn_value *ids
     return NORN_OK;
 }
 
+bool norn_lookup_has_kernel(const norn_pass_context *context, const norn_lookup_column *column,
+                            const norn_value *keys, const norn_value *offsets,
+                            const norn_value *weights, const norn_value *rows, norn_dtype out,
+                            bool only_lookup) {
+    enum { KEYS, OFFSETS, WEIGHTS, ROWS };
+    norn_lookup_column asked = *column;
+    const norn_region region = {.lookup = {.column_count = 1, .columns = &asked}};
+    const norn_shape shape = {.rank = 2, .dims = {norn_dim_const(1), norn_dim_const(column->dim)}};
+    const norn_wanted wanted = {.op = NORN_OP_Lookup,
+                                .region = &region,
+                                .in = {keys, offsets, weights, rows},
+                                .in_count = 4,
+                                .out = out,
+                                .shape = &shape};
+    asked.keys_input = KEYS;
+    asked.offsets_input = offsets ? OFFSETS : NORN_NO_INPUT;
+    asked.weights_input = weights ? WEIGHTS : NORN_NO_INPUT;
+    asked.rows_input = rows ? ROWS : NORN_NO_INPUT;
+    return norn_pass_has_kernel(context, &wanted) ||
+           (only_lookup && norn_target_has(context->host, &wanted));
+}
+
+/// rows NULL: a table's, of any type that tables have.
+static bool has_kernel(const norn_pass_context *context, const norn_lookup_site *site,
+                       const norn_value *rows) {
+    const bool only_lookup = !norn_node_is(site->nodes[0], NORN_OP_Gather);
+    return norn_lookup_has_kernel(context, &site->column, site->keys, site->offsets, site->weights,
+                                  rows, site->result->dtype, only_lookup);
+}
+
+/// Where the rows come from: the package, a new table, or the constant itself; *found false: no kernel
+/// reads them there.
+static norn_status find_rows(norn_pass_context *context, norn_graph *graph, norn_value *table,
+                             norn_lookup_site *site, bool *found) {
+    int64_t threshold =
+        context->options->table_threshold ? context->options->table_threshold : 1 << 20;
+    int64_t dim = table->data->dims[1];
+    size_t bytes;
+    bool packaged;
+    NORN_TRY(norn_view_bytes(table->data, &bytes));
+    NORN_TRY(norn_lookup_in_package(context, graph, table->name, &packaged));
+    const bool as_table = has_kernel(context, site, NULL);
+    *found = packaged ? as_table : as_table || has_kernel(context, site, table);
+    if (!*found) return NORN_OK;
+    if (packaged) return norn_lookup_table(context, graph, table->name, dim, NULL, &site->table);
+    if (as_table && table->name[0] && bytes >= (size_t)threshold && only_gathered(table)) {
+        return norn_lookup_table(context, graph, table->name, dim, table->data, &site->table);
+    }
+    site->inline_rows = table;
+    return NORN_OK;
+}
+
 static norn_status gather_site(norn_pass_context *context, norn_graph *graph, norn_node *gather,
                                norn_lookup_site *site, bool *found) {
     norn_value *table = gather->in[0].value;
     site->column.dim = table->data->dims[1];
     site->column.negative_wraps = true;
     NORN_TRY(rows_site(graph, gather, gather->in[1].value, site, found));
-    return *found ? find_rows(context, graph, table, site) : NORN_OK;
+    return *found ? find_rows(context, graph, table, site, found) : NORN_OK;
 }
 
 // ---- ai.norn operators
@@ -261,8 +296,8 @@ static norn_status pool_mode_of(const norn_node *node, norn_pool_mode *out) {
         if (strcmp(mode, names[i]) == 0) return NORN_OK;
     }
     return norn_fail(NORN_INVALID_ARGUMENT,
-                     "node '%s' (%s): attribute 'mode' is '%s'; it must be sum, mean or max",
-                     node->name, node->op->name, mode);
+                     "attribute 'mode' of %s is '%s'; it must be sum, mean or max", node->op->name,
+                     mode);
 }
 
 static norn_status custom_site(norn_pass_context *context, norn_graph *graph, norn_node *node,
@@ -272,14 +307,14 @@ static norn_status custom_site(norn_pass_context *context, norn_graph *graph, no
     const norn_shape *shape = &node->out[0]->shape;
     column->dim = norn_attr_i64(node->attrs, "dim", 0);
     norn_value *rows = norn_node_is(node, NORN_OP_EmbeddingBag) ? norn_node_in(node, 3) : NULL;
-    if (rows && (!rows->data || rows->dtype != NORN_F32 || rows->data->rank != 2 ||
+    if (rows && (!rows->data || !norn_dtype_is_float(rows->dtype) || rows->data->rank != 2 ||
                  rows->data->dims[1] != column->dim))
         return NORN_OK;
     if ((!rows && !table[0]) || column->dim < 1) {
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "node '%s' (%s): attributes 'table' and 'dim' must name a table and "
-                         "the elements of its rows; norn.export.from_torch writes them",
-                         node->name, node->op->name);
+                         "attributes 'table' and 'dim' of %s must name a table and the elements of "
+                         "its rows; norn.export.from_torch writes them",
+                         node->op->name);
     }
     if (shape->rank < 2) return NORN_OK;
     if (norn_node_is(node, NORN_OP_EmbeddingBag)) {
@@ -294,15 +329,16 @@ static norn_status custom_site(norn_pass_context *context, norn_graph *graph, no
         column->has_padding = padding && padding->kind == NORN_ATTR_INT;
         if (column->has_padding) column->padding_key = padding->i64;
         *found = shape->rank == 2 && is_keys(site->keys) && is_keys(site->offsets) &&
-                 finish(graph, site);
+                 finish(graph, site) && has_kernel(context, site, rows);
         column->negative_wraps = rows != NULL; // as the Gather that it was
-        if (*found && rows) return find_rows(context, graph, rows, site);
+        if (*found && rows) return find_rows(context, graph, rows, site, found);
         return *found ? norn_lookup_table(context, graph, table, column->dim, NULL, &site->table)
                       : NORN_OK;
     }
     norn_value *ids = norn_node_in(node, 0);
     if (!is_keys(ids) || ids->shape.rank < 1 || ids->shape.rank != shape->rank - 1) return NORN_OK;
     NORN_TRY(rows_site(graph, node, ids, site, found));
+    *found = *found && has_kernel(context, site, NULL);
     return *found ? norn_lookup_table(context, graph, table, column->dim, NULL, &site->table)
                   : NORN_OK;
 }
@@ -326,7 +362,6 @@ norn_status norn_lookup_site_of(norn_pass_context *context, norn_graph *graph, n
     if (found) *site = made;
     if (found || !norn_node_is(node, NORN_OP_EmbeddingBag)) return NORN_OK;
     return norn_fail(NORN_INVALID_ARGUMENT,
-                     "node '%s' (EmbeddingBag): it takes values and offsets of int32 or int64 and "
-                     "rank 1, and a constant table; norn.export.from_torch writes such bags",
-                     node->name);
+                     "EmbeddingBag takes values and offsets of int32 or int64 and rank 1, and a "
+                     "constant table; norn.export.from_torch writes such bags");
 }

@@ -33,6 +33,14 @@ typedef struct norn_lookup_site {
 norn_status norn_lookup_site_of(norn_pass_context *context, norn_graph *graph, norn_node *node,
                                 norn_lookup_site **site) NORN_NODISCARD;
 
+/// Has the plan a kernel for a lookup by `column` (its inputs aside) of rows of one type into results of
+/// another? What only a lookup computes, an ai.norn operator, the host may do.
+/// rows, weights: NULL when absent.
+bool norn_lookup_has_kernel(const norn_pass_context *context, const norn_lookup_column *column,
+                            const norn_value *keys, const norn_value *offsets,
+                            const norn_value *weights, const norn_value *rows, norn_dtype out,
+                            bool only_lookup);
+
 /// The table of this name; registers it when it is new. INVALID_ARGUMENT: read with two widths.
 norn_status norn_lookup_table(norn_pass_context *context, norn_graph *graph, const char *name,
                               int64_t dim, const norn_view *rows, uint32_t *table) NORN_NODISCARD;

@@ -24,13 +24,13 @@ norn_status norn_lookup_table(norn_pass_context *context, norn_graph *graph, con
         bool same = def->rows == rows || (def->rows && rows && def->rows->data == rows->data);
         if (def->dim == dim && same) return NORN_OK;
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "table '%s' is read as rows of %lld elements and of %lld; give one of "
+                         "table '%s' is read as rows of %lld element%s and of %lld; give one of "
                          "them another name",
-                         name, (long long)def->dim, (long long)dim);
+                         name, (long long)def->dim, norn_plural(def->dim), (long long)dim);
     }
     NORN_TRY(NORN_TAKE_MORE(&graph->arena, &context->tables, context->table_count,
                             &context->table_capacity));
-    context->tables[context->table_count++] =
-        (norn_table_def){.name = name, .dim = dim, .dtype = NORN_F32, .rows = rows};
+    context->tables[context->table_count++] = (norn_table_def){
+        .name = name, .dim = dim, .dtype = rows ? rows->dtype : NORN_F32, .rows = rows};
     return NORN_OK;
 }

@@ -1,6 +1,8 @@
 #include "passes/parts.h"
 
+#include "passes/has_kernel.h"
 #include "passes/rewrite.h"
+#include "tensor/dtype.h"
 
 /// `value` as whole features: [B, f * D] or [B, f, D].
 static bool is_part(const norn_value *value, const norn_parts *parts) {
@@ -16,8 +18,8 @@ norn_status norn_parts_of(norn_graph *graph, norn_value *x, norn_parts *parts, b
     const norn_shape *shape = &x->shape;
     *found = false;
     *parts = (norn_parts){.batch = shape->dims[0]};
-    if (x->dtype != NORN_F32 || x->data || shape->rank != 3 || !norn_dim_is_const(shape->dims[1]) ||
-        !norn_dim_is_const(shape->dims[2])) {
+    if (!norn_dtype_is_float(x->dtype) || x->data || shape->rank != 3 ||
+        !norn_dim_is_const(shape->dims[1]) || !norn_dim_is_const(shape->dims[2])) {
         return NORN_OK;
     }
     parts->features = shape->dims[1].constant, parts->dim = shape->dims[2].constant;
@@ -43,4 +45,17 @@ norn_status norn_parts_of(norn_graph *graph, norn_value *x, norn_parts *parts, b
         parts->at[i] = is_part(below, parts) ? below : in;
     }
     return NORN_OK;
+}
+
+bool norn_parts_have_kernel(const norn_pass_context *context, const norn_value *x,
+                            const norn_region *region, const norn_shape *out) {
+    norn_wanted wanted = {.op = NORN_OP_Interaction,
+                          .region = region,
+                          .in = {x},
+                          .in_count = 1,
+                          .out = x->dtype,
+                          .shape = out};
+    wanted.numbers = (norn_numbers){
+        .a = x->dtype, .b = x->dtype, .acc = norn_sum_dtype(x->dtype), .out = x->dtype};
+    return norn_pass_has_kernel(context, &wanted);
 }

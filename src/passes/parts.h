@@ -2,7 +2,7 @@
 #ifndef NORN_PASSES_PARTS_H
 #define NORN_PASSES_PARTS_H
 
-#include "ops/op.h"
+#include "passes/pass.h"
 
 typedef struct norn_parts {
     norn_value **at; ///< each [B, f * D] or [B, f, D]; in the graph's arena
@@ -12,8 +12,12 @@ typedef struct norn_parts {
     const norn_node *concat; ///< that the parts came from, or NULL
 } norn_parts;
 
-/// *found false: `x` is not float32 [B, F, D] of constant F and D.
+/// *found false: `x` is no floating [B, F, D] of constant F and D.
 norn_status norn_parts_of(norn_graph *graph, norn_value *x, norn_parts *parts,
                           bool *found) NORN_NODISCARD;
+
+/// Has the plan a kernel for the interaction `region` of X in X's type? out: the shape of its result.
+bool norn_parts_have_kernel(const norn_pass_context *context, const norn_value *x,
+                            const norn_region *region, const norn_shape *out);
 
 #endif

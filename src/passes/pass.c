@@ -37,7 +37,8 @@ static norn_status check_name(const norn_graph *graph, const char *option, const
 static norn_status print_graph(const char *pass, const norn_graph *graph) {
     norn_buffer text;
     norn_buffer_init(&text, graph->alloc);
-    norn_buffer_format(&text, "// after %s: %u nodes\n", pass, graph->node_count);
+    norn_buffer_format(&text, "// after %s: %u node%s\n", pass, graph->node_count,
+                       norn_plural(graph->node_count));
     norn_graph_print(graph, &text);
     norn_status status = norn_buffer_status(&text);
     if (status == NORN_OK) fwrite(text.bytes, 1, text.count, stderr);
@@ -77,8 +78,8 @@ norn_status norn_passes_run(norn_pass_context *context, norn_graph *graph) {
             norn_note("pass %s", pass->name);
             return status;
         }
-        norn_log(NORN_LOG_DEBUG, "pass %s: %u nodes, %u before", pass->name, graph->node_count,
-                 before);
+        norn_log(NORN_LOG_DEBUG, "pass %s: %u node%s, %u before", pass->name, graph->node_count,
+                 norn_plural(graph->node_count), before);
         if (print_all || (print_after && strcmp(print_after, pass->name) == 0)) {
             NORN_TRY(print_graph(pass->name, graph));
         }

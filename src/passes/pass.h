@@ -16,6 +16,7 @@
 #ifndef NORN_PASSES_PASS_H
 #define NORN_PASSES_PASS_H
 
+#include "kernel/target.h"
 #include "norn/plan.h"
 #include "ops/op.h"
 
@@ -37,8 +38,9 @@ typedef struct norn_table_def {
 typedef struct norn_pass_context {
     const norn_compile_options *options;
     norn_evaluator evaluator;
-    bool cpu_device;        ///< pack weights for the CPU
-    const char *tables_dir; ///< of the package, or NULL: a table there wins over an initializer
+    const norn_target *host;
+    const norn_target *target; ///< of the plan's devices; NULL: the host computes all of it
+    const char *tables_dir;    ///< of the package, or NULL: a table there wins over an initializer
     /// Filled by `recognise_lookup`, in the graph's arena; index = region's table.
     norn_table_def *tables;
     uint32_t table_count;

@@ -47,7 +47,7 @@ static void the_graph_is_printed_after_the_pass_that_is_named(void **state) {
     assert_int_equal(status, NORN_OK);
     assert_true(count > 0);
     text[count] = '\0';
-    assert_non_null(strstr(text, "after fuse_pointwise: 1 nodes"));
+    assert_non_null(strstr(text, "after fuse_pointwise: 1 node\n"));
     assert_non_null(strstr(text, "Pointwise"));
     assert_null(strstr(text, "after gemm"));
     test_end(t);
@@ -189,7 +189,7 @@ static void no_allocation_that_fails_leaks_or_crashes(void **state) {
     for (size_t fail_at = 0; status != NORN_OK; fail_at++) {
         norn_alloc_faulty faulty = {.fail_at = fail_at};
         norn_pass_context context = {
-            .options = &t->options, .evaluator = t->context.evaluator, .cpu_device = true};
+            .options = &t->options, .evaluator = t->context.evaluator, .host = &test_host.target};
         norn_graph *copy = NULL;
         status = norn_graph_clone(t->graph, norn_alloc_failing(&faulty), &copy);
         if (status == NORN_OK) status = norn_passes_run(&context, copy);

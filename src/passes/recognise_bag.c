@@ -7,6 +7,7 @@
 /// The node has the table as its fourth input. An empty bag is zeros, as in PyTorch,
 /// where the pooling of nothing would be infinite.
 #include "passes/bag_loop.h"
+#include "passes/lookup_site.h"
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
 #include "tensor/dtype.h"
@@ -51,8 +52,8 @@ static norn_status replace(norn_graph *graph, norn_node *made_by, norn_value *ba
     NORN_TRY(norn_dim_apply(&graph->symbols, NORN_DIM_ADD, bag->offsets->shape.dims[0],
                             norn_dim_const(-1), &shape.dims[0]));
     NORN_TRY(norn_graph_constant(graph, bag->table->name, bag->table->data, &in[3]));
-    NORN_TRY(norn_rewrite_node(graph, made_by, NORN_OP_EmbeddingBag, in, 4, given, NORN_F32, &shape,
-                               made_by, &node));
+    NORN_TRY(norn_rewrite_node(graph, made_by, NORN_OP_EmbeddingBag, in, 4, given, bags->dtype,
+                               &shape, made_by, &node));
     norn_graph_forward(graph, bags, node->out[0]);
     return NORN_OK;
 }
@@ -67,6 +68,13 @@ norn_status norn_pass_recognise_bag(norn_pass_context *context, norn_graph *grap
         norn_node *made_by = bags_made_by(loop, (uint32_t)output, bag.keeps_dims);
         if (!made_by) continue;
         norn_value *bags = made_by == loop ? loop->out[output] : made_by->out[0];
+        const norn_lookup_column column = {.dim = bag.table->data->dims[1],
+                                           .form = NORN_KEYS_CSR,
+                                           .pool = bag.mode,
+                                           .has_padding = bag.has_padding};
+        if (!norn_lookup_has_kernel(context, &column, bag.keys, bag.offsets, bag.weights, bag.table,
+                                    bags->dtype, true))
+            continue;
         NORN_TRY(replace(graph, made_by, bags, &bag));
         found++;
     }

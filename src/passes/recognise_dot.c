@@ -153,8 +153,8 @@ static norn_status add_origins(norn_graph *graph, norn_node *made, const dot *d,
     return concat ? norn_node_add_origin(graph, made, concat) : NORN_OK;
 }
 
-static norn_status make_region(norn_graph *graph, const dot *d, const int32_t *pairs,
-                               int64_t count) {
+static norn_status make_region(const norn_pass_context *context, norn_graph *graph, const dot *d,
+                               const int32_t *pairs, int64_t count) {
     norn_value *dense = NULL, **in;
     norn_node *concat = joining_concat(d, &dense), *made;
     norn_node *last = concat ? concat : d->picked->producer;
@@ -176,8 +176,9 @@ static norn_status make_region(norn_graph *graph, const dot *d, const int32_t *p
             r->pass_input++;
         if (r->pass_input == in_count) in[in_count++] = dense;
     }
+    if (!norn_parts_have_kernel(context, d->x, region, &last->out[0]->shape)) return NORN_OK;
     NORN_TRY(norn_rewrite_node(graph, last, NORN_OP_Interaction, in, in_count,
-                               (norn_attrs){NULL, 0}, NORN_F32, &last->out[0]->shape, d->matmul,
+                               (norn_attrs){NULL, 0}, d->x->dtype, &last->out[0]->shape, d->matmul,
                                &made));
     made->region = region;
     NORN_TRY(add_origins(graph, made, d, concat));
@@ -196,7 +197,7 @@ norn_status norn_pass_recognise_dot(norn_pass_context *context, norn_graph *grap
         int32_t *pairs;
         if (count < 1 || count > INT32_MAX || d.picked->shape.rank != 2) continue;
         NORN_TRY(NORN_TAKE_ARRAY(&graph->arena, (size_t)count * 2, &pairs));
-        if (read_pairs(&d, pairs, count)) NORN_TRY(make_region(graph, &d, pairs, count));
+        if (read_pairs(&d, pairs, count)) NORN_TRY(make_region(context, graph, &d, pairs, count));
     }
     norn_graph_sweep(graph);
     return norn_pass_dead_code(context, graph);

@@ -52,8 +52,9 @@ static norn_node *halved(const norn_value *value) {
     return half ? node : NULL;
 }
 
-static norn_status make_region(norn_graph *graph, norn_node *sub, const norn_parts *parts,
-                               norn_node *sum, norn_node *half) {
+static norn_status make_region(const norn_pass_context *context, norn_graph *graph, norn_node *sub,
+                               const norn_value *x, const norn_parts *parts, norn_node *sum,
+                               norn_node *half) {
     norn_shape shape = {.rank = 2, .dims = {parts->batch, norn_dim_const(parts->dim)}};
     norn_region *region;
     norn_node *made;
@@ -64,8 +65,9 @@ static norn_status make_region(norn_graph *graph, norn_node *sub, const norn_par
                                                     .dim = parts->dim,
                                                     .part_count = parts->count,
                                                     .pass_input = NORN_NO_INPUT};
+    if (!norn_parts_have_kernel(context, x, region, &shape)) return NORN_OK;
     NORN_TRY(norn_rewrite_node(graph, sub, NORN_OP_Interaction, parts->at, parts->count,
-                               (norn_attrs){NULL, 0}, NORN_F32, &shape, sub->in[0].value->producer,
+                               (norn_attrs){NULL, 0}, x->dtype, &shape, sub->in[0].value->producer,
                                &made));
     made->region = region;
     NORN_TRY(norn_node_add_origin(graph, made, sub->in[1].value->producer));
@@ -91,7 +93,7 @@ norn_status norn_pass_recognise_fm(norn_pass_context *context, norn_graph *graph
         }
         if (!half || !norn_shape_is_static(graph, &node->out[0]->shape)) continue;
         NORN_TRY(norn_parts_of(graph, x, &parts, &found));
-        if (found) NORN_TRY(make_region(graph, node, &parts, sum, half));
+        if (found) NORN_TRY(make_region(context, graph, node, x, &parts, sum, half));
     }
     norn_graph_sweep(graph);
     return norn_pass_dead_code(context, graph);

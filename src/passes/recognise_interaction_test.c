@@ -253,7 +253,23 @@ static void triangles_of_pairs_are_known_by_their_form(void **state) {
     }
 }
 
-/// Features are float32 [B, F, D], computed, of F and D that are known and not 0.
+/// A pass makes what the target has a kernel for: the test's has none wider than float32.
+static void the_target_says_in_which_types_an_interaction_is_made(void **state) {
+    static const norn_dtype types[] = {NORN_F16, NORN_BF16, NORN_F32, NORN_F64};
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        test_graph *t = test_begin();
+        const norn_shape shape = test_shape(t, (int[]){B, 3, 4, END});
+        norn_region region = {
+            .interaction = {.kind = NORN_INTERACTION_FM, .features = 3, .dim = 4}};
+        const norn_value *x = test_input(t, "x", types[i], DIMS(B, 3, 4));
+        assert_int_equal(norn_parts_have_kernel(&t->context, x, &region, &shape),
+                         types[i] != NORN_F64);
+        test_end(t);
+    }
+}
+
+/// Features are floating [B, F, D], computed, of F and D that are known and not 0.
 static void what_has_no_known_features_has_no_parts(void **state) {
     (void)state;
     test_graph *t = test_begin();
@@ -266,7 +282,7 @@ static void what_has_no_known_features_has_no_parts(void **state) {
                                   test_input(t, "thin", NORN_F32, DIMS(B, 3, 0)),
                                   test_input(t, "flat", NORN_F32, DIMS(B, 12)),
                                   test_input(t, "deep", NORN_F32, DIMS(B, 3, 4, 5)),
-                                  test_input(t, "wide", NORN_F64, DIMS(B, 3, 4)),
+                                  test_input(t, "whole", NORN_I64, DIMS(B, 3, 4)),
                                   OP(t, Concat, ATTR_INT("axis", 2), ragged, one), // T + 4
                                   test_const(t, "still", NORN_F32, DIMS(2, 3, 4), 0, 1)};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
@@ -576,6 +592,7 @@ int main(void) {
         cmocka_unit_test(dots_are_known_in_every_spelling_and_nothing_like_them),
         cmocka_unit_test(triangles_of_pairs_are_known_by_their_form),
         cmocka_unit_test(what_has_no_known_features_has_no_parts),
+        cmocka_unit_test(the_target_says_in_which_types_an_interaction_is_made),
         cmocka_unit_test(parts_are_whole_features_or_else_one),
         cmocka_unit_test(a_transpose_that_leaves_everything_in_place_is_no_product_with_itself),
         cmocka_unit_test(pairs_of_a_gather_nd_are_two_indices_each),

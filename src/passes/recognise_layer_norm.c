@@ -2,8 +2,10 @@
 ///   d = x - ReduceMean(x);  d / Sqrt(ReduceMean(d^2) + epsilon)  [* scale [+ bias]]
 ///       -> LayerNormalization(x, scale, bias)
 /// A square is Pow(d, 2) or Mul(d, d); dividing may be Mul by a Reciprocal.
+#include "passes/has_kernel.h"
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
+#include "tensor/dtype.h"
 
 typedef struct layer_norm {
     norn_node *last; ///< the node whose result the operator makes
@@ -65,7 +67,7 @@ static norn_value *factor_of(const layer_norm *norm, norn_op_id op, norn_node **
     *reader = value->readers == 1 ? norn_value_only_reader(value) : NULL;
     if (!norn_node_is(*reader, (int)op) || !norn_node_is_binary(*reader)) return NULL;
     norn_value *factor = (*reader)->in[(*reader)->in[0].value == value ? 1 : 0].value;
-    if (!factor || !factor->data || factor->dtype != NORN_F32 ||
+    if (!factor || !factor->data || factor->dtype != value->dtype ||
         factor->data->rank > value->shape.rank)
         return NULL;
     int32_t rank = factor->data->rank;
@@ -82,7 +84,7 @@ static bool norm_of(norn_node *node, layer_norm *norm) {
     if (!norn_node_is(sub, NORN_OP_Sub) || !is_deviation(deviation, d, &norm->epsilon))
         return false;
     norm->x = norn_node_in(sub, 0);
-    if (!norm->x || norm->x->data || norm->x->dtype != NORN_F32 ||
+    if (!norm->x || norm->x->data || !norn_dtype_is_float(norm->x->dtype) ||
         mean_of(norn_node_in(sub, 1)) != norm->x)
         return false;
     const norn_shape *shape = &norm->x->shape;
@@ -98,15 +100,17 @@ static bool norm_of(norn_node *node, layer_norm *norm) {
 static norn_status vector_of(norn_graph *graph, const layer_norm *norm, const norn_value *from,
                              norn_value **out) {
     void *data;
-    NORN_TRY(norn_rewrite_constant(graph, from ? from->name : norm->last->name, NORN_F32, 1,
+    const norn_dtype dtype = norm->x->dtype;
+    NORN_TRY(norn_rewrite_constant(graph, from ? from->name : norm->last->name, dtype, 1,
                                    &norm->width, out, &data));
     for (int64_t i = 0; i < norm->width; i++) {
-        ((float *)data)[i] = from ? ((const float *)from->data->data)[i] : 1.0f;
+        norn_element_set_f64(dtype, data, i,
+                             from ? norn_element_f64(dtype, from->data->data, i) : 1);
     }
     return NORN_OK;
 }
 
-static norn_status rewrite(norn_graph *graph, layer_norm *norm) {
+static norn_status rewrite(const norn_pass_context *context, norn_graph *graph, layer_norm *norm) {
     norn_value *in[3] = {norm->x, NULL, NULL};
     norn_node *reader, *made;
     norn_attr attrs[2] = {
@@ -118,8 +122,19 @@ static norn_status rewrite(norn_graph *graph, layer_norm *norm) {
     if (norm->bias) norm->last = reader, norm->nodes[norm->count++] = reader;
     NORN_TRY(vector_of(graph, norm, norm->scale, &in[1]));
     if (norm->bias) NORN_TRY(vector_of(graph, norm, norm->bias, &in[2]));
+    const norn_wanted wanted = {.op = NORN_OP_LayerNormalization,
+                                .attrs = {attrs, 2},
+                                .in = {in[0], in[1], in[2]},
+                                .in_count = norm->bias ? 3 : 2,
+                                .out = norm->x->dtype,
+                                .shape = &norm->x->shape};
+    // The attribute is a float: wider values may have an epsilon that is none.
+    const bool exact =
+        norn_dtype_bits(wanted.out) <= 32 ||
+        !((double)attrs[1].f32 < norm->epsilon || (double)attrs[1].f32 > norm->epsilon);
+    if (!exact || !norn_pass_has_kernel(context, &wanted)) return NORN_OK;
     NORN_TRY(norn_rewrite_node(graph, norm->last, NORN_OP_LayerNormalization, in,
-                               norm->bias ? 3 : 2, (norn_attrs){attrs, 2}, NORN_F32,
+                               norm->bias ? 3 : 2, (norn_attrs){attrs, 2}, norm->x->dtype,
                                &norm->x->shape, norm->nodes[0], &made));
     for (uint32_t i = 0; i < norm->count; i++)
         NORN_TRY(norn_node_add_origin(graph, made, norm->nodes[i]));
@@ -131,7 +146,7 @@ norn_status norn_pass_recognise_layer_norm(norn_pass_context *context, norn_grap
     for (norn_node *node = graph->nodes; node; node = node->next) {
         layer_norm norm;
         if (node->dead || node->out_count != 1 || !node->out[0] || !norm_of(node, &norm)) continue;
-        NORN_TRY(rewrite(graph, &norm));
+        NORN_TRY(rewrite(context, graph, &norm));
     }
     norn_graph_sweep(graph);
     return norn_pass_dead_code(context, graph);

@@ -87,12 +87,12 @@ static bool same_region(const norn_lookup_site *a, const norn_lookup_site *b) {
 
 // ---- outputs
 
-static norn_status new_out(norn_graph *graph, const char *name, norn_dim rows, int64_t width,
-                           norn_lookup_out **out) {
-    norn_shape shape = {.rank = 2, .dims = {rows, norn_dim_const(width)}};
+static norn_status new_out(norn_graph *graph, const char *name, const norn_lookup_site *site,
+                           int64_t width, norn_lookup_out **out) {
+    norn_shape shape = {.rank = 2, .dims = {site->rows, norn_dim_const(width)}};
     NORN_TRY(NORN_TAKE(&graph->arena, out));
     (*out)->width = width;
-    return norn_graph_value(graph, name, NORN_F32, &shape, &(*out)->value);
+    return norn_graph_value(graph, name, site->result->dtype, &shape, &(*out)->value);
 }
 
 /// The site that `node` alone reads as input `index`, each row as it
@@ -144,7 +144,7 @@ static bool next_run(norn_graph *graph, const norn_node *node, uint32_t from, ui
 static norn_status join_run(norn_graph *graph, const norn_node *node, const run *r,
                             bool rows_matter, norn_lookup_out **out) {
     int64_t at = 0;
-    NORN_TRY(new_out(graph, node->name, r->site->rows, r->width, out));
+    NORN_TRY(new_out(graph, node->name, r->site, r->width, out));
     for (uint32_t i = 0; i < r->count; i++) {
         norn_lookup_site *site = site_read_by(graph, node, r->first + i, rows_matter);
         if (!site) return norn_fail(NORN_INTERNAL, "a lookup is read twice");
@@ -216,8 +216,8 @@ static norn_status join_interaction(norn_graph *graph, norn_node **node) {
     if (parts->pass_input != NORN_NO_INPUT && parts->pass_input > r.first) {
         region->interaction.pass_input -= r.count - 1;
     }
-    NORN_TRY(norn_rewrite_node(graph, old, NORN_OP_Interaction, in, count, old->attrs, NORN_F32,
-                               &old->out[0]->shape, old, &made));
+    NORN_TRY(norn_rewrite_node(graph, old, NORN_OP_Interaction, in, count, old->attrs,
+                               old->out[0]->dtype, &old->out[0]->shape, old, &made));
     made->region = region;
     norn_rewrite_replace(graph, old, 0, made->out[0]);
     *node = made;
@@ -246,7 +246,7 @@ static norn_status join_neighbours(norn_graph *graph) {
 static norn_status give_own_out(norn_graph *graph, norn_lookup_site *site) {
     norn_node *producer = site->result->producer;
     norn_value *shaped;
-    NORN_TRY(new_out(graph, site->result->name, site->rows, site->width, &site->out));
+    NORN_TRY(new_out(graph, site->result->name, site, site->width, &site->out));
     NORN_TRY(norn_rewrite_reshape(graph, producer, site->out->value, &site->result->shape, producer,
                                   &shaped));
     norn_graph_forward(graph, site->result, shaped);
@@ -285,6 +285,8 @@ static void add_site(region_parts *p, const norn_lookup_site *site) {
         column->weights_input = input_of(p, site->weights);
         column->rows_input = input_of(p, site->inline_rows);
         column->output = out->index;
+        // F32 goes without saying.
+        column->out = out->value->dtype == NORN_F32 ? NORN_DTYPE_NONE : out->value->dtype;
         column->column = site->first + i * column->dim;
         if (!site->field_offsets) continue;
         column->keys_first += i;

@@ -19,6 +19,29 @@ static const norn_lookup_region *lookup_of(const test_graph *t) {
     return &test_find(t, NORN_OP_Lookup)->region->lookup;
 }
 
+/// The test's target has no kernel wider than float32.
+static void rows_are_looked_up_in_the_types_that_there_is_a_kernel_for(void **state) {
+    static const norn_dtype types[] = {NORN_F16, NORN_BF16, NORN_F32, NORN_F64, NORN_I32};
+    (void)state;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        test_graph *t = test_begin();
+        norn_value *rows = test_const(t, "rows", types[i], DIMS(10, 4), 0, 1);
+        t->options.table_threshold = 1;
+        test_output(t, OP(t, Gather, NONE, rows, test_input(t, "ids", NORN_I64, DIMS(B))));
+        run(t);
+        const bool made = test_count(t, NORN_OP_Lookup) == 1;
+        assert_int_equal(made, types[i] != NORN_F64 && types[i] != NORN_I32);
+        if (made) {
+            const norn_node *node = test_find(t, NORN_OP_Lookup);
+            assert_int_equal(node->out[0]->dtype, types[i]);
+            assert_int_equal(t->context.tables[0].dtype, types[i]);
+            assert_int_equal(lookup_of(t)->columns[0].out,
+                             types[i] == NORN_F32 ? NORN_DTYPE_NONE : types[i]);
+        }
+        test_end(t);
+    }
+}
+
 static void fields_of_one_input_are_columns_of_one_lookup(void **state) {
     test_graph *t = test_begin();
     norn_value *ids = test_input(t, "ids", NORN_I64, DIMS(B, 3)),
@@ -384,6 +407,7 @@ static void gathers_that_are_no_lookups_stay(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_are_looked_up_in_the_types_that_there_is_a_kernel_for),
         cmocka_unit_test(fields_of_one_input_are_columns_of_one_lookup),
         cmocka_unit_test(columns_that_are_cast_are_cast_as_one),
         cmocka_unit_test(ids_that_are_only_widened_are_read_as_they_are),

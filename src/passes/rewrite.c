@@ -158,3 +158,31 @@ void norn_rewrite_replace(norn_graph *graph, norn_node *node, uint32_t index, no
     }
     norn_graph_kill(graph, node);
 }
+
+norn_value *norn_remade_find(const norn_remade *list, const norn_value *from, uint32_t form) {
+    for (; list; list = list->next)
+        if (list->from == from && list->form == form) return list->to;
+    return NULL;
+}
+
+norn_status norn_remade_keep(norn_graph *graph, norn_remade **list, const norn_value *from,
+                             uint32_t form, norn_value *to) {
+    norn_remade *added;
+    NORN_TRY(NORN_TAKE(&graph->arena, &added));
+    *added = (norn_remade){from, form, to, *list};
+    *list = added;
+    return NORN_OK;
+}
+
+norn_status norn_rewrite_convert(norn_graph *graph, norn_remade **list, const norn_value *value,
+                                 norn_dtype dtype, norn_value **to) {
+    const norn_view *from = value->data;
+    const int64_t count = norn_view_elems(from);
+    void *data;
+    *to = norn_remade_find(*list, value, dtype);
+    if (*to) return NORN_OK;
+    NORN_TRY(norn_rewrite_constant(graph, value->name, dtype, from->rank, from->dims, to, &data));
+    for (int64_t i = 0; i < count; i++)
+        norn_element_set_f64(dtype, data, i, norn_element_f64(from->dtype, from->data, i));
+    return norn_remade_keep(graph, list, value, dtype, *to);
+}

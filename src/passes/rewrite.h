@@ -47,6 +47,22 @@ norn_status norn_rewrite_node(norn_graph *graph, norn_node *before, norn_op_id o
                               norn_value *const *in, uint32_t in_count, norn_attrs attrs,
                               norn_dtype dtype, const norn_shape *shape, const norn_node *origin_of,
                               norn_node **node) NORN_NODISCARD;
+/// What a value has been made into, so that it is made once: `form` is the maker's word for what.
+typedef struct norn_remade {
+    const norn_value *from;
+    uint32_t form;
+    norn_value *to;
+    struct norn_remade *next;
+} norn_remade;
+/// NULL: not yet.
+norn_value *norn_remade_find(const norn_remade *list, const norn_value *from, uint32_t form);
+norn_status norn_remade_keep(norn_graph *graph, norn_remade **list, const norn_value *from,
+                             uint32_t form, norn_value *to) NORN_NODISCARD;
+
+/// A constant in another type, made once.
+norn_status norn_rewrite_convert(norn_graph *graph, norn_remade **list, const norn_value *value,
+                                 norn_dtype dtype, norn_value **to) NORN_NODISCARD;
+
 /// Reshape of `in` to the static `shape`: its own value where the shape is equal, and through
 /// another static Reshape to what that reads.
 norn_status norn_rewrite_reshape(norn_graph *graph, norn_node *before, norn_value *in,

@@ -6,6 +6,7 @@
 /// away. Weights are added up in double and rounded once.
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
+#include "tensor/dtype.h"
 
 enum { TERMS_MAX = 32 };
 
@@ -21,6 +22,7 @@ typedef struct split {
     norn_graph *graph;
     norn_node *product, *concat;
     const norn_view *w; ///< [k, n]
+    norn_dtype dtype;   ///< of all values
     int64_t n;
     term terms[TERMS_MAX];
     uint32_t count;
@@ -48,11 +50,11 @@ static term *term_of(split *s, const norn_value *x) {
 }
 
 static norn_status add_rows(const split *s, term *t, int64_t first_row, double sign) {
-    const float *rows = (const float *)s->w->data + first_row * s->n;
     if (!t->weights) {
         NORN_TRY(NORN_TAKE_ARRAY(&s->graph->arena, (size_t)(t->width * s->n), &t->weights));
     }
-    for (int64_t i = 0; i < t->width * s->n; i++) t->weights[i] += sign * (double)rows[i];
+    for (int64_t i = 0; i < t->width * s->n; i++)
+        t->weights[i] += sign * norn_element_f64(s->dtype, s->w->data, first_row * s->n + i);
     return NORN_OK;
 }
 
@@ -131,12 +133,13 @@ static norn_status stacked_weights(const split *s, bool small, const term *only,
         const term *t = &s->terms[i];
         if (!t->gone && (only ? t == only : t->small == small)) dims[0] += t->width;
     }
-    NORN_TRY(norn_rewrite_constant(s->graph, s->product->in[1].value->name, NORN_F32, 2, dims, out,
+    NORN_TRY(norn_rewrite_constant(s->graph, s->product->in[1].value->name, s->dtype, 2, dims, out,
                                    &data));
     for (uint32_t i = 0; i < s->count; i++) {
         const term *t = &s->terms[i];
         if (t->gone || (only ? t != only : t->small != small)) continue;
-        for (int64_t j = 0; j < t->width * s->n; j++) ((float *)data)[at++] = (float)t->weights[j];
+        for (int64_t j = 0; j < t->width * s->n; j++)
+            norn_element_set_f64(s->dtype, data, at++, t->weights[j]);
     }
     return NORN_OK;
 }
@@ -146,7 +149,7 @@ static norn_status multiply(const split *s, norn_value *x, norn_value *weights, 
     norn_node *node;
     shape.dims[shape.rank - 1] = norn_dim_const(s->n);
     NORN_TRY(norn_rewrite_node(s->graph, s->product, NORN_OP_MatMul, (norn_value *[]){x, weights},
-                               2, (norn_attrs){NULL, 0}, NORN_F32, &shape, s->product, &node));
+                               2, (norn_attrs){NULL, 0}, s->dtype, &shape, s->product, &node));
     NORN_TRY(norn_node_add_origin(s->graph, node, s->concat));
     *out = node->out[0];
     return NORN_OK;
@@ -169,7 +172,7 @@ static norn_status multiply_full(const split *s, norn_value **out) {
         norn_node *concat;
         shape.dims[shape.rank - 1] = norn_dim_const(width);
         NORN_TRY(norn_rewrite_node(s->graph, s->product, NORN_OP_Concat, in, count,
-                                   (norn_attrs){&axis, 1}, NORN_F32, &shape, s->concat, &concat));
+                                   (norn_attrs){&axis, 1}, s->dtype, &shape, s->concat, &concat));
         x = concat->out[0];
     }
     NORN_TRY(stacked_weights(s, false, NULL, &weights));
@@ -186,7 +189,7 @@ static norn_status rewrite(const split *s) {
         NORN_TRY(stacked_weights(s, true, t, &weights));
         NORN_TRY(multiply(s, t->x, weights, &more));
         NORN_TRY(norn_rewrite_node(s->graph, s->product, NORN_OP_Add, (norn_value *[]){sum, more},
-                                   2, (norn_attrs){NULL, 0}, NORN_F32, &s->product->out[0]->shape,
+                                   2, (norn_attrs){NULL, 0}, s->dtype, &s->product->out[0]->shape,
                                    s->product, &add));
         sum = add->out[0];
     }
@@ -200,7 +203,8 @@ static bool split_of(norn_graph *graph, norn_node *product, split *s) {
     if (!norn_node_is(product, NORN_OP_MatMul) || !a || !b || !b->data || b->data->rank != 2)
         return false;
     s->concat = a->producer;
-    if (!norn_node_is(s->concat, NORN_OP_Concat) || a->readers != 1 || a->dtype != NORN_F32)
+    if (!norn_node_is(s->concat, NORN_OP_Concat) || a->readers != 1 ||
+        !norn_dtype_is_float(a->dtype) || b->dtype != a->dtype)
         return false;
     int64_t axis = norn_attr_i64(s->concat->attrs, "axis", 0);
     int32_t rank = a->shape.rank;
@@ -209,7 +213,7 @@ static bool split_of(norn_graph *graph, norn_node *product, split *s) {
         const norn_value *part = s->concat->in[i].value;
         if (!part || part->data || part->shape.rank != rank) return false;
     }
-    s->w = b->data, s->n = b->data->dims[1];
+    s->w = b->data, s->n = b->data->dims[1], s->dtype = a->dtype;
     return norn_shape_dim_is(&a->shape, rank - 1, b->data->dims[0]);
 }
 

@@ -161,7 +161,8 @@ int64_t norn_plan_max_batch(const norn_plan *plan) {
     return plan->max_batch;
 }
 
-static const char *const precision_names[] = {"fp32", "tf32", "fp16", "bf16"};
+#define PRECISION_NAME(word) word,
+static const char *const precision_names[] = {NORN_PRECISIONS(PRECISION_NAME)};
 enum { PRECISIONS = sizeof precision_names / sizeof *precision_names };
 _Static_assert(PRECISIONS == NORN_PRECISION_BF16 + 1, "a name for each");
 

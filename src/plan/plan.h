@@ -86,6 +86,8 @@ norn_status norn_plan_drop_unused(norn_plan *plan) NORN_NODISCARD;
 norn_status norn_plan_generate_code(norn_plan *plan,
                                     const norn_compile_options *options) NORN_NODISCARD;
 
+/// The words of norn_precision, in its order.
+#define NORN_PRECISIONS(word) word("fp32") word("tf32") word("fp16") word("bf16")
 const char *norn_precision_name(norn_precision precision); ///< "fp32", "tf32", "fp16", "bf16"
 bool norn_precision_parse(const char *text, norn_precision *out);
 

@@ -56,6 +56,24 @@ static inline norn_status test_eval(void *context, norn_graph *graph, const norn
     return NORN_OK;
 }
 
+/// Has every kernel, but for types wider than `widest` bits.
+typedef struct test_target {
+    norn_target target;
+    uint32_t widest;
+} test_target;
+
+static inline norn_status test_kernel(norn_call *call) {
+    (void)call;
+    return NORN_OK;
+}
+static inline norn_kernel_fn test_kernel_of(const norn_target *self, const norn_step_spec *spec) {
+    const uint32_t widest = ((const test_target *)(const void *)self)->widest;
+    return norn_dtype_bits(spec->out[0].dtype) > widest ? NULL : test_kernel;
+}
+static const norn_target_ops test_target_ops = {.kind = "test", .kernel = test_kernel_of};
+static const test_target test_host = {{&test_target_ops}, 32},
+                         test_device = {{&test_target_ops}, 32};
+
 static inline test_graph *test_begin(void) {
     static test_graph t;
     memset(&t, 0, sizeof t);
@@ -64,6 +82,8 @@ static inline test_graph *test_begin(void) {
     CHECK(norn_symbol_input(&t.graph->symbols, "T", &t.steps));
     t.context.options = &t.options;
     t.context.evaluator.eval = test_eval;
+    t.context.host = &test_host.target;
+    t.context.target = &test_device.target;
     return &t;
 }
 

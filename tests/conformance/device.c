@@ -1,10 +1,12 @@
 // Every kernel of a device: cases run on it and on the CPU, which must agree, and with what is known to be right.
 //
 //     conformance_device CASES... --device NAME[,NAME...] [--threads N] [--every N [--from M]] [--filter TEXT]
+//                        [--precision fp16|bf16]
 //
 // CASES are folders of tests/peers/conformance_cases.py --near or --broken. "fake" is the device of the tests
 // (testing/fake_device.h). --every N takes every Nth case: a GPU compiles and times kernels for each. Of several devices
 // each node is on one by chance, so that values go to and fro. --device cpu --threads 3: as one thread alone.
+// --precision: the device's plan in halves, within what they hold.
 #include "base/hash.h"
 #include "base/thread.h"
 #include "conformance/case_file.h"
@@ -21,7 +23,8 @@
 
 typedef struct device_check {
     const char *device, *filter, *folder;
-    int32_t threads; ///< 1; more share even the smallest work
+    norn_precision precision; ///< of the device's plan
+    int32_t threads;          ///< 1; more share even the smallest work
     long every, from, seen;
     int passed, failed, refused; ///< refused: by the compiler, on both
     long steps, own_steps;       ///< kernels of all plans for the device, and those that run there
@@ -55,8 +58,8 @@ static norn_status spread(norn_plan *plan) {
 }
 
 static void start(const case_entry *entry, const norn_model *model, const char *device,
-                  int32_t threads, device_run *r, norn_arena *arena) {
-    const norn_compile_options options = {.device = device};
+                  norn_precision precision, int32_t threads, device_run *r, norn_arena *arena) {
+    const norn_compile_options options = {.device = device, .precision = precision};
     *r = (device_run){0};
     norn_pool_share_all(threads > 1);
     r->compiled = norn_plan_compile(model, &options, norn_alloc_heap(), &r->plan);
@@ -74,11 +77,13 @@ static void end(device_run *r) {
 }
 
 /// Within what another order of sums gives; lists of tensors are the host's.
-static bool same(const norn_view *got, const norn_view *want) {
+static bool same(const device_check *check, const norn_view *got, const norn_view *want) {
     if (!norn_dtype_holds_tensors(want->dtype))
         return got->dtype == want->dtype && norn_view_same_shape(got, want);
     // A GPU rounds a half product once, after its bias and activation; the CPU where ONNX has values.
     case_tolerance tolerance = {1e-3, 1e-4};
+    if (check->precision == NORN_PRECISION_FP16) tolerance = (case_tolerance){1e-2, 1e-2};
+    if (check->precision == NORN_PRECISION_BF16) tolerance = (case_tolerance){5e-2, 5e-2};
     if (want->dtype == NORN_F16) tolerance = (case_tolerance){4e-3, 1e-3};
     if (want->dtype == NORN_BF16) tolerance = (case_tolerance){3e-2, 8e-3};
     return case_tensor_same(got, want, tolerance);
@@ -104,13 +109,13 @@ static bool compare(const device_check *check, const case_entry *entry, const de
         const norn_view *got = norn_instance_output(own->instance, i);
         norn_view want;
         snprintf(output, sizeof output, "output %zu", i);
-        if (!same(got, norn_instance_output(cpu->instance, i))) {
+        if (!same(check, got, norn_instance_output(cpu->instance, i))) {
             say(check, entry, output, "not what the CPU gives");
             return false;
         }
         if (i < entry->output_count &&
             case_value_read(entry->outputs[i], got->dtype, arena, &want) == NORN_OK &&
-            !same(got, &want)) {
+            !same(check, got, &want)) {
             say(check, entry, output, "not what is right");
             return false;
         }
@@ -153,8 +158,8 @@ static void check_case(void *context, case_entry *entry) {
         NORN_OK)
         return;
     norn_arena_init(&arena, norn_alloc_heap(), 1 << 16);
-    start(entry, model, check->device, check->threads, &own, &arena);
-    start(entry, model, "cpu", 1, &cpu, &arena);
+    start(entry, model, check->device, check->precision, check->threads, &own, &arena);
+    start(entry, model, "cpu", NORN_PRECISION_FP32, 1, &cpu, &arena);
     const bool good = compare(check, entry, &own, &cpu, &arena);
     check->passed += good;
     check->failed += !good;
@@ -186,6 +191,9 @@ int main(int argc, char **argv) {
             check.device = argv[++i];
         else if (strcmp(argv[i], "--filter") == 0 && value)
             check.filter = argv[++i];
+        else if (strcmp(argv[i], "--precision") == 0 && value &&
+                 norn_precision_parse(argv[i + 1], &check.precision))
+            i++;
         else if (strcmp(argv[i], "--threads") == 0 && value)
             check.threads = (int32_t)strtol(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--every") == 0 && value)
@@ -200,7 +208,7 @@ int main(int argc, char **argv) {
     if (!check.device || dir_count == 0 || check.every < 1)
         return fprintf(stderr,
                        "usage: conformance_device CASES... --device NAME [--threads N] [--every N] "
-                       "[--filter TEXT]\n"),
+                       "[--filter TEXT] [--precision fp16|bf16]\n"),
                2;
     setenv("NORN_LOG", "error", 0);
     setbuf(stdout, NULL);

@@ -13,6 +13,7 @@
                                                    DIR/cases.bin
     python tests/peers/conformance_cases.py --near build/conformance-near   what passes look for, and models near that
                                                    (near_cases.py): DIR/cases.bin
+    python tests/peers/conformance_cases.py --models build/conformance-models   the example models: DIR/cases.bin
     DIR/CASE/model.onnx
     DIR/CASE/test_data_set_0/input_N.pb, output_N.pb   TensorProto; SequenceProto, OptionalProto or
                                                        MapProto where the graph says so
@@ -26,7 +27,9 @@ The cases are numpy code that draws its inputs when imported, so the generator i
 import argparse
 import pathlib
 import shutil
+import subprocess
 import sys
+import tempfile
 import time
 import warnings
 import zlib
@@ -168,10 +171,29 @@ def write_rows(case, folder):
     return lines
 
 
+def example_models():
+    """The example models in small, with what onnxruntime makes of a batch of 5."""
+    import make_expectations
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as scratch:
+        subprocess.run([sys.executable, "-m", "examples.models", "--out", scratch, "--size", "small"], check=True,
+                       cwd=make_expectations.REPOSITORY, stdout=subprocess.DEVNULL)
+        for path in sorted(pathlib.Path(scratch).glob("*.onnx")):
+            if path.stem == "dlrm_bags":  # its operators are Norn's own
+                continue
+            model = onnx.load(path)
+            feeds = make_expectations.inputs_of(model, 5, SEED)
+            outputs = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, feeds)
+            yield path.stem, model, [feeds[info.name] for info in model.graph.input], outputs
+
+
 def write_all(folder, kind):
     """Write every case; returns how many there are and how many could not be written."""
     np.random.seed(SEED)
     warnings.simplefilter("ignore")
+    if kind == "models":
+        return broken_cases.write(example_models(), folder / "cases.bin", encode)
     if kind == "near":
         return broken_cases.write(near_cases.cases(), folder / "cases.bin", encode)
     from onnx.backend.test.loader import load_model_tests
@@ -214,10 +236,11 @@ def main():
     parser.add_argument("--rows", action="store_true", help="with a batch at dimension 0")
     parser.add_argument("--broken", action="store_true", help="with one thing wrong")
     parser.add_argument("--near", action="store_true", help="what passes look for, and models near that")
+    parser.add_argument("--models", action="store_true", help="the example models")
     parser.add_argument("--force", action="store_true", help="write even if they are there")
     options = parser.parse_args()
     stamp = options.folder / "version.txt"
-    kind = next((kind for kind in ("unknown", "dynamic", "rows", "broken", "near") if getattr(options, kind)), "cases")
+    kind = next((kind for kind in ("unknown", "dynamic", "rows", "broken", "near", "models") if getattr(options, kind)), "cases")
     mark = "" if kind == "cases" else f" {kind}"
     if kind == "near":  # they are written down here
         mark += f" {zlib.crc32(pathlib.Path(near_cases.__file__).read_bytes()):08x}"

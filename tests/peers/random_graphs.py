@@ -2,6 +2,10 @@
 
     python tests/peers/random_graphs.py --norn build/dev/bin/norn --count 500 --seed 1
 
+Graphs are of float32, or with `--type` of float16 or float64. A float64 graph must be exact to float64; a
+float16 one is compared with its float64 twin (the same numbers), and may be as far from it as
+onnxruntime's float16, which rounds after every node, a few times over.
+
 A graph mixes what passes rewrite: broadcasts, products by constants, reductions, Concats, lookups,
 reshapes, with values that are read twice or are outputs as well. A difference prints the seed; with
 `--keep DIR` the model and its inputs stay.
@@ -18,6 +22,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+TYPES = {"float16": TensorProto.FLOAT16, "float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
+NO_DOUBLE = ("Erf", "Softplus")  # onnxruntime has no kernel
 UNARY = ("Relu", "Sigmoid", "Tanh", "Abs", "Neg", "Softplus", "Identity", "Erf")
 BINARY = ("Add", "Sub", "Mul", "Max", "Min")
 REDUCE = ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceSumSquare")
@@ -25,20 +31,25 @@ BATCH = 3
 
 
 class Graph:
-    def __init__(self, seed):
+    def __init__(self, seed, real="float32", numbers="float32"):
+        """real: the type of all values; numbers: the type that its constants and inputs come from."""
         self.rng = np.random.default_rng(seed)
+        self.real, self.numbers = np.dtype(real), np.dtype(numbers)
         self.nodes, self.inputs, self.initializers = [], [], []
-        self.values = {}  # name: shape for BATCH rows; all are float32
+        self.values = {}  # name: shape for BATCH rows; all are `real`
         self.feeds = {}
         for name, shape in (("x", (BATCH, 4)), ("y", (BATCH, 4)), ("h", (BATCH, 3, 4)),
                             ("v", (BATCH, 1)), ("w", (BATCH, 3, 1))):
-            self._input(name, self.rng.standard_normal(shape, np.float32))
+            self._input(name, self.typed(self.rng.standard_normal(shape, np.float32)))
         self._input("ids", self.rng.integers(-6, 6, (BATCH, 3)))
         del self.values["ids"]
 
+    def typed(self, array):
+        return np.asarray(array).astype(self.numbers).astype(self.real)
+
     def _input(self, name, array):
         dims = ["batch", *array.shape[1:]]
-        kind = TensorProto.INT64 if array.dtype == np.int64 else TensorProto.FLOAT
+        kind = TensorProto.INT64 if array.dtype == np.int64 else TYPES[self.real.name]
         self.inputs.append(helper.make_tensor_value_info(name, kind, dims))
         self.feeds[name], self.values[name] = array, array.shape
 
@@ -48,7 +59,7 @@ class Graph:
         return name
 
     def weights(self, *shape):
-        return self.constant(self.rng.standard_normal(shape, np.float32) * np.float32(0.5))
+        return self.constant(self.typed(self.rng.standard_normal(shape, np.float32) * np.float32(0.5)))
 
     def op(self, kind, inputs, shape, outputs=1, **attributes):
         names = [f"t{len(self.nodes)}_{i}" for i in range(outputs)]
@@ -78,7 +89,10 @@ class Graph:
 
     def unary(self):
         x = self.pick()
-        self.op(self.rng.choice(UNARY), [x], self.values[x])
+        kind = self.rng.choice(UNARY)
+        if self.numbers != np.float32 and kind in NO_DOUBLE:
+            kind = "Tanh"
+        self.op(kind, [x], self.values[x])
 
     def binary(self):
         x = self.pick()
@@ -96,7 +110,7 @@ class Graph:
         x = self.pick()
         y = self._broadcasts(x)
         shape = np.broadcast_shapes(self.values[x], self.values[y])
-        test = self.op("Greater", [x, self.constant(np.float32(0.1))], self.values[x])
+        test = self.op("Greater", [x, self.constant(self.typed(0.1))], self.values[x])
         self.op("Where", [test, x, y], shape)
         del self.values[test]
 
@@ -203,7 +217,8 @@ class Graph:
     def norm(self):
         x = self.pick(lambda shape: len(shape) >= 2)
         c = self.values[x][1]
-        positive = self.constant(np.abs(self.rng.standard_normal(c, np.float32)) + np.float32(0.5))
+        positive = self.constant(self.typed(
+            np.abs(self.rng.standard_normal(c, np.float32)) + np.float32(0.5)))
         self.op("BatchNormalization",
                 [x, self.weights(c), self.weights(c), self.weights(c), positive], self.values[x])
 
@@ -212,9 +227,9 @@ class Graph:
         shape, last = self.values[x], self.constant(np.int64([-1]))
         mean = self.op("ReduceMean", [x, last], (*shape[:-1], 1), keepdims=1)
         d = self.op("Sub", [x, mean], shape)
-        square = self.op("Pow", [d, self.constant(np.float32(2))], shape)
+        square = self.op("Pow", [d, self.constant(self.typed(2))], shape)
         variance = self.op("ReduceMean", [square, last], (*shape[:-1], 1), keepdims=1)
-        root = self.op("Sqrt", [self.op("Add", [variance, self.constant(np.float32(0.1))],
+        root = self.op("Sqrt", [self.op("Add", [variance, self.constant(self.typed(0.1))],
                                         (*shape[:-1], 1))], (*shape[:-1], 1))
         y = self.op("Div", [d, root], shape)
         if self.rng.random() < 0.7:
@@ -248,38 +263,63 @@ class Graph:
         read = {name for node in self.nodes for name in node.input}
         outputs = [name for name in made if name not in read or self.rng.random() < 0.1]
         infos = [helper.make_tensor_value_info(
-            name, TensorProto.FLOAT, ["batch", *map(int, self.values[name][1:])])
+            name, TYPES[self.real.name], ["batch", *map(int, self.values[name][1:])])
             for name in outputs or made[-1:]]
         graph = helper.make_graph(self.nodes, "random", self.inputs, infos, self.initializers)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
-def check(norn, seed, folder):
-    """What is wrong, or None."""
-    graph = Graph(seed)
-    model = graph.model(int(graph.rng.integers(3, 16)))
-    path = folder / f"random_{seed}.onnx"
-    onnx.save(model, path)
+def onnxruntime_says(model, feeds):
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    expected = session.run(None, graph.feeds)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options,
+                                           providers=["CPUExecutionProvider"])
+    return session.run(None, feeds)
+
+
+def make(seed, real, numbers):
+    graph = Graph(seed, real, numbers)
+    return graph, graph.model(int(graph.rng.integers(3, 16)))
+
+
+def expectations(seed, real, graph, model):
+    """For each output: its values, and how far from them is right."""
+    if real != "float16":
+        near = {"float32": (1e-4, 1e-5), "float64": (1e-11, 1e-12)}[real]
+        for array in onnxruntime_says(model, graph.feeds):
+            yield array, near[1] * max(1.0, float(np.abs(array).max(initial=0))) + near[0] * np.abs(array)
+        return
+    twin, wide = make(seed, "float64", real)
+    for array, rounded in zip(onnxruntime_says(wide, twin.feeds), onnxruntime_says(model, graph.feeds)):
+        off = np.abs(rounded.astype(np.float64) - array)
+        # What a half cannot hold, or what a comparison decides by its last bit, says nothing.
+        off = float(off[np.isfinite(off)].max(initial=0))
+        yield array, 4 * off + 2e-3 * max(1.0, float(np.abs(array).max(initial=0)))
+
+
+def check(norn, seed, folder, real="float32"):
+    """What is wrong, or None."""
+    graph, model = make(seed, real, real)
+    path = folder / f"random_{seed}.onnx"
+    onnx.save(model, path)
     command = [norn, "run", path, "--output-dir", folder / f"out_{seed}"]
     for name, array in graph.feeds.items():
         np.save(folder / f"{seed}_{name}.npy", array)
         command += ["--input", f"{name}={folder / f'{seed}_{name}.npy'}"]
-    used = {name for node in model.graph.node for name in node.input}
     result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
     if result.returncode:
         return f"exit {result.returncode}: {result.stderr.strip()}"
-    for info, array in zip(model.graph.output, expected):
+    for info, (array, near) in zip(model.graph.output, expectations(seed, real, graph, model)):
         actual = np.load(folder / f"out_{seed}" / f"{info.name}.npy")
-        if actual.shape != array.shape:
-            return f"output {info.name} is {actual.shape}, not {array.shape}"
-        scale = max(1.0, float(np.abs(array).max(initial=0)))
-        if not np.allclose(actual, array, rtol=1e-4, atol=1e-5 * scale, equal_nan=True):
-            return f"output {info.name} differs by {np.abs(actual - array).max():.3g}; {len(used)}"
+        if actual.shape != array.shape or actual.dtype != graph.real:
+            return f"output {info.name} is {actual.dtype} {actual.shape}, not {array.shape}"
+        off = np.abs(actual.astype(np.float64) - array)
+        same = (off <= near) | (np.isnan(actual) & np.isnan(array)) | (actual == array)
+        if real == "float16":
+            same |= ~np.isfinite(actual) & (np.abs(array) > 6e4)
+        if not same.all():
+            return f"output {info.name} differs by {off[~same].max():.3g}"
     return None
 
 
@@ -289,6 +329,7 @@ def main(argv=None):
     parser.add_argument("--norn", required=True, type=pathlib.Path, metavar="FILE")
     parser.add_argument("--count", type=int, default=300, metavar="N")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the first graph")
+    parser.add_argument("--type", choices=TYPES, default="float32")
     parser.add_argument("--keep", type=pathlib.Path, metavar="DIR")
     options = parser.parse_args(argv)
     bad = 0
@@ -296,7 +337,7 @@ def main(argv=None):
         folder = options.keep or pathlib.Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         for seed in range(options.seed, options.seed + options.count):
-            problem = check(options.norn, seed, folder)
+            problem = check(options.norn, seed, folder, options.type)
             if problem:
                 bad += 1
                 print(f"seed {seed}: {problem}", flush=True)

@@ -16,12 +16,21 @@ NORN = pathlib.Path(os.environ.get("NORN", REPOSITORY / "build" / "release" / "b
 
 
 class RandomGraphs(unittest.TestCase):
-    def test_passes_keep_what_a_graph_means(self):
+    def check_graphs(self, real, count):
         self.assertTrue(NORN.exists(), f"{NORN} is not built")
         with tempfile.TemporaryDirectory() as scratch:
-            for seed in seeds("random graphs", 200, 20):
+            for seed in seeds(f"random graphs of {real}", count, count // 10):
                 with self.subTest(seed=seed):
-                    self.assertIsNone(random_graphs.check(NORN, seed, pathlib.Path(scratch)))
+                    self.assertIsNone(random_graphs.check(NORN, seed, pathlib.Path(scratch), real))
+
+    def test_passes_keep_what_a_graph_means(self):
+        self.check_graphs("float32", 200)
+
+    def test_passes_keep_what_a_graph_of_float64_means(self):
+        self.check_graphs("float64", 100)
+
+    def test_passes_keep_what_a_graph_of_float16_means(self):
+        self.check_graphs("float16", 100)
 
 
 if __name__ == "__main__":

@@ -201,8 +201,9 @@ norn_status norn_cpu_loop(norn_call *call) {
     NORN_TRY(norn_body_find(call, "body", &l->index, &l->body));
     uint32_t own = norn_body_own_inputs(call);
     if (own < 2 || l->body->input_count != call->in_count || l->body->output_count < own - 1)
-        return norn_fail(NORN_INVALID_ARGUMENT, "its body takes %u values and gives %u",
-                         l->body->input_count, l->body->output_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "its body takes %u value%s and gives %u",
+                         l->body->input_count, norn_plural(l->body->input_count),
+                         l->body->output_count);
     l->carried = own - 2;
     l->scanned = l->body->output_count - 1 - l->carried;
     NORN_TRY(loop_room(l));
@@ -254,8 +255,9 @@ norn_status norn_cpu_scan(norn_call *call) {
     NORN_TRY(norn_body_find(call, "body", &l->index, &l->body));
     if (scans_in < 1 || scans_in > own || l->body->input_count != call->in_count ||
         l->body->output_count < own - scans_in)
-        return norn_fail(NORN_INVALID_ARGUMENT, "its body takes %u values and gives %u",
-                         l->body->input_count, l->body->output_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "its body takes %u value%s and gives %u",
+                         l->body->input_count, norn_plural(l->body->input_count),
+                         l->body->output_count);
     l->carried = own - scans_in;
     l->scanned = l->body->output_count - l->carried;
     norn_held *slices;

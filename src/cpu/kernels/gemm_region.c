@@ -86,8 +86,9 @@ static norn_status bind_epilogue(norn_call *call, const norn_gemm_region *region
         int64_t wanted = (load->broadcast[0] ? 1 : m) * (load->broadcast[1] ? 1 : region->n);
         if (wanted != norn_view_elems(view))
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "input %u has %lld elements, its epilogue needs %lld", load->input,
-                             (long long)norn_view_elems(view), (long long)wanted);
+                             "input %u has %lld element%s, its epilogue needs %lld", load->input,
+                             (long long)norn_view_elems(view), norn_plural(norn_view_elems(view)),
+                             (long long)wanted);
         norn_tile_strides(load, 2, dims, norn_dtype_bits(view->dtype) / 8, strides);
         *access = (norn_tile_access){view->data, strides[0], strides[1]};
     }
@@ -120,6 +121,11 @@ static void finish_gemm(const norn_gemm_f32 *gemm, int64_t m0, int64_t m1, int64
 }
 
 // ---- the product
+
+/// Panels are of float32.
+bool norn_cpu_gemm_region_takes(const norn_step_spec *spec) {
+    return spec->region->gemm.b_layout != NORN_GEMM_PANELS || spec->in[1].dtype == NORN_F32;
+}
 
 /// Rows of A from which packing a dynamic B pays.
 enum { PACK_ROWS_MIN = 24 };

@@ -42,13 +42,15 @@ static void collect_rows(const interaction_job *job, int64_t sample, const float
     }
 }
 
-static void write_pairs(const norn_interaction_region *region, const float *gram, float *out) {
+/// Gives the end of what it wrote.
+static float *write_pairs(const norn_interaction_region *region, const float *gram, float *out) {
     const int64_t count = region->features, more = region->diagonal ? 1 : 0;
     if (region->pair_order) {
         for (uint32_t p = 0; p < region->pair_count; p++) {
             int32_t i = region->pair_order[2 * p], j = region->pair_order[2 * p + 1];
             out[p] = i >= j ? gram[i * count + j] : gram[j * count + i];
         }
+        out += region->pair_count;
     } else if (region->upper) {
         for (int64_t i = 0; i < count; i++)
             for (int64_t j = i + 1 - more; j < count; j++) *out++ = gram[j * count + i];
@@ -56,6 +58,7 @@ static void write_pairs(const norn_interaction_region *region, const float *gram
         for (int64_t i = 0; i < count; i++)
             for (int64_t j = 0; j < i + more; j++) *out++ = gram[i * count + j];
     }
+    return out;
 }
 
 static void dot_range(void *context, int64_t begin, int64_t end, int32_t worker) {
@@ -71,7 +74,8 @@ static void dot_range(void *context, int64_t begin, int64_t end, int32_t worker)
         if (job->pass)
             memcpy(out, job->pass + sample * job->pass_row,
                    (size_t)region->pass_through * sizeof *out);
-        write_pairs(region, gram, out + region->pass_through);
+        float *rest = write_pairs(region, gram, out + region->pass_through);
+        for (int64_t i = 0; i < region->pad; i++) rest[i] = 0;
     }
 }
 
@@ -121,6 +125,13 @@ static norn_status f32_input(norn_call *call, uint32_t index, int64_t batch, con
     return NORN_OK;
 }
 
+/// Computed in float32.
+bool norn_cpu_interaction_takes(const norn_step_spec *spec) {
+    for (uint32_t i = 0; i < spec->in_count; i++)
+        if (norn_sum_dtype(spec->in[i].dtype) != NORN_F32) return false;
+    return norn_sum_dtype(spec->out[0].dtype) == NORN_F32;
+}
+
 norn_status norn_cpu_interaction(norn_call *call) {
     const norn_interaction_region *region = &call->region->interaction;
     norn_view *out = &call->out[0];
@@ -144,8 +155,9 @@ norn_status norn_cpu_interaction(norn_call *call) {
         features += part->features;
     }
     if (features != region->features)
-        return norn_fail(NORN_INVALID_ARGUMENT, "%lld features of %lld elements, not %lld",
-                         (long long)features, (long long)region->dim, (long long)region->features);
+        return norn_fail(NORN_INVALID_ARGUMENT, "%lld feature%s of %lld element%s, not %lld",
+                         (long long)features, norn_plural(features), (long long)region->dim,
+                         norn_plural(region->dim), (long long)region->features);
     job.parts = parts;
     if (region->pass_input != NORN_NO_INPUT)
         NORN_TRY(f32_input(call, region->pass_input, batch, &job.pass, &job.pass_row));

@@ -312,16 +312,18 @@ static norn_status check_offsets(const lookup_column *column, int64_t batch,
                                  const norn_view *offsets) {
     int64_t count = norn_view_elems(column->keys), before = 0;
     if (norn_view_elems(offsets) != batch + 1)
-        return norn_fail(
-            NORN_INVALID_ARGUMENT, "table '%s': %lld offsets for a batch of %lld; CSR has one more",
-            column->table->name, (long long)norn_view_elems(offsets), (long long)batch);
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "table '%s': %lld offset%s for a batch of %lld; CSR has one more",
+                         column->table->name, (long long)norn_view_elems(offsets),
+                         norn_plural(norn_view_elems(offsets)), (long long)batch);
     for (int64_t i = 0; i <= batch; i++) {
         int64_t at = norn_lookup_integer(offsets->dtype, offsets->data, i);
         if (at < before || at > count)
             return norn_fail(NORN_INVALID_ARGUMENT,
                              "table '%s': offset %lld is %lld; offsets must not fall and "
-                             "end within the %lld keys",
-                             column->table->name, (long long)i, (long long)at, (long long)count);
+                             "end within the %lld key%s",
+                             column->table->name, (long long)i, (long long)at, (long long)count,
+                             norn_plural(count));
         before = at;
     }
     return NORN_OK;
@@ -348,9 +350,10 @@ static norn_status bind_keys(lookup_column *column, int64_t batch) {
     const norn_lookup_column *spec = column->spec;
     int64_t count = norn_view_elems(column->keys);
     if (count % batch)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "table '%s': %lld keys do not divide among %lld rows", column->table->name,
-                         (long long)count, (long long)batch);
+        return norn_fail(NORN_INVALID_ARGUMENT, "table '%s': %lld key%s among %lld rows",
+                         column->table->name, (long long)count,
+                         norn_number(count, " does not divide", "s do not divide"),
+                         (long long)batch);
     column->keys_step = column->per_row = count / batch;
     if (!spec->keys_stride) return NORN_OK;
     column->keys_first = spec->keys_first;
@@ -370,8 +373,9 @@ static norn_status check_weights(const lookup_column *column, int64_t batch,
     const int64_t keys = strided ? batch * column->per_row : norn_view_elems(column->keys),
                   count = norn_view_elems(weights);
     if (count == keys) return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT, "table '%s': %lld weights for %lld keys",
-                     column->table->name, (long long)count, (long long)keys);
+    return norn_fail(NORN_INVALID_ARGUMENT, "table '%s': %lld weight%s for %lld key%s",
+                     column->table->name, (long long)count, norn_plural(count), (long long)keys,
+                     norn_plural(keys));
 }
 
 /// NULL: it is in the cache, or there is none.
@@ -391,9 +395,9 @@ static norn_status bind_column(norn_call *call, const norn_lookup_column *spec,
         column->table = &call->tables[spec->table];
     const norn_table_binding *table = column->table;
     if (table->dim != spec->dim)
-        return norn_fail(NORN_INVALID_ARGUMENT,
-                         "table '%s' has rows of %lld elements, the model expects %lld",
-                         table->name, (long long)table->dim, (long long)spec->dim);
+        return norn_fail(
+            NORN_INVALID_ARGUMENT, "table '%s' has rows of %lld element%s, the model expects %lld",
+            table->name, (long long)table->dim, norn_plural(table->dim), (long long)spec->dim);
     if (spec->form == NORN_KEYS_CSR) {
         const norn_view *offsets = &call->in[spec->offsets_input];
         NORN_TRY(check_offsets(column, batch, offsets));
@@ -425,6 +429,27 @@ static norn_status bind_column(norn_call *call, const norn_lookup_column *spec,
     column->index = large_index(&table->view);
     column->bags = norn_lookup_is_bags(column);
     return NORN_OK;
+}
+
+/// Rows are copied as they are, and pooled in float32.
+bool norn_cpu_lookup_takes(const norn_step_spec *spec) {
+    const norn_lookup_region *region = &spec->region->lookup;
+    for (uint32_t i = 0; i < region->column_count; i++) {
+        const norn_lookup_column *column = &region->columns[i];
+        const norn_dtype out =
+            spec->out[column->output < spec->out_count ? column->output : 0].dtype;
+        const bool own = column->rows_input != NORN_NO_INPUT,
+                   weighted = column->weights_input != NORN_NO_INPUT,
+                   copied = column->pool == NORN_POOL_NONE && !weighted && own &&
+                            spec->in[column->rows_input].dtype == out;
+        if (out == NORN_DTYPE_NONE) continue; // nobody reads it
+        if (!copied && norn_sum_dtype(out) != NORN_F32) return false;
+        if (!copied && own && norn_sum_dtype(spec->in[column->rows_input].dtype) != NORN_F32)
+            return false;
+        if (weighted && norn_sum_dtype(spec->in[column->weights_input].dtype) != NORN_F32)
+            return false;
+    }
+    return true;
 }
 
 norn_status norn_cpu_lookup(norn_call *call) {

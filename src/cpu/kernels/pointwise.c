@@ -85,8 +85,9 @@ static norn_status bind_load(norn_call *call, norn_tile_nest *nest, uint32_t ind
     for (int32_t d = 0; d < nest->rank; d++) wanted *= load->broadcast[d] ? 1 : nest->dims[d];
     if (wanted != norn_view_elems(&view))
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "input %u has %lld elements, its broadcast needs %lld", load->input,
-                         (long long)norn_view_elems(&view), (long long)wanted);
+                         "input %u has %lld element%s, its broadcast needs %lld", load->input,
+                         (long long)norn_view_elems(&view), norn_plural(norn_view_elems(&view)),
+                         (long long)wanted);
     nest->data[index] = view.data;
     return NORN_OK;
 }

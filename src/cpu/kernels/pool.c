@@ -151,8 +151,8 @@ norn_status norn_cpu_max_unpool(norn_call *call) {
     for (int64_t i = 0; i < elems; i++) {
         int64_t rest = at[i], to = 0, scale = 1;
         if (rest < 0 || rest >= total)
-            return norn_fail(NORN_INVALID_ARGUMENT, "index %lld is outside %lld elements",
-                             (long long)rest, (long long)total);
+            return norn_fail(NORN_INVALID_ARGUMENT, "index %lld is outside %lld element%s",
+                             (long long)rest, (long long)total, norn_plural(total));
         for (int32_t d = in->rank - 1; d >= 0; d--) {
             to += rest % inferred[d] * scale;
             rest /= inferred[d];

@@ -48,8 +48,9 @@ static norn_status position(const norn_call *call, uint32_t index, uint32_t coun
     if (norn_view_elems(&call->in[index]) != 1) return norn_call_misfit(call, index);
     int64_t at = norn_element_i64(call->in[index].dtype, call->in[index].data, 0);
     if (at < -(int64_t)count || at > end)
-        return norn_fail(NORN_INVALID_ARGUMENT, "position %lld is outside a sequence of %u tensors",
-                         (long long)at, count);
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "position %lld is outside a sequence of %u tensor%s", (long long)at, count,
+                         norn_plural(count));
     *out = (uint32_t)(at < 0 ? at + (int64_t)count : at);
     return NORN_OK;
 }
@@ -256,8 +257,9 @@ static norn_status open_map(map *m) {
     norn_call *call = m->call;
     NORN_TRY(norn_body_find(call, "body", &m->index, &m->body));
     if (m->body->input_count != call->in_count || m->body->output_count < call->out_count)
-        return norn_fail(NORN_INVALID_ARGUMENT, "its body takes %u values and gives %u",
-                         m->body->input_count, m->body->output_count);
+        return norn_fail(NORN_INVALID_ARGUMENT, "its body takes %u value%s and gives %u",
+                         m->body->input_count, norn_plural(m->body->input_count),
+                         m->body->output_count);
     m->own = norn_body_own_inputs(call);
     NORN_TRY(take(call, call->in_count, sizeof *m->in, (void **)&m->in));
     NORN_TRY(take(call, m->body->output_count, sizeof *m->out, (void **)&m->out));
@@ -267,8 +269,9 @@ static norn_status open_map(map *m) {
         if (i >= m->own || !norn_dtype_holds_tensors(call->in[i].dtype)) continue;
         NORN_TRY(norn_sequence_open(&call->in[i], &m->sequences[i]));
         if (m->sequences[i].count != m->sequences[0].count)
-            return norn_fail(NORN_INVALID_ARGUMENT, "input %u has %u tensors, input 0 has %u", i,
-                             m->sequences[i].count, m->sequences[0].count);
+            return norn_fail(NORN_INVALID_ARGUMENT, "input %u has %u tensor%s, input 0 has %u", i,
+                             m->sequences[i].count, norn_plural(m->sequences[i].count),
+                             m->sequences[0].count);
     }
     // Both factors fit 32 bits.
     return take(call, (size_t)call->out_count * m->sequences[0].count, sizeof *m->made,

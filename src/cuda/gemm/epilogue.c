@@ -76,6 +76,5 @@ norn_cuda_epilogue norn_cuda_epilogue_match(const norn_scalar_program *program,
     if (!biased(program, below, numbers->out, &found)) return none;
     if (found.bias_value != 0 || found.activation == NORN_CUDA_SIGMOID)
         found.ending = NORN_CUDA_ENDING_OWN;
-    // Our own kernels are of float32.
-    return found.ending == NORN_CUDA_ENDING_OWN && numbers->a != NORN_F32 ? none : found;
+    return found;
 }

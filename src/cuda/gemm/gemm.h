@@ -11,7 +11,7 @@
 /// strides (elements).
 typedef struct norn_cuda_product {
     int64_t m, n, k;
-    norn_dtype dtype; ///< of A and B: F32, F16 or BF16; halves only through cuBLASLt
+    norn_dtype dtype; ///< of A and B: F32, F16 or BF16
     norn_dtype out;   ///< of D and bias: dtype, or F32
     const void *a, *b;
     void *d;
@@ -63,7 +63,7 @@ typedef enum norn_cuda_gemm_way {
     NORN_CUDA_GEMM_DOT,    ///< a warp a column: few rows, or one column
     NORN_CUDA_GEMM_THIN_K, ///< short sums: k up to 32
     NORN_CUDA_GEMM_SKINNY, ///< tf32 tensor cores, k split over a cluster: tens of rows
-    NORN_CUDA_GEMM_TILE,   ///< tf32 on Hopper, tiles of 64 rows: tens to hundreds of rows
+    NORN_CUDA_GEMM_TILE,   ///< tf32 or halves on Hopper, tiles of 64 rows: tens to hundreds of rows
 } norn_cuda_gemm_way;
 
 typedef struct norn_cuda_gemm_choice {
@@ -95,11 +95,9 @@ typedef struct norn_cuda_gemm_state {
     /// Where the product does not end all of them: over the output, in place.
     norn_cuda_pointwise_state pointwise;
     norn_numbers numbers;
-    /// Constant B as [n][k padded to 16], zeros beyond; NULL where B is not constant, and in halves
-    /// where k is aligned as it is.
-    void *packed;
+    void *packed; ///< constant B as [n][k padded to 16], zeros beyond; NULL: B is not constant
     int64_t packed_k;
-    float *panels; ///< constant B for TILE (gemm_tile.cu); NULL where no choice is TILE
+    void *panels; ///< constant B for TILE (gemm_tile.cu); NULL where no choice is TILE
     int32_t choice_count;
     norn_cuda_gemm_choice choices[NORN_CUDA_GEMM_CHOICES]; ///< by rising m
 } norn_cuda_gemm_state;
@@ -118,7 +116,7 @@ size_t norn_cuda_gemm_elem_bytes(const norn_cuda_gemm_state *state); ///< of A a
 bool norn_cuda_gemm_is_unaligned(const norn_cuda_gemm_state *state, int64_t k);
 /// Is there a layout of B for TILE: tf32, compute capability 9.0, a tile of columns?
 bool norn_cuda_gemm_tiles(const norn_cuda_gemm_state *state, int64_t n, int64_t k);
-size_t norn_cuda_gemm_panel_elems(int64_t n, int64_t k); ///< floats of that layout
+norn_cuda_elem norn_cuda_elem_of(norn_dtype dtype); ///< F32, F16 or BF16
 /// Can this way compute the product of `key` at the choice's rows and all fewer ones?
 bool norn_cuda_gemm_suits(const norn_cuda_gemm_state *state, const norn_cuda_gemm_key *key,
                           const norn_cuda_gemm_choice *choice);

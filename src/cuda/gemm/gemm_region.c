@@ -56,11 +56,12 @@ static norn_status pack_weights(norn_cuda_gemm_state *state, const norn_gemm_reg
                                                     (int32_t)state->packed_k, state->packed, NULL),
                          "packing weights"));
     if (norn_cuda_gemm_tiles(state, region->n, region->k)) {
-        const size_t count = norn_cuda_gemm_panel_elems(region->n, region->k);
-        NORN_TRY_DONE(norn_cuda_status(cudaMalloc((void **)&state->panels, count * sizeof(float)),
-                                       "weights in panels"));
+        const size_t panel_bytes = norn_cuda_gemm_panel_bytes(region->n, region->k, (int64_t)size);
+        NORN_TRY_DONE(
+            norn_cuda_status(cudaMalloc(&state->panels, panel_bytes), "weights in panels"));
         NORN_TRY_DONE(norn_cuda_status(
-            norn_cuda_gemm_panels_launch(staged, is_transposed(region), (int32_t)region->n,
+            norn_cuda_gemm_panels_launch(staged, norn_cuda_elem_of(state->numbers.a),
+                                         is_transposed(region), (int32_t)region->n,
                                          (int32_t)region->k, state->panels, NULL),
             "weights in panels"));
     }
@@ -89,9 +90,7 @@ static norn_status fill_state(norn_cuda_gemm_state *state, const norn_step_spec 
     if (state->epilogue.ending != NORN_CUDA_ENDING_ANY)
         NORN_TRY(norn_cuda_pointwise_load(state->device, spec->code, &region->epilogue, 2,
                                           &state->pointwise));
-    const bool f32 = state->numbers.a == NORN_F32;
-    if (spec->in[1].data && (f32 || norn_cuda_gemm_is_unaligned(state, region->k)))
-        NORN_TRY(pack_weights(state, region, spec->in[1].data));
+    if (spec->in[1].data) NORN_TRY(pack_weights(state, region, spec->in[1].data));
     int64_t rows = rows_of(&spec->in[0]);
     if (rows <= 0 || region->n == 0) return NORN_OK;
     NORN_TRY(norn_cuda_gemm_tune(state, rows, region->n, region->k, is_transposed(region)));

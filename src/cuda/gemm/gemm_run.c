@@ -2,6 +2,12 @@
 #include "cuda/gemm/gemm.h"
 #include "tensor/dtype.h"
 
+norn_cuda_elem norn_cuda_elem_of(norn_dtype dtype) {
+    return dtype == NORN_F16    ? NORN_CUDA_ELEM_F16
+           : dtype == NORN_BF16 ? NORN_CUDA_ELEM_BF16
+                                : NORN_CUDA_ELEM_F32;
+}
+
 static norn_cuda_gemm_args own_args(const norn_cuda_gemm_state *state, const norn_cuda_product *p) {
     return (norn_cuda_gemm_args){.a = p->a,
                                  .b = state->packed,
@@ -14,7 +20,9 @@ static norn_cuda_gemm_args own_args(const norn_cuda_gemm_state *state, const nor
                                  .k = (int32_t)p->k,
                                  .packed_k = (int32_t)state->packed_k,
                                  .bias_value = p->bias_value,
-                                 .activation = (int32_t)p->activation};
+                                 .activation = (int32_t)p->activation,
+                                 .elem = (uint8_t)norn_cuda_elem_of(p->dtype),
+                                 .out = (uint8_t)norn_cuda_elem_of(p->out)};
 }
 
 static norn_cuda_gemm_way way_of(const norn_cuda_product *p, const norn_cuda_gemm_choice *choice) {

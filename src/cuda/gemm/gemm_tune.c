@@ -5,6 +5,7 @@
 /// than the device to compute it.
 #include "base/log.h"
 #include "cuda/gemm/gemm.h"
+#include "tensor/dtype.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -92,11 +93,8 @@ static norn_status time_choice(gemm_bench *bench, const norn_cuda_product *produ
 }
 
 bool norn_cuda_gemm_tiles(const norn_cuda_gemm_state *state, int64_t n, int64_t k) {
-    return state->numbers.tf32 && state->device->sm == 90 && n >= 32 && k >= 64;
-}
-
-size_t norn_cuda_gemm_panel_elems(int64_t n, int64_t k) {
-    return (size_t)((n + 31) / 32 * 32) * (size_t)((k + 63) / 64 * 64);
+    const bool cores = state->numbers.tf32 || norn_dtype_is_half(state->numbers.a);
+    return cores && state->device->sm == 90 && n >= 32 && k >= 64;
 }
 
 bool norn_cuda_gemm_suits(const norn_cuda_gemm_state *state, const norn_cuda_gemm_key *key,
@@ -109,7 +107,7 @@ bool norn_cuda_gemm_suits(const norn_cuda_gemm_state *state, const norn_cuda_gem
     case NORN_CUDA_GEMM_PADDED:
         return state->packed && choice->algorithm_known;
     case NORN_CUDA_GEMM_DOT:
-        return f32 && state->packed && (key->n == 1 || choice->m <= 16);
+        return state->packed && (key->n == 1 || choice->m <= 16);
     case NORN_CUDA_GEMM_THIN_K:
         return f32 && state->packed && key->k <= 32 && key->n % 4 == 0;
     case NORN_CUDA_GEMM_SKINNY:
@@ -122,7 +120,8 @@ bool norn_cuda_gemm_suits(const norn_cuda_gemm_state *state, const norn_cuda_gem
         return state->panels && choice->m <= 512 && (groups == 2 || groups == 4) &&
                (split == 1 || split == 2 || split == 4 || split == 8) &&
                (key->n + 31) / 32 * 32 % (groups * 16) == 0 &&
-               key->k > (split - 1) * 64; // a stage for every block
+               key->k * (int64_t)norn_cuda_gemm_elem_bytes(state) >
+                   (split - 1) * 256; // a stage for every block
     }
     return false;
 }
@@ -188,19 +187,22 @@ static norn_status tune_rows(gemm_bench *bench, const norn_cuda_gemm_key *key,
                              const norn_cuda_product *product, norn_cuda_gemm_choice *best) {
     norn_cuda_gemm_choice list[CANDIDATE_MOST + 2 * LT_MOST] = {0};
     int count = list_own(bench->state, key, product->m, list);
-    norn_status status = list_lt(bench->state, product, NORN_CUDA_GEMM_LT, list, &count);
+    const bool pays = bench->state->epilogue.ending == NORN_CUDA_ENDING_OWN;
+    norn_cuda_product lt = *product;
+    if (pays) lt.out = NORN_F32, lt.bias = NULL, lt.activation = NORN_CUDA_LINEAR;
+    norn_status status = list_lt(bench->state, &lt, NORN_CUDA_GEMM_LT, list, &count);
     if (bench->padded && norn_cuda_gemm_is_unaligned(bench->state, product->k) &&
         product->m >= 64) {
-        norn_cuda_product padded = norn_cuda_gemm_padded(bench->state, product, bench->padded);
+        norn_cuda_product padded = norn_cuda_gemm_padded(bench->state, &lt, bench->padded);
         // One way more, or none.
         (void)list_lt(bench->state, &padded, NORN_CUDA_GEMM_PADDED, list, &count);
     }
     if (count == 0) return status;
     best->us = INFINITY;
-    bool pays = bench->state->epilogue.ending == NORN_CUDA_ENDING_OWN;
     for (int i = 0; i < count; i++) {
-        if (time_choice(bench, product, &list[i]) != NORN_OK) continue;
-        if (pays && norn_cuda_gemm_is_lt(product, &list[i])) list[i].us += POINTWISE_US;
+        const bool by_lt = norn_cuda_gemm_is_lt(product, &list[i]);
+        if (time_choice(bench, by_lt ? &lt : product, &list[i]) != NORN_OK) continue;
+        if (pays && by_lt) list[i].us += POINTWISE_US;
         if (list[i].us < best->us) *best = list[i];
     }
     return isinf(best->us) ? norn_fail(NORN_INTERNAL, "no way computes this product") : NORN_OK;
@@ -228,7 +230,7 @@ static norn_status time_all(norn_cuda_gemm_state *state, const norn_cuda_gemm_ke
     const int64_t max_m = key->max_m, n = key->n, k = key->k;
     const bool b_transposed = key->b_transposed;
     // A half result that a pointwise kernel ends begins with float32 sums (gemm_region.c).
-    const bool pointwise = state->epilogue.ending != NORN_CUDA_ENDING_ANY;
+    const bool pointwise = state->epilogue.ending == NORN_CUDA_ENDING_POINTWISE;
     const norn_dtype out = pointwise ? NORN_F32 : state->numbers.out;
     gemm_bench bench = {.state = state};
     norn_status status;

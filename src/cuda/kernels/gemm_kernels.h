@@ -15,6 +15,13 @@ typedef enum norn_cuda_activation {
     NORN_CUDA_SIGMOID
 } norn_cuda_activation;
 
+/// Element types of the kernels; sums are of float32.
+typedef enum norn_cuda_elem {
+    NORN_CUDA_ELEM_F32,
+    NORN_CUDA_ELEM_F16,
+    NORN_CUDA_ELEM_BF16
+} norn_cuda_elem;
+
 #ifdef __CUDACC__
 static __device__ __forceinline__ float norn_activate(float x, int activation) {
     if (activation == NORN_CUDA_RELU) return fmaxf(x, 0.0f);
@@ -25,15 +32,16 @@ static __device__ __forceinline__ float norn_activate(float x, int activation) {
 /// d[m][n] = op(sum_k a[m][k] * b[n][k] + bias[n]). `b` is packed: rows of packed_k
 /// (a multiple of 16, >= k, zeros beyond k), 16-byte aligned. `a` needs no alignment.
 typedef struct norn_cuda_gemm_args {
-    const float *a, *b, *bias;
-    float *d;
+    const void *a, *b, *bias;
+    void *d;
     int64_t lda, ldd;
     int32_t m, n, k, packed_k;
     float bias_value;   ///< added to every element as well
     int32_t activation; ///< norn_cuda_activation
+    uint8_t elem, out;  ///< norn_cuda_elem: of a and b; of d and bias (that of a, or F32)
 } norn_cuda_gemm_args;
 
-/// Exact fp32. A warp computes a column for up to eight rows.
+/// Any element type, multiplied and added up in fp32. A warp computes a column for up to eight rows.
 cudaError_t norn_cuda_gemm_dot_launch(const norn_cuda_gemm_args *args, cudaStream_t stream);
 /// Exact fp32, k <= 32, n a multiple of 4, ldd a multiple of 4, d 16-byte aligned.
 cudaError_t norn_cuda_gemm_thin_k_launch(const norn_cuda_gemm_args *args, cudaStream_t stream);
@@ -41,14 +49,18 @@ cudaError_t norn_cuda_gemm_thin_k_launch(const norn_cuda_gemm_args *args, cudaSt
 /// multiple; `split` blocks of a cluster share the sum: 1, 2, 4 or 8.
 cudaError_t norn_cuda_gemm_skinny_launch(const norn_cuda_gemm_args *args, int32_t split,
                                          int32_t groups, cudaStream_t stream);
-/// Tensor cores of compute capability 9.0 alone, for tens to hundreds of rows: tiles of 64 rows and
+/// Tensor cores of compute capability 9.0 alone (F32 in tf32), for tens to hundreds of rows: tiles of 64 rows and
 /// `groups` (2 or 4) times 16 columns, of which n rounded up to 32 is a multiple; `split` as above. `b` is what
 /// norn_cuda_gemm_panels_launch made; packed_k is not read.
 cudaError_t norn_cuda_gemm_tile_launch(const norn_cuda_gemm_args *args, int32_t split,
                                        int32_t groups, cudaStream_t stream);
-/// Lay B out for it, rounded to tf32: (n rounded up to 32) * (k rounded up to 64) floats, 16-byte aligned.
-cudaError_t norn_cuda_gemm_panels_launch(const float *b, int32_t transposed, int32_t n, int32_t k,
-                                         float *panels, cudaStream_t stream);
+/// Lay B out for it, F32 rounded to tf32, 16-byte aligned, zeros beyond n and k.
+cudaError_t norn_cuda_gemm_panels_launch(const void *b, norn_cuda_elem elem, int32_t transposed,
+                                         int32_t n, int32_t k, void *panels, cudaStream_t stream);
+/// Bytes of that: n rounded up to 32, rows of k rounded up to 256 bytes.
+static inline size_t norn_cuda_gemm_panel_bytes(int64_t n, int64_t k, int64_t elem_bytes) {
+    return (size_t)((n + 31) / 32 * 32) * (size_t)((k * elem_bytes + 255) / 256 * 256);
+}
 
 /// Lay B out as the kernels above want it; b is [n, k] when transposed, else [k, n].
 cudaError_t norn_cuda_gemm_pack_launch(const void *b, int32_t elem_bytes, int32_t transposed,

@@ -39,7 +39,7 @@ static __global__ void __launch_bounds__(WARPS * 32)
     const int split = (int)cluster.num_blocks(), rank = (int)cluster.block_rank();
     const int column = (int)(blockIdx.x / split) * COLUMNS, first = (int)blockIdx.y * ROWS;
     const bool aligned = ((uintptr_t)p.a & 15) == 0 && p.lda % 4 == 0;
-    const float *w = p.b + (int64_t)(column + g) * p.packed_k + t * 4;
+    const float *w = (const float *)p.b + (int64_t)(column + g) * p.packed_k + t * 4;
     const int chunks = p.packed_k / CHUNK, step = split * WARPS;
     float sum[GROUPS][TILES][4] = {};
     fragments<TILES, GROUPS> now, next;
@@ -56,7 +56,7 @@ static __global__ void __launch_bounds__(WARPS * 32)
 #pragma unroll
         for (int i = 0; i < TILES; i++) {
             const int row = first + i * 8 + g;
-            const float *from = p.a + (int64_t)row * p.lda;
+            const float *from = (const float *)p.a + (int64_t)row * p.lda;
             const bool inside = row < p.m && chunk < chunks;
             if (aligned && p.k % 4 == 0)
                 f.x[i] = norn_load_ahead(from + at, inside && at < p.k);
@@ -113,11 +113,12 @@ static __global__ void __launch_bounds__(WARPS * 32)
     for (int i = rank * WARPS * 32 + (int)threadIdx.x; i < ROWS * COLUMNS;
          i += split * WARPS * 32) {
         const int r = i / COLUMNS, c = i % COLUMNS;
-        float total = (p.bias ? p.bias[column + c] : 0.0f) + p.bias_value;
+        float total = (p.bias ? ((const float *)p.bias)[column + c] : 0.0f) + p.bias_value;
         for (int other = 0; other < split; other++)
             total += cluster.map_shared_rank(part, other)[r * PITCH + c];
         if (first + r < p.m)
-            p.d[(int64_t)(first + r) * p.ldd + column + c] = norn_activate(total, p.activation);
+            ((float *)p.d)[(int64_t)(first + r) * p.ldd + column + c] =
+                norn_activate(total, p.activation);
     }
     cluster.sync(); // nobody leaves while its part is being read
 }

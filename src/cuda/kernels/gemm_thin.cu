@@ -1,5 +1,6 @@
-/// Exact fp32 products that are thin in one direction.
+/// Products that are thin in one direction, exact fp32 or of halves.
 #include "cuda/kernels/dependent.cuh"
+#include "cuda/kernels/elem.cuh"
 #include "cuda/kernels/gemm_kernels.h"
 
 // ---- packing, of elements of four bytes or two
@@ -67,28 +68,38 @@ extern "C" cudaError_t norn_cuda_gemm_pad_launch(const void *a, int32_t elem_byt
 }
 
 // ---- a warp a column
-static __device__ __forceinline__ float4 load_row(const float *row, int at, int k, bool aligned) {
-    if (aligned && at + 4 <= k) return *(const float4 *)(row + at);
-    float4 v = {0, 0, 0, 0};
-    if (at < k) v.x = row[at];
-    if (at + 1 < k) v.y = row[at + 1];
-    if (at + 2 < k) v.z = row[at + 2];
-    if (at + 3 < k) v.w = row[at + 3];
-    return v;
-}
-
 enum { RUN = 4 }; // loads in flight a lane
 
-static __device__ __forceinline__ void load_weights(const float *b, int at, int k,
-                                                    float4 (&w)[RUN]) {
+template <typename T>
+static __device__ __forceinline__ void load_weights(const T *b, int at, int k, float4 (&w)[RUN]) {
+    constexpr int STEP = 32 * norn_pack<T>::COUNT;
 #pragma unroll
     for (int i = 0; i < RUN; i++)
-        w[i] = at + i * 128 < k ? *(const float4 *)(b + at + i * 128) : float4{0, 0, 0, 0};
+        w[i] = at + i * STEP < k ? *(const float4 *)(b + at + i * STEP) : float4{0, 0, 0, 0};
+}
+
+template <typename T>
+static __device__ __forceinline__ float4 load_row(const T *row, int at, int k, bool aligned) {
+    if (aligned && at + norn_pack<T>::COUNT <= k) return *(const float4 *)(row + at);
+    return norn_load_part(row + at, k - at);
+}
+
+template <typename T> static __device__ __forceinline__ float product_of(float4 x, float4 w) {
+    const norn_pack<T> a(x), b(w);
+    float sum = 0;
+#pragma unroll
+    for (int i = 0; i < norn_pack<T>::COUNT; i += 4)
+        sum += (norn_to_f32(a.at[i]) * norn_to_f32(b.at[i]) +
+                norn_to_f32(a.at[i + 1]) * norn_to_f32(b.at[i + 1])) +
+               (norn_to_f32(a.at[i + 2]) * norn_to_f32(b.at[i + 2]) +
+                norn_to_f32(a.at[i + 3]) * norn_to_f32(b.at[i + 3]));
+    return sum;
 }
 
 /// Lanes split k; ROWS sums at once share the loads of b.
-template <int ROWS>
+template <typename T, typename OUT, int ROWS>
 static __global__ void __launch_bounds__(256) dot(const __grid_constant__ norn_cuda_gemm_args p) {
+    constexpr int COUNT = norn_pack<T>::COUNT, STEP = 32 * COUNT;
     const int lane = threadIdx.x % 32;
     // One column: warps go over rows. Many: warps go over columns, blocks over rows.
     const int64_t warp = (int64_t)blockIdx.x * 8 + threadIdx.x / 32;
@@ -96,26 +107,25 @@ static __global__ void __launch_bounds__(256) dot(const __grid_constant__ norn_c
     const int64_t first = (p.n == 1 ? warp : (int64_t)blockIdx.y) * ROWS;
     norn_let_next_start();
     if (column >= p.n || first >= p.m) return;
-    const float *b = p.b + (int64_t)column * p.packed_k;
-    const float *a = p.a + first * p.lda;
-    const bool aligned = ((uintptr_t)p.a & 15) == 0 && p.lda % 4 == 0;
+    const T *b = (const T *)p.b + (int64_t)column * p.packed_k;
+    const T *a = (const T *)p.a + first * p.lda;
+    const bool aligned = ((uintptr_t)p.a & 15) == 0 && p.lda % COUNT == 0;
     float sum[ROWS] = {};
     // The first weights do not wait for the kernel before.
     float4 w[RUN], coming[RUN];
-    load_weights(b, lane * 4, p.packed_k, w);
+    load_weights(b, lane * COUNT, p.packed_k, w);
     norn_wait_before();
-    for (int at = lane * 4; at < p.packed_k; at += 128 * RUN) {
-        load_weights(b, at + 128 * RUN, p.packed_k, coming);
+    for (int at = lane * COUNT; at < p.packed_k; at += STEP * RUN) {
+        load_weights(b, at + STEP * RUN, p.packed_k, coming);
 #pragma unroll
         for (int r = 0; r < ROWS; r++) {
             if (first + r >= p.m) break;
             float4 x[RUN];
 #pragma unroll
             for (int i = 0; i < RUN; i++)
-                x[i] = load_row(a + r * p.lda, at + i * 128, p.k, aligned);
+                x[i] = load_row(a + r * p.lda, at + i * STEP, p.k, aligned);
 #pragma unroll
-            for (int i = 0; i < RUN; i++)
-                sum[r] += (x[i].x * w[i].x + x[i].y * w[i].y) + (x[i].z * w[i].z + x[i].w * w[i].w);
+            for (int i = 0; i < RUN; i++) sum[r] += product_of<T>(x[i], w[i]);
         }
 #pragma unroll
         for (int i = 0; i < RUN; i++) w[i] = coming[i];
@@ -129,20 +139,32 @@ static __global__ void __launch_bounds__(256) dot(const __grid_constant__ norn_c
     for (int r = 1; r < ROWS; r++)
         if (lane == r) mine = sum[r];
     if (lane >= ROWS || first + lane >= p.m) return;
-    mine += (p.bias ? p.bias[column] : 0.0f) + p.bias_value;
-    p.d[(first + lane) * p.ldd + column] = norn_activate(mine, p.activation);
+    mine += (p.bias ? norn_to_f32(((const OUT *)p.bias)[column]) : 0.0f) + p.bias_value;
+    ((OUT *)p.d)[(first + lane) * p.ldd + column] =
+        norn_from_f32<OUT>(norn_activate(mine, p.activation));
 }
 
-extern "C" cudaError_t norn_cuda_gemm_dot_launch(const norn_cuda_gemm_args *p,
-                                                 cudaStream_t stream) {
+template <typename T, typename OUT>
+static cudaError_t dot_launch(const norn_cuda_gemm_args *p, cudaStream_t stream) {
     const bool few = p->m == 1;
     const int rows = few ? 1 : p->m <= 4 ? 4 : 8;
     const unsigned groups = (unsigned)((p->m + rows - 1) / rows);
     const dim3 grid = p->n == 1 ? dim3((groups + 7) / 8) : dim3((unsigned)(p->n + 7) / 8, groups);
     if (grid.y > 65535) return cudaErrorInvalidConfiguration;
-    if (rows == 1) return norn_launch(dot<1>, grid, 256, 0, stream, 1, *p);
-    if (rows == 4) return norn_launch(dot<4>, grid, 256, 0, stream, 1, *p);
-    return norn_launch(dot<8>, grid, 256, 0, stream, 1, *p);
+    if (rows == 1) return norn_launch(dot<T, OUT, 1>, grid, 256, 0, stream, 1, *p);
+    if (rows == 4) return norn_launch(dot<T, OUT, 4>, grid, 256, 0, stream, 1, *p);
+    return norn_launch(dot<T, OUT, 8>, grid, 256, 0, stream, 1, *p);
+}
+
+extern "C" cudaError_t norn_cuda_gemm_dot_launch(const norn_cuda_gemm_args *p,
+                                                 cudaStream_t stream) {
+    const bool same = p->out == p->elem;
+    if (p->elem == NORN_CUDA_ELEM_F16)
+        return same ? dot_launch<__half, __half>(p, stream) : dot_launch<__half, float>(p, stream);
+    if (p->elem == NORN_CUDA_ELEM_BF16)
+        return same ? dot_launch<__nv_bfloat16, __nv_bfloat16>(p, stream)
+                    : dot_launch<__nv_bfloat16, float>(p, stream);
+    return dot_launch<float, float>(p, stream);
 }
 
 // ---- short sums
@@ -163,16 +185,19 @@ static __global__ void __launch_bounds__(128)
         for (int c = 0; c < 4; c++) {
 #pragma unroll
             for (int k = 0; k < K; k += 4) {
-                const float4 v = *(const float4 *)(p.b + (int64_t)(column + c) * p.packed_k + k);
+                const float4 v =
+                    *(const float4 *)((const float *)p.b + (int64_t)(column + c) * p.packed_k + k);
                 w[k][c] = v.x, w[k + 1][c] = v.y, w[k + 2][c] = v.z, w[k + 3][c] = v.w;
             }
-            bias[c] = (p.bias ? p.bias[column + c] : 0.0f) + p.bias_value;
+            bias[c] = (p.bias ? ((const float *)p.bias)[column + c] : 0.0f) + p.bias_value;
         }
     }
     norn_wait_before();
     for (int i = threadIdx.x; i < THIN_ROWS * K; i += 128) {
         const int r = i / K, k = i % K;
-        rows[r][k] = first + r < p.m && k < p.k ? p.a[(int64_t)(first + r) * p.lda + k] : 0.0f;
+        rows[r][k] = first + r < p.m && k < p.k
+                         ? ((const float *)p.a)[(int64_t)(first + r) * p.lda + k]
+                         : 0.0f;
     }
     __syncthreads();
     if (!inside) return;
@@ -185,7 +210,7 @@ static __global__ void __launch_bounds__(128)
         }
         sum = {norn_activate(sum.x, p.activation), norn_activate(sum.y, p.activation),
                norn_activate(sum.z, p.activation), norn_activate(sum.w, p.activation)};
-        *(float4 *)(p.d + (int64_t)(first + r) * p.ldd + column) = sum;
+        *(float4 *)((float *)p.d + (int64_t)(first + r) * p.ldd + column) = sum;
     }
 }
 

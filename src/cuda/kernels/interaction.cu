@@ -1,41 +1,58 @@
 /// Pairwise dots of the rows of X [F, D] of each sample, beside a copied pass-through; and FM.
 #include "cuda/kernels/dependent.cuh"
+#include "cuda/kernels/elem.cuh"
 #include "cuda/kernels/interaction_kernel.h"
+#include "cuda/kernels/tf32.cuh"
 
 typedef norn_cuda_interaction_args args;
 
-static __device__ __forceinline__ uint32_t to_tf32(float x) {
-    uint32_t u;
-    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(u) : "f"(x));
-    return u;
-}
-
+/// Row g of a tile of eight rows serves as a row of A and as a column of B: `low` and `high` are its
+/// registers of a step of k.
 static __device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], uint32_t b0,
-                                           uint32_t b1) {
-    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
-                 "{%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+                                           uint32_t b1, float) {
+    norn_mma_tf32(d, a[0], a[1], a[2], a[3], b0, b1);
+}
+#define NORN_MMA_HALF(type)                                                                    \
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." type "." type ".f32 {%0,%1,%2,%3}, " \
+                 "{%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"                                      \
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                              \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1))
+static __device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], uint32_t b0,
+                                           uint32_t b1, __half) {
+    NORN_MMA_HALF("f16");
+}
+static __device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], uint32_t b0,
+                                           uint32_t b1, __nv_bfloat16) {
+    NORN_MMA_HALF("bf16");
+}
+#undef NORN_MMA_HALF
+
+static __device__ __forceinline__ uint32_t word_of(float x, float) {
+    return norn_tf32(x);
+}
+template <typename T> static __device__ __forceinline__ uint32_t word_of(float x, T) {
+    return __float_as_uint(x);
 }
 
-// ---- tf32
-enum { WARPS = 4, GRAM = 33, CHUNKS = 4 }; // CHUNKS of 16 k in flight
+// ---- tensor cores
+enum { WARPS = 4, GRAM = 33, CHUNKS = 4 }; // CHUNKS of 64 bytes of k in flight
 
 /// A warp a sample; SPLIT: a block a sample, its warps sharing k. X X^T needs one set of fragments:
-/// row g of tile i serves as an A row and as a B column. Of 16 k, lane t holds k = 4t..4t+3: a
-/// permutation of k that the dot does not see.
-template <bool SPLIT>
-static __global__ void __launch_bounds__(WARPS * 32, 4) dot_tf32(const __grid_constant__ args p) {
+/// row g of tile i serves as an A row and as a B column. Of 64 bytes of k, lane t holds the 16 bytes
+/// t: a permutation of k that the dot does not see.
+template <typename T, typename OUT, bool SPLIT>
+static __global__ void __launch_bounds__(WARPS * 32, 4) dot_cores(const __grid_constant__ args p) {
     __shared__ float gram[WARPS][32 * GRAM];
+    constexpr int COUNT = 16 / sizeof(T), RUN = 4 * COUNT;
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
     const int begin = SPLIT ? warp * (p.dim / WARPS) : 0,
               end = SPLIT ? begin + p.dim / WARPS : p.dim;
-    const float *row[4];
+    const T *row[4];
     int stride[4];
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         const int f = i * 8 + g;
-        row[i] = f < p.features ? p.feature[f] + t * 4 : nullptr;
+        row[i] = f < p.features ? (const T *)p.feature[f] + t * COUNT : nullptr;
         stride[i] = f < p.features ? p.stride[f] : 0;
     }
     norn_let_next_start();
@@ -44,14 +61,15 @@ static __global__ void __launch_bounds__(WARPS * 32, 4) dot_tf32(const __grid_co
                   step = SPLIT ? gridDim.x : (int64_t)gridDim.x * WARPS;
     for (int64_t sample = first; sample < p.batch; sample += step) {
         float sum[6][4] = {}; // tiles of 16 x 8: (0,0) (0,1) (1,0) (1,1) (1,2) (1,3)
-        for (int k = begin; k < end; k += 16 * CHUNKS) {
+        for (int k = begin; k < end; k += RUN * CHUNKS) {
             float4 x[CHUNKS][4];
 #pragma unroll
             for (int c = 0; c < CHUNKS; c++)
 #pragma unroll
                 for (int i = 0; i < 4; i++)
-                    x[c][i] = norn_load_ahead(row[i] + sample * stride[i] + k + c * 16,
-                                              row[i] && k + c * 16 < end);
+                    x[c][i] =
+                        norn_load_ahead((const float *)(row[i] + sample * stride[i] + k + c * RUN),
+                                        row[i] && k + c * RUN < end);
 #pragma unroll
             for (int c = 0; c < CHUNKS; c++)
 #pragma unroll
@@ -59,14 +77,14 @@ static __global__ void __launch_bounds__(WARPS * 32, 4) dot_tf32(const __grid_co
                     uint32_t u[4], v[4];
 #pragma unroll
                     for (int i = 0; i < 4; i++)
-                        u[i] = to_tf32(half ? x[c][i].z : x[c][i].x),
-                        v[i] = to_tf32(half ? x[c][i].w : x[c][i].y);
+                        u[i] = word_of(half ? x[c][i].z : x[c][i].x, T()),
+                        v[i] = word_of(half ? x[c][i].w : x[c][i].y, T());
                     const uint32_t top[4] = {u[0], u[1], v[0], v[1]},
                                    low[4] = {u[2], u[3], v[2], v[3]};
-                    mma(sum[0], top, u[0], v[0]);
-                    mma(sum[1], top, u[1], v[1]);
+                    mma(sum[0], top, u[0], v[0], T());
+                    mma(sum[1], top, u[1], v[1], T());
 #pragma unroll
-                    for (int i = 0; i < 4; i++) mma(sum[2 + i], low, u[i], v[i]);
+                    for (int i = 0; i < 4; i++) mma(sum[2 + i], low, u[i], v[i], T());
                 }
         }
         // Lane holds rows g and g + 8, columns 2t and 2t + 1 of each tile.
@@ -83,8 +101,10 @@ static __global__ void __launch_bounds__(WARPS * 32, 4) dot_tf32(const __grid_co
         else
             __syncwarp();
         const int at = SPLIT ? threadIdx.x : lane, by = SPLIT ? WARPS * 32 : 32;
-        float *out = p.out + sample * p.out_stride;
-        for (int i = at; i < p.pass_count; i += by) out[i] = p.pass[sample * p.pass_stride + i];
+        OUT *out = (OUT *)p.out + sample * p.out_stride;
+        const T *pass = (const T *)p.pass + sample * p.pass_stride;
+        for (int i = at; i < p.pass_count; i += by)
+            out[i] = norn_from_f32<OUT>(norn_to_f32(pass[i]));
         out += p.pass_count;
         for (int i = at; i < p.pair_count; i += by) {
             const int pair = p.pairs[i], slot = (pair >> 8) * GRAM + (pair & 255);
@@ -92,8 +112,9 @@ static __global__ void __launch_bounds__(WARPS * 32, 4) dot_tf32(const __grid_co
             if (SPLIT)
 #pragma unroll
                 for (int w = 1; w < WARPS; w++) dot += gram[w][slot];
-            out[i] = dot;
+            out[i] = norn_from_f32<OUT>(dot);
         }
+        for (int i = at; i < p.pad; i += by) out[p.pair_count + i] = norn_from_f32<OUT>(0.0f);
         if (SPLIT)
             __syncthreads();
         else
@@ -101,13 +122,28 @@ static __global__ void __launch_bounds__(WARPS * 32, 4) dot_tf32(const __grid_co
     }
 }
 
-extern "C" cudaError_t norn_cuda_dot_tf32_launch(const args *p, cudaStream_t stream) {
+template <typename T, typename OUT>
+static cudaError_t cores_launch(const args *p, cudaStream_t stream) {
     // Few samples leave most of the chip idle: then a block works on one.
-    const bool split = p->batch <= 512 && p->dim % (16 * WARPS) == 0;
+    const bool split = p->batch <= 512 && p->dim * (int)sizeof(T) % (64 * WARPS) == 0;
     const int64_t blocks = split ? p->batch : (p->batch + WARPS - 1) / WARPS;
     const dim3 grid((unsigned)(blocks < 1 << 20 ? blocks : 1 << 20));
-    if (split) return norn_launch(dot_tf32<true>, grid, WARPS * 32, 0, stream, 1, *p);
-    return norn_launch(dot_tf32<false>, grid, WARPS * 32, 0, stream, 1, *p);
+    if (split) return norn_launch(dot_cores<T, OUT, true>, grid, WARPS * 32, 0, stream, 1, *p);
+    return norn_launch(dot_cores<T, OUT, false>, grid, WARPS * 32, 0, stream, 1, *p);
+}
+
+/// A launcher for each pair of types.
+#define NORN_BY_TYPE(launch, p, stream)                                                     \
+    const bool same = p->to == p->elem;                                                     \
+    if (p->elem == NORN_CUDA_ELEM_F16)                                                      \
+        return same ? launch<__half, __half>(p, stream) : launch<__half, float>(p, stream); \
+    if (p->elem == NORN_CUDA_ELEM_BF16)                                                     \
+        return same ? launch<__nv_bfloat16, __nv_bfloat16>(p, stream)                       \
+                    : launch<__nv_bfloat16, float>(p, stream);                              \
+    return launch<float, float>(p, stream)
+
+extern "C" cudaError_t norn_cuda_dot_cores_launch(const args *p, cudaStream_t stream) {
+    NORN_BY_TYPE(cores_launch, p, stream);
 }
 
 // ---- exact
@@ -136,6 +172,7 @@ static __device__ __forceinline__ void tile_sums(const float *xi, const float *x
 
 /// A block a sample: X in shared memory; four threads compute a tile of 4 x 4
 /// pairs at or below the diagonal.
+template <typename T, typename OUT>
 static __global__ void __launch_bounds__(EXACT_THREADS) dot_exact(const __grid_constant__ args p) {
     extern __shared__ float4 shared[];
     const int tiles = (p.features + 3) / 4, pitch = p.dim + 4;
@@ -144,17 +181,17 @@ static __global__ void __launch_bounds__(EXACT_THREADS) dot_exact(const __grid_c
     norn_let_next_start();
     norn_wait_before();
     for (int64_t sample = blockIdx.x; sample < p.batch; sample += gridDim.x) {
-        if (p.aligned) {
+        if (sizeof(T) == 4 && p.aligned) {
             const int quads = p.dim / 4;
             for (int i = threadIdx.x; i < p.features * quads; i += EXACT_THREADS) {
                 const int f = i / quads, q = i % quads;
                 *(float4 *)(x + f * pitch + q * 4) =
-                    *(const float4 *)(p.feature[f] + sample * p.stride[f] + q * 4);
+                    *(const float4 *)((const T *)p.feature[f] + sample * p.stride[f] + q * 4);
             }
         } else {
             for (int i = threadIdx.x; i < p.features * p.dim; i += EXACT_THREADS) {
                 const int f = i / p.dim, k = i % p.dim;
-                x[f * pitch + k] = p.feature[f][sample * p.stride[f] + k];
+                x[f * pitch + k] = norn_to_f32(((const T *)p.feature[f])[sample * p.stride[f] + k]);
             }
         }
         __syncthreads();
@@ -189,29 +226,39 @@ static __global__ void __launch_bounds__(EXACT_THREADS) dot_exact(const __grid_c
                 }
         }
         __syncthreads();
-        float *out = p.out + sample * p.out_stride;
+        OUT *out = (OUT *)p.out + sample * p.out_stride;
+        const T *pass = (const T *)p.pass + sample * p.pass_stride;
         for (int i = threadIdx.x; i < p.pass_count; i += EXACT_THREADS)
-            out[i] = p.pass[sample * p.pass_stride + i];
+            out[i] = norn_from_f32<OUT>(norn_to_f32(pass[i]));
         for (int i = threadIdx.x; i < p.pair_count; i += EXACT_THREADS) {
             const int a = p.pairs[i] >> 8, b = p.pairs[i] & 255;
-            out[p.pass_count + i] = gram[a * (a + 1) / 2 + b];
+            out[p.pass_count + i] = norn_from_f32<OUT>(gram[a * (a + 1) / 2 + b]);
         }
+        for (int i = threadIdx.x; i < p.pad; i += EXACT_THREADS)
+            out[p.pass_count + p.pair_count + i] = norn_from_f32<OUT>(0.0f);
         __syncthreads();
     }
 }
 
-extern "C" cudaError_t norn_cuda_dot_exact_launch(const args *p, cudaStream_t stream) {
+template <typename T, typename OUT>
+static cudaError_t exact_launch(const args *p, cudaStream_t stream) {
     const size_t bytes = (size_t)norn_cuda_dot_exact_bytes(p->features, p->dim);
     if (bytes > 48 << 10) {
         const cudaError_t error = cudaFuncSetAttribute(
-            dot_exact, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
+            dot_exact<T, OUT>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
         if (error != cudaSuccess) return error;
     }
     const int64_t blocks = p->batch < 1 << 20 ? p->batch : 1 << 20;
-    return norn_launch(dot_exact, dim3((unsigned)blocks), EXACT_THREADS, bytes, stream, 1, *p);
+    return norn_launch(dot_exact<T, OUT>, dim3((unsigned)blocks), EXACT_THREADS, bytes, stream, 1,
+                       *p);
+}
+
+extern "C" cudaError_t norn_cuda_dot_exact_launch(const args *p, cudaStream_t stream) {
+    NORN_BY_TYPE(exact_launch, p, stream);
 }
 
 // ---- FM
+template <typename T, typename OUT>
 static __global__ void __launch_bounds__(256) fm(const __grid_constant__ args p) {
     const int64_t total = p.batch * p.dim;
     norn_let_next_start();
@@ -222,16 +269,22 @@ static __global__ void __launch_bounds__(256) fm(const __grid_constant__ args p)
         const int k = (int)(i % p.dim);
         float sum = 0, squares = 0;
         for (int f = 0; f < p.features; f++) {
-            const float x = p.feature[f][sample * p.stride[f] + k];
+            const float x = norn_to_f32(((const T *)p.feature[f])[sample * p.stride[f] + k]);
             sum += x;
             squares = fmaf(x, x, squares);
         }
-        p.out[sample * p.out_stride + k] = 0.5f * (sum * sum - squares);
+        ((OUT *)p.out)[sample * p.out_stride + k] =
+            norn_from_f32<OUT>(0.5f * (sum * sum - squares));
     }
 }
 
-extern "C" cudaError_t norn_cuda_fm_launch(const args *p, cudaStream_t stream) {
+template <typename T, typename OUT>
+static cudaError_t fm_launch(const args *p, cudaStream_t stream) {
     const int64_t blocks = (p->batch * p->dim + 255) / 256;
-    return norn_launch(fm, dim3((unsigned)(blocks < 1 << 20 ? blocks : 1 << 20)), 256, 0, stream, 1,
-                       *p);
+    return norn_launch(fm<T, OUT>, dim3((unsigned)(blocks < 1 << 20 ? blocks : 1 << 20)), 256, 0,
+                       stream, 1, *p);
+}
+
+extern "C" cudaError_t norn_cuda_fm_launch(const args *p, cudaStream_t stream) {
+    NORN_BY_TYPE(fm_launch, p, stream);
 }

@@ -2,10 +2,9 @@
 /// column, a group of lanes one row.
 #include "cuda/kernels/bucket.h"
 #include "cuda/kernels/dependent.cuh"
+#include "cuda/kernels/elem.cuh"
 #include "cuda/kernels/lookup_kernel.h"
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
 #include <math_constants.h>
 
 enum { THREADS = 256, RUN = 4 }; // rows in flight a group of lanes
@@ -94,8 +93,10 @@ static __device__ __forceinline__ float scale_of(const column &c, const char *ro
     return *(const float *)(row + (c.dim + 3) / 4 * 4);
 }
 
+/// `COUNT` elements of an output, at once; a row is not wide where that would not be aligned.
 template <int COUNT>
-static __device__ __forceinline__ void put(float *out, const float (&x)[COUNT]) {
+static __device__ __forceinline__ void put_f32(char *to, const float (&x)[COUNT]) {
+    float *out = (float *)to;
     if (COUNT == 1) {
         out[0] = x[0];
     } else {
@@ -103,6 +104,47 @@ static __device__ __forceinline__ void put(float *out, const float (&x)[COUNT]) 
         for (int i = 0; i < COUNT / 4; i++)
             ((float4 *)out)[i] = {x[4 * i], x[4 * i + 1], x[4 * i + 2], x[4 * i + 3]};
     }
+}
+
+template <class T, int COUNT>
+static __device__ __forceinline__ void put_half(char *to, const float (&x)[COUNT]) {
+    if (COUNT == 1) {
+        *(T *)to = norn_from_f32<T>(x[0]);
+        return;
+    }
+    constexpr int PAIRS = COUNT > 1 ? COUNT / 2 : 1;
+    union {
+        T at[2 * PAIRS];
+        uint32_t word[PAIRS];
+    } v;
+#pragma unroll
+    for (int i = 0; i < 2 * PAIRS && i < COUNT; i++) v.at[i] = norn_from_f32<T>(x[i]);
+    if constexpr (COUNT == 4) {
+        *(uint2 *)to = {v.word[0], v.word[1]};
+    } else if constexpr (COUNT > 4) {
+#pragma unroll
+        for (int i = 0; i < COUNT / 8; i++)
+            ((uint4 *)to)[i] = {v.word[4 * i], v.word[4 * i + 1], v.word[4 * i + 2],
+                                v.word[4 * i + 3]};
+    }
+}
+
+/// TO -1: as the column says.
+template <int TO, int COUNT>
+static __device__ __forceinline__ void put(const column &c, char *to, const float (&x)[COUNT]) {
+    const int kind = TO < 0 ? c.to : TO;
+    if (kind == NORN_CUDA_OUT_F16)
+        put_half<__half>(to, x);
+    else if (kind == NORN_CUDA_OUT_BF16)
+        put_half<__nv_bfloat16>(to, x);
+    else
+        put_f32(to, x);
+}
+
+/// Elements of the output in bytes.
+template <int TO>
+static __device__ __forceinline__ int64_t out_bytes(const column &c, int64_t elems) {
+    return elems << ((TO < 0 ? c.to : TO) == NORN_CUDA_OUT_F32 ? 2 : 1);
 }
 
 // ---- keys
@@ -172,7 +214,7 @@ static __device__ __forceinline__ void read_piece(const char *row, float scale, 
 
 // ---- a column
 /// Rows as they are, one or several a batch row.
-template <int ROW, bool WIDE>
+template <int ROW, bool WIDE, int TO>
 static __device__ __forceinline__ void copy_rows(const norn_cuda_lookup_args &p, const column &c,
                                                  const table &t) {
     enum { COUNT = piece<ROW, WIDE>::COUNT };
@@ -182,7 +224,8 @@ static __device__ __forceinline__ void copy_rows(const norn_cuda_lookup_args &p,
     const int64_t total = p.batch * c.keys_count, tile = (int64_t)groups * RUN;
     for (int64_t base = blockIdx.x * tile; base < total; base += gridDim.x * tile) {
         const char *row[RUN];
-        float *out[RUN], scale[RUN];
+        char *out[RUN];
+        float scale[RUN];
 #pragma unroll
         for (int i = 0; i < RUN; i++) {
             const int64_t item = base + i * groups + group;
@@ -191,7 +234,7 @@ static __device__ __forceinline__ void copy_rows(const norn_cuda_lookup_args &p,
             const int64_t b = c.keys_count == 1 ? item : item / c.keys_count,
                           j = c.keys_count == 1 ? 0 : item % c.keys_count;
             row[i] = row_at(p, c, t, b * c.keys_stride + c.keys_first + j, lane == 0);
-            out[i] = c.out + b * c.out_stride + j * c.dim;
+            out[i] = c.out + out_bytes<TO>(c, b * c.out_stride + j * c.dim);
         }
 #pragma unroll
         for (int i = 0; i < RUN; i++) scale[i] = scale_of<ROW>(c, row[i]);
@@ -201,15 +244,15 @@ static __device__ __forceinline__ void copy_rows(const norn_cuda_lookup_args &p,
             for (int i = 0; i < RUN; i++) read_piece<ROW, WIDE>(row[i], scale[i], at, x[i]);
 #pragma unroll
             for (int i = 0; i < RUN; i++)
-                if (out[i]) put<COUNT>(out[i] + at * COUNT, x[i]);
+                if (out[i]) put<TO>(c, out[i] + out_bytes<TO>(c, at * COUNT), x[i]);
         }
     }
 }
 
 template <int ROW, bool WIDE>
 static __device__ __forceinline__ void pool_bag(const norn_cuda_lookup_args &p, const column &c,
-                                                const table &t, int64_t from, int64_t to,
-                                                float *out, int lane, int lanes) {
+                                                const table &t, int64_t from, int64_t to, char *out,
+                                                int lane, int lanes) {
     enum { COUNT = piece<ROW, WIDE>::COUNT };
     const bool max = c.pool == NORN_CUDA_POOL_MAX;
     const float shrink =
@@ -241,7 +284,7 @@ static __device__ __forceinline__ void pool_bag(const norn_cuda_lookup_args &p, 
         }
 #pragma unroll
         for (int e = 0; e < COUNT; e++) sum[e] *= shrink;
-        put<COUNT>(out + at * COUNT, sum);
+        put<-1>(c, out + out_bytes<-1>(c, at * COUNT), sum);
     }
 }
 
@@ -264,7 +307,8 @@ static __device__ __forceinline__ void pool_rows(const norn_cuda_lookup_args &p,
                 from = to = 0;
             }
         }
-        pool_bag<ROW, WIDE>(p, c, t, from, to, c.out + b * c.out_stride, lane, lanes);
+        pool_bag<ROW, WIDE>(p, c, t, from, to, c.out + out_bytes<-1>(c, b * c.out_stride), lane,
+                            lanes);
     }
 }
 
@@ -272,20 +316,21 @@ template <int ROW, bool WIDE>
 static __device__ __forceinline__ void serve(const norn_cuda_lookup_args &p, const column &c,
                                              const table &t) {
     if (c.pool == NORN_CUDA_POOL_NONE)
-        copy_rows<ROW, WIDE>(p, c, t);
+        copy_rows<ROW, WIDE, -1>(p, c, t);
     else
         pool_rows<ROW, WIDE>(p, c, t);
 }
 
-/// Columns of plain float rows, the common case, have a kernel of their
+/// Columns of plain float rows into outputs of one type, the common case, have a kernel of their
 /// own: it needs fewer registers.
+template <int TO>
 static __global__ void __launch_bounds__(THREADS)
     lookup_plain(const __grid_constant__ norn_cuda_lookup_args p) {
     const column &c = p.columns[blockIdx.y];
     norn_let_next_start();
     const table t = table_of(c);
     norn_wait_before();
-    copy_rows<NORN_CUDA_ROW_F32, true>(p, c, t);
+    copy_rows<NORN_CUDA_ROW_F32, true, TO>(p, c, t);
 }
 
 static __global__ void __launch_bounds__(THREADS)
@@ -316,10 +361,14 @@ extern "C" cudaError_t norn_cuda_lookup_launch(const norn_cuda_lookup_args *p,
         const int64_t tile = (int64_t)(THREADS >> c.lane_bits) * (copies ? RUN : 1);
         const int64_t need = (items + tile - 1) / tile;
         if (need > blocks) blocks = need;
-        plain &= copies && c.row == NORN_CUDA_ROW_F32 && c.wide;
+        plain &= copies && c.row == NORN_CUDA_ROW_F32 && c.wide && c.to == p->columns[0].to;
     }
     if (blocks > 1 << 20) blocks = 1 << 20;
     const dim3 grid((unsigned)blocks, (unsigned)p->count);
-    if (plain) return norn_launch(lookup_plain, grid, THREADS, 0, stream, 1, *p);
+    if (plain && p->columns[0].to == NORN_CUDA_OUT_F16)
+        return norn_launch(lookup_plain<NORN_CUDA_OUT_F16>, grid, THREADS, 0, stream, 1, *p);
+    if (plain && p->columns[0].to == NORN_CUDA_OUT_BF16)
+        return norn_launch(lookup_plain<NORN_CUDA_OUT_BF16>, grid, THREADS, 0, stream, 1, *p);
+    if (plain) return norn_launch(lookup_plain<NORN_CUDA_OUT_F32>, grid, THREADS, 0, stream, 1, *p);
     return norn_launch(lookup_any, grid, THREADS, 0, stream, 1, *p);
 }

@@ -9,6 +9,8 @@
 enum { NORN_CUDA_LOOKUP_COLUMNS = 64 }; ///< in one launch
 
 enum { NORN_CUDA_ROW_F32, NORN_CUDA_ROW_F16, NORN_CUDA_ROW_BF16, NORN_CUDA_ROW_I8 };
+/// Of outputs.
+enum { NORN_CUDA_OUT_F32, NORN_CUDA_OUT_F16, NORN_CUDA_OUT_BF16 };
 enum { NORN_CUDA_POOL_NONE, NORN_CUDA_POOL_SUM, NORN_CUDA_POOL_MEAN, NORN_CUDA_POOL_MAX };
 
 enum { NORN_CUDA_TABLE_DENSE = 0, NORN_CUDA_TABLE_CACHE = 2, NORN_CUDA_MISSING_ERROR = 1 };
@@ -30,12 +32,12 @@ typedef struct norn_cuda_lookup_column {
     norn_cuda_table own;          ///< rows that are a constant of the plan
     const void *keys, *offsets;   ///< offsets NULL: `keys_count` keys a row
     const float *weights;         ///< by key position, or NULL
-    float *out;                   ///< of row 0, at this column
+    char *out;                    ///< of row 0, at this column
     int64_t keys_first, keys_stride, keys_total;
     int64_t key_offset, out_stride;
     int32_t dim, keys_count;
     uint8_t keys_32, offsets_32, row, pool;
-    uint8_t wraps;
+    uint8_t wraps, to; ///< to: NORN_CUDA_OUT_…
     uint8_t wide;      ///< rows and outputs move 16 bytes at once
     uint8_t lane_bits; ///< 2^lane_bits lanes a row
 } norn_cuda_lookup_column;

@@ -1,6 +1,8 @@
 /// Interaction: where each feature's rows are, which pairs go where.
+#include "cuda/gemm/gemm.h"
 #include "cuda/kernels/interaction_kernel.h"
 #include "cuda/ops/ops.h"
+#include "tensor/dtype.h"
 
 #include <string.h>
 
@@ -18,10 +20,11 @@ static const norn_interaction_region *region_of(const norn_region *region) {
 
 bool norn_cuda_interaction_supports(const norn_step_spec *spec) {
     const norn_interaction_region *region = region_of(spec->region);
+    const norn_dtype dtype = spec->in[0].dtype, out = spec->out[0].dtype;
     for (uint32_t i = 0; i < spec->in_count; i++)
-        if (spec->in[i].dtype != NORN_F32) return false;
-    if (spec->out[0].dtype != NORN_F32 || region->features > NORN_CUDA_INTERACTION_FEATURES ||
-        region->dim > 1 << 20)
+        if (spec->in[i].dtype != dtype) return false;
+    if (norn_sum_dtype(dtype) != NORN_F32 || (out != dtype && out != NORN_F32) ||
+        region->features > NORN_CUDA_INTERACTION_FEATURES || region->dim > 1 << 20)
         return false;
     return region->kind == NORN_INTERACTION_FM ||
            norn_cuda_dot_exact_bytes(region->features, region->dim) <= SHARED_MOST;
@@ -99,15 +102,16 @@ static int64_t width_of(const norn_view *view) {
 
 static norn_status set_features(norn_call *call, const norn_interaction_region *region,
                                 norn_cuda_interaction_args *args) {
+    const int64_t element = norn_dtype_bits(call->in[0].dtype) / 8;
     int64_t f = 0;
-    args->aligned = region->dim % 4 == 0;
+    args->aligned = region->dim * element % 16 == 0;
     for (uint32_t i = 0; i < region->part_count; i++) {
         int64_t width = width_of(&call->in[i]);
-        const float *data = call->in[i].data;
-        args->aligned = args->aligned && ((uintptr_t)data & 15) == 0 && width % 4 == 0;
+        const char *data = call->in[i].data;
+        args->aligned = args->aligned && ((uintptr_t)data & 15) == 0 && width * element % 16 == 0;
         for (int64_t at = 0; at + region->dim <= width && f < region->features;
              at += region->dim, f++) {
-            args->feature[f] = data + at;
+            args->feature[f] = data + at * element;
             args->stride[f] = (int32_t)width;
         }
     }
@@ -127,10 +131,13 @@ norn_status norn_cuda_interaction(norn_call *call) {
     NORN_TRY(set_features(call, region, &args));
     args.features = (int32_t)region->features;
     args.dim = (int32_t)region->dim;
+    args.elem = (uint8_t)norn_cuda_elem_of(call->in[0].dtype);
+    args.to = (uint8_t)norn_cuda_elem_of(out->dtype);
     args.out = out->data;
     args.out_stride = out->row_stride ? out->row_stride : width_of(out);
     args.pairs = state->pairs;
     args.pair_count = (int32_t)state->pair_count;
+    args.pad = (int32_t)region->pad;
     cudaStream_t stream = norn_cuda_stream_of(call)->handle;
     if (region->kind == NORN_INTERACTION_FM)
         return norn_cuda_launched(norn_cuda_fm_launch(&args, stream));
@@ -139,8 +146,10 @@ norn_status norn_cuda_interaction(norn_call *call) {
         args.pass_count = (int32_t)region->pass_through;
         args.pass_stride = (int32_t)width_of(&call->in[region->pass_input]);
     }
-    bool fits = state->tf32 && args.features <= 32 && args.dim % 16 == 0 && args.aligned;
-    cudaError_t error =
-        fits ? norn_cuda_dot_tf32_launch(&args, stream) : norn_cuda_dot_exact_launch(&args, stream);
+    const bool cores = state->tf32 || args.elem != NORN_CUDA_ELEM_F32;
+    const int32_t run = args.elem == NORN_CUDA_ELEM_F32 ? 16 : 32; // 64 bytes
+    bool fits = cores && args.features <= 32 && args.dim % run == 0 && args.aligned;
+    cudaError_t error = fits ? norn_cuda_dot_cores_launch(&args, stream)
+                             : norn_cuda_dot_exact_launch(&args, stream);
     return norn_cuda_launched(error);
 }

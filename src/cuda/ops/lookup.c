@@ -19,10 +19,32 @@ static bool is_key(norn_dtype dtype) {
     return dtype == NORN_I64 || dtype == NORN_I32;
 }
 
+static bool row_kind(norn_dtype dtype, uint8_t *row, int64_t *bytes) {
+    switch ((int)dtype) {
+    case NORN_F32:
+        *row = NORN_CUDA_ROW_F32, *bytes = 4;
+        return true;
+    case NORN_F16:
+        *row = NORN_CUDA_ROW_F16, *bytes = 2;
+        return true;
+    case NORN_BF16:
+        *row = NORN_CUDA_ROW_BF16, *bytes = 2;
+        return true;
+    case NORN_I8:
+        *row = NORN_CUDA_ROW_I8, *bytes = 1;
+        return true;
+    default:
+        return false;
+    }
+}
+
 bool norn_cuda_lookup_supports(const norn_step_spec *spec) {
     const norn_lookup_region *region = region_of(spec->region);
+    uint8_t kind;
+    int64_t bytes;
     for (uint32_t i = 0; i < spec->out_count; i++)
-        if (spec->out[i].dtype != NORN_F32) return false;
+        if (norn_view_present(&spec->out[i]) && norn_sum_dtype(spec->out[i].dtype) != NORN_F32)
+            return false;
     for (uint32_t i = 0; i < region->column_count; i++) {
         const norn_lookup_column *column = &region->columns[i];
         if (!is_key(spec->in[column->keys_input].dtype) || column->dim > INT32_MAX) return false;
@@ -33,7 +55,9 @@ bool norn_cuda_lookup_supports(const norn_step_spec *spec) {
         if (column->weights_input != NORN_NO_INPUT &&
             spec->in[column->weights_input].dtype != NORN_F32)
             return false;
-        if (column->rows_input != NORN_NO_INPUT && spec->in[column->rows_input].dtype != NORN_F32)
+        if (column->rows_input != NORN_NO_INPUT &&
+            (norn_sum_dtype(spec->in[column->rows_input].dtype) != NORN_F32 ||
+             !row_kind(spec->in[column->rows_input].dtype, &kind, &bytes)))
             return false;
     }
     return true;
@@ -55,25 +79,6 @@ void norn_cuda_lookup_unprepare(norn_cuda_device *device, void *state) {
 }
 
 // ---- descriptors
-static bool row_kind(norn_dtype dtype, uint8_t *row, int64_t *bytes) {
-    switch ((int)dtype) {
-    case NORN_F32:
-        *row = NORN_CUDA_ROW_F32, *bytes = 4;
-        return true;
-    case NORN_F16:
-        *row = NORN_CUDA_ROW_F16, *bytes = 2;
-        return true;
-    case NORN_BF16:
-        *row = NORN_CUDA_ROW_BF16, *bytes = 2;
-        return true;
-    case NORN_I8:
-        *row = NORN_CUDA_ROW_I8, *bytes = 1;
-        return true;
-    default:
-        return false;
-    }
-}
-
 static uint8_t pool_kind(norn_pool_mode pool) {
     switch (pool) {
     case NORN_POOL_NONE:
@@ -108,11 +113,12 @@ static norn_status set_rows(norn_call *call, const norn_lookup_column *from,
     *name = "rows";
     if (from->rows_input != NORN_NO_INPUT) {
         const norn_view *rows = &call->in[from->rows_input];
-        to->row = NORN_CUDA_ROW_F32;
+        if (!row_kind(rows->dtype, &to->row, &element))
+            return norn_fail(NORN_INTERNAL, "rows of %s", norn_dtype_name(rows->dtype));
         to->own = (norn_cuda_table){.kind = NORN_CUDA_TABLE_DENSE,
                                     .missing = NORN_CUDA_MISSING_ERROR,
                                     .row_count = rows->dims[0],
-                                    .row_bytes = from->dim * 4,
+                                    .row_bytes = from->dim * element,
                                     .rows = rows->data};
     } else {
         const norn_table_binding *table = &call->tables[from->table];
@@ -123,15 +129,20 @@ static norn_status set_rows(norn_call *call, const norn_lookup_column *from,
                              table->name, norn_dtype_name(table->dtype));
         if (table->dim != from->dim)
             return norn_fail(NORN_INVALID_ARGUMENT,
-                             "table '%s' has rows of %lld elements, the model expects %lld",
-                             table->name, (long long)table->dim, (long long)from->dim);
+                             "table '%s' has rows of %lld element%s, the model expects %lld",
+                             table->name, (long long)table->dim, norn_plural(table->dim),
+                             (long long)from->dim);
         memcpy(&to->own, &table->view, sizeof to->own); // for the alignments below
         to->table = (const norn_cuda_table *)(const void *)&call->views[from->table];
     }
     int64_t bytes = from->dim * element, lanes = bytes / 16;
     to->wide = bytes % 16 == 0 && to->own.row_bytes % 16 == 0 &&
                ((uintptr_t)to->own.rows & 15) == 0 && ((uintptr_t)to->own.default_row & 15) == 0;
-    to->wide = to->wide && to->out_stride % 4 == 0 && ((uintptr_t)to->out & 15) == 0;
+    // A piece of a row is sixteen bytes there, so many elements of the output here.
+    const int64_t out_element = to->to == NORN_CUDA_OUT_F32 ? 4 : 2,
+                  piece = 16 / element * out_element, unit = piece < 16 ? piece : 16;
+    to->wide = to->wide && to->out_stride * out_element % unit == 0 &&
+               (int64_t)((uintptr_t)to->out % (uintptr_t)unit) == 0;
     if (!to->wide) lanes = from->dim;
     while (to->lane_bits < 5 && 1 << to->lane_bits < lanes) to->lane_bits++;
     return NORN_OK;
@@ -168,8 +179,8 @@ static norn_status check_weights(const norn_call *call, const norn_lookup_column
                                  : norn_view_elems(&call->in[from->keys_input]),
                   count = norn_view_elems(&call->in[from->weights_input]);
     if (count == keys) return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT, "%lld weights for %lld keys", (long long)count,
-                     (long long)keys);
+    return norn_fail(NORN_INVALID_ARGUMENT, "%lld weight%s for %lld key%s", (long long)count,
+                     norn_plural(count), (long long)keys, norn_plural(keys));
 }
 
 static norn_status set_column(norn_call *call, const norn_lookup_column *from, int64_t batch,
@@ -179,7 +190,10 @@ static norn_status set_column(norn_call *call, const norn_lookup_column *from, i
     // The output's own shape may be [B, F, D]; its columns lie side by side in B rows all the same.
     int64_t last = out->row_stride ? out->row_stride : out->dims[out->rank - 1];
     to->out_stride = norn_dims_product(out->dims, 1, out->rank - 1) * last;
-    to->out = (float *)out->data + from->column;
+    to->to = out->dtype == NORN_F16    ? NORN_CUDA_OUT_F16
+             : out->dtype == NORN_BF16 ? NORN_CUDA_OUT_BF16
+                                       : NORN_CUDA_OUT_F32;
+    to->out = (char *)out->data + from->column * (norn_dtype_bits(out->dtype) / 8);
     to->dim = (int32_t)from->dim;
     NORN_TRY(check_weights(call, from, batch));
     set_keys(call, from, batch, to);

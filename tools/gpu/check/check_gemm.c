@@ -80,30 +80,6 @@ static norn_scalar_program half_epilogue(half_linear *h, norn_dtype dtype, endin
     return (norn_scalar_program){2, h->store + 1u, 1, h->loads, h->instrs, &h->store};
 }
 
-/// Tensor cores in the half types: every ending, rows and columns of every alignment.
-static void gemm_half(checker *k, norn_dtype dtype, int64_t m, int64_t n, int64_t kk,
-                      bool transposed, ending end, int64_t stride) {
-    check_case c;
-    half_linear program;
-    const int64_t a_dims[] = {m, kk}, b_dims[] = {transposed ? n : kk, transposed ? kk : n},
-                  out_dims[] = {m, n};
-    check_init(&c, NORN_OP_GemmRegion, "gemm %s %lldx%lldx%lld %s ending %d stride %lld",
-               norn_dtype_name(dtype), (long long)m, (long long)n, (long long)kk,
-               transposed ? "nk" : "kn", (int)end, (long long)stride);
-    c.region.gemm = (norn_gemm_region){.k = kk,
-                                       .n = n,
-                                       .b_layout = transposed ? NORN_GEMM_COLUMNS : NORN_GEMM_ROWS,
-                                       .epilogue = half_epilogue(&program, dtype, end)};
-    (void)check_input(k, &c, dtype, 2, a_dims, 0);
-    (void)check_input(k, &c, dtype, 2, b_dims, 0);
-    (void)check_input(k, &c, dtype, 1, &n, 0);
-    c.constant[1] = c.constant[2] = true;
-    check_output(&c, dtype, 2, out_dims, stride);
-    double *want = product_of(&c, m, n, kk, transposed, end);
-    check_against(k, &c, want, dtype == NORN_F16 ? 1e-3 : 8e-3);
-    free(want);
-}
-
 /// Take `way` for every number of rows, with the panels of weights that preparing drops where no
 /// choice reads them.
 typedef struct forced_way {
@@ -114,19 +90,20 @@ typedef struct forced_way {
 
 static norn_status make_panels(const forced_way *forced, norn_cuda_gemm_state *state) {
     const norn_gemm_region *region = forced->region;
-    const size_t bytes = (size_t)(region->n * region->k) * sizeof(float);
-    float *staged = NULL;
+    const size_t size = norn_cuda_gemm_elem_bytes(state);
+    const size_t bytes = (size_t)(region->n * region->k) * size;
+    void *staged = NULL;
     norn_status status;
-    NORN_TRY_DONE(norn_cuda_status(cudaMalloc((void **)&staged, bytes), "weights"));
+    NORN_TRY_DONE(norn_cuda_status(cudaMalloc(&staged, bytes), "weights"));
     NORN_TRY_DONE(norn_cuda_status(
-        cudaMalloc((void **)&state->panels,
-                   norn_cuda_gemm_panel_elems(region->n, region->k) * sizeof(float)),
+        cudaMalloc(&state->panels, norn_cuda_gemm_panel_bytes(region->n, region->k, (int64_t)size)),
         "panels"));
     NORN_TRY_DONE(norn_cuda_status(
         cudaMemcpy(staged, forced->b->data, bytes, cudaMemcpyHostToDevice), "weights"));
     NORN_TRY_DONE(norn_cuda_status(
-        norn_cuda_gemm_panels_launch(staged, region->b_layout == NORN_GEMM_COLUMNS,
-                                     (int32_t)region->n, (int32_t)region->k, state->panels, NULL),
+        norn_cuda_gemm_panels_launch(staged, norn_cuda_elem_of(state->numbers.a),
+                                     region->b_layout == NORN_GEMM_COLUMNS, (int32_t)region->n,
+                                     (int32_t)region->k, state->panels, NULL),
         "panels"));
     NORN_TRY_DONE(norn_cuda_status(cudaDeviceSynchronize(), "panels"));
 done:
@@ -145,10 +122,52 @@ static norn_status force(const void *wish, void *memory) {
     return NORN_OK;
 }
 
+/// Take the way that is asked for, and say so; NULL: the one that was fastest.
+static void take_way(check_case *c, forced_way *forced, const norn_cuda_gemm_choice *way,
+                     const norn_view *b) {
+    if (!way) return;
+    *forced = (forced_way){*way, b, &c->region.gemm};
+    c->prepared = force;
+    c->wish = forced;
+    const size_t used = strlen(c->label);
+    snprintf(c->label + used, sizeof c->label - used, " way %d split %d groups %d", (int)way->way,
+             (int)way->split, (int)way->groups);
+}
+
+/// Tensor cores in the half types: every ending, rows and columns of every alignment, results of the
+/// type or of float32.
+static void gemm_half(checker *k, const norn_cuda_gemm_choice *way, norn_dtype dtype,
+                      norn_dtype out, int64_t m, int64_t n, int64_t kk, bool transposed, ending end,
+                      int64_t stride) {
+    check_case c;
+    half_linear program;
+    forced_way forced;
+    const int64_t a_dims[] = {m, kk}, b_dims[] = {transposed ? n : kk, transposed ? kk : n},
+                  out_dims[] = {m, n};
+    check_init(&c, NORN_OP_GemmRegion, "gemm %s %lldx%lldx%lld %s ending %d to %s stride %lld",
+               norn_dtype_name(dtype), (long long)m, (long long)n, (long long)kk,
+               transposed ? "nk" : "kn", (int)end, norn_dtype_name(out), (long long)stride);
+    c.region.gemm = (norn_gemm_region){.k = kk,
+                                       .n = n,
+                                       .out = out,
+                                       .b_layout = transposed ? NORN_GEMM_COLUMNS : NORN_GEMM_ROWS,
+                                       .epilogue = half_epilogue(&program, out, end)};
+    (void)check_input(k, &c, dtype, 2, a_dims, 0);
+    const norn_view *b = check_input(k, &c, dtype, 2, b_dims, 0);
+    (void)check_input(k, &c, out, 1, &n, 0);
+    c.constant[1] = c.constant[2] = true;
+    take_way(&c, &forced, way, b);
+    check_output(&c, out, 2, out_dims, stride);
+    double *want = product_of(&c, m, n, kk, transposed, end);
+    check_against(k, &c, want, out == NORN_F32 ? 5e-5 : dtype == NORN_F16 ? 1e-3 : 8e-3);
+    free(want);
+}
+
 /// `way` NULL: the one that was fastest.
 static void gemm_by(checker *k, const norn_cuda_gemm_choice *way, int64_t m, int64_t n, int64_t kk,
                     bool transposed, ending end, norn_precision precision, int64_t stride) {
     check_case c;
+    forced_way forced;
     const int64_t a_dims[] = {m, kk}, b_dims[] = {transposed ? n : kk, transposed ? kk : n},
                   out_dims[] = {m, n};
     check_init(&c, NORN_OP_GemmRegion, "gemm %lldx%lldx%lld %s%s%s stride %lld", (long long)m,
@@ -169,14 +188,7 @@ static void gemm_by(checker *k, const norn_cuda_gemm_choice *way, int64_t m, int
     const norn_view *b = check_input(k, &c, NORN_F32, 2, b_dims, 0);
     (void)check_input(k, &c, NORN_F32, 1, &n, 0);
     c.constant[1] = c.constant[2] = true;
-    const forced_way forced = {way ? *way : (norn_cuda_gemm_choice){0}, b, &c.region.gemm};
-    if (way) {
-        c.prepared = force;
-        c.wish = &forced;
-        const size_t used = strlen(c.label);
-        snprintf(c.label + used, sizeof c.label - used, " way %d split %d groups %d", (int)way->way,
-                 (int)way->split, (int)way->groups);
-    }
+    take_way(&c, &forced, way, b);
     check_output(&c, NORN_F32, 2, out_dims, stride);
     double *want = product_of(&c, m, n, kk, transposed, end);
     check_against(k, &c, want, precision == NORN_PRECISION_TF32 ? 1e-3 : 2e-6);
@@ -206,7 +218,21 @@ static void own_ways(checker *k) {
                     gemm_by(k, &way, shapes[s][0], shapes[s][1], shapes[s][2], wide,
                             RELU + turn % 2, NORN_PRECISION_TF32,
                             turn == 3 ? shapes[s][1] + 13 : 0);
+                    if (!tile) continue;
+                    const norn_dtype dtype = (turn + (int)s) % 2 ? NORN_BF16 : NORN_F16;
+                    gemm_half(k, &way, dtype, wide ? NORN_F32 : dtype, shapes[s][0], shapes[s][1],
+                              shapes[s][2], turn % 2, (ending)((turn + (int)s) % 4),
+                              turn == 3 ? shapes[s][1] + 13 : 0);
                 }
+    const norn_cuda_gemm_choice dot = {.way = NORN_CUDA_GEMM_DOT};
+    static const int64_t few[][3] = {
+        {1, 128, 512}, {4, 49, 1030}, {9, 430, 479}, {16, 7, 33}, {300, 1, 264}};
+    for (size_t s = 0; s < sizeof few / sizeof *few; s++)
+        for (int d = 0; d < 4; d++) {
+            const norn_dtype dtype = d % 2 ? NORN_BF16 : NORN_F16;
+            gemm_half(k, &dot, dtype, d / 2 ? NORN_F32 : dtype, few[s][0], few[s][1], few[s][2],
+                      d % 2, (ending)((d + (int)s) % 4), 0);
+        }
 }
 
 static void half_types(checker *k) {
@@ -216,8 +242,12 @@ static void half_types(checker *k) {
     for (size_t d = 0; d < 2; d++)
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
             for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
-                gemm_half(k, d ? NORN_BF16 : NORN_F16, rows[r], shapes[s][0], shapes[s][1],
-                          (r + s) % 2 == 0, (ending)((r + s + d) % 4),
+                gemm_half(k, NULL, d ? NORN_BF16 : NORN_F16,
+                          r % 2 ? NORN_F32
+                          : d   ? NORN_BF16
+                                : NORN_F16,
+                          rows[r], shapes[s][0], shapes[s][1], (r + s) % 2 == 0,
+                          (ending)((r + s + d) % 4),
                           r % 3 == 2 ? shapes[s][0] + 11 + (int64_t)r : 0);
 }
 

@@ -84,16 +84,22 @@ static double reference(const host_table *t, int64_t key, int64_t i) {
     return x * (double)scale;
 }
 
+/// Rows are sums in float32, rounded once.
+static double rounding_of(norn_dtype out) {
+    return out == NORN_F16 ? 5e-4 : out == NORN_BF16 ? 4e-3 : 1e-6;
+}
+
 /// One-key columns side by side, keys from columns of one [B, F] input.
 static void ones(checker *k, const host_table *tables, uint32_t count, int64_t batch,
-                 norn_dtype key_dtype, int64_t gap) {
+                 norn_dtype key_dtype, int64_t gap, norn_dtype out) {
     check_case c;
     norn_lookup_column columns[8];
     norn_table_binding bound[8];
     const int64_t key_dims[] = {batch, count};
     int64_t width = 0;
-    check_init(&c, NORN_OP_Lookup, "lookup one: %u tables, batch %lld, %s keys, gap %lld", count,
-               (long long)batch, norn_dtype_name(key_dtype), (long long)gap);
+    check_init(&c, NORN_OP_Lookup, "lookup one: %u tables, batch %lld, %s keys, gap %lld to %s",
+               count, (long long)batch, norn_dtype_name(key_dtype), (long long)gap,
+               norn_dtype_name(out));
     norn_view *keys = check_input(k, &c, key_dtype, 2, key_dims, 50);
     for (uint32_t t = 0; t < count; t++) {
         bound[t] = tables[t].bound;
@@ -121,20 +127,20 @@ static void ones(checker *k, const host_table *tables, uint32_t count, int64_t b
     c.tables = bound;
     c.table_count = count;
     const int64_t out_dims[] = {batch, width};
-    check_output(&c, NORN_F32, 2, out_dims, gap ? width + gap : 0);
+    check_output(&c, out, 2, out_dims, gap ? width + gap : 0);
     double *want = check_doubles(batch * width);
     for (int64_t b = 0; b < batch; b++)
         for (uint32_t t = 0; t < count; t++)
             for (int64_t i = 0; i < columns[t].dim; i++)
                 want[b * width + columns[t].column + i] = reference(
                     &tables[t], norn_element_i64(key_dtype, keys->data, b * count + t), i);
-    check_against(k, &c, want, 1e-6);
+    check_against(k, &c, want, rounding_of(out));
     free(want);
 }
 
 /// A bag a row, CSR or fixed, pooled.
 static void bags(checker *k, const host_table *table, int64_t batch, bool csr, norn_pool_mode pool,
-                 bool weighted) {
+                 bool weighted, norn_dtype out) {
     static const char *const modes[] = {"none", "sum", "mean", "max"};
     check_case c;
     int64_t dim = table->host.dim, most = 9, fixed = 5;
@@ -142,9 +148,9 @@ static void bags(checker *k, const host_table *table, int64_t batch, bool csr, n
     for (int64_t b = 0; b < batch; b++)
         offsets[b + 1] = offsets[b] + (csr ? check_below(k, most) : fixed);
     int64_t nnz = offsets[batch], key_dims[] = {csr ? nnz : batch, fixed}, offset_count = batch + 1;
-    check_init(&c, NORN_OP_Lookup, "lookup bags: %s %s %s%s dim %lld batch %lld",
+    check_init(&c, NORN_OP_Lookup, "lookup bags: %s %s %s%s dim %lld batch %lld to %s",
                norn_dtype_name(table->host.dtype), csr ? "csr" : "fixed", modes[pool],
-               weighted ? " weighted" : "", (long long)dim, (long long)batch);
+               weighted ? " weighted" : "", (long long)dim, (long long)batch, norn_dtype_name(out));
     norn_view *keys =
         check_input(k, &c, NORN_I64, csr ? 1 : 2, key_dims, table->host.view.row_count);
     norn_view *ends = check_input(k, &c, NORN_I64, 1, &offset_count, 1);
@@ -160,7 +166,7 @@ static void bags(checker *k, const host_table *table, int64_t batch, bool csr, n
     c.tables = &table->bound;
     c.table_count = 1;
     const int64_t out_dims[] = {batch, pool == NORN_POOL_NONE ? dim * fixed : dim};
-    check_output(&c, NORN_F32, 2, out_dims, 0);
+    check_output(&c, out, 2, out_dims, 0);
     double *want = check_doubles(batch * out_dims[1]);
     for (int64_t b = 0; b < batch; b++)
         for (int64_t p = offsets[b]; p < offsets[b + 1]; p++)
@@ -176,7 +182,7 @@ static void bags(checker *k, const host_table *table, int64_t batch, bool csr, n
                 else
                     *to += x;
             }
-    check_against(k, &c, want, 1e-6);
+    check_against(k, &c, want, rounding_of(out));
     free(want);
     free(offsets);
 }
@@ -204,6 +210,7 @@ static void bad_key(checker *k, const host_table *table, int64_t key) {
 
 void check_lookup(checker *k) {
     static const norn_dtype dtypes[] = {NORN_F32, NORN_F16, NORN_BF16, NORN_I8};
+    static const norn_dtype outs[] = {NORN_F32, NORN_F16, NORN_BF16};
     host_table tables[8];
     uint32_t count = 0;
     for (size_t i = 0; i < 4; i++)
@@ -213,18 +220,24 @@ void check_lookup(checker *k) {
     tables[count++] = make_table(k, "odd", NORN_F32, 5, 60, false);
     tables[count++] = make_table(k, "wide", NORN_F32, 400, 60, false);
     for (int64_t batch = 1; batch <= 1000; batch *= 10) {
-        ones(k, tables, count, batch, NORN_I64, 0);
-        ones(k, tables, 1, batch, NORN_I32, 4);
-        ones(k, tables, 4, batch, NORN_I32, 3);
+        for (size_t o = 0; o < sizeof outs / sizeof *outs; o++) {
+            ones(k, tables, count, batch, NORN_I64, 0, outs[o]);
+            ones(k, tables, 1, batch, NORN_I32, 4, outs[o]);
+            ones(k, tables, 4, batch, NORN_I32, 3, outs[o]);
+        }
     }
     for (uint32_t t = 0; t < count; t++) {
         if (tables[t].keys) continue;
         for (int mode = NORN_POOL_SUM; mode <= NORN_POOL_MAX; mode++) {
-            bags(k, &tables[t], 77, true, (norn_pool_mode)mode, false);
-            bags(k, &tables[t], 40, false, (norn_pool_mode)mode, mode == NORN_POOL_SUM);
+            bags(k, &tables[t], 77, true, (norn_pool_mode)mode, false,
+                 outs[(t + (uint32_t)mode) % 3]);
+            bags(k, &tables[t], 40, false, (norn_pool_mode)mode, mode == NORN_POOL_SUM,
+                 outs[(t + (uint32_t)mode + 1) % 3]);
         }
-        bags(k, &tables[t], 33, false, NORN_POOL_NONE, false);
-        bags(k, &tables[t], 50, true, NORN_POOL_SUM, true);
+        for (size_t o = 0; o < sizeof outs / sizeof *outs; o++) {
+            bags(k, &tables[t], 33, false, NORN_POOL_NONE, false, outs[o]);
+            bags(k, &tables[t], 50, true, NORN_POOL_SUM, true, outs[o]);
+        }
     }
     bad_key(k, &tables[0], 300);
     bad_key(k, &tables[0], -1);

@@ -1,7 +1,7 @@
 #include "check.h"
-#include "testing/scalar_reference.h"
 #include "tensor/dtype.h"
 #include "tensor/view.h"
+#include "testing/scalar_reference.h"
 
 #include <math.h>
 #include <stdlib.h>
