@@ -404,7 +404,7 @@ static void test_a_key_outside_a_dense_table(void **state) {
     rig_close(&r);
 }
 
-/// A step that could not be appended is as if it had not been, and is tried again.
+/// A step that could not be appended is tried again, before any other.
 static void test_a_failed_append(void **state) {
     rig r = rig_open(1);
     uint64_t step;
@@ -414,10 +414,13 @@ static void test_a_failed_append(void **state) {
     assert_int_equal(norn_log_writer_seal(r.writer, &step), NORN_RESOURCE_EXHAUSTED);
     OK(run(&r));
     expect(&r, TIER_HASHED, 4, 0);
-    publish(r.writer, 1, (int64_t[]){7}, 1);
+    assert_int_equal(put(r.writer, 1, TIER_HASHED, (int64_t[]){7}, 1), NORN_FAILED_PRECONDITION);
+    OK(norn_log_writer_seal(r.writer, &step));
+    assert_int_equal(step, 1);
+    publish(r.writer, 2, (int64_t[]){7}, 1);
     OK(run(&r));
-    expect(&r, TIER_HASHED, 4, 0);
-    expect(&r, TIER_HASHED, 7, 1);
+    expect(&r, TIER_HASHED, 4, 1);
+    expect(&r, TIER_HASHED, 7, 2);
     rig_close(&r);
 }
 

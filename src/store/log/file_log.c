@@ -68,24 +68,55 @@ static bool enter(norn_file_log *log, uint32_t partition, uint64_t first) {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return false;
     leave(cursor);
-    *cursor = (norn_file_cursor){.fd = fd, .next = first};
+    *cursor = (norn_file_cursor){.fd = fd, .first = first, .next = first};
     return true;
 }
 
+norn_status norn_file_frame_follows(norn_alloc alloc, int fd, int64_t from, bool *out) {
+    enum { STEP = NORN_LOG_FRAME_STORED_MAX / 8 * 8, ROOM = 2 * STEP };
+    norn_log_frame frame;
+    size_t stored;
+    void *room;
+    ssize_t n;
+    *out = false;
+    NORN_TRY(norn_alloc_bytes(alloc, ROOM, &room));
+    for (int64_t at = from; !*out && (n = pread(fd, room, ROOM, at)) > 0; at += STEP)
+        for (size_t i = at == from ? 8 : 0;
+             !*out && i < STEP && i + sizeof frame.header <= (size_t)n; i += 8) {
+            const norn_span rest = norn_span_of((char *)room + i, (size_t)n - i);
+            *out = norn_log_frame_read(rest, &frame, &stored) == NORN_OK && stored > 0;
+        }
+    norn_free(alloc, room);
+    return NORN_OK;
+}
+
 /// Bytes that are no frame: being written, or written in part by a writer that died and not cut yet
-/// by the next; with patience it is damage.
-static norn_status judge_damage(norn_file_cursor *cursor, norn_status status) {
+/// by the next. Where a frame or a segment follows, it is damage; one looks twice, for a new writer may
+/// be replacing them.
+static norn_status judge_damage(const norn_file_log *log, uint32_t partition,
+                                norn_file_cursor *cursor) {
     const int64_t now_ns = norn_clock_now_ns();
+    char dir[NORN_LOG_PATH];
+    uint64_t last, least;
+    bool follows;
     if (cursor->damaged_since_ns == 0) cursor->damaged_since_ns = now_ns;
     if (now_ns - cursor->damaged_since_ns < (int64_t)DAMAGE_PATIENCE_MS * 1000000) return NORN_OK;
-    norn_note("at byte %lld of the segment with sequence %llu", (long long)cursor->offset,
-              (unsigned long long)cursor->next);
-    return status;
+    cursor->damaged_since_ns = now_ns;
+    (void)snprintf(dir, sizeof dir, "%s/%05u", log->dir, partition);
+    NORN_TRY(norn_file_numbers(dir, "", ".ndl", UINT64_MAX, &last, &least));
+    NORN_TRY(norn_file_frame_follows(log->alloc, cursor->fd, cursor->offset, &follows));
+    if (!follows && last == cursor->first) return NORN_OK;
+    cursor->damaged_since_ns = 1; // known: said again at once
+    return norn_fail(NORN_DATA_LOSS,
+                     "segment %020llu is damaged at byte %lld, where sequence %llu should be",
+                     (unsigned long long)cursor->first, (long long)cursor->offset,
+                     (unsigned long long)cursor->next);
 }
 
 /// Whole frames at the cursor into `room`; the cursor moves behind them.
-static norn_status read_here(norn_file_log *log, norn_file_cursor *cursor, void *room, size_t bytes,
+static norn_status read_here(norn_file_log *log, uint32_t partition, void *room, size_t bytes,
                              size_t *got) {
+    norn_file_cursor *cursor = &log->cursors[partition];
     norn_log_frame frame;
     size_t stored = 0;
     norn_status status = NORN_OK;
@@ -106,7 +137,7 @@ static norn_status read_here(norn_file_log *log, norn_file_cursor *cursor, void 
     }
     if (*got > 0) cursor->damaged_since_ns = 0;
     if (*got > 0 || status == NORN_OK) return NORN_OK;
-    return status == NORN_DATA_LOSS ? judge_damage(cursor, status) : status;
+    return status == NORN_DATA_LOSS ? judge_damage(log, partition, cursor) : status;
 }
 
 /// To sequence `from`, over the frames before it in its segment.
@@ -128,7 +159,7 @@ static norn_status seek(norn_file_log *log, uint32_t partition, uint64_t from, v
     while (cursor->next < from) {
         const norn_file_cursor before = *cursor;
         size_t got;
-        NORN_TRY(read_here(log, cursor, room, bytes, &got));
+        NORN_TRY(read_here(log, partition, room, bytes, &got));
         if (cursor->next > from) { // it is among these: frame by frame
             norn_log_frame frame;
             size_t at = 0, stored;
@@ -167,7 +198,7 @@ static norn_status read_frames(norn_delta_log *self, uint32_t partition, uint64_
             if (status != NORN_OK) leave(cursor);
             if (status != NORN_OK || cursor->fd < 0) return status;
         }
-        NORN_TRY(read_here(log, cursor, room, bytes, got));
+        NORN_TRY(read_here(log, partition, room, bytes, got));
         if (*got > 0) return NORN_OK;
         if (is_removed(cursor)) {
             leave(cursor);

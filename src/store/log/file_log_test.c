@@ -233,6 +233,103 @@ static void test_torn_at_every_byte(void **state) {
     }
 }
 
+static void flip(const char *name, long at) {
+    FILE *file = fopen(path_in(name), "r+");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, at, SEEK_SET), 0);
+    const int byte = fgetc(file);
+    assert_int_equal(fseek(file, at, SEEK_SET), 0);
+    fputc(byte ^ 1, file);
+    fclose(file);
+}
+
+/// A bad byte with whole frames behind it is no torn tail: nobody cuts them away, and readers say so.
+static void test_damage_in_the_middle(void **state) {
+    norn_log_writer *writer;
+    const norn_log_writer_options options = {"m", 1, forms, 2};
+    uint64_t step;
+    size_t got;
+    (void)state;
+    norn_delta_log *log = open_log(1), *reader = open_log(1);
+    writer = open_writer(log);
+    for (int i = 0; i < 3; i++) OK(write_step(writer, 1, 1, &step));
+    norn_log_writer_destroy(writer);
+    struct stat before, after;
+    assert_int_equal(stat(path_in("00000/00000000000000000001.ndl"), &before), 0);
+    flip("00000/00000000000000000001.ndl", 400);
+    assert_int_equal(norn_log_writer_create(log, &options, norn_alloc_heap(), &writer),
+                     NORN_DATA_LOSS);
+    assert_non_null(strstr(norn_message(), "with whole frames behind it"));
+    assert_int_equal(stat(path_in("00000/00000000000000000001.ndl"), &after), 0);
+    assert_int_equal(after.st_size, before.st_size);
+    norn_status status = NORN_OK;
+    const int64_t begin_ns = norn_clock_now_ns();
+    uint64_t from = 1;
+    while (status == NORN_OK && norn_clock_now_ns() - begin_ns < INT64_C(10000000000)) {
+        status = reader->ops->read(reader, 0, from, room, ROOM, &got);
+        if (status == NORN_OK && got > 0) {
+            norn_log_frame frame;
+            size_t stored;
+            for (size_t at = 0; at < got; at += stored, from++)
+                OK(norn_log_frame_read(norn_span_of(room + at, got - at), &frame, &stored));
+        }
+        usleep(10000);
+    }
+    assert_int_equal(status, NORN_DATA_LOSS);
+    assert_non_null(strstr(norn_message(), "is damaged at byte"));
+    norn_delta_log_close(log);
+    norn_delta_log_close(reader);
+}
+
+static void copy_segment_end(const char *name, long from) {
+    char command[300];
+    snprintf(command, sizeof command, "tail -c +%ld %s/00000/00000000000000000001.ndl > %s/%s",
+             from + 1, folder, folder, name);
+    assert_int_equal(system(command), 0);
+}
+
+/// The last segment may have no seal, or nothing: what it does not say, the one before it says.
+static void test_the_end_over_segments(void **state) {
+    char name[64];
+    norn_log_frame frame;
+    uint64_t step;
+    (void)state;
+    for (int what = 0; what < 2; what++) {
+        norn_delta_log *log = open_log(1);
+        norn_log_writer *writer = open_writer(log);
+        for (int i = 0; i < 2; i++) OK(write_step(writer, 1, 1, &step));
+        const uint64_t last = norn_log_writer_cut(writer).positions[0].sequence;
+        norn_log_writer_destroy(writer);
+        norn_delta_log_close(log);
+        // Into a segment of its own: a frame of rows without its seal, or nothing yet.
+        struct stat facts;
+        assert_int_equal(stat(path_in("00000/00000000000000000001.ndl"), &facts), 0);
+        const long seal = 96 + 8, rows = 96 + 24, cut = facts.st_size - seal - rows;
+        snprintf(name, sizeof name, "00000/%020llu.ndl", (unsigned long long)last - 1);
+        copy_segment_end(name, cut);
+        cut_file(path_in("00000/00000000000000000001.ndl"), cut);
+        cut_file(path_in(name), what == 0 ? rows : 0);
+        log = open_log(1);
+        if (what == 1) {
+            OK(log->ops->trim(log, 0, last - 1)); // the empty one is not all that is left
+            assert_int_equal(access(path_in("00000/00000000000000000001.ndl"), F_OK), 0);
+        }
+        writer = open_writer(log);
+        OK(write_step(writer, 9, 1, &step));
+        assert_int_equal(step, 2);
+        norn_delta_log *reader = open_log(1);
+        (void)count_frames(reader, 0, 1, &frame);
+        assert_int_equal(frame.header.step, 2);
+        assert_int_equal(frame.header.epoch, 2);
+        norn_log_writer_destroy(writer);
+        norn_delta_log_close(log);
+        norn_delta_log_close(reader);
+        char command[160];
+        snprintf(command, sizeof command, "rm -r %s/*", folder);
+        assert_int_equal(system(command), 0);
+    }
+}
+
 static void test_an_older_writer_is_refused(void **state) {
     norn_delta_log *first = open_log(1), *second = open_log(1), *reader = open_log(1);
     norn_log_writer *old = open_writer(first);
@@ -268,9 +365,14 @@ static void test_a_full_disk(void **state) {
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
     assert_int_equal(status, NORN_RESOURCE_EXHAUSTED);
     assert_int_equal(count_frames(reader, 0, 1, NULL), 3);
-    OK(write_step(writer, 5, 1000, &step));
+    assert_int_equal(write_step(writer, 5, 1, &step), NORN_FAILED_PRECONDITION);
+    assert_non_null(strstr(norn_message(), "seal it again"));
+    norn_log_writer_abort(writer); // changes nothing
+    OK(norn_log_writer_seal(writer, &step));
     assert_int_equal(step, 2);
     assert_int_equal(count_frames(reader, 0, 1, NULL), 5);
+    OK(write_step(writer, 5, 1, &step));
+    assert_int_equal(count_frames(reader, 0, 1, NULL), 7);
     norn_log_writer_destroy(writer);
     norn_delta_log_close(log);
     norn_delta_log_close(reader);
@@ -370,6 +472,8 @@ int main(void) {
         TEST(test_keys_have_their_partition),
         TEST(test_frames_and_segments_are_bounded),
         TEST(test_torn_at_every_byte),
+        TEST(test_damage_in_the_middle),
+        TEST(test_the_end_over_segments),
         TEST(test_an_older_writer_is_refused),
         TEST(test_a_full_disk),
         TEST(test_what_cannot_be_put),

@@ -68,73 +68,110 @@ void norn_file_ends_close(norn_file_log *log) {
     log->ends = NULL;
 }
 
+/// What a partition's frames say of its end, segment by segment from the last one back.
+typedef struct end_search {
+    norn_log_tail tail;
+    bool has_frame; ///< tail's sequence, chain and base are known
+    bool has_step;  ///< its step too
+} end_search;
+
+static void see_frame(end_search *search, const norn_log_frame_header *h) {
+    search->has_step =
+        search->has_step || h->kind == NORN_LOG_FRAME_SEAL || h->kind == NORN_LOG_FRAME_OPEN;
+    if (h->kind == NORN_LOG_FRAME_SEAL || h->kind == NORN_LOG_FRAME_OPEN)
+        search->tail.step = h->step;
+    search->has_frame = true;
+    search->tail.sequence = h->sequence;
+    search->tail.chain = h->header_crc;
+    search->tail.base = h->base;
+}
+
 /// Over the frames of a segment; *bytes: of those that are whole.
-static norn_status scan(const norn_file_log *log, int fd, norn_log_tail *tail, int64_t *bytes) {
+static norn_status scan(const norn_file_log *log, int fd, end_search *search, int64_t *bytes) {
     norn_log_frame frame;
     size_t stored;
     void *room;
     ssize_t n;
-    bool more = true;
     norn_status status = NORN_OK;
     *bytes = 0;
     NORN_TRY(norn_alloc_bytes(log->alloc, 2 * NORN_LOG_FRAME_STORED_MAX, &room));
-    while (more && status == NORN_OK &&
-           (n = pread(fd, room, 2 * NORN_LOG_FRAME_STORED_MAX, *bytes)) > 0) {
+    while (status == NORN_OK && (n = pread(fd, room, 2 * NORN_LOG_FRAME_STORED_MAX, *bytes)) > 0) {
         size_t at = 0;
         for (;;) {
             const norn_span rest = norn_span_of((char *)room + at, (size_t)n - at);
             status = norn_log_frame_read(rest, &frame, &stored);
             if (status != NORN_OK || stored == 0) break;
-            tail->sequence = frame.header.sequence;
-            tail->chain = frame.header.header_crc;
-            tail->base = frame.header.base;
-            if (frame.header.kind == NORN_LOG_FRAME_SEAL) tail->step = frame.header.step;
-            if (frame.header.kind == NORN_LOG_FRAME_OPEN && tail->step == 0)
-                tail->step = frame.header.step; // of a step before what was trimmed
+            see_frame(search, &frame.header);
             at += stored;
         }
         *bytes += (int64_t)at;
-        more = at > 0;
-        if (status == NORN_DATA_LOSS) { // where it ends in the middle of an append
-            status = NORN_OK;
-            more = false;
-        }
+        if (at == 0) break;
     }
     norn_free(log->alloc, room);
+    return status == NORN_DATA_LOSS ? NORN_OK : status; // it may end in the middle of an append
+}
+
+/// What is behind the whole frames is a torn tail, and cut away; unless whole frames follow: then it is
+/// damage in the middle of what was acknowledged.
+static norn_status cut_tail(const norn_file_log *log, int fd, int64_t whole, const char *path) {
+    struct stat facts;
+    bool follows;
+    if (fstat(fd, &facts) != 0) return norn_file_fail(path, "stat");
+    if (facts.st_size == whole) return NORN_OK;
+    NORN_TRY(norn_file_frame_follows(log->alloc, fd, whole, &follows));
+    if (follows)
+        return norn_fail(
+            NORN_DATA_LOSS,
+            "%s: damaged at byte %lld, with whole frames behind it; put the file back from a "
+            "copy, or begin a new log and publish a full version",
+            path, (long long)whole);
+    return ftruncate(fd, whole) == 0 ? NORN_OK : norn_file_fail(path, "cut");
+}
+
+/// The last segment, which is appended to.
+static norn_status open_last(norn_file_log *log, uint32_t partition, uint64_t first,
+                             end_search *search) {
+    norn_file_end *end = &log->ends[partition];
+    char path[NORN_LOG_PATH];
+    norn_file_segment_path(log, partition, first, path);
+    end->fd = open(path, O_RDWR | O_CLOEXEC);
+    if (end->fd < 0) return norn_file_fail(path, "open");
+    NORN_TRY(scan(log, end->fd, search, &end->bytes));
+    return cut_tail(log, end->fd, end->bytes, path);
+}
+
+/// A segment before it, for what the last does not say: one that was begun may be empty, or have no seal.
+static norn_status look_before(norn_file_log *log, uint32_t partition, uint64_t first,
+                               end_search *search) {
+    end_search before = {0};
+    char path[NORN_LOG_PATH];
+    int64_t bytes;
+    norn_file_segment_path(log, partition, first, path);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return norn_file_fail(path, "open");
+    const norn_status status = scan(log, fd, &before, &bytes);
+    (void)close(fd);
+    const uint64_t step = search->has_step ? search->tail.step : before.tail.step;
+    if (!search->has_frame) search->tail = before.tail;
+    search->tail.step = step;
+    search->has_frame = search->has_frame || before.has_frame;
+    search->has_step = search->has_step || before.has_step;
     return status;
 }
 
-/// The last segment of a partition, cut back to its last whole frame.
 static norn_status find_end(norn_file_log *log, uint32_t partition, norn_log_tail *tail) {
-    norn_file_end *end = &log->ends[partition];
-    char path[NORN_LOG_PATH];
-    uint64_t last, least;
-    *tail = (norn_log_tail){0};
-    end->next = 1;
-    (void)snprintf(path, sizeof path, "%s/%05u", log->dir, partition);
-    NORN_TRY(norn_file_numbers(path, "", ".ndl", UINT64_MAX, &last, &least));
-    if (last == 0) return NORN_OK;
-    // A segment that was begun and has no whole frame: the one before it holds the tail.
-    for (uint64_t first = last; tail->sequence == 0 && first > 0;) {
-        norn_file_segment_path(log, partition, first, path);
-        const int fd = open(path, O_RDWR | O_CLOEXEC);
-        if (fd < 0) return norn_file_fail(path, "open");
-        int64_t bytes;
-        const norn_status status = scan(log, fd, tail, &bytes);
-        if (first == last) {
-            *end = (norn_file_end){.fd = fd, .bytes = bytes};
-            NORN_TRY(status);
-            if (ftruncate(fd, bytes) != 0) return norn_file_fail(path, "cut");
-        } else {
-            (void)close(fd);
-            NORN_TRY(status);
-        }
-        (void)snprintf(path, sizeof path, "%s/%05u", log->dir, partition);
-        uint64_t before = 0;
-        if (first > 1) NORN_TRY(norn_file_numbers(path, "", ".ndl", first - 1, &before, &least));
-        first = before;
+    end_search search = {0};
+    char dir[NORN_LOG_PATH];
+    uint64_t first, least;
+    (void)snprintf(dir, sizeof dir, "%s/%05u", log->dir, partition);
+    NORN_TRY(norn_file_numbers(dir, "", ".ndl", UINT64_MAX, &first, &least));
+    if (first > 0) NORN_TRY(open_last(log, partition, first, &search));
+    while (first > 1 && !(search.has_frame && search.has_step)) {
+        NORN_TRY(norn_file_numbers(dir, "", ".ndl", first - 1, &first, &least));
+        if (first > 0) NORN_TRY(look_before(log, partition, first, &search));
     }
-    end->next = tail->sequence + 1;
+    *tail = search.tail;
+    log->ends[partition].next = tail->sequence + 1;
     return NORN_OK;
 }
 
@@ -212,22 +249,17 @@ static norn_status append_to(norn_file_log *log, uint32_t partition, norn_span f
     return NORN_OK;
 }
 
-/// What was written of it is taken back: to this writer the log ends where it did.
+/// Where it fails, what was written of it stays: a reader may have seen whole frames of it. The same
+/// bytes are written to the same place when it is tried again.
 static norn_status append_all(norn_file_log *log, const norn_span *frames) {
-    norn_status status = NORN_OK;
-    for (uint32_t p = 0; status == NORN_OK && p < log->base.partitions; p++)
-        status = append_to(log, p, frames[p]);
+    for (uint32_t p = 0; p < log->base.partitions; p++) NORN_TRY(append_to(log, p, frames[p]));
     for (uint32_t p = 0; p < log->base.partitions; p++) {
         norn_file_end *end = &log->ends[p];
-        if (frames[p].count == 0 || end->fd < 0) continue;
-        if (status != NORN_OK) {
-            (void)!ftruncate(end->fd, end->bytes);
-            continue;
-        }
+        if (frames[p].count == 0) continue;
         end->bytes += (int64_t)frames[p].count;
         end->next = last_sequence(frames[p]) + 1;
     }
-    return status;
+    return NORN_OK;
 }
 
 norn_status norn_file_log_append(norn_delta_log *self, const norn_span *frames) {
@@ -248,16 +280,38 @@ norn_status norn_file_log_append(norn_delta_log *self, const norn_span *frames) 
 
 // ---- trimming
 
-norn_status norn_file_log_trim(norn_delta_log *self, uint32_t partition, uint64_t sequence) {
-    norn_file_log *log = norn_file_log_of(self);
+/// The segment that holds `sequence`, or the one before it where that one is empty: the chain goes on from
+/// a frame.
+static norn_status first_to_keep(const norn_file_log *log, const char *dir, uint32_t partition,
+                                 uint64_t sequence, uint64_t *keep) {
+    char path[NORN_LOG_PATH];
+    uint64_t least;
+    struct stat facts;
+    NORN_TRY(norn_file_numbers(dir, "", ".ndl", sequence, keep, &least));
+    norn_file_segment_path(log, partition, *keep, path);
+    if (*keep > 1 && stat(path, &facts) == 0 && facts.st_size < NORN_LOG_FRAME_HEADER_BYTES)
+        return norn_file_numbers(dir, "", ".ndl", *keep - 1, keep, &least);
+    return NORN_OK;
+}
+
+static norn_status trim(const norn_file_log *log, uint32_t partition, uint64_t sequence) {
     char dir[NORN_LOG_PATH], path[NORN_LOG_PATH];
-    uint64_t keep, least, ignored;
+    uint64_t keep, least, none;
     (void)snprintf(dir, sizeof dir, "%s/%05u", log->dir, partition);
-    NORN_TRY(norn_file_numbers(dir, "", ".ndl", sequence, &keep, &least));
-    while (least > 0 && least < keep) {
+    NORN_TRY(first_to_keep(log, dir, partition, sequence, &keep));
+    for (;;) {
+        NORN_TRY(norn_file_numbers(dir, "", ".ndl", 0, &none, &least));
+        if (least == 0 || least >= keep) return NORN_OK;
         norn_file_segment_path(log, partition, least, path);
         if (unlink(path) != 0) return norn_file_fail(path, "remove");
-        NORN_TRY(norn_file_numbers(dir, "", ".ndl", 0, &ignored, &least));
     }
-    return NORN_OK;
+}
+
+norn_status norn_file_log_trim(norn_delta_log *self, uint32_t partition, uint64_t sequence) {
+    norn_file_log *log = norn_file_log_of(self);
+    int held;
+    NORN_TRY(lock(log, &held));
+    const norn_status status = trim(log, partition, sequence);
+    unlock(held);
+    return status;
 }

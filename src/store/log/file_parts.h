@@ -11,7 +11,8 @@ enum { NORN_LOG_PATH = 4096 };
 
 /// Where a reader is in a partition.
 typedef struct norn_file_cursor {
-    int fd; ///< of the segment; -1: nowhere
+    int fd;         ///< of the segment; -1: nowhere
+    uint64_t first; ///< its name
     uint64_t next;
     int64_t offset;           ///< of frame `next`
     int64_t damaged_since_ns; ///< 0: what is at `offset` is whole, or not there yet
@@ -50,6 +51,10 @@ static inline void norn_file_segment_path(const norn_file_log *log, uint32_t par
 /// the least of all; both 0 where there is none.
 norn_status norn_file_numbers(const char *dir, const char *prefix, const char *suffix,
                               uint64_t most, uint64_t *greatest, uint64_t *least) NORN_NODISCARD;
+
+/// Is there a whole frame anywhere behind byte `from` of a segment?
+norn_status norn_file_frame_follows(norn_alloc alloc, int fd, int64_t from,
+                                    bool *out) NORN_NODISCARD;
 
 norn_status norn_file_log_fence(norn_delta_log *self, uint64_t *epoch,
                                 norn_log_tail *tails) NORN_NODISCARD;

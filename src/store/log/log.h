@@ -39,7 +39,7 @@ typedef struct norn_delta_log_ops {
     norn_status (*fence)(norn_delta_log *self, uint64_t *epoch, norn_log_tail *tails);
     /// Frames for each partition, in order; durable on OK.
     /// Errors   FAILED_PRECONDITION: another writer has taken over; RESOURCE_EXHAUSTED: the disk
-    ///          is full; then nothing of it is there, or a tail that no reader takes
+    ///          is full. Some of it may be there: the next append has the same frames
     norn_status (*append)(norn_delta_log *self, const norn_span *frames);
     /// Forget frames before `sequence`, or some of them.
     norn_status (*trim)(norn_delta_log *self, uint32_t partition, uint64_t sequence);

@@ -27,8 +27,10 @@ struct norn_log_writer {
     uint32_t table_count;
     uint64_t base, epoch, step; ///< step: the last sealed
     int64_t begun_ns;           ///< Unix time; 0: the step has nothing yet
-    writer_end *ends;           ///< by partition
-    norn_position *positions;   ///< of the last append
+    bool
+        unsettled; ///< an append failed: what it has of the step is not known, and it must be tried again
+    writer_end *ends;         ///< by partition
+    norn_position *positions; ///< of the last append
     norn_span *spans;
 };
 
@@ -53,6 +55,14 @@ static norn_status add_frame(norn_log_writer *writer, uint32_t partition,
     end->sequence++;
     end->chain = header.header_crc;
     return NORN_OK;
+}
+
+static norn_status check_settled(const norn_log_writer *writer) {
+    if (!writer->unsettled) return NORN_OK;
+    return norn_fail(
+        NORN_FAILED_PRECONDITION,
+        "%s: what became of step %llu is not known; seal it again before anything else",
+        writer->log->url, (unsigned long long)writer->step + 1);
 }
 
 static void begin_step(norn_log_writer *writer) {
@@ -99,6 +109,7 @@ static norn_status check_keys(const norn_table_form *form, const int64_t *keys, 
 
 norn_status norn_log_writer_put(norn_log_writer *writer, uint32_t table, const int64_t *keys,
                                 const void *rows, uint32_t count) {
+    NORN_TRY(check_settled(writer));
     if (table >= writer->table_count)
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "the model has %u table%s; there is none of number %u",
@@ -128,6 +139,7 @@ norn_status norn_log_writer_put_dense(norn_log_writer *writer, const char *name,
     norn_buffer payload;
     size_t total;
     int64_t elems = 1;
+    NORN_TRY(check_settled(writer));
     if (dtype == 0 || fixed > NORN_LOG_FRAME_PAYLOAD_MAX / 2)
         return norn_fail(NORN_INVALID_ARGUMENT,
                          "tensor '%s': a delta carries float32, float16, bfloat16 and int8", name);
@@ -180,7 +192,7 @@ static norn_status append(norn_log_writer *writer) {
     return NORN_OK;
 }
 
-norn_status norn_log_writer_seal(norn_log_writer *writer, uint64_t *step) {
+static norn_status add_seals(norn_log_writer *writer) {
     const uint32_t partitions = writer->log->partitions;
     uint64_t *sequences;
     norn_status status = NORN_OK;
@@ -194,17 +206,25 @@ norn_status norn_log_writer_seal(norn_log_writer *writer, uint64_t *step) {
                                                    .count = partitions},
                            sequences, partitions * sizeof *sequences);
     norn_free(writer->alloc, sequences);
-    if (status == NORN_OK) status = append(writer);
+    return status;
+}
+
+norn_status norn_log_writer_seal(norn_log_writer *writer, uint64_t *step) {
+    const norn_status status = writer->unsettled ? NORN_OK : add_seals(writer);
     if (status != NORN_OK) {
         norn_log_writer_abort(writer);
         return status;
     }
+    writer->unsettled = true;
+    NORN_TRY(append(writer));
+    writer->unsettled = false;
     writer->begun_ns = 0;
     *step = ++writer->step;
     return NORN_OK;
 }
 
 void norn_log_writer_abort(norn_log_writer *writer) {
+    if (writer->unsettled) return;
     for (uint32_t p = 0; p < writer->log->partitions; p++) {
         writer_end *end = &writer->ends[p];
         norn_buffer_clear(&end->frames);

@@ -1,7 +1,7 @@
 /// The one who writes a log: makes frames of steps, keeps the chain, and begins an epoch.
 ///
-/// A step is collected in memory and appended whole by norn_log_writer_seal: a step that fails is as
-/// if it had not been, and may be tried again.
+/// A step is collected in memory and appended whole by norn_log_writer_seal. Where that fails, readers
+/// may have seen it or not: the same step is sealed again until it is there, before anything else.
 ///
 /// Threads  one.
 #ifndef NORN_STORE_LOG_LOG_WRITER_H
@@ -36,7 +36,10 @@ norn_status norn_log_writer_put(norn_log_writer *writer, uint32_t table, const i
 norn_status norn_log_writer_put_dense(norn_log_writer *writer, const char *name,
                                       const norn_view *tensor) NORN_NODISCARD;
 /// The step is whole: append it. *step: its number. Nothing was put: still a step.
+/// Errors   FAILED_PRECONDITION: another writer has taken over, the step is lost; RESOURCE_EXHAUSTED,
+///          UNAVAILABLE: call it again, nothing is lost
 norn_status norn_log_writer_seal(norn_log_writer *writer, uint64_t *step) NORN_NODISCARD;
+/// Forget what was put since the last seal. Not a step whose seal has failed.
 void norn_log_writer_abort(norn_log_writer *writer);
 
 /// Where the log stands after the last seal: what a full version of now has as its cut. positions[]
