@@ -1,6 +1,7 @@
 """The embedding store's figures, for docs/benchmarks/store.md.
 
     python -m bench.store host --rows 10000000 --dim 64        the host tier on one core
+    python -m bench.store follow --rows 1000000 --dim 64       publish to served, restart, switch of versions
 """
 
 import argparse
@@ -10,12 +11,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests" / "peers"), str(ROOT / "python")]
 BLOCK = 1 << 18  # rows
 
 
@@ -68,15 +72,136 @@ def host(options):
         shutil.rmtree(folder)
 
 
+class Served:
+    """A server of one model with table `t`, and the trainer's side of it."""
+
+    def __init__(self, options):
+        import served  # with the tests: a `norn serve` process
+        from norn.publish import Publisher
+        self.folder = pathlib.Path(tempfile.mkdtemp(dir=options.scratch))
+        self.dim = options.dim
+        package = self.folder / "package"
+        write_package(package, BLOCK, options.dim)
+        self.keys = mix(np.arange(1, options.rows + 1)).view(np.int64)
+        rows = np.zeros((options.rows, options.dim), np.float32) + 1
+        self.publisher = Publisher(self.folder / "repository" / "m", {"t": (self.keys, rows)})
+        self.model = package / "model.onnx"
+        self.publisher.full(self.model)
+        self.start = lambda: served.Server(self.folder / "repository", "--follow")
+        self.server = self.start()
+        self.rng = np.random.default_rng(1)
+
+    def client(self):
+        import tritonclient.http
+        return tritonclient.http.InferenceServerClient(self.server.http)
+
+    def ask(self, client, keys):
+        import tritonclient.http
+        inputs = [tritonclient.http.InferInput("keys", [len(keys)], "INT64"),
+                  tritonclient.http.InferInput("offsets", [len(keys) + 1], "INT64")]
+        inputs[0].set_data_from_numpy(keys)
+        inputs[1].set_data_from_numpy(np.arange(len(keys) + 1, dtype=np.int64))
+        return client.infer("m", inputs).as_numpy("y")
+
+    def metric(self, name):
+        for line in self.server.get("/metrics", "metrics")[1].decode().splitlines():
+            if line.startswith(name + "{"):
+                return float(line.split()[-1])
+        return None
+
+    def close(self):
+        self.server.stop()
+        shutil.rmtree(self.folder)
+
+
+def quantile(values, q):
+    return sorted(values)[min(len(values) - 1, int(q * len(values)))]
+
+
+def publish_to_served(run, count, rounds):
+    """Seconds from the call of delta until an answer has the last of its rows."""
+    client, times = run.client(), []
+    for round_ in range(rounds):
+        keys = run.rng.choice(run.keys, count, replace=False)
+        value = np.float32(2 + round_ / 1000)
+        rows = np.full((count, run.dim), value)
+        begin = time.perf_counter()
+        run.publisher.delta(rows={"t": (keys, rows)})
+        while run.ask(client, keys[-1:])[0, 0] != value:
+            pass
+        times.append(time.perf_counter() - begin)
+    print(f"publish to served, {count} rows of {run.dim * 4} bytes: p50 {quantile(times, 0.5) * 1e3:.1f} ms, "
+          f"p99 {quantile(times, 0.99) * 1e3:.1f} ms ({rounds} steps)")
+
+
+def restart(run):
+    step = run.metric("norn_delta_step")
+    run.server.process.kill()
+    run.server.process.wait()
+    begin = time.perf_counter()
+    run.server = run.start()
+    print(f"restart after kill -9: ready and at step {run.metric('norn_delta_step'):.0f} (it was at {step:.0f}) after "
+          f"{time.perf_counter() - begin:.2f} s, {len(run.keys)} rows loaded and the log applied")
+
+
+def switch(run, switches):
+    """Latency of small requests while versions change, and while they do not."""
+    stop, times, failed = threading.Event(), [], []
+
+    def ask():
+        client = run.client()
+        while not stop.is_set():
+            keys = run.rng.choice(run.keys, 64)
+            begin = time.perf_counter()
+            try:
+                run.ask(client, keys)
+            except Exception as error:
+                failed.append(error)
+            times.append((begin, time.perf_counter() - begin))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    time.sleep(5)
+    quiet = [took for _, took in times]
+    begin, seconds = time.perf_counter(), []
+    for _ in range(switches):
+        version = run.publisher.full(run.model)
+        number = getattr(version, "number", version)
+        published = time.perf_counter()
+        while f"version {number} is ready" not in run.server.log.read_text():
+            time.sleep(0.01)
+        seconds.append(time.perf_counter() - published)
+    stop.set()
+    thread.join()
+    busy = [took for when, took in times if when > begin]
+    print(f"{switches} switches of version under load: {len(failed)} of {len(busy)} requests failed; p50 "
+          f"{quantile(busy, 0.5) * 1e3:.2f} ms ({quantile(quiet, 0.5) * 1e3:.2f} before), p99 "
+          f"{quantile(busy, 0.99) * 1e3:.2f} ms ({quantile(quiet, 0.99) * 1e3:.2f} before); from READY to served "
+          f"{quantile(seconds, 0.5):.2f} s")
+
+
+def follow(options):
+    run = Served(options)
+    try:
+        publish_to_served(run, 100, 200)
+        publish_to_served(run, 10_000, 50)
+        publish_to_served(run, min(1_000_000, options.rows), 3)
+        restart(run)
+        switch(run, 5)
+    finally:
+        run.close()
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["host"])
+    parser.add_argument("what", choices=["host", "follow"])
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release")
     parser.add_argument("--scratch", help="where to put the table (default: the system's temporary folder)")
     options = parser.parse_args()
-    return {"host": host}[options.what](options)
+    return {"host": host, "follow": follow}[options.what](options)
 
 
 if __name__ == "__main__":
