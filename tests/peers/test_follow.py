@@ -4,6 +4,7 @@ The model says itself where it is: its answer is a row of table `a`, the same ro
 whose elements are all version * 1000000 + step of whoever wrote them.
 """
 
+import os
 import pathlib
 import shutil
 import tempfile
@@ -21,6 +22,9 @@ import served
 from norn import safetensors_file
 
 KEYS = 50
+# NORN_PROOF=1000000: so many requests, over 1,000 steps and 100 switches of version (five minutes).
+PROOF_REQUESTS = int(os.environ.get("NORN_PROOF", 100))
+PROOF_VERSIONS, PROOF_STEPS = (100, 10) if "NORN_PROOF" in os.environ else (3, 60)
 DIMS = {"a": 3, "b": 2}
 
 
@@ -225,36 +229,44 @@ class FollowTest(unittest.TestCase):
         log = self.open_log()
         self.publish_all(log)
         self.start("--instances", "2")
-        stop, wrong, answers = threading.Event(), [], [0]
+        stop, wrong, answers = threading.Event(), [], [0, 0]
 
-        def ask():
-            client = tritonclient.http.InferenceServerClient(self.server.http)
-            last = 0
+        def ask(me):
+            client, last = tritonclient.http.InferenceServerClient(self.server.http), 0
+            tensor = tritonclient.http.InferInput("id", [3], "INT64")
+            tensor.set_data_from_numpy(np.array([3, 17, 49], np.int64))
             while not stop.is_set():
-                y = self.ask([3, 17, 49], client)
+                y = client.infer("m", [tensor]).as_numpy("y")
                 seen = int(y[0, 0]) % 1000000
                 if (y != y[0, 0]).any() or seen < last:
                     wrong.append((last, y))
-                last, answers[0] = seen, answers[0] + 1
+                last, answers[me] = seen, answers[me] + 1
             client.close()
 
-        threads = [threading.Thread(target=ask) for _ in range(2)]
+        threads = [threading.Thread(target=ask, args=(me,)) for me in range(2)]
         for thread in threads:
             thread.start()
-        for version in range(2, 5):
-            for _ in range(60):
+        for version in range(2, PROOF_VERSIONS + 2):
+            wanted = PROOF_REQUESTS * (version - 1) // PROOF_VERSIONS
+            for _ in range(PROOF_STEPS):
                 self.publish_all(log)
                 time.sleep(0.002)
+            while sum(answers) < wanted and not wrong:
+                self.publish_all(log)
+                time.sleep(0.1)
             write_version(self.model / str(version), 1, log.step)
             plain_log.write_manifest(self.model / str(version), version, base=1, cut=log.cut())
             self.wait_for(lambda: f"version {version} is ready" in self.server.log.read_text())
+            shutil.rmtree(self.model / str(version - 1))
         self.wait_for_step(log.step)
         stop.set()
         for thread in threads:
             thread.join()
         self.assertEqual(wrong, [])
-        self.assertGreater(answers[0], 100)
+        self.assertGreaterEqual(sum(answers), PROOF_REQUESTS)
         self.assertEqual(self.ask([0])[0, 0], cell(1, log.step))
+        if "NORN_PROOF" in os.environ:
+            print(f"{sum(answers)} answers over {log.step} steps and {PROOF_VERSIONS} switches of version: none mixed")
 
 
 if __name__ == "__main__":

@@ -83,7 +83,9 @@ static uint64_t look_at(const norn_watcher *watcher, const char *name) {
     uint64_t look = 1;
     if (!join(path, watcher->dir, name)) return look;
     look = add_file(look, path, "labels.json");
+    const bool labelled = look != 1;
     if (norn_version_folders(path, watcher->alloc, &folders, &count) != NORN_OK) return 1;
+    if (!labelled && count > 1) count = 1; // the newest is served, and no other
     for (size_t i = 0; i < count; i++) look = add_version(look, path, &folders[i]);
     norn_free(watcher->alloc, folders);
     return look ? look : 1;
