@@ -36,6 +36,7 @@ norn_feature(libevent libevent-dev PKG libevent libevent_pthreads)
 norn_feature(nghttp2 libnghttp2-dev PKG libnghttp2)
 norn_feature(openssl libssl-dev PKG openssl)
 norn_feature(zlib zlib1g-dev PKG zlib)
+norn_feature(rocksdb librocksdb-dev PKG rocksdb)
 
 # Python runs the checks of the tree itself; not needed to build.
 find_program(NORN_PYTHON3 python3)

@@ -89,6 +89,7 @@ static norn_status fill(norn_table *table, const tensors *t) {
     const void *rows = table->packed ? table->packed : t->rows->data;
     const int64_t *keys = t->keys ? t->keys->data : NULL;
     if (t->keys && binding->view.row_count == 0) keys = &none; // hashed: every key is missing
+    table->keys = keys;
     norn_status status = norn_host_table_init(&table->rows, keys, rows, binding->view.row_count,
                                               binding->view.row_bytes, table->alloc);
     if (status != NORN_OK) norn_note("%s: tensor 'keys'", table->source);
@@ -116,6 +117,7 @@ void norn_table_trim(norn_table *table) {
     const norn_table_view *view = &table->binding.view;
     const norn_host_rows *rows = &table->rows.rows;
     if (!table->file) return;
+    table->keys = NULL;
     if (table->packed) {
         norn_file_release(table->file);
         table->file = NULL;

@@ -11,9 +11,10 @@ typedef struct norn_table {
     atomic_uint references;
     norn_alloc alloc;
     char *name, *source;
-    norn_file *file;  ///< rows alias it; NULL in tests, and of int8 rows
-    norn_arena arena; ///< tensors that the file does not align
-    void *packed;     ///< I8 rows with their scales behind them, NULL for other types
+    const int64_t *keys; ///< of the rows, until it is trimmed; NULL: dense
+    norn_file *file;     ///< rows alias it; NULL in tests, and of int8 rows
+    norn_arena arena;    ///< tensors that the file does not align
+    void *packed;        ///< I8 rows with their scales behind them, NULL for other types
     norn_host_table rows;
     norn_table_binding binding;
     _Atomic uint64_t missing; ///< lookups that found no row

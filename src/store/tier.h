@@ -107,7 +107,7 @@ typedef struct norn_tier_stat {
 
 enum {
     NORN_TIER_POINTERS = 1, ///< in memory: has `lookup` and `view`
-    NORN_TIER_DURABLE = 2,  ///< versions outlive the process: has `found`
+    NORN_TIER_DURABLE = 2,  ///< versions outlive the process: has `cut`
 };
 
 typedef struct norn_tier_ops {
@@ -158,6 +158,9 @@ typedef struct norn_tier_ops {
     /// The versions that are here, DURABLE: after an open too, by index; and the step each stands at.
     /// NOT_FOUND after the last.
     norn_status (*found)(norn_tier *self, uint32_t index, norn_version **version, uint64_t *step);
+    /// DURABLE. Where the version stands in its log: the cut of the last commit, after an open too; step
+    /// and partition_count 0: none. positions[] until the next commit. The writer's thread.
+    norn_cut (*cut)(norn_tier *self, const norn_version *version);
     /// No new pins; its memory goes with the last of them.
     void (*drop)(norn_tier *self, norn_version *version);
 

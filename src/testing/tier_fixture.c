@@ -35,6 +35,10 @@ int norn_tier_remove_folder(void **state) {
     return system(command);
 }
 
+const char *norn_tier_folder(void) {
+    return folder;
+}
+
 static void write_table(const char *dir, uint64_t version, uint32_t table) {
     const int64_t rows = norn_tier_rows[table], dim = norn_tier_dims[table];
     const bool dense = table == TIER_DENSE;

@@ -27,6 +27,7 @@ float norn_tier_cell(uint64_t version, uint64_t step, int64_t key);
 
 int norn_tier_make_folder(void **state);
 int norn_tier_remove_folder(void **state);
+const char *norn_tier_folder(void); ///< between the two
 /// A folder with the tables of a version; borrowed until the next call.
 const char *norn_tier_version_dir(uint64_t version);
 /// A folder without a version: its table is cut short.

@@ -1,5 +1,6 @@
 #include "store/host/host_tier.h"
 #include "base/memory.h"
+#include "store/delta_check.h"
 #include "store/host/host_version.h"
 #include "store/table_dir.h"
 
@@ -67,10 +68,7 @@ static void view(norn_tier *self, const norn_pin *pinned, uint32_t table, norn_t
 static norn_status fetch(norn_tier *self, norn_fetch *f) {
     const norn_version *version = f->pin->version;
     (void)self;
-    for (uint32_t i = 0; i < f->count; i++)
-        if (f->keys[i].table >= version->table_count)
-            return norn_fail(NORN_INVALID_ARGUMENT, "version %llu has no table of index %u",
-                             (unsigned long long)version->number, f->keys[i].table);
+    NORN_TRY(norn_fetch_check(version, f));
     for (uint32_t i = 0; i < f->count; i++) {
         const norn_host_rows *rows = rows_of(version, f->keys[i].table);
         const norn_row_found found = norn_host_rows_get(rows, f->pin->step, f->keys[i].key);
@@ -100,7 +98,7 @@ static norn_status apply(norn_tier *self, norn_version *version, const norn_delt
 
 static norn_status commit(norn_tier *self, norn_version *version, const norn_cut *cut) {
     (void)self;
-    return norn_host_version_commit(norn_host_version_of(version), cut->step);
+    return norn_host_version_commit(norn_host_version_of(version), cut);
 }
 
 static void abort_applied(norn_tier *self, norn_version *version) {

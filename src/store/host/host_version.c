@@ -1,5 +1,6 @@
 #include "store/host/host_version.h"
 #include "base/memory.h"
+#include "store/delta_check.h"
 
 #include <string.h>
 
@@ -105,13 +106,6 @@ bool norn_host_version_drop(norn_host_version *version) {
 
 // ---- writing
 
-static norn_status check_table(const norn_host_version *version, uint32_t table) {
-    if (table < version->base.table_count) return NORN_OK;
-    return norn_fail(NORN_INVALID_ARGUMENT, "version %llu has %u table%s, not one of index %u",
-                     (unsigned long long)version->base.number, version->base.table_count,
-                     norn_plural(version->base.table_count), table);
-}
-
 /// What nobody can come to any more may be written again.
 static void reclaim(norn_host_version *version, norn_host_table *table) {
     const uint64_t oldest = version->pin_count ? version->pins[0].epoch : version->epoch;
@@ -119,18 +113,9 @@ static void reclaim(norn_host_version *version, norn_host_table *table) {
 }
 
 static norn_status apply_locked(norn_host_version *version, const norn_delta *delta) {
-    NORN_TRY(check_table(version, delta->table));
+    NORN_TRY(norn_delta_check(&version->base, delta, version->visible, version->applied));
     norn_host_table *table = &version->tables[delta->table]->rows;
     const norn_table_form *form = &version->forms[delta->table];
-    const uint64_t after = version->applied ? version->applied - 1 : version->visible;
-    if (delta->step <= after)
-        return norn_fail(NORN_FAILED_PRECONDITION, "table '%s': step %llu comes after step %llu",
-                         form->name, (unsigned long long)delta->step,
-                         (unsigned long long)(version->applied ? version->applied : after));
-    if (!delta->deletes && delta->row_bytes != (size_t)form->row_bytes)
-        return norn_fail(NORN_INVALID_ARGUMENT, "table '%s': rows of %zu byte%s, they have %lld",
-                         form->name, delta->row_bytes, norn_plural(delta->row_bytes),
-                         (long long)form->row_bytes);
     version->applied = delta->step;
     reclaim(version, table);
     for (uint32_t i = 0; i < delta->count; i++) {
@@ -149,18 +134,13 @@ norn_status norn_host_version_apply(norn_host_version *version, const norn_delta
     return status;
 }
 
-norn_status norn_host_version_commit(norn_host_version *version, uint64_t step) {
-    norn_status status = NORN_OK;
+norn_status norn_host_version_commit(norn_host_version *version, const norn_cut *cut) {
     pthread_mutex_lock(&version->lock);
-    const uint64_t least =
-        version->applied > version->visible ? version->applied : version->visible;
-    if (step < least) {
-        status = norn_fail(NORN_FAILED_PRECONDITION, "a cut at step %llu is before step %llu",
-                           (unsigned long long)step, (unsigned long long)least);
-    } else {
+    const norn_status status = norn_cut_check(cut, version->visible, version->applied);
+    if (status == NORN_OK) {
         for (uint32_t i = 0; i < version->base.table_count; i++)
             norn_host_table_commit(&version->tables[i]->rows, version->epoch);
-        version->visible = step;
+        version->visible = cut->step;
         version->applied = 0;
         version->epoch++;
     }
@@ -182,7 +162,7 @@ static norn_status fill_one(norn_host_version *version, const norn_fetch *fetche
     const norn_row_key *key = &fetched->keys[i];
     const uint8_t state = fetched->state[i];
     *kept = false;
-    NORN_TRY(check_table(version, key->table));
+    NORN_TRY(norn_table_check(&version->base, key->table));
     if (state != NORN_ROW_FOUND && state != NORN_ROW_DELETED) return NORN_OK;
     if (fetched->step[i] > version->visible) return NORN_OK;
     const char *row = state == NORN_ROW_FOUND ? fetched->rows + fetched->row_at[i] : NULL;

@@ -44,7 +44,8 @@ bool norn_host_version_drop(norn_host_version *version);
 
 norn_status norn_host_version_apply(norn_host_version *version,
                                     const norn_delta *delta) NORN_NODISCARD;
-norn_status norn_host_version_commit(norn_host_version *version, uint64_t step) NORN_NODISCARD;
+norn_status norn_host_version_commit(norn_host_version *version,
+                                     const norn_cut *cut) NORN_NODISCARD;
 void norn_host_version_abort(norn_host_version *version);
 norn_status norn_host_version_fill(norn_host_version *version, const norn_fetch *fetched,
                                    uint32_t *kept) NORN_NODISCARD;
