@@ -1,6 +1,7 @@
 """The embedding store's figures, for docs/benchmarks/store.md.
 
     python -m bench.store host --rows 10000000 --dim 64        the host tier on one core
+    python -m bench.store tier --rows 4000000                  RocksDB with a quarter of the memory beside the host tier
     python -m bench.store follow --rows 1000000 --dim 64       publish to served, restart, switch of versions
 """
 
@@ -70,6 +71,23 @@ def host(options):
         return subprocess.run([program, folder, str(options.rows)], check=False).returncode
     finally:
         shutil.rmtree(folder)
+
+
+def tier(options):
+    """Zipf 0.99: all rows in memory, and in RocksDB with a quarter of what they take."""
+    folder = pathlib.Path(tempfile.mkdtemp(dir=options.scratch)) / "m"
+    try:
+        write_package(folder / "1", options.rows, options.dim)
+        memory = max(1, options.rows * options.dim * 4 // 4 >> 20)
+        for name, settings in (("host memory", {}),
+                               (f"RocksDB, {memory} MB", {"tier": "rocksdb:rows", "tier_memory_mb": memory})):
+            (folder / "1" / "norn.json").write_text(json.dumps(settings))
+            print(f"{name}: ", flush=True)
+            subprocess.run([options.build / "bin" / "norn_bench_store_host", "--zipf", folder / "1", str(options.rows)],
+                           check=True)
+    finally:
+        shutil.rmtree(folder.parent)
+    return 0
 
 
 class Served:
@@ -195,13 +213,13 @@ def follow(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["host", "follow"])
+    parser.add_argument("what", choices=["host", "tier", "follow"])
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release")
     parser.add_argument("--scratch", help="where to put the table (default: the system's temporary folder)")
     options = parser.parse_args()
-    return {"host": host, "follow": follow}[options.what](options)
+    return {"host": host, "tier": tier, "follow": follow}[options.what](options)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 // do to both. bench/store.py makes the package and calls this.
 //
 //     norn_bench_store_host PACKAGE ROWS
+//     norn_bench_store_host --zipf PACKAGE ROWS     lookups with Zipf 0.99 alone, whatever tier norn.json names
 //
 // The package is one EmbeddingBag (sum) over a hashed float32 table "t" of ROWS rows whose keys are
 // norn_hash_u64(i + 1). Everything runs on one core but the writer of deltas, which has the other.
@@ -14,6 +15,7 @@
 #include "plan/plan.h"
 #include "store/store.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -96,11 +98,20 @@ typedef struct asker {
     int64_t *keys, *offsets;
     float *out;
     int64_t dim;
+    bool zipf; ///< else uniform
 } asker;
+
+/// Rank by Zipf 0.99: the inverse of the continuous distribution's integral.
+static uint64_t zipf(asker *a) {
+    const double skew = 0.99, u = norn_random_unit(&a->random);
+    const double most = pow((double)a->rows + 1, 1 - skew);
+    const uint64_t rank = (uint64_t)pow(u * (most - 1) + 1, 1 / (1 - skew)) - 1;
+    return rank < a->rows ? rank : a->rows - 1;
+}
 
 static void draw_keys(asker *a, int64_t batch) {
     for (int64_t i = 0; i < batch * BAG; i++)
-        a->keys[i] = key_of(norn_random_u64(&a->random) % a->rows);
+        a->keys[i] = key_of(a->zipf ? zipf(a) : norn_random_u64(&a->random) % a->rows);
     for (int64_t i = 0; i <= batch; i++) a->offsets[i] = i * BAG;
 }
 
@@ -229,8 +240,20 @@ static void bench_deltas(asker *a, norn_package *package, int64_t row_bytes, dou
                (double)row_bytes);
 }
 
+/// Lookups of a package as its norn.json has it, by Zipf 0.99, after a while of warming up.
+static void bench_zipf(asker *a) {
+    a->zipf = true;
+    (void)measure(a, BATCH, INT64_C(8000000000), NULL);
+    const spread s = measure(a, BATCH, INT64_C(4000000000), NULL);
+    printf("Zipf 0.99, %d bags of %d: %.2f M keys/s; p50 %.2f ms, p99 %.2f ms; %.0f MB resident\n",
+           BATCH, BAG, BATCH * BAG / (double)s.p50_ns * 1e3, (double)s.p50_ns / 1e6,
+           (double)s.p99_ns / 1e6, resident_bytes() / 1e6);
+}
+
 int main(int argc, char **argv) {
     norn_package *package;
+    const bool zipf_alone = argc == 4 && strcmp(argv[1], "--zipf") == 0;
+    if (zipf_alone) argv++, argc--;
     if (argc != 3) {
         (void)fprintf(stderr, "usage: norn_bench_store_host PACKAGE ROWS (see bench/store.py)\n");
         return 2;
@@ -257,6 +280,10 @@ int main(int argc, char **argv) {
     a.offsets = malloc((BATCH + 1) * sizeof *a.offsets);
     a.out = malloc((size_t)(BATCH * a.dim) * sizeof *a.out);
     norn_random_init(&a.random, 3);
+    if (zipf_alone) {
+        bench_zipf(&a);
+        return 0;
+    }
     double given = 0, got = 0;
     for (int round = 0; round < 20;
          round++) { // in turns, and the best of each: others may be at work

@@ -177,6 +177,7 @@ static norn_status tables_member(package_parser *parser, const char *key,
     norn_package_config *config = context;
     norn_package_table *table = &config->tables[config->table_count++];
     table->name = key;
+    table->wait_us = -1;
     return parse_members(parser, key, value, table_member, table);
 }
 

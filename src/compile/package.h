@@ -6,7 +6,7 @@
 ///     "tables":   {"item": {"missing": "default" | "error"}},
 ///     "profile":  {"max_batch": 1024, "min": {}, "opt": {"ids": [64, 26]},
 ///                  "max": {"ids": [1024, 26]}},
-///     "log":      "file:log", "device": "cpu", "precision": "fp32", "instances": 1, "threads": 0,
+///     "log":      "file:log", "tier": "rocksdb:rows", "tier_memory_mb": 1024, "device": "cpu", "precision": "fp32", "instances": 1, "threads": 0,
 ///     "max_memory_mb": 4096,
 ///     "batching": {"max_batch": 256, "max_delay_us": 0, "max_queue": 1024, "max_wait_ms": 10000,
 ///                  "join": "never", "split": "never", "max_request_rows": 4096},
@@ -33,6 +33,7 @@ typedef struct norn_package_input {
 typedef struct norn_package_table {
     const char *name;
     bool missing_is_error;
+    int64_t wait_us; ///< for rows of a tier; -1: until they come
 } norn_package_table;
 
 /// May rows of requests be joined, or of one request split?
@@ -52,8 +53,10 @@ typedef struct norn_package_config {
     norn_package_table *tables;
     uint32_t input_count, table_count;
     norn_shape_list min_shapes, opt_shapes, max_shapes;
-    const char *device; ///< NULL: not said
-    const char *log;    ///< of deltas to the tables; NULL: not said
+    const char *device;        ///< NULL: not said
+    const char *log;           ///< of deltas to the tables; NULL: not said
+    const char *tier;          ///< of the tables' rows; NULL: host memory
+    int64_t tier_memory_bytes; ///< 0: not said
     norn_precision precision;
     int64_t max_batch; ///< 0: not said
     int32_t instances, threads;

@@ -220,12 +220,48 @@ static uint64_t number_of(const norn_package *package, const norn_package_option
     return package->manifest.version > 0 ? package->manifest.version : 1;
 }
 
+static norn_status read_tables(norn_package *package, const char *tables, uint64_t number) {
+    NORN_TRY(norn_store_open_version(package->store, "", number, tables));
+    package->tier = norn_store_tier(package->store);
+    package->version = norn_store_version(package->store);
+    return NORN_OK;
+}
+
+/// What norn.json says of waiting for a table's rows.
+static norn_fetch_rule rule_of(const norn_package_config *config, const char *name) {
+    for (uint32_t i = 0; i < config->table_count; i++) {
+        const norn_package_table *table = &config->tables[i];
+        if (strcmp(table->name, name) != 0 || table->wait_us < 0) continue;
+        return (norn_fetch_rule){table->wait_us ? NORN_FETCH_DEADLINE : NORN_FETCH_DEFAULT,
+                                 1000 * table->wait_us};
+    }
+    return (norn_fetch_rule){NORN_FETCH_WAIT, 0};
+}
+
+static norn_status keep_tables(norn_package *package, const char *path, uint64_t number) {
+    const norn_package_config *config = &package->config;
+    norn_fetch_rule *rules;
+    if (!norn_path_is_dir(path))
+        return norn_fail(NORN_INVALID_ARGUMENT,
+                         "norn.json: \"tier\" is of a version folder; open the folder of '%s'",
+                         path);
+    NORN_TRY(norn_tier_use_open(config->tier, path, number, (size_t)config->tier_memory_bytes,
+                                &package->kept));
+    package->tier = package->kept.tier;
+    package->version = package->kept.version;
+    NORN_TRY(NORN_TAKE_ARRAY(&package->arena, package->version->table_count + 1u, &rules));
+    for (uint32_t t = 0; t < package->version->table_count; t++)
+        rules[t] = rule_of(config, package->version->tables[t].name);
+    return norn_store_attach(package->store, package->tier, package->version, rules);
+}
+
 static norn_status open_tables(norn_package *package, const char *path,
                                const norn_package_options *options) {
     char tables[PATH_BYTES];
     if (!norn_package_tables_dir(path, tables)) return NORN_OK;
     NORN_TRY(norn_store_create(package->alloc, &package->store));
-    NORN_TRY(norn_store_open_version(package->store, "", number_of(package, options), tables));
+    NORN_TRY(package->config.tier ? keep_tables(package, path, number_of(package, options))
+                                  : read_tables(package, tables, number_of(package, options)));
     return norn_store_snapshot(package->store, &package->snapshot);
 }
 
@@ -259,6 +295,7 @@ void norn_package_close(norn_package *package) {
     if (!package) return;
     if (package->snapshot) norn_snapshot_release(package->snapshot);
     norn_store_destroy(package->store);
+    norn_tier_use_close(&package->kept);
     norn_plan_release(package->plan);
     norn_package_weights_free(package);
     norn_model_close(package->model);

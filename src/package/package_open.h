@@ -6,6 +6,7 @@
 #include "compile/package.h"
 #include "norn/store.h"
 #include "package/manifest.h"
+#include "package/tier_use.h"
 
 typedef struct norn_package_options {
     const norn_compile_options *compile; ///< wins over norn.json; may be NULL
@@ -26,7 +27,10 @@ typedef struct norn_package {
     norn_package_config config; ///< of norn.json; strings in `arena`
     norn_manifest manifest;     ///< of a version folder; in `arena`
     norn_plan *plan;
-    norn_store *store;       ///< of tables/ beside the model; NULL when there is none
+    norn_store *store;  ///< of tables/ beside the model; NULL when there is none
+    norn_tier_use kept; ///< the tier that norn.json names; of nothing: host memory
+    norn_tier *tier;    ///< whose rows the tables are, and the version there
+    norn_version *version;
     norn_snapshot *snapshot; ///< of store; NULL likewise
     bool compiled;           ///< from model.onnx, just now
     int64_t compile_ns;

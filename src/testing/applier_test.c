@@ -26,7 +26,7 @@ static norn_log_writer *open_writer(rig *r, uint64_t base) {
 }
 
 static norn_applier *open_applier(rig *r, const norn_cut *cut) {
-    const norn_applier_options options = {&r->log->base, r->tier, r->version, 1, cut};
+    const norn_applier_options options = {&r->log->base, r->tier, r->version, 1, cut, NULL};
     norn_applier *applier;
     OK(norn_applier_create(&options, norn_alloc_heap(), &applier));
     return applier;
@@ -200,7 +200,7 @@ static void test_from_a_cut(void **state) {
     r.applier = open_applier(&r, &cut);
     expect_error(&r, NORN_DATA_LOSS, "a fork");
     const norn_cut wrong = {1, 1, positions};
-    const norn_applier_options options = {&r.log->base, r.tier, r.version, 1, &wrong};
+    const norn_applier_options options = {&r.log->base, r.tier, r.version, 1, &wrong, NULL};
     norn_applier *none;
     assert_int_equal(norn_applier_create(&options, norn_alloc_heap(), &none),
                      NORN_INVALID_ARGUMENT);

@@ -4,6 +4,7 @@ The model says itself where it is: its answer is a row of table `a`, the same ro
 whose elements are all version * 1000000 + step of whoever wrote them.
 """
 
+import json
 import os
 import pathlib
 import shutil
@@ -56,12 +57,20 @@ def write_version(folder, version, step=0):
 
 
 class FollowTest(unittest.TestCase):
+    settings = None  # norn.json
+
+    def write_version(self, version, step=0, at=None):
+        folder = at or self.model / str(version)
+        write_version(folder, version, step)
+        if self.settings:
+            (folder / "norn.json").write_text(json.dumps(self.settings))
+
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.repository = self.folder / "repository"
         self.model = self.repository / "m"
-        write_version(self.model / "1", 1)
+        self.write_version(1)
         self.server = None
 
     def start(self, *options):
@@ -145,7 +154,7 @@ class FollowTest(unittest.TestCase):
         self.publish(log, [1])
         self.start()
         # In mid-training: the same line, cut after step 1.
-        write_version(self.model / "2", 2)
+        self.write_version(2)
         plain_log.write_manifest(self.model / "2", 2, base=1, cut=log.cut(), ready=False)
         self.publish(log, [5])
         time.sleep(1.5)
@@ -158,7 +167,7 @@ class FollowTest(unittest.TestCase):
         self.wait_for(lambda: self.ask([0])[0, 0] == cell(2, 0))
         np.testing.assert_array_equal(self.ask([1, 5, 6])[:, 0], [cell(2, 0), cell(2, 0), cell(1, 3)])
         # Without a manifest: a line of its own, which deltas of the first say nothing to.
-        write_version(self.model / "3", 3)
+        self.write_version(3)
         self.wait_for(lambda: self.ask([6])[0, 0] == cell(3, 0))
         self.publish(log, [6])
         self.wait_for_step(4)
@@ -168,7 +177,7 @@ class FollowTest(unittest.TestCase):
 
     def test_a_version_that_is_not_what_its_manifest_says_is_refused(self):
         self.start()
-        write_version(self.model / "2", 2)
+        self.write_version(2)
         plain_log.write_manifest(self.model / "2", 2)
         table = self.model / "2" / "tables" / "a.safetensors"
         data = bytearray(table.read_bytes())
@@ -193,7 +202,7 @@ class FollowTest(unittest.TestCase):
         self.assertEqual(self.ask([1])[0, 0], cell(1, 1))
         self.assertEqual(self.metric("norn_delta_step"), 1)
         # The next full version, cut behind the gap, mends it.
-        write_version(self.model / "2", 2)
+        self.write_version(2)
         plain_log.write_manifest(self.model / "2", 2, base=1, cut=log.cut())
         self.wait_for(lambda: self.ask([0])[0, 0] == cell(2, 0))
 
@@ -216,6 +225,7 @@ class FollowTest(unittest.TestCase):
                                    ("w", np.zeros((1, 3), np.float32), r"float32[1,3]")):
             with self.subTest(words):
                 shutil.rmtree(self.model / "log", ignore_errors=True)
+                shutil.rmtree(self.model / "rows", ignore_errors=True)
                 log = self.open_log()
                 self.publish_all(log)
                 self.start()
@@ -254,7 +264,7 @@ class FollowTest(unittest.TestCase):
             while sum(answers) < wanted and not wrong:
                 self.publish_all(log)
                 time.sleep(0.1)
-            write_version(self.model / str(version), 1, log.step)
+            self.write_version(1, log.step, at=self.model / str(version))
             plain_log.write_manifest(self.model / str(version), version, base=1, cut=log.cut())
             self.wait_for(lambda: f"version {version} is ready" in self.server.log.read_text())
             shutil.rmtree(self.model / str(version - 1))
@@ -267,6 +277,39 @@ class FollowTest(unittest.TestCase):
         self.assertEqual(self.ask([0])[0, 0], cell(1, log.step))
         if "NORN_PROOF" in os.environ:
             print(f"{sum(answers)} answers over {log.step} steps and {PROOF_VERSIONS} switches of version: none mixed")
+
+
+class TierFollowTest(FollowTest):
+    """The same with the rows in a folder of RocksDB's, and a cache that holds few of them."""
+
+    settings = {"tier": "rocksdb:rows", "tier_memory_mb": 1}
+
+    def test_a_restart_goes_on_where_the_rows_are(self):
+        log = self.open_log()
+        self.publish(log, [1], dense={"w": np.arange(3, dtype=np.float32)})
+        self.start()
+        for key in range(5, 15):
+            self.publish(log, [key])
+        self.wait_for_step(11)
+        self.server.process.kill()
+        self.server.process.wait()
+        self.publish(log, [2])
+        self.start()
+        self.assertEqual(self.metric("norn_delta_step"), 12)
+        self.assertEqual(self.metric("norn_delta_rows_total"), 2)
+        np.testing.assert_array_equal(self.ask([0, 1, 2, 14])[:, 0], [cell(1, 0), cell(1, 1), cell(1, 12), cell(1, 11)])
+        # Weights are in no row: they come from the log, since the full version.
+        np.testing.assert_array_equal(self.ask([0])[0, 5:], [0, 1, 2])
+        self.server.process.kill()
+        self.server.process.wait()
+        # Rows that stand at a step of another log are not gone on with.
+        shutil.rmtree(self.model / "log")
+        other = self.open_log()
+        for key in range(14):
+            self.publish(other, [key])
+        self.start()
+        self.assertEqual(self.metric("norn_delta_stalled"), 1)
+        self.assertIn("stand at step 12 of another log", self.server.log.read_text())
 
 
 if __name__ == "__main__":

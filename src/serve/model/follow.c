@@ -42,6 +42,13 @@ static void log_url(const norn_model_version *version, const char *dir, char url
         (void)snprintf(url, PATH_BYTES, "file:%.*s/%s", (int)(strrchr(dir, '/') - dir), dir, path);
 }
 
+/// What of the log is in the rows of a tier that outlives the process.
+static bool find_rows_cut(const norn_package *package, norn_cut *out) {
+    const norn_tier *tier = package->tier;
+    *out = tier->ops->cut ? tier->ops->cut(package->tier, package->version) : (norn_cut){0};
+    return out->partition_count > 0;
+}
+
 norn_status norn_model_version_follow(norn_model_version *version, const char *dir) {
     const norn_manifest *manifest = &version->package->manifest;
     const norn_servable *servable = &version->servable;
@@ -50,13 +57,16 @@ norn_status norn_model_version_follow(norn_model_version *version, const char *d
     log_url(version, dir, url);
     (void)snprintf(name, sizeof name, "model '%s' version %lld", servable->name,
                    (long long)servable->version);
+    norn_cut rows_cut;
+    const bool rows_stand = find_rows_cut(version->package, &rows_cut);
     const norn_follower_options options = {.url = url,
                                            .name = name,
-                                           .tier = norn_store_tier(version->package->store),
-                                           .version = norn_store_version(version->package->store),
+                                           .tier = version->package->tier,
+                                           .version = version->package->version,
                                            .base = manifest->found ? manifest->base
                                                                    : (uint64_t)servable->version,
                                            .cut = manifest->is_cut ? &manifest->cut : NULL,
+                                           .rows_cut = rows_stand ? &rows_cut : NULL,
                                            .stepped = stepped,
                                            .context = version};
     NORN_TRY(norn_follower_create(&options, (int64_t)CATCH_UP_MS * 1000000, version->alloc,

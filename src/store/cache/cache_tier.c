@@ -1,6 +1,7 @@
 #include "store/cache/cache_tier.h"
 #include "base/memory.h"
 #include "store/cache/row_cache.h"
+#include "store/delta_check.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -202,10 +203,7 @@ static norn_status fetch(norn_tier *self, norn_fetch *f) {
     const norn_version *version = f->pin->version;
     version_cache *cache = find(tier, version);
     lower_fetch *lower;
-    for (uint32_t i = 0; i < f->count; i++)
-        if (f->keys[i].table >= version->table_count)
-            return norn_fail(NORN_INVALID_ARGUMENT, "version %llu has no table of index %u",
-                             (unsigned long long)version->number, f->keys[i].table);
+    NORN_TRY(norn_fetch_check(version, f));
     if (make_lower(tier, f->count, &lower) != NORN_OK) // no memory for a cache to work with
         return tier->below->ops->fetch(tier->below, f);
     uint32_t missing = 0;
@@ -337,6 +335,11 @@ static norn_status found(norn_tier *self, uint32_t index, norn_version **version
     return below->ops->found(below, index, version, step);
 }
 
+static norn_cut cut(norn_tier *self, const norn_version *version) {
+    norn_tier *below = cache_of(self)->below;
+    return below->ops->cut(below, version);
+}
+
 static void drop(norn_tier *self, norn_version *version) {
     cache_tier *tier = cache_of(self);
     let_go(tier, version, 0, true);
@@ -376,6 +379,7 @@ norn_status norn_cache_tier_create(norn_tier *below, size_t bytes, norn_alloc al
                                 .abort = abort_applied,
                                 .load = load,
                                 .found = found,
+                                .cut = below->ops->cut ? cut : NULL,
                                 .drop = drop,
                                 .stat = stat,
                                 .close = close_tier};

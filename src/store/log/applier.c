@@ -21,6 +21,8 @@ struct norn_applier {
     uint32_t partitions;
     applier_part *parts;
     norn_position *committed;
+    norn_position *rows_at; ///< of rows_cut; NULL: none
+    uint64_t rows_step;     ///< rows of steps up to it are in the tier; 0: none
     uint64_t epoch; ///< the newest that a partition has opened: frames of older ones are void
     uint64_t pending_step; ///< being applied; 0: none
     uint64_t pending_rows, pending_deletes, pending_bytes;
@@ -34,7 +36,8 @@ struct norn_applier {
 /// Back to the last whole step.
 static void abandon_step(norn_applier *applier) {
     norn_tier *tier = applier->options.tier;
-    if (applier->pending_step) tier->ops->abort(tier, applier->options.version);
+    if (applier->pending_step > applier->rows_step)
+        tier->ops->abort(tier, applier->options.version);
     norn_dense_set_clear(&applier->pending_dense);
     applier->pending_step = 0;
     applier->pending_rows = applier->pending_deletes = 0;
@@ -54,13 +57,28 @@ static void rewind_to_committed(norn_applier *applier) {
     }
 }
 
+/// The step at which the tier's rows stand must be the log's step of that number.
+static norn_status check_rows_cut(const norn_applier *applier) {
+    if (applier->pending_step != applier->rows_step) return NORN_OK;
+    for (uint32_t p = 0; p < applier->partitions; p++)
+        if (applier->rows_at[p].sequence != applier->parts[p].position.sequence ||
+            applier->rows_at[p].chain != applier->parts[p].position.chain)
+            return norn_fail(NORN_DATA_LOSS,
+                             "the rows that are kept stand at step %llu of another log; publish a "
+                             "full version",
+                             (unsigned long long)applier->rows_step);
+    return NORN_OK;
+}
+
 static norn_status commit_step(norn_applier *applier) {
     norn_tier *tier = applier->options.tier;
     NORN_TRY(norn_dense_set_check(&applier->pending_dense));
+    NORN_TRY(check_rows_cut(applier));
     for (uint32_t p = 0; p < applier->partitions; p++)
         applier->committed[p] = applier->parts[p].position;
     const norn_cut cut = {applier->pending_step, applier->partitions, applier->committed};
-    NORN_TRY(tier->ops->commit(tier, applier->options.version, &cut));
+    if (applier->pending_step > applier->rows_step)
+        NORN_TRY(tier->ops->commit(tier, applier->options.version, &cut));
     norn_dense_set_merge(&applier->dense, &applier->pending_dense);
     applier->stat.step = applier->pending_step;
     applier->stat.published_ns = applier->pending_published_ns;
@@ -179,6 +197,7 @@ static norn_status take_frame(norn_applier *applier, uint32_t p, const norn_log_
     NORN_TRY(check_step(applier, h));
     if (h->kind == NORN_LOG_FRAME_SEAL) return seal(applier, p, frame);
     if (!ours) return NORN_OK;
+    if (h->kind != NORN_LOG_FRAME_DENSE && h->step <= applier->rows_step) return NORN_OK;
     return h->kind == NORN_LOG_FRAME_DENSE ? apply_dense(applier, frame)
                                            : apply_rows(applier, frame);
 }
@@ -262,6 +281,16 @@ norn_cut norn_applier_cut(const norn_applier *applier) {
     return (norn_cut){applier->stat.step, applier->partitions, applier->committed};
 }
 
+/// One that is not behind the full version's.
+static norn_status take_rows_cut(norn_applier *applier, const norn_cut *cut) {
+    if (!cut || cut->step <= applier->stat.step || cut->partition_count != applier->partitions)
+        return NORN_OK;
+    NORN_TRY(NORN_NEW_ARRAY(applier->alloc, applier->partitions, &applier->rows_at));
+    memcpy(applier->rows_at, cut->positions, applier->partitions * sizeof *cut->positions);
+    applier->rows_step = cut->step;
+    return NORN_OK;
+}
+
 norn_status norn_applier_create(const norn_applier_options *options, norn_alloc alloc,
                                 norn_applier **out) {
     const norn_cut *cut = options->cut;
@@ -289,8 +318,12 @@ norn_status norn_applier_create(const norn_applier_options *options, norn_alloc 
         applier->stat.step = cut->step;
     }
     rewind_to_committed(applier);
-    *out = applier;
-    return NORN_OK;
+    status = take_rows_cut(applier, options->rows_cut);
+    if (status == NORN_OK)
+        *out = applier;
+    else
+        norn_applier_destroy(applier);
+    return status;
 }
 
 void norn_applier_destroy(norn_applier *applier) {
@@ -301,5 +334,6 @@ void norn_applier_destroy(norn_applier *applier) {
     norn_dense_set_clear(&applier->dense);
     norn_free(applier->alloc, applier->parts);
     norn_free(applier->alloc, applier->committed);
+    norn_free(applier->alloc, applier->rows_at);
     norn_free(applier->alloc, applier);
 }

@@ -19,7 +19,10 @@ typedef struct norn_applier_options {
     norn_version *version;
     uint64_t
         base; ///< the line of training that the version is of; frames of others are passed over
-    const norn_cut *cut; ///< what of the log the version has already; NULL: nothing
+    const norn_cut *cut; ///< what of the log the full version has already; NULL: nothing
+    /// What of it the tier's rows have already, where they outlive the process (norn_tier_ops.cut); NULL:
+    /// what `cut` says. The log is read from `cut` on all the same, for dense tensors that are in no row.
+    const norn_cut *rows_cut;
 } norn_applier_options;
 
 typedef struct norn_applier_stat {

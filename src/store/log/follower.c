@@ -19,11 +19,10 @@ struct norn_follower {
     norn_follower_options options; ///< its strings and cut are the follower's
     norn_alloc alloc;
     char *url, *name;
-    norn_position *positions;
-    norn_cut cut;
-    norn_delta_log *log;   ///< NULL: not there yet
-    norn_applier *applier; ///< likewise
-    uint64_t shown;        ///< the step that the owner was told of
+    norn_cut cut, rows_cut; ///< their positions are the follower's
+    norn_delta_log *log;    ///< NULL: not there yet
+    norn_applier *applier;  ///< likewise
+    uint64_t shown;         ///< the step that the owner was told of
     pthread_t thread;
     bool started;
     atomic_bool stopping;
@@ -46,11 +45,13 @@ static norn_status open_log(norn_follower *follower) {
     norn_delta_log *log;
     norn_applier *applier;
     NORN_TRY(norn_delta_log_open(follower->url, follower->alloc, &log));
-    const norn_applier_options options = {.log = log,
-                                          .tier = follower->options.tier,
-                                          .version = follower->options.version,
-                                          .base = follower->options.base,
-                                          .cut = follower->options.cut ? &follower->cut : NULL};
+    const norn_applier_options options = {
+        .log = log,
+        .tier = follower->options.tier,
+        .version = follower->options.version,
+        .base = follower->options.base,
+        .cut = follower->options.cut ? &follower->cut : NULL,
+        .rows_cut = follower->options.rows_cut ? &follower->rows_cut : NULL};
     const norn_status status = norn_applier_create(&options, follower->alloc, &applier);
     if (status != NORN_OK) {
         norn_delta_log_close(log);
@@ -134,16 +135,21 @@ static void *follow(void *context) {
 
 // ---- life
 
+static norn_status copy_cut(const norn_follower *follower, const norn_cut *cut, norn_cut *out) {
+    norn_position *positions;
+    if (!cut) return NORN_OK;
+    NORN_TRY(NORN_NEW_ARRAY(follower->alloc, cut->partition_count, &positions));
+    memcpy(positions, cut->positions, cut->partition_count * sizeof *cut->positions);
+    *out = (norn_cut){cut->step, cut->partition_count, positions};
+    return NORN_OK;
+}
+
 static norn_status copy_options(norn_follower *follower, const norn_follower_options *options) {
-    const norn_cut *cut = options->cut;
     follower->options = *options;
     NORN_TRY(norn_alloc_string(follower->alloc, options->url, &follower->url));
     NORN_TRY(norn_alloc_string(follower->alloc, options->name, &follower->name));
-    if (!cut) return NORN_OK;
-    NORN_TRY(NORN_NEW_ARRAY(follower->alloc, cut->partition_count, &follower->positions));
-    memcpy(follower->positions, cut->positions, cut->partition_count * sizeof *cut->positions);
-    follower->cut = (norn_cut){cut->step, cut->partition_count, follower->positions};
-    return NORN_OK;
+    NORN_TRY(copy_cut(follower, options->cut, &follower->cut));
+    return copy_cut(follower, options->rows_cut, &follower->rows_cut);
 }
 
 norn_status norn_follower_create(const norn_follower_options *options, int64_t catch_up_ns,
@@ -186,7 +192,8 @@ void norn_follower_destroy(norn_follower *follower) {
     norn_delta_log_close(follower->log);
     pthread_cond_destroy(&follower->stop);
     pthread_mutex_destroy(&follower->lock);
-    norn_free(follower->alloc, follower->positions);
+    norn_free(follower->alloc, (void *)(uintptr_t)follower->cut.positions);
+    norn_free(follower->alloc, (void *)(uintptr_t)follower->rows_cut.positions);
     norn_free(follower->alloc, follower->name);
     norn_free(follower->alloc, follower->url);
     norn_free(follower->alloc, follower);

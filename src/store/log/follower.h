@@ -20,7 +20,7 @@ typedef struct norn_follower_options {
     norn_tier *tier;  ///< borrowed, as the version is
     norn_version *version;
     uint64_t base;
-    const norn_cut *cut; ///< copied; NULL: nothing of the log is in the version
+    const norn_cut *cut, *rows_cut; ///< as an applier's; copied
     norn_follower_fn stepped;
     void *context;
 } norn_follower_options;
