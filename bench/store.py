@@ -2,6 +2,7 @@
 
     python -m bench.store host --rows 10000000 --dim 64        the host tier on one core
     python -m bench.store tier --rows 4000000                  RocksDB with a quarter of the memory beside the host tier
+    python -m bench.store served-tier --rows 4000000           the same, a ranker served over HTTP
     python -m bench.store follow --rows 1000000 --dim 64       publish to served, restart, switch of versions
 """
 
@@ -71,6 +72,72 @@ def host(options):
         return subprocess.run([program, folder, str(options.rows)], check=False).returncode
     finally:
         shutil.rmtree(folder)
+
+
+def write_ranker(folder, rows, dim, fields=26):
+    """score[B] of ids [B, 26] in one table: lookups, then layers of 512, 256 and 1."""
+    write_package(folder, rows, dim)
+    rng, widths = np.random.default_rng(2), [fields * dim, 512, 256, 1]
+    nodes = [helper.make_node("Embedding", ["ids"], ["rows"], domain="ai.norn", table="t", dim=dim),
+             helper.make_node("Reshape", ["rows", "flat"], ["x0"])]
+    weights = [onnx.numpy_helper.from_array(np.array([0, fields * dim], np.int64), "flat")]
+    for i, (wide, out) in enumerate(zip(widths, widths[1:])):
+        weights.append(onnx.numpy_helper.from_array(rng.normal(0, wide ** -0.5, (wide, out)).astype(np.float32), f"w{i}"))
+        nodes.append(helper.make_node("MatMul", [f"x{i}", f"w{i}"], [f"y{i}"]))
+        nodes.append(helper.make_node("Relu" if out > 1 else "Sigmoid", [f"y{i}"], [f"x{i + 1}"]))
+    graph = helper.make_graph(nodes, "ranker", [helper.make_tensor_value_info("ids", TensorProto.INT64, ["B", fields])],
+                              [helper.make_tensor_value_info(f"x{len(widths) - 1}", TensorProto.FLOAT, ["B", 1])], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18), helper.make_opsetid("ai.norn", 1)],
+                                ir_version=10), folder / "model.onnx")
+
+
+def zipf_keys(rng, rows, shape):
+    """Ranks by Zipf 0.99, as norn_bench_store_host draws them."""
+    most = (rows + 1) ** 0.01
+    rank = ((rng.random(shape) * (most - 1) + 1) ** 100).astype(np.uint64) - np.uint64(1)
+    return mix(np.minimum(rank, np.uint64(rows - 1)) + np.uint64(1)).view(np.int64)
+
+
+def served_tier(options):
+    """A ranker over HTTP, 64 rows of 26 Zipf keys a request: rows in memory, and in RocksDB with a quarter."""
+    import served
+    import tritonclient.http
+    folder = pathlib.Path(tempfile.mkdtemp(dir=options.scratch))
+    version, rng = folder / "repository" / "m" / "1", np.random.default_rng(3)
+    memory = max(1, options.rows * options.dim * 4 // 4 >> 20)
+    try:
+        write_ranker(version, options.rows, options.dim)
+        bodies = [zipf_keys(rng, options.rows, (64, 26)) for _ in range(20000)]
+        for name, settings in (("host memory", {}),
+                               (f"RocksDB, {memory} MB", {"tier": "rocksdb:rows", "tier_memory_mb": memory})):
+            (version / "norn.json").write_text(json.dumps(settings))
+            server = served.Server(folder / "repository", ready_seconds=300)
+            done, stop, times = [0, 0], time.monotonic() + 30, [[], []]
+
+            def ask(me):
+                client = tritonclient.http.InferenceServerClient(server.http)
+                tensor, at = tritonclient.http.InferInput("ids", [64, 26], "INT64"), me
+                while time.monotonic() < stop:
+                    tensor.set_data_from_numpy(bodies[at % len(bodies)])
+                    begin = time.monotonic()
+                    client.infer("m", [tensor])
+                    at += 2
+                    if begin > stop - 15:  # the first half warms up
+                        done[me] += 1
+                        times[me].append(time.monotonic() - begin)
+
+            threads = [threading.Thread(target=ask, args=(me,)) for me in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            server.stop()
+            all_times = times[0] + times[1]
+            print(f"{name}: {sum(done) / 15:.0f} requests/s of 64 rows x 26 keys, p50 {quantile(all_times, 0.5) * 1e3:.2f} ms, "
+                  f"p99 {quantile(all_times, 0.99) * 1e3:.2f} ms", flush=True)
+    finally:
+        shutil.rmtree(folder)
+    return 0
 
 
 def tier(options):
@@ -213,13 +280,13 @@ def follow(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["host", "tier", "follow"])
+    parser.add_argument("what", choices=["host", "tier", "served-tier", "follow"])
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release")
     parser.add_argument("--scratch", help="where to put the table (default: the system's temporary folder)")
     options = parser.parse_args()
-    return {"host": host, "tier": tier, "follow": follow}[options.what](options)
+    return {"host": host, "tier": tier, "served-tier": served_tier, "follow": follow}[options.what](options)
 
 
 if __name__ == "__main__":

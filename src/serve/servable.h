@@ -9,6 +9,7 @@
 #include "norn/plan.h"
 #include "serve/observe/stats.h"
 #include "serve/request.h"
+#include "store/cache/cache_tier.h"
 #include "store/log/follower.h"
 
 #include <stdatomic.h>
@@ -36,6 +37,8 @@ typedef struct norn_servable_calls {
                    void *context); ///< NULL: it has none
     /// How it stands in its delta log; false: it follows none. NULL: it cannot.
     bool (*follow)(norn_servable *servable, norn_follower_stat *out);
+    /// Keys that its tables' tier had in memory, and had not; false: all rows are in memory. NULL: so.
+    bool (*cached)(norn_servable *servable, norn_cache_stat *out);
 } norn_servable_calls;
 
 struct norn_servable {

@@ -298,6 +298,10 @@ class TierFollowTest(FollowTest):
         self.assertEqual(self.metric("norn_delta_step"), 12)
         self.assertEqual(self.metric("norn_delta_rows_total"), 2)
         np.testing.assert_array_equal(self.ask([0, 1, 2, 14])[:, 0], [cell(1, 0), cell(1, 1), cell(1, 12), cell(1, 11)])
+        cached, fetched = (self.metric(f"norn_tier_{what}_keys_total") for what in ("cached", "fetched"))
+        self.ask([0, 1, 2, 14])
+        self.assertEqual(self.metric("norn_tier_cached_keys_total"), cached + 8)
+        self.assertEqual(self.metric("norn_tier_fetched_keys_total"), fetched)
         # Weights are in no row: they come from the log, since the full version.
         np.testing.assert_array_equal(self.ask([0])[0, 5:], [0, 1, 2])
         self.server.process.kill()

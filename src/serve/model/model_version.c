@@ -83,6 +83,13 @@ static bool follow(norn_servable *servable, norn_follower_stat *out) {
     return out->found;
 }
 
+static bool cached(norn_servable *servable, norn_cache_stat *out) {
+    const norn_package *package = norn_model_version_of(servable)->package;
+    if (!package->kept.tier) return false;
+    *out = norn_cache_tier_stat(package->kept.tier);
+    return true;
+}
+
 // ---- life
 
 static norn_status list_ports(norn_model_version *version) {
@@ -248,7 +255,8 @@ norn_status norn_model_version_create(const char *name, int64_t number, const ch
                                               .release = release,
                                               .pending = pending,
                                               .tables = tables,
-                                              .follow = follow};
+                                              .follow = follow,
+                                              .cached = cached};
     const int64_t begin_ns = norn_clock_now_ns();
     norn_model_version *version = NULL;
     norn_status status;

@@ -154,6 +154,21 @@ FOLLOW_ROW(row_delta_bytes, "norn_delta_bytes_total", stat->applied.bytes)
 FOLLOW_ROW(row_delta_errors, "norn_delta_errors_total", stat->errors)
 FOLLOW_ROW(row_stalled, "norn_delta_stalled", stat->error[0] != 0)
 
+static void put_cached(const metric_page *page, const char *metric, bool hits) {
+    norn_cache_stat stat;
+    const norn_servable_calls *calls = page->servable->calls;
+    if (!calls->cached || !calls->cached(page->servable, &stat)) return;
+    put_row(page->out, metric, page->servable, hits ? stat.hits : stat.misses);
+}
+
+static void row_cached(metric_page *page) {
+    put_cached(page, "norn_tier_cached_keys_total", true);
+}
+
+static void row_fetched(metric_page *page) {
+    put_cached(page, "norn_tier_fetched_keys_total", false);
+}
+
 static const struct metric {
     const char *name, *type, *help;
     void (*row)(metric_page *page);
@@ -179,6 +194,10 @@ static const struct metric {
     {"norn_table_late_keys_total", "counter",
      "Keys that got the default row because theirs did not come from its tier in time",
      row_late_keys},
+    {"norn_tier_cached_keys_total", "counter",
+     "Keys of the model's tier whose rows were in memory, over all its versions", row_cached},
+    {"norn_tier_fetched_keys_total", "counter", "Keys that were fetched from the tier",
+     row_fetched},
     {"norn_delta_step", "gauge", "Step of the delta log that the version stands at", row_step},
     {"norn_delta_published_seconds", "gauge",
      "Unix time at which that step was published; 0: none was", row_published},
