@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import tempfile
 import threading
 import time
@@ -314,6 +315,54 @@ class TierFollowTest(FollowTest):
         self.start()
         self.assertEqual(self.metric("norn_delta_stalled"), 1)
         self.assertIn("stand at step 12 of another log", self.server.log.read_text())
+
+
+class KillTest(TierFollowTest):
+    """kill -9 at any moment: while it loads, catches up, applies, changes versions. NORN_KILLS=100: so many."""
+
+    def test_kills(self):
+        kills = int(os.environ.get("NORN_KILLS", 20))
+        rng, log, newest = np.random.default_rng(int(time.time())), self.open_log(), {}
+        version, stop = 1, threading.Event()
+
+        def train():
+            while not stop.is_set():
+                keys = rng.choice(KEYS, 5, replace=False)
+                step = self.publish(log, np.sort(keys))
+                newest.update({int(key): step for key in keys})
+                time.sleep(0.003)
+
+        for kill in range(kills):
+            stop.clear()
+            trainer = threading.Thread(target=train)
+            trainer.start()
+            if kill % 3 == 2:  # a full version of now, without what was there before it
+                time.sleep(0.05)
+                stop.set()
+                trainer.join()
+                version += 1
+                self.write_version(1, log.step, at=self.model / str(version))
+                newest = dict.fromkeys(range(KEYS), log.step)
+                plain_log.write_manifest(self.model / str(version), version, base=1, cut=log.cut())
+                stop.clear()
+                trainer = threading.Thread(target=train)
+                trainer.start()
+            process = subprocess.Popen([served.NORN, "serve", "--repository", str(self.repository), "--follow", "--http-port",
+                                        "0", "--no-grpc", "--no-metrics"], stderr=subprocess.DEVNULL)
+            time.sleep(rng.exponential(0.15))
+            process.kill()
+            process.wait()
+            stop.set()
+            trainer.join()
+        self.start()
+        self.wait_for_step(log.step)
+        wanted = [cell(1, newest.get(key, 0)) for key in range(KEYS)]
+        np.testing.assert_array_equal(self.ask(range(KEYS))[:, :5], np.repeat(np.float32(wanted), 5).reshape(-1, 5))
+
+
+# Cases of a base class run once, in it.
+for name in [name for name in dir(TierFollowTest) if name.startswith("test_")]:
+    setattr(KillTest, name, None)
 
 
 if __name__ == "__main__":
