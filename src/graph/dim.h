@@ -80,7 +80,8 @@ norn_status norn_dim_sub(norn_symbols *symbols, norn_dim a, norn_dim b,
 
 /// Value of `dim` given a value for every symbol. Overflow saturates at INT64_MAX.
 int64_t norn_dim_eval(norn_dim dim, const int64_t *symbol_values);
-/// Fill DERIVED values from INPUT and RUNTIME ones, in index order; -1 (unknown) spreads.
+/// Fill DERIVED values from INPUT and RUNTIME ones, in index order; -1 (unknown) spreads. What is
+/// below -1 is for norn_dim_eval alone: B - T that is -1, say, in the middle of (B - T) + S.
 void norn_symbols_eval(const norn_symbols *symbols, int64_t *values);
 
 /// Bounds from the profile: what `dim` can be while every INPUT symbol is in [min, max] and every

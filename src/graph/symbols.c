@@ -135,10 +135,19 @@ static int64_t affine(norn_dim dim, int64_t value) {
     return sat_add(dim.constant, sat_mul(dim.coef, value));
 }
 
+/// -1 is "not known", so a sum in the middle of an expression that is -n is kept as -n - 1.
+static int64_t kept(int64_t value) {
+    return value < 0 ? value - 1 : value;
+}
+
+static int64_t from_kept(int64_t value) {
+    return value < 0 ? value + 1 : value;
+}
+
 int64_t norn_dim_eval(norn_dim dim, const int64_t *symbol_values) {
     if (norn_dim_is_const(dim)) return dim.constant;
     int64_t value = symbol_values[dim.symbol];
-    return value == -1 ? -1 : affine(dim, value);
+    return value == -1 ? -1 : affine(dim, from_kept(value));
 }
 
 static bool is_unknown(norn_dim dim, const int64_t *values) {
@@ -153,10 +162,7 @@ void norn_symbols_eval(const norn_symbols *symbols, int64_t *values) {
             values[i] = -1;
             continue;
         }
-        int64_t a = norn_dim_is_const(s->a) ? s->a.constant : affine(s->a, values[s->a.symbol]);
-        int64_t b = norn_dim_is_const(s->b) ? s->b.constant : affine(s->b, values[s->b.symbol]);
-        int64_t value = apply(s->op, a, b);
-        values[i] = value == -1 ? -2 : value; // a negative count is no dimension, but it is known
+        values[i] = kept(apply(s->op, norn_dim_eval(s->a, values), norn_dim_eval(s->b, values)));
     }
 }
 
