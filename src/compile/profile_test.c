@@ -130,6 +130,52 @@ static void a_dimension_that_is_named_is_the_batch(void **state) {
     }
 }
 
+/// The tenth dim and those that a number names in another base, or with more behind it.
+static void a_dimension_is_a_decimal_number(void **state) {
+    (void)state;
+    add_inputs();
+    static const char *const texts[] = {"b:00",  "b:010", "b:0x0", "b:a",
+                                        "b:1e0", "c:8",   "c:10",  "c:99999999999999999999"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        graph->batch = -1;
+        assert_int_equal(profile((norn_compile_options){.batch_dim = texts[i]}),
+                         i == 0 ? NORN_OK : NORN_INVALID_ARGUMENT);
+        if (i) assert_non_null(strstr(norn_message(), texts[i]));
+    }
+}
+
+/// A maximum of 0 rows is one that was said; what follows from the symbols gets bounds as well.
+static void what_was_said_stays_and_what_follows_is_bounded(void **state) {
+    (void)state;
+    norn_dim product;
+    assert_int_equal(norn_dim_apply(&graph->symbols, NORN_DIM_MUL, norn_dim_symbol(B),
+                                    norn_dim_symbol(T), &product),
+                     NORN_OK);
+    add_inputs();
+    const norn_input_shape least[] = {{"c", 2, {3, 5}}}, usual[] = {{"c", 2, {4, 6}}},
+                           most[] = {{"c", 2, {7, 9}}}, none[] = {{"d", 1, {0}}};
+    const norn_compile_options options = {.min_shapes = least,
+                                          .min_count = 1,
+                                          .opt_shapes = usual,
+                                          .opt_count = 1,
+                                          .max_shapes = most,
+                                          .max_count = 1,
+                                          .max_batch = 500};
+    assert_int_equal(profile(options), NORN_OK);
+    expect(B, 3, 4, 7);
+    expect(T, 5, 6, 9);
+    expect(product.symbol, 15, 24, 63);
+    assert_int_equal(profile((norn_compile_options){.min_shapes = none,
+                                                    .min_count = 1,
+                                                    .max_shapes = none,
+                                                    .max_count = 1,
+                                                    .max_batch = 500}),
+                     NORN_OK);
+    expect(B, 0, 0, 0);
+    expect(T, 1, 64, -1);
+    expect(product.symbol, 0, 0, 0);
+}
+
 static void bounds_are_said_by_shapes_and_in_order(void **state) {
     (void)state;
     static const struct {
@@ -210,6 +256,8 @@ int main(void) {
         CASE(the_batch_is_what_most_inputs_have_first),
         cmocka_unit_test(the_batch_is_inferred_from_first_dims_alone),
         CASE(a_dimension_that_is_named_is_the_batch),
+        CASE(a_dimension_is_a_decimal_number),
+        CASE(what_was_said_stays_and_what_follows_is_bounded),
         CASE(bounds_are_said_by_shapes_and_in_order),
         CASE(bounds_that_do_not_fit_are_refused_by_name),
     };

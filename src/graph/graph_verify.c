@@ -8,7 +8,7 @@ enum { DEPTH_MAX = 32 };
 
 typedef struct verifier {
     const norn_graph *graph;
-    uint8_t *defined;  // by value id: an input, a constant or an output of a node before this one
+    bool *defined;     // by value id: an input, a constant or an output of a node before this one
     uint32_t *readers; // by value id: uses seen from nodes and outputs
 } verifier;
 
@@ -52,7 +52,7 @@ static norn_status check_use(verifier *v, const norn_node *node, const norn_use 
                           value->producer ? "reads a value before the node that makes it"
                                           : "reads a value that nothing makes");
         }
-        v->defined[value->id] = 1; // a constant, seen for the first time
+        v->defined[value->id] = true; // a constant, seen for the first time
         NORN_TRY(check_dims(v, node, value));
     }
     v->readers[value->id]++;
@@ -83,7 +83,7 @@ static norn_status check_node(verifier *v, const norn_node *node, int depth) {
             return breach(v->graph, node, "an output is made twice");
         }
         if (value->data) return breach(v->graph, node, "an output is also a constant");
-        v->defined[value->id] = 1;
+        v->defined[value->id] = true;
         NORN_TRY(check_dims(v, node, value));
     }
     for (uint32_t i = 0; i < node->attrs.count; i++) {
@@ -108,7 +108,7 @@ static norn_status check_inputs(verifier *v) {
             return norn_fail(NORN_INTERNAL, "graph '%s': input '%s' is there twice", v->graph->name,
                              value->name);
         }
-        v->defined[value->id] = 1;
+        v->defined[value->id] = true;
         NORN_TRY(check_dims(v, NULL, value));
     }
     return NORN_OK;

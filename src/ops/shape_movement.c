@@ -242,32 +242,10 @@ norn_status norn_shape_size_of(norn_shape_ctx *ctx) {
     return norn_shape_put_contents(ctx, 0, &elems, 1);
 }
 
+/// The importer makes values of Constants: none becomes a node.
 norn_status norn_shape_constant(norn_shape_ctx *ctx) {
-    NORN_TRY(norn_shape_inputs(ctx, 0));
-    for (uint32_t i = 0; i < ctx->attrs.count; i++) {
-        const norn_attr *attr = &ctx->attrs.at[i];
-        norn_shape shape = norn_shape_scalar();
-        norn_dtype dtype = NORN_DTYPE_NONE;
-        if (strncmp(attr->name, "value", 5) != 0) continue;
-        if (attr->kind == NORN_ATTR_TENSOR) {
-            shape.rank = attr->tensor->rank;
-            for (int32_t d = 0; d < shape.rank; d++)
-                shape.dims[d] = norn_dim_const(attr->tensor->dims[d]);
-            dtype = attr->tensor->dtype;
-        } else if (attr->kind == NORN_ATTR_INT || attr->kind == NORN_ATTR_INTS) {
-            dtype = NORN_I64;
-        } else if (attr->kind == NORN_ATTR_FLOAT || attr->kind == NORN_ATTR_FLOATS) {
-            dtype = NORN_F32;
-        } else if (attr->kind == NORN_ATTR_STRING || attr->kind == NORN_ATTR_STRINGS) {
-            dtype = NORN_STRING;
-        }
-        if (attr->kind == NORN_ATTR_INTS || attr->kind == NORN_ATTR_FLOATS ||
-            attr->kind == NORN_ATTR_STRINGS)
-            shape = norn_shape_vector(norn_dim_const(attr->count));
-        norn_shape_put(ctx, 0, dtype, &shape);
-        return NORN_OK;
-    }
-    return norn_fail(NORN_INVALID_ARGUMENT, "Constant without a value");
+    (void)ctx;
+    return norn_fail(NORN_INTERNAL, "a Constant is a value of the graph, no node");
 }
 
 /// A shape that is an input's elements; unknown ones are fresh.

@@ -11,6 +11,8 @@ import pathlib
 import re
 import socket
 import struct
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -76,34 +78,48 @@ def resident(process):
 
 
 class Bystander:
-    """Asks for one small inference after another on a connection of its own, and keeps the longest time."""
+    """A process that asks for one small inference after another on a connection of its own, and keeps the two longest
+    times: one may be the machine's doing. Not a thread: it would wait for the attacker's interpreter, not the server."""
 
-    def __init__(self, address):
-        self.address, self.stop, self.longest, self.count, self.failure = address, threading.Event(), 0.0, 0, None
-        self.thread = threading.Thread(target=self.run)
+    PROGRAM = """
+import sys, threading, time
+sys.path.insert(0, sys.argv[1])
+from h2 import Client
+content, end = bytes.fromhex(sys.argv[3]), []
+client, stream, longest, second = Client(int(sys.argv[2])), -1, 0.0, 0.0
+threading.Thread(target=lambda: end.append(sys.stdin.read()), daemon=True).start()
+while not end:
+    stream += 2
+    begin = time.monotonic()
+    client.call(stream, content, path="/inference.GRPCInferenceService/ModelInfer")
+    answer = client.answer(stream, 240)
+    if stream > 1:
+        second, longest = sorted((second, longest, time.monotonic() - begin))[1:]
+    assert answer and answer["fields"].get("grpc-status") == "0", answer
+    del client.streams[stream]
+    if stream == 1:
+        print("asks", flush=True)
+    time.sleep(0.002)
+print(longest, second)
+"""
 
-    def run(self):
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        try:
-            with grpc.insecure_channel(self.address, options=options) as channel:
-                stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-                stub.ModelInfer(request(), timeout=30 * SLOW)
-                while not self.stop.is_set():
-                    begin = time.monotonic()
-                    stub.ModelInfer(request(), timeout=30 * SLOW)
-                    self.longest = max(self.longest, time.monotonic() - begin)
-                    self.count += 1
-                    time.sleep(0.002)
-        except Exception as error:  # noqa: BLE001 - reported by the main thread
-            self.failure = error
+    def __init__(self, port):
+        self.process = subprocess.Popen([sys.executable, "-c", self.PROGRAM, str(pathlib.Path(__file__).parent), str(port),
+                                         request().SerializeToString().hex()], text=True, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.longest = self.second = float("inf")
+        self.failure = None
 
     def __enter__(self):
-        self.thread.start()
+        self.process.stdout.readline()  # its first answer came, or it ended
         return self
 
     def __exit__(self, *what):
-        self.stop.set()
-        self.thread.join()
+        words, failure = self.process.communicate(timeout=300)
+        if words.split():
+            self.longest, self.second = map(float, words.split())
+        if self.process.returncode != 0:
+            self.failure = failure[-2000:]
 
 
 class GrpcTest(unittest.TestCase):
@@ -159,15 +175,14 @@ class GrpcTest(unittest.TestCase):
         watcher = threading.Thread(target=watch)
         watcher.start()
         try:
-            with Bystander(server.grpc) as bystander:
-                while bystander.count == 0 and bystander.failure is None:
-                    time.sleep(0.01)
+            with Bystander(server.ports["gRPC"]) as bystander:
                 yield bystander
         finally:
             stop.set()
             watcher.join()
         self.assertIsNone(bystander.failure)
-        self.assertLess(bystander.longest, seconds * SLOW)
+        self.assertLess(bystander.second, seconds * SLOW)
+        self.assertLess(bystander.longest, 5 * seconds * SLOW)
         self.assertLess(peak[0] - memory_before, memory * LARGE)
         self.assertLess(server.log.stat().st_size - log_before, log)
 
