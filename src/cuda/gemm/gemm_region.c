@@ -174,5 +174,6 @@ norn_status norn_cuda_gemm_region(norn_call *call) {
     NORN_TRY(norn_cuda_gemm_run(state, &product, choice, scratch, norn_cuda_stream_of(call)));
     if (!pointwise) return NORN_OK;
     const int64_t dims[2] = {rows, region->n};
-    return norn_cuda_pointwise_run(call, &state->pointwise, &region->epilogue, 2, dims, product.d);
+    return norn_cuda_pointwise_run(call, &state->pointwise, &region->epilogue, 2, dims, 0,
+                                   product.d);
 }
