@@ -103,7 +103,7 @@ static norn_graph *rich_graph(void) {
                                               .padding_key = 11,
                                               .output = 0,
                                               .column = 12};
-    static const norn_region pointwise = {.pointwise = {{2, 4, 1, loads, instrs, stores}}};
+    static const norn_region pointwise = {.pointwise = {{2, 4, 1, loads, instrs, stores}, 3}};
     static norn_region gemm = {.gemm = {.k = 4, .n = 4, .b_layout = NORN_GEMM_PANELS}};
     static const norn_region lookup = {.lookup = {1, &column}};
     static const norn_region interaction = {.interaction = {.kind = NORN_INTERACTION_DOT,

@@ -174,6 +174,8 @@ void norn_region_print(norn_region_kind kind, const norn_region *region, norn_bu
         print_program("epilogue", &region->gemm.epilogue, out);
         break;
     case NORN_REGION_POINTWISE:
+        if (region->pointwise.pad)
+            norn_buffer_format(out, "  pad=%lld\n", (long long)region->pointwise.pad);
         print_program("program", &region->pointwise.program, out);
         break;
     case NORN_REGION_ROW_REDUCE:

@@ -80,10 +80,12 @@ typedef struct norn_gemm_region {
     norn_scalar_program epilogue; ///< instr_count 0: none. Loads broadcast over loop dims {M, N}
 } norn_gemm_region;
 
-/// Pointwise: outputs all of one shape, which are the loop dims; inputs and outputs by the program.
+/// Pointwise: outputs all of one shape, which are the loop dims (with `pad`: less that); inputs and outputs by the program.
 /// All loads may repeat in a dim (an Expand is such a program): the size comes from the outputs.
 typedef struct norn_pointwise_region {
     norn_scalar_program program;
+    int64_t
+        pad; ///< zeros at the end of every row of the outputs; the loop's last dim is less so many
 } norn_pointwise_region;
 
 typedef enum norn_reduce_kind {

@@ -172,8 +172,18 @@ static norn_status gemm_field(void *context, const norn_wire_field *field) {
 
 static norn_status pointwise_field(void *context, const norn_wire_field *field) {
     decoder *d = context;
-    if (field->number != POINTWISE_PROGRAM) return NORN_OK;
-    return decode_program(d, field->bytes, &d->region->pointwise.program);
+    norn_pointwise_region *pointwise = &d->region->pointwise;
+    switch (field->number) {
+    case POINTWISE_PROGRAM:
+        return decode_program(d, field->bytes, &pointwise->program);
+    case POINTWISE_PAD:
+        pointwise->pad = (int64_t)field->value;
+        break;
+    default:
+        break;
+    }
+    return pointwise->pad < 0 || pointwise->pad >= 64 ? malformed("pad of pointwise work")
+                                                      : NORN_OK;
 }
 
 static norn_status row_reduce_field(void *context, const norn_wire_field *field) {

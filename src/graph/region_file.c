@@ -93,6 +93,7 @@ void norn_region_encode(norn_region_kind kind, const norn_region *region, norn_b
         break;
     case NORN_REGION_POINTWISE:
         encode_program(out, POINTWISE_PROGRAM, &region->pointwise.program);
+        if (region->pointwise.pad) norn_wire_put_signed(out, POINTWISE_PAD, region->pointwise.pad);
         break;
     case NORN_REGION_ROW_REDUCE:
         norn_wire_put_varint(out, REDUCE_KIND, (uint64_t)region->row_reduce.kind);

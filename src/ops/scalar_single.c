@@ -26,6 +26,7 @@ norn_status norn_scalar_single(norn_arena *arena, const norn_op_info *op, norn_a
     if (in_count > NORN_SCALAR_LOAD_MAX)
         return norn_fail(NORN_INVALID_ARGUMENT, "operator %s of %u operands; at most %d are taken",
                          op->name, in_count, NORN_SCALAR_LOAD_MAX);
+    *region = (norn_pointwise_region){.pad = 0};
     NORN_TRY(NORN_TAKE(arena, &builder));
     builder->arena = arena;
     for (uint32_t i = 0; i < in_count; i++) {

@@ -93,6 +93,7 @@ norn_status norn_shape_pointwise(norn_shape_ctx *ctx) {
     norn_shape shape;
     bool known;
     NORN_TRY(loop_dims(ctx, &region->program, &shape, &known));
+    if (known && shape.rank > 0) shape.dims[shape.rank - 1].constant += region->pad;
     for (uint32_t i = 0; i < ctx->out_count && known; i++)
         norn_shape_put(ctx, i, NORN_DTYPE_NONE, &shape);
     return NORN_OK;

@@ -342,6 +342,31 @@ static void an_interaction_takes_the_type_of_its_parts(void **state) {
     test_end(t);
 }
 
+/// A sum of few terms multiplies floats and writes the halves that the next layer reads, if it has an ending that
+/// rounds.
+static void a_short_sum_writes_halves_where_they_are_read(void **state) {
+    (void)state;
+    for (int form = 0; form < 3; form++) {
+        test_graph *t = test_begin();
+        t->options.precision = NORN_PRECISION_FP16;
+        norn_value *x = test_input(t, "x", NORN_F32, DIMS(B, 13));
+        norn_value *y =
+            form == 1 ? OP(t, MatMul, NONE, x, test_const(t, "w", NORN_F32, DIMS(13, 32), 0, 0.5))
+                      : layer(t, x, 13, 32, true);
+        test_output(t, layer(t, y, 32, 16, false));
+        if (form == 2) test_output(t, OP(t, Softmax, ATTR_INT("axis", 1), y)); // reads floats
+        test_run(t, norn_pass_gemm);
+        test_run(t, norn_pass_assign_precision);
+        const norn_node *first = t->graph->nodes, *last = t->graph->outputs[0].value->producer;
+        const norn_dtype out = form == 0 ? NORN_F16 : NORN_F32;
+        assert_numbers(first, NORN_F32, NORN_F32, out, true);
+        assert_numbers(last, NORN_F16, NORN_F16, NORN_F32, false);
+        assert_int_equal(test_count(t, NORN_OP_Pointwise), form != 0); // else cast
+        if (form == 0) assert_int_equal(norn_node_in(first, 2)->dtype, NORN_F16);
+        test_end(t);
+    }
+}
+
 /// x0 * (x W + b) + x: A is an operand as well.
 static void a_cross_layer_of_halves_reads_what_it_multiplies(void **state) {
     (void)state;
@@ -617,6 +642,7 @@ int main(void) {
         cmocka_unit_test(layers_become_products_of_halves),
         cmocka_unit_test(what_layers_multiply_is_written_as_halves),
         cmocka_unit_test(an_interaction_takes_the_type_of_its_parts),
+        cmocka_unit_test(a_short_sum_writes_halves_where_they_are_read),
         cmocka_unit_test(a_cross_layer_of_halves_reads_what_it_multiplies),
         cmocka_unit_test(batch_normalisation_goes_into_the_weights),
         cmocka_unit_test(batch_normalisation_alone_is_scale_and_shift),

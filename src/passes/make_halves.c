@@ -6,8 +6,9 @@
 /// halves; elsewhere A is cast. An interaction whose result is multiplied takes halves too. Constant columns that are added to a half
 /// result are halves, as a product on a GPU adds them by itself.
 ///
-/// Thin products (fewer than 16 columns or terms) are no faster in halves and stay, as do products of
-/// two activations that nothing asks for halves: they are multiplied in tf32.
+/// Thin products (fewer than 16 columns or terms) are no faster in halves and multiply as they did, though those
+/// of few terms write halves where they are asked to; products of two activations that nothing asks for
+/// halves stay: they are multiplied in tf32.
 #include "passes/make_halves.h"
 
 #include "passes/rewrite.h"
@@ -60,6 +61,13 @@ static bool becomes_half(const norn_node *node) {
     return false;
 }
 
+/// Rounded by its epilogue as it writes: a short sum of floats, a model's dense features.
+static bool narrows(const norn_node *node) {
+    return norn_node_is(node, NORN_OP_GemmRegion) && !node->note && norn_node_in(node, 1)->data &&
+           norn_node_in(node, 1)->dtype == NORN_F32 && node->region->gemm.k < THIN &&
+           node->region->gemm.epilogue.instr_count > 0;
+}
+
 /// Its operands and its result are of one type.
 static bool is_of_one_type(const norn_node *node) {
     return norn_node_is(node, NORN_OP_Concat) || norn_node_is_static_reshape(node) ||
@@ -68,7 +76,7 @@ static bool is_of_one_type(const norn_node *node) {
 
 static bool writes_halves(const norn_node *node) {
     return node &&
-           (is_half_product(node) || is_of_one_type(node) ||
+           (is_half_product(node) || narrows(node) || is_of_one_type(node) ||
             norn_node_is(node, NORN_OP_Pointwise) || norn_node_is(node, NORN_OP_RowReduce) ||
             norn_node_is(node, NORN_OP_Lookup) || norn_node_is(node, NORN_OP_Interaction));
 }

@@ -49,19 +49,24 @@ static bool is_dynamic(const norn_scalar_program *program) {
 }
 
 const char *norn_rows_pointwise_region(norn_rows_walk *walk) {
-    const norn_scalar_program *program = &walk->node->region->pointwise.program;
+    const norn_pointwise_region *region = &walk->node->region->pointwise;
+    const norn_scalar_program *program = &region->program;
     const norn_value *out = walk->node->out[0];
     norn_rows rows = {.kind = NORN_ROWS_NONE};
     const char *why;
     if (!out || out->shape.rank < 0) return norn_rows_unknown;
+    norn_shape loop = out->shape;
+    if (region->pad && (loop.rank == 0 || is_dynamic(program))) return norn_rows_other;
+    if (region->pad) loop.dims[loop.rank - 1].constant -= region->pad;
     if (is_dynamic(program)) {
         why = norn_rows_broadcast(walk, 0, walk->node->in_count, out->shape.rank, &rows);
         return why ? why : put_at(walk, rows, rows.axis);
     }
-    why = operands_agree(walk, program, &out->shape, &rows);
+    why = operands_agree(walk, program, &loop, &rows);
     // With no rows among the operands this is an Expand: all rows get the same.
-    if (!why && rows.kind != NORN_ROWS_EACH && !norn_rows_filled(walk, &out->shape, &rows))
+    if (!why && rows.kind != NORN_ROWS_EACH && !norn_rows_filled(walk, &loop, &rows))
         why = norn_rows_counted;
+    if (!why && region->pad && rows.axis == loop.rank - 1) why = norn_rows_other;
     if (!why) why = others_repeat(walk, program, rows.axis);
     return why ? why : put_at(walk, rows, rows.axis);
 }

@@ -4,6 +4,8 @@
 #include "tensor/dtype.h"
 #include "tensor/view.h"
 
+#include <string.h>
+
 /// Types of less than a byte are widened before and packed after: the program never sees them.
 static bool is_packed(norn_dtype dtype) {
     uint32_t bits = norn_dtype_bits(dtype);
@@ -114,6 +116,27 @@ static norn_scalar_program widen_program(const norn_scalar_program *source,
     return program;
 }
 
+/// The output without the zeros at the end of its rows.
+static norn_status strip_pad(const norn_pointwise_region *region, norn_view *out) {
+    if (region->pad == 0 || !norn_view_present(out)) return NORN_OK;
+    int64_t *last = &out->dims[out->rank - 1];
+    if (out->rank < 1 || *last < region->pad || is_packed(out->dtype))
+        return norn_fail(NORN_INVALID_ARGUMENT, "its output has no room for %lld zeros a row",
+                         (long long)region->pad);
+    if (out->row_stride == 0) out->row_stride = *last;
+    *last -= region->pad;
+    return NORN_OK;
+}
+
+static void write_pad(const norn_pointwise_region *region, const norn_view *stripped) {
+    if (region->pad == 0 || !norn_view_present(stripped)) return;
+    const size_t size = norn_dtype_bits(stripped->dtype) / 8;
+    const int64_t rows = norn_dims_product(stripped->dims, 0, stripped->rank - 1);
+    char *end = (char *)stripped->data + (size_t)stripped->dims[stripped->rank - 1] * size;
+    for (int64_t i = 0; i < rows; i++)
+        memset(end + (size_t)(i * stripped->row_stride) * size, 0, (size_t)region->pad * size);
+}
+
 norn_status norn_cpu_pointwise(norn_call *call) {
     const norn_pointwise_region *region = &call->region->pointwise;
     norn_scalar_load loads[NORN_SCALAR_LOAD_MAX];
@@ -130,8 +153,10 @@ norn_status norn_cpu_pointwise(norn_call *call) {
         dtypes[i] = widened(call->out[i].dtype);
     NORN_TRY(norn_tile_compile(&program, &source, norn_isa_get(), dtypes, call->name));
 
-    nest.rank = shape->rank;
-    for (int32_t d = 0; d < shape->rank; d++) nest.dims[d] = shape->dims[d];
+    norn_view loop = *shape;
+    NORN_TRY(strip_pad(region, &loop));
+    nest.rank = loop.rank;
+    for (int32_t d = 0; d < loop.rank; d++) nest.dims[d] = loop.dims[d];
     nest.load_count = source.load_count;
     nest.store_count = source.store_count;
     for (uint32_t i = 0; i < source.load_count; i++)
@@ -139,6 +164,7 @@ norn_status norn_cpu_pointwise(norn_call *call) {
     for (uint32_t i = 0; i < source.store_count; i++) {
         uint32_t at = source.load_count + i;
         wide[i] = i < call->out_count ? call->out[i] : (norn_view){0};
+        NORN_TRY(strip_pad(region, &wide[i]));
         wide[i].dtype = dtypes[i];
         if (is_packed(call->out[i].dtype))
             NORN_TRY(norn_cpu_scratch(call, norn_view_elems(&wide[i]),
@@ -151,7 +177,9 @@ norn_status norn_cpu_pointwise(norn_call *call) {
     }
     norn_tile_nest_collapse(&nest);
     norn_tile_nest_run(&nest, &program, call->pool);
-    for (uint32_t i = 0; i < source.store_count; i++)
+    for (uint32_t i = 0; i < source.store_count; i++) {
         if (is_packed(call->out[i].dtype)) narrow(&wide[i], &call->out[i]);
+        write_pad(region, &wide[i]);
+    }
     return NORN_OK;
 }

@@ -24,6 +24,7 @@ typedef struct program {
     norn_scalar_instr code[12];
     uint16_t stores[2];
     uint32_t loads_used, used;
+    int64_t pad;
 } program;
 
 static uint16_t add(program *p, norn_scalar_op op, norn_dtype dtype, uint16_t a, uint16_t b,
@@ -45,7 +46,8 @@ static uint16_t load(program *p, norn_dtype stored, norn_dtype dtype, const bool
 static norn_status run(program *p, uint32_t store_count, const norn_view *in, norn_view *out,
                        norn_pool *pool, norn_solo *solo) {
     norn_region region = {
-        .pointwise = {{p->loads_used, p->used, store_count, p->loads, p->code, p->stores}}};
+        .pointwise = {{p->loads_used, p->used, store_count, p->loads, p->code, p->stores},
+                      .pad = p->pad}};
     norn_solo_init(solo, norn_alloc_heap(), pool);
     solo->call.region = &region;
     solo->call.in = in;
@@ -106,6 +108,37 @@ static void check_broadcast(const int64_t dims[3], unsigned mask, int64_t stride
     norn_solo_deinit(&solo);
     for (int i = 0; i < 3; i++) free(data[i]);
     free(y);
+}
+
+/// Rows end in zeros, and nothing beyond them is written.
+static void rows_end_in_the_zeros_that_the_region_asks_for(void **state) {
+    (void)state;
+    enum { ROWS = 6, N = 13, PAD = 3, STRIDE = 20 };
+    for (int strided = 0; strided < 2; strided++) {
+        const int64_t in_dims[] = {2, 3, N}, out_dims[] = {2, 3, N + PAD};
+        const int64_t row = strided ? STRIDE : N + PAD;
+        float x[ROWS * N], y[ROWS * STRIDE];
+        program p = {0};
+        norn_solo solo;
+        for (int i = 0; i < ROWS * N; i++) x[i] = (float)i + 1;
+        for (int i = 0; i < ROWS * STRIDE; i++) y[i] = 777;
+        norn_view in = norn_view_of(NORN_F32, 3, in_dims, x),
+                  out = norn_view_of(NORN_F32, 3, out_dims, y);
+        if (strided) out.row_stride = STRIDE;
+        const uint16_t loaded = load(&p, NORN_F32, NORN_F32, NULL, 3);
+        p.stores[0] = add(&p, NORN_SCALAR_NEG, NORN_F32, loaded, 0, 0);
+        p.pad = PAD;
+        assert_int_equal(run(&p, 1, &in, &out, NULL, &solo), NORN_OK);
+        for (int r = 0; r < ROWS; r++)
+            for (int c = 0; c < row; c++) {
+                const float want = c < N ? -x[r * N + c] : c < N + PAD ? 0 : 777;
+                assert_true(y[r * row + c] == want);
+            }
+        norn_solo_deinit(&solo);
+        p.pad = N + PAD + 1; // more than a row has
+        assert_int_equal(run(&p, 1, &in, &out, NULL, &solo), NORN_INVALID_ARGUMENT);
+        norn_solo_deinit(&solo);
+    }
 }
 
 static void operands_repeat_along_any_dims(void **state) {
@@ -316,6 +349,7 @@ static void every_cast_is_the_reference(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(operands_repeat_along_any_dims),
+        cmocka_unit_test(rows_end_in_the_zeros_that_the_region_asks_for),
         cmocka_unit_test(threads_share_large_work),
         cmocka_unit_test(integers_wrap_and_never_trap),
         cmocka_unit_test(types_convert_at_loads_stores_and_between),

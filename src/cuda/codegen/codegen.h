@@ -20,6 +20,7 @@ typedef struct norn_cuda_generated_args {
     int64_t row;                               ///< row-reduce: elements in a row of the stores
     /// "dynamic" kernels: of the loads, by loop dim.
     int64_t stride[NORN_SCALAR_LOAD_MAX][NORN_MAX_RANK];
+    int64_t pad; ///< "rows" kernels: zeros at the end of a row of the stores
 } norn_cuda_generated_args;
 
 /// Adjacent loop dims that every operand treats alike are one: what is left is what index
@@ -86,10 +87,11 @@ norn_status norn_cuda_pointwise_load(const norn_cuda_device *device, norn_span c
                                      const norn_scalar_program *program, int32_t rank,
                                      norn_cuda_pointwise_state *state) NORN_NODISCARD;
 /// Run over loop dims `dims`; loads come from call->in, the accumulator
-/// from `acc` (may be an output).
+/// from `acc` (may be an output). `pad` zeros follow in every row of the outputs.
 norn_status norn_cuda_pointwise_run(norn_call *call, const norn_cuda_pointwise_state *state,
                                     const norn_scalar_program *program, int32_t rank,
-                                    const int64_t *dims, const void *acc) NORN_NODISCARD;
+                                    const int64_t *dims, int64_t pad,
+                                    const void *acc) NORN_NODISCARD;
 
 norn_status norn_cuda_pointwise_codegen(norn_cuda_device *device, const norn_step_spec *spec,
                                         norn_alloc alloc, norn_span *code);

@@ -258,7 +258,7 @@ static void bias_and_relu_go_into_the_product(void **state) {
 }
 
 /// Rounding in between is left to the product's end; a bias of another type is not the product's.
-static void half_products_take_bias_and_relu_but_no_more(void **state) {
+static void half_products_take_bias_relu_and_sigmoid_but_no_more(void **state) {
     (void)state;
     norn_scalar_load loads[] = {{.input = NORN_SCALAR_ACC, .dtype = NORN_F32},
                                 {.input = 2, .dtype = NORN_F16, .broadcast = {true, false}}};
@@ -282,9 +282,66 @@ static void half_products_take_bias_and_relu_but_no_more(void **state) {
     assert_int_equal(norn_cuda_epilogue_match(&program, &f16).ending, NORN_CUDA_ENDING_POINTWISE);
     loads[1].dtype = NORN_F16;
     instrs[8] = (norn_scalar_instr){.op = NORN_SCALAR_SIGMOID, .dtype = NORN_F32, .a = 6};
-    found = norn_cuda_epilogue_match(&program, &f16); // our own kernels are of float32
-    assert_int_equal(found.ending, NORN_CUDA_ENDING_POINTWISE);
-    assert_false(found.has_bias);
+    found = norn_cuda_epilogue_match(&program, &f16); // cuBLASLt has no sigmoid
+    assert_int_equal(found.ending, NORN_CUDA_ENDING_OWN);
+    assert_int_equal(found.activation, NORN_CUDA_SIGMOID);
+    assert_true(found.has_bias);
+    instrs[8].op = NORN_SCALAR_TANH;
+    assert_int_equal(norn_cuda_epilogue_match(&program, &f16).ending, NORN_CUDA_ENDING_POINTWISE);
+}
+
+static void floats_into_halves_end_in_our_own_kernels(void **state) {
+    (void)state;
+    const norn_scalar_load load = {.input = NORN_SCALAR_ACC, .dtype = NORN_F32};
+    const norn_scalar_instr instrs[] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32},
+                                        {.op = NORN_SCALAR_CONST, .dtype = NORN_F32},
+                                        {.op = NORN_SCALAR_MAX, .dtype = NORN_F32, .a = 0, .b = 1}};
+    const uint16_t store = 2;
+    const norn_scalar_program program = {1, 3, 1, &load, instrs, &store};
+    norn_numbers numbers = f32;
+    assert_int_equal(norn_cuda_epilogue_match(&program, &numbers).ending, NORN_CUDA_ENDING_ANY);
+    numbers.out = NORN_F16; // cuBLASLt writes no halves from floats
+    assert_int_equal(norn_cuda_epilogue_match(&program, &numbers).ending, NORN_CUDA_ENDING_OWN);
+}
+
+/// x0 * (acc + bias) + x with its operands in either order; where one repeats or is of another type, or
+/// more is done, it is no cross layer.
+static void a_cross_layer_ends_in_our_own_kernels(void **state) {
+    (void)state;
+    for (int turn = 0; turn < 8; turn++) {
+        norn_scalar_load loads[] = {{.input = NORN_SCALAR_ACC, .dtype = NORN_F32},
+                                    {.input = 2, .dtype = NORN_F16, .broadcast = {true, false}},
+                                    {.input = 3, .dtype = NORN_F16},
+                                    {.input = 0, .dtype = NORN_F16}};
+        norn_scalar_instr instrs[] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32},
+                                      {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 1},
+                                      {.op = NORN_SCALAR_ADD, .dtype = NORN_F32, .a = 0, .b = 1},
+                                      {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 2},
+                                      {.op = NORN_SCALAR_MUL, .dtype = NORN_F32, .a = 3, .b = 2},
+                                      {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 3},
+                                      {.op = NORN_SCALAR_ADD, .dtype = NORN_F32, .a = 4, .b = 5},
+                                      {.op = NORN_SCALAR_TANH, .dtype = NORN_F32, .a = 6}};
+        if (turn & 1) instrs[4].a = 2, instrs[4].b = 3;
+        if (turn & 2) instrs[6].a = 5, instrs[6].b = 4;
+        uint16_t store = 6;
+        const norn_scalar_program program = {4, 8, 1, loads, instrs, &store};
+        norn_cuda_epilogue found = norn_cuda_epilogue_match(&program, &f16);
+        assert_int_equal(found.ending, NORN_CUDA_ENDING_OWN);
+        assert_true(found.crosses && found.has_bias);
+        assert_int_equal(found.bias_input, 2);
+        assert_int_equal(found.times_input, 3);
+        assert_int_equal(found.plus_input, 0);
+        assert_int_equal(found.activation, NORN_CUDA_LINEAR);
+        if (turn & 4)
+            store = 7;
+        else if (turn & 1)
+            loads[3].broadcast[1] = true;
+        else
+            loads[2].dtype = NORN_F32;
+        found = norn_cuda_epilogue_match(&program, &f16);
+        assert_int_equal(found.ending, NORN_CUDA_ENDING_POINTWISE);
+        assert_false(found.crosses);
+    }
 }
 
 static void a_constant_bias_and_sigmoid_end_in_our_own_kernels(void **state) {
@@ -327,7 +384,9 @@ int main(void) {
         cmocka_unit_test(a_corrupt_code_object_is_refused),
         cmocka_unit_test(strings_have_no_cuda_form),
         cmocka_unit_test(bias_and_relu_go_into_the_product),
-        cmocka_unit_test(half_products_take_bias_and_relu_but_no_more),
+        cmocka_unit_test(half_products_take_bias_relu_and_sigmoid_but_no_more),
+        cmocka_unit_test(floats_into_halves_end_in_our_own_kernels),
+        cmocka_unit_test(a_cross_layer_ends_in_our_own_kernels),
         cmocka_unit_test(a_constant_bias_and_sigmoid_end_in_our_own_kernels),
         cmocka_unit_test(without_a_gpu_the_device_compiles_and_refuses_to_run),
     };

@@ -82,6 +82,23 @@ static void print_body(norn_buffer *out, const norn_scalar_program *program,
     norn_buffer_text(out, "    }\n");
 }
 
+/// Whoever writes the end of a row writes the zeros after it.
+static void print_pad(norn_buffer *out, const norn_scalar_program *program,
+                      const norn_cuda_loop *loop, const variant *v, const norn_view *stores) {
+    const int32_t last = loop->count - 1;
+    norn_buffer_format(out,
+                       "    if (i%d + %d == a.dim[%d])\n"
+                       "      for (long long j = %d; j < %d + a.pad; j++) {\n",
+                       last, v->width, last, v->width, v->width);
+    for (uint32_t i = 0; i < program->store_count; i++) {
+        norn_buffer_format(out, "        ((%s *)a.store[%u])[",
+                           norn_cuda_storage_type(stores[i].dtype), i);
+        print_store_offset(out, loop, v, i);
+        norn_buffer_text(out, " + j] = {};\n");
+    }
+    norn_buffer_text(out, "      }\n");
+}
+
 static void print_kernel(norn_buffer *out, const norn_scalar_program *program, int32_t rank,
                          const variant *v, const norn_view *stores) {
     norn_cuda_loop loop;
@@ -114,6 +131,7 @@ static void print_kernel(norn_buffer *out, const norn_scalar_program *program, i
         print_store_offset(out, &loop, v, i);
         norn_buffer_format(out, v->width == 1 ? "] = o%u;\n" : ") / 4] = o%u;\n", i);
     }
+    if (v->rows && loop.count > 0) print_pad(out, program, &loop, v, stores);
     norn_buffer_text(out, "  }\n}\n");
 }
 
@@ -142,6 +160,9 @@ norn_status norn_cuda_pointwise_source(const norn_scalar_program *program, int32
 bool norn_cuda_pointwise_supports(const norn_step_spec *spec) {
     const norn_region *region = spec->region;
     if (!norn_cuda_program_supported(&region->pointwise.program)) return false;
+    if (region->pointwise.pad &&
+        (spec->out[0].rank < 2 || norn_cuda_program_dynamic(&region->pointwise.program)))
+        return false;
     for (uint32_t i = 0; i < spec->out_count; i++)
         if (!norn_cuda_storage_type(spec->out[i].dtype)) return false;
     return true;
@@ -245,12 +266,13 @@ static uint32_t block_count(int64_t threads, int32_t multiprocessors) {
 
 norn_status norn_cuda_pointwise_run(norn_call *call, const norn_cuda_pointwise_state *state,
                                     const norn_scalar_program *program, int32_t rank,
-                                    const int64_t *dims, const void *acc) {
+                                    const int64_t *dims, int64_t pad, const void *acc) {
     norn_cuda_generated_args args;
     memset(&args, 0, sizeof args);
     bool rows = false;
     int64_t last = rank > 0 ? dims[rank - 1] : 1;
     args.total = norn_dims_product(dims, 0, rank);
+    args.pad = pad;
     if (args.total == 0) return NORN_OK;
     for (uint32_t i = 0; i < program->load_count; i++) {
         uint32_t input = program->loads[i].input;
@@ -258,7 +280,7 @@ norn_status norn_cuda_pointwise_run(norn_call *call, const norn_cuda_pointwise_s
     }
     for (uint32_t i = 0; i < program->store_count; i++) {
         args.store[i] = call->out[i].data;
-        args.row_stride[i] = call->out[i].row_stride ? call->out[i].row_stride : last;
+        args.row_stride[i] = call->out[i].row_stride ? call->out[i].row_stride : last + pad;
         rows |= args.row_stride[i] != last;
     }
     rows &= rank > 1;
@@ -281,7 +303,12 @@ norn_status norn_cuda_pointwise_run(norn_call *call, const norn_cuda_pointwise_s
 }
 
 norn_status norn_cuda_pointwise(norn_call *call) {
-    const norn_region *region = call->region;
-    return norn_cuda_pointwise_run(call, call->state, &region->pointwise.program, call->out[0].rank,
-                                   call->out[0].dims, NULL);
+    const norn_pointwise_region *region = &call->region->pointwise;
+    norn_view loop = call->out[0];
+    if (region->pad) loop.dims[loop.rank - 1] -= region->pad;
+    if (region->pad && loop.dims[loop.rank - 1] < 1)
+        return norn_fail(NORN_INVALID_ARGUMENT, "its output has no room for %lld zeros a row",
+                         (long long)region->pad);
+    return norn_cuda_pointwise_run(call, call->state, &region->program, loop.rank, loop.dims,
+                                   region->pad, NULL);
 }

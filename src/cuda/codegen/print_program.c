@@ -177,7 +177,8 @@ void norn_cuda_print_prelude(norn_buffer *out) {
         "struct Args {\n    const void *load[%d];\n    void *store[%d];\n    long long "
         "row_stride[%d];\n"
         "    long long total;\n    long long dim[%d];\n    long long dim_out[%d];\n"
-        "    long long outer, reduced, inner, row;\n    long long stride[%d][%d];\n};\n",
+        "    long long outer, reduced, inner, row;\n    long long stride[%d][%d];\n    long long "
+        "pad;\n};\n",
         (int)NORN_SCALAR_LOAD_MAX, (int)NORN_SCALAR_STORE_MAX, (int)NORN_SCALAR_STORE_MAX,
         (int)NORN_MAX_RANK, (int)NORN_MAX_RANK, (int)NORN_SCALAR_LOAD_MAX, (int)NORN_MAX_RANK);
     norn_buffer_text(out, norn_cuda_prelude);

@@ -1,4 +1,4 @@
-/// Which epilogues a matrix product does itself: bias, then ReLU or sigmoid.
+/// Which epilogues a matrix product does itself: bias, then ReLU or sigmoid, or a cross layer's x0 * (A B + bias) + x.
 #include "cuda/gemm/gemm.h"
 
 /// Past conversions that change nothing, and past rounding to a half type and back.
@@ -28,6 +28,38 @@ static bool is_column(const norn_scalar_program *program, const norn_scalar_inst
     const norn_scalar_load *load = &program->loads[instr->load];
     return load->input != NORN_SCALAR_ACC && load->dtype == dtype && load->broadcast[0] &&
            !load->broadcast[1];
+}
+
+/// An operand that does not repeat.
+static bool is_dense(const norn_scalar_program *program, const norn_scalar_instr *instr,
+                     norn_dtype dtype) {
+    if (instr->op != NORN_SCALAR_LOAD) return false;
+    const norn_scalar_load *load = &program->loads[instr->load];
+    return load->input != NORN_SCALAR_ACC && load->dtype == dtype && !load->broadcast[0] &&
+           !load->broadcast[1] && !load->dynamic;
+}
+
+/// The operand of `instr` beside one that is dense, which is input *input; NULL: there is none.
+static const norn_scalar_instr *beside_dense(const norn_scalar_program *program,
+                                             const norn_scalar_instr *instr, norn_dtype dtype,
+                                             uint32_t *input) {
+    const norn_scalar_instr *a = at(program, instr->a), *b = at(program, instr->b);
+    const norn_scalar_instr *dense = is_dense(program, a, dtype) ? a : b;
+    if (!is_dense(program, dense, dtype)) return NULL;
+    *input = program->loads[dense->load].input;
+    return dense == a ? b : a;
+}
+
+/// Strips `* times + plus`; the instruction below it, `top` where it is no such thing.
+static const norn_scalar_instr *crossing(const norn_scalar_program *program,
+                                         const norn_scalar_instr *top, norn_dtype dtype,
+                                         norn_cuda_epilogue *out) {
+    if (top->op != NORN_SCALAR_ADD || top->dtype != NORN_F32) return top;
+    const norn_scalar_instr *product = beside_dense(program, top, dtype, &out->plus_input);
+    if (!product || product->op != NORN_SCALAR_MUL || product->dtype != NORN_F32) return top;
+    const norn_scalar_instr *below = beside_dense(program, product, dtype, &out->times_input);
+    out->crosses = below != NULL;
+    return below ? below : top;
 }
 
 /// Strips the activation; the instruction below it.
@@ -72,9 +104,12 @@ norn_cuda_epilogue norn_cuda_epilogue_match(const norn_scalar_program *program,
     if (program->instr_count == 0) return found;
     if (program->store_count != 1) return none;
     const norn_scalar_instr *below =
-        activation(program, at(program, program->stores[0]), &found.activation);
+        crossing(program, at(program, program->stores[0]), numbers->a, &found);
+    if (!found.crosses) below = activation(program, below, &found.activation);
     if (!biased(program, below, numbers->out, &found)) return none;
-    if (found.bias_value != 0 || found.activation == NORN_CUDA_SIGMOID)
+    // cuBLASLt multiplies floats into floats only.
+    const bool narrows = numbers->a == NORN_F32 && numbers->out != NORN_F32;
+    if (found.bias_value != 0 || found.activation == NORN_CUDA_SIGMOID || found.crosses || narrows)
         found.ending = NORN_CUDA_ENDING_OWN;
     return found;
 }

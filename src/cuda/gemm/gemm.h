@@ -12,7 +12,7 @@
 typedef struct norn_cuda_product {
     int64_t m, n, k;
     norn_dtype dtype; ///< of A and B: F32, F16 or BF16
-    norn_dtype out;   ///< of D and bias: dtype, or F32
+    norn_dtype out;   ///< of D and bias: dtype, F32, or from our own kernels a half type for F32
     const void *a, *b;
     void *d;
     int64_t lda, ldb, ldd;
@@ -20,6 +20,7 @@ typedef struct norn_cuda_product {
     const void *bias;                ///< [n], or NULL
     float bias_value;                ///< added to every element; our own kernels only
     norn_cuda_activation activation; ///< SIGMOID: our own kernels only
+    const void *times, *plus;        ///< of a cross layer, dense [m, n] of dtype; DOT and TILE only
     bool tf32;
     int32_t batches;
     int64_t stride_a, stride_b, stride_d;
@@ -42,13 +43,16 @@ typedef enum norn_cuda_ending {
     NORN_CUDA_ENDING_POINTWISE, ///< always a pointwise kernel
 } norn_cuda_ending;
 
-/// activation(accumulator + bias + bias_value), as far as `ending` is not POINTWISE.
+/// activation(accumulator + bias + bias_value), as far as `ending` is not POINTWISE; of a cross layer (DCN) that
+/// times input `times_input`, plus input `plus_input`.
 typedef struct norn_cuda_epilogue {
     norn_cuda_ending ending;
     bool has_bias;
     uint32_t bias_input;
     float bias_value;
     norn_cuda_activation activation;
+    bool crosses;
+    uint32_t times_input, plus_input;
 } norn_cuda_epilogue;
 
 /// Where the result is of a half type, a product that ends its epilogue itself rounds
@@ -81,6 +85,7 @@ enum { NORN_CUDA_GEMM_CHOICES = 20 };
 typedef struct norn_cuda_gemm_key {
     int64_t max_m, n, k;
     uint8_t b_transposed, packed, tf32, has_bias, activation, ending, dtype, out;
+    uint64_t crosses;
 } norn_cuda_gemm_key;
 
 typedef struct norn_cuda_gemm_tuned {

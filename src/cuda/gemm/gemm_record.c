@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RECORD_VERSION = 4, ENTRIES_MAX = 1 << 16 };
+enum { RECORD_VERSION = 5, ENTRIES_MAX = 1 << 16 };
 #define RECORD_MAGIC "NORNTUNE"
 
 typedef struct record_header {

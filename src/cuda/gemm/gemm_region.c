@@ -1,5 +1,5 @@
-/// GemmRegion: Y = epilogue(A * B). Bias and ReLU go into the product; anything else is a pointwise
-/// kernel over the output, in place.
+/// GemmRegion: Y = epilogue(A * B). Bias and ReLU go into the product, and sigmoid and cross layers where
+/// a kernel of our own computes it; anything else is a pointwise kernel over the output, in place.
 #include "cuda/gemm/gemm.h"
 
 #include <stdlib.h>
@@ -16,8 +16,12 @@ bool norn_cuda_gemm_supports(const norn_step_spec *spec) {
     const norn_gemm_region *region = region_of(spec->region);
     const norn_dtype dtype = spec->in[0].dtype, out = spec->out[0].dtype;
     if (region->b_layout == NORN_GEMM_PANELS || norn_sum_dtype(dtype) != NORN_F32 ||
-        spec->in[1].dtype != dtype || (out != dtype && out != NORN_F32))
+        spec->in[1].dtype != dtype)
         return false;
+    // Floats into halves are rounded by the epilogue.
+    const bool narrows =
+        dtype == NORN_F32 && norn_dtype_is_half(out) && region->epilogue.instr_count;
+    if (out != dtype && out != NORN_F32 && !narrows) return false;
     return region->k > 0 && region->k <= INT32_MAX / 2 && region->n <= INT32_MAX / 2 &&
            norn_cuda_program_supported(&region->epilogue);
 }
@@ -149,6 +153,8 @@ norn_status norn_cuda_gemm_region(norn_call *call) {
         .bias = state->epilogue.has_bias ? call->in[state->epilogue.bias_input].data : NULL,
         .bias_value = state->epilogue.bias_value,
         .activation = state->epilogue.activation,
+        .times = state->epilogue.crosses ? call->in[state->epilogue.times_input].data : NULL,
+        .plus = state->epilogue.crosses ? call->in[state->epilogue.plus_input].data : NULL,
         .tf32 = state->numbers.tf32,
         .batches = 1};
     const norn_cuda_gemm_choice *choice = choice_for(state, rows);
@@ -174,5 +180,6 @@ norn_status norn_cuda_gemm_region(norn_call *call) {
     NORN_TRY(norn_cuda_gemm_run(state, &product, choice, scratch, norn_cuda_stream_of(call)));
     if (!pointwise) return NORN_OK;
     const int64_t dims[2] = {rows, region->n};
-    return norn_cuda_pointwise_run(call, &state->pointwise, &region->epilogue, 2, dims, product.d);
+    return norn_cuda_pointwise_run(call, &state->pointwise, &region->epilogue, 2, dims, 0,
+                                   product.d);
 }

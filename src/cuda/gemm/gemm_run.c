@@ -12,6 +12,8 @@ static norn_cuda_gemm_args own_args(const norn_cuda_gemm_state *state, const nor
     return (norn_cuda_gemm_args){.a = p->a,
                                  .b = state->packed,
                                  .bias = p->bias,
+                                 .times = p->times,
+                                 .plus = p->plus,
                                  .d = p->d,
                                  .lda = p->lda,
                                  .ldd = p->ldd,

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 
 enum { LT_MOST = 6, CANDIDATE_MOST = 20, LAUNCHES = 8, REPLAYS = 3 };
-#define POINTWISE_US 1.5f // what one more small kernel in a graph costs
+#define POINTWISE_US 1.5f         // what one more small kernel in a graph costs
+#define POINTWISE_BYTES_US 2.0e6f // and what it moves
 
 static const int64_t row_counts[] = {1,   2,    4,    8,    16,   32,    64,    128,   256,
                                      512, 1024, 2048, 4096, 8192, 16384, 65536, 262144};
@@ -19,7 +20,7 @@ static const int64_t row_counts[] = {1,   2,    4,    8,    16,   32,    64,    
 typedef struct gemm_bench {
     norn_cuda_gemm_state *state;
     norn_stream *stream;
-    float *a, *b, *d, *bias, *padded;
+    float *a, *b, *d, *bias, *padded, *crossed;
     cudaEvent_t from, to;
 } gemm_bench;
 
@@ -31,6 +32,7 @@ static void bench_deinit(gemm_bench *bench) {
     (void)cudaFree(bench->d);
     (void)cudaFree(bench->bias);
     (void)cudaFree(bench->padded);
+    (void)cudaFree(bench->crossed);
     norn_cuda_stream_destroy(&bench->state->device->base, bench->stream);
 }
 
@@ -48,6 +50,7 @@ static norn_status bench_init(gemm_bench *bench, int64_t m, int64_t n, int64_t k
     NORN_TRY(floats(m * n, &bench->d));
     NORN_TRY(floats(n, &bench->bias));
     if (bench->state->packed_k > k) NORN_TRY(floats(m * bench->state->packed_k, &bench->padded));
+    if (bench->state->epilogue.crosses) NORN_TRY(floats(m * n, &bench->crossed));
     NORN_CUDA_TRY(cudaEventCreate(&bench->from));
     NORN_CUDA_TRY(cudaEventCreate(&bench->to));
     return NORN_OK;
@@ -100,7 +103,7 @@ bool norn_cuda_gemm_tiles(const norn_cuda_gemm_state *state, int64_t n, int64_t 
 bool norn_cuda_gemm_suits(const norn_cuda_gemm_state *state, const norn_cuda_gemm_key *key,
                           const norn_cuda_gemm_choice *choice) {
     const int32_t split = choice->split, groups = choice->groups;
-    const bool f32 = state->numbers.a == NORN_F32;
+    const bool f32 = state->numbers.a == NORN_F32, narrows = f32 && state->numbers.out != NORN_F32;
     switch (choice->way) {
     case NORN_CUDA_GEMM_LT:
         return true;
@@ -109,15 +112,17 @@ bool norn_cuda_gemm_suits(const norn_cuda_gemm_state *state, const norn_cuda_gem
     case NORN_CUDA_GEMM_DOT:
         return state->packed && (key->n == 1 || choice->m <= 16);
     case NORN_CUDA_GEMM_THIN_K:
-        return f32 && state->packed && key->k <= 32 && key->n % 4 == 0;
+        return f32 && state->packed && key->k <= 32 && key->n % 4 == 0 && !key->crosses;
     case NORN_CUDA_GEMM_SKINNY:
-        return state->packed && state->numbers.tf32 && choice->m <= 512 &&
-               (groups == 1 || groups == 2) &&
+        return state->packed && state->numbers.tf32 && !narrows && !key->crosses &&
+               choice->m <= 512 && (groups == 1 || groups == 2) &&
                (split == 1 || split == 2 || split == 4 || split == 8) &&
                key->n % (groups * 16) == 0 &&
                state->packed_k >= split * 64; // a chunk for every warp of the cluster
     case NORN_CUDA_GEMM_TILE:
-        return state->panels && choice->m <= 512 && (groups == 2 || groups == 4) &&
+        // A cross layer that cuBLASLt begins is written twice and read once more.
+        return state->panels && !narrows && choice->m <= (key->crosses ? 16384 : 512) &&
+               (groups == 2 || groups == 4) &&
                (split == 1 || split == 2 || split == 4 || split == 8) &&
                (key->n + 31) / 32 * 32 % (groups * 16) == 0 &&
                key->k * (int64_t)norn_cuda_gemm_elem_bytes(state) >
@@ -183,6 +188,12 @@ bool norn_cuda_gemm_is_unaligned(const norn_cuda_gemm_state *state, int64_t k) {
     return k * (int64_t)norn_cuda_gemm_elem_bytes(state) % 16 != 0;
 }
 
+/// What a pointwise kernel that ends the product reads and writes.
+static float ending_bytes(const norn_cuda_gemm_state *state, const norn_cuda_product *p) {
+    const uint32_t operands = norn_dtype_bits(p->dtype) / 8 * (state->epilogue.crosses ? 2 : 0);
+    return (float)(p->m * p->n) * (float)(4 + operands + norn_dtype_bits(p->out) / 8);
+}
+
 static norn_status tune_rows(gemm_bench *bench, const norn_cuda_gemm_key *key,
                              const norn_cuda_product *product, norn_cuda_gemm_choice *best) {
     norn_cuda_gemm_choice list[CANDIDATE_MOST + 2 * LT_MOST] = {0};
@@ -190,6 +201,8 @@ static norn_status tune_rows(gemm_bench *bench, const norn_cuda_gemm_key *key,
     const bool pays = bench->state->epilogue.ending == NORN_CUDA_ENDING_OWN;
     norn_cuda_product lt = *product;
     if (pays) lt.out = NORN_F32, lt.bias = NULL, lt.activation = NORN_CUDA_LINEAR;
+    const float pointwise_us =
+        POINTWISE_US + ending_bytes(bench->state, product) / POINTWISE_BYTES_US;
     norn_status status = list_lt(bench->state, &lt, NORN_CUDA_GEMM_LT, list, &count);
     if (bench->padded && norn_cuda_gemm_is_unaligned(bench->state, product->k) &&
         product->m >= 64) {
@@ -202,7 +215,7 @@ static norn_status tune_rows(gemm_bench *bench, const norn_cuda_gemm_key *key,
     for (int i = 0; i < count; i++) {
         const bool by_lt = norn_cuda_gemm_is_lt(product, &list[i]);
         if (time_choice(bench, by_lt ? &lt : product, &list[i]) != NORN_OK) continue;
-        if (pays && by_lt) list[i].us += POINTWISE_US;
+        if (pays && by_lt) list[i].us += pointwise_us;
         if (list[i].us < best->us) *best = list[i];
     }
     return isinf(best->us) ? norn_fail(NORN_INTERNAL, "no way computes this product") : NORN_OK;
@@ -253,6 +266,8 @@ static norn_status time_all(norn_cuda_gemm_state *state, const norn_cuda_gemm_ke
                                      .b_transposed = b_transposed,
                                      .bias = state->epilogue.has_bias ? bench.bias : NULL,
                                      .activation = state->epilogue.activation,
+                                     .times = bench.crossed,
+                                     .plus = bench.crossed,
                                      .tf32 = state->numbers.tf32,
                                      .batches = 1};
         norn_cuda_gemm_choice *choice = &state->choices[state->choice_count];
@@ -280,7 +295,8 @@ norn_status norn_cuda_gemm_tune(norn_cuda_gemm_state *state, int64_t max_m, int6
                                     .activation = (uint8_t)state->epilogue.activation,
                                     .ending = (uint8_t)state->epilogue.ending,
                                     .dtype = (uint8_t)state->numbers.a,
-                                    .out = (uint8_t)state->numbers.out};
+                                    .out = (uint8_t)state->numbers.out,
+                                    .crosses = state->epilogue.crosses};
     if (norn_cuda_gemm_recall(state, &key)) return NORN_OK;
     NORN_TRY(time_all(state, &key));
     return norn_cuda_gemm_remember(state, &key);

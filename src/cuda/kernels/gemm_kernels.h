@@ -29,21 +29,23 @@ static __device__ __forceinline__ float norn_activate(float x, int activation) {
 }
 #endif
 
-/// d[m][n] = op(sum_k a[m][k] * b[n][k] + bias[n]). `b` is packed: rows of packed_k
+/// d[m][n] = op(sum_k a[m][k] * b[n][k] + bias[n]), and of a cross layer that times times[m][n], plus plus[m][n].
+/// `b` is packed: rows of packed_k
 /// (a multiple of 16, >= k, zeros beyond k), 16-byte aligned. `a` needs no alignment.
 typedef struct norn_cuda_gemm_args {
     const void *a, *b, *bias;
+    const void *times, *plus; ///< dense, as a; NULL: no cross layer. Not of thin k and skinny
     void *d;
     int64_t lda, ldd;
     int32_t m, n, k, packed_k;
     float bias_value;   ///< added to every element as well
     int32_t activation; ///< norn_cuda_activation
-    uint8_t elem, out;  ///< norn_cuda_elem: of a and b; of d and bias (that of a, or F32)
+    uint8_t elem, out;  ///< norn_cuda_elem: of a and b; of d and bias
 } norn_cuda_gemm_args;
 
-/// Any element type, multiplied and added up in fp32. A warp computes a column for up to eight rows.
+/// Any element type, results of it, of F32, or of halves for a F32; multiplied and added up in fp32. A warp computes a column for up to eight rows.
 cudaError_t norn_cuda_gemm_dot_launch(const norn_cuda_gemm_args *args, cudaStream_t stream);
-/// Exact fp32, k <= 32, n a multiple of 4, ldd a multiple of 4, d 16-byte aligned.
+/// Exact fp32 with results of any type, k <= 32, n a multiple of 4, ldd a multiple of 4, d 16-byte aligned.
 cudaError_t norn_cuda_gemm_thin_k_launch(const norn_cuda_gemm_args *args, cudaStream_t stream);
 /// tf32 tensor cores; a block computes `groups` (1 or 2) times 16 columns, of which n is a
 /// multiple; `split` blocks of a cluster share the sum: 1, 2, 4 or 8.

@@ -140,8 +140,12 @@ static __global__ void __launch_bounds__(256) dot(const __grid_constant__ norn_c
         if (lane == r) mine = sum[r];
     if (lane >= ROWS || first + lane >= p.m) return;
     mine += (p.bias ? norn_to_f32(((const OUT *)p.bias)[column]) : 0.0f) + p.bias_value;
-    ((OUT *)p.d)[(first + lane) * p.ldd + column] =
-        norn_from_f32<OUT>(norn_activate(mine, p.activation));
+    mine = norn_activate(mine, p.activation);
+    if (p.times) {
+        const int64_t at = (first + lane) * p.n + column;
+        mine = mine * norn_to_f32(((const T *)p.times)[at]) + norn_to_f32(((const T *)p.plus)[at]);
+    }
+    ((OUT *)p.d)[(first + lane) * p.ldd + column] = norn_from_f32<OUT>(mine);
 }
 
 template <typename T, typename OUT>
@@ -164,6 +168,8 @@ extern "C" cudaError_t norn_cuda_gemm_dot_launch(const norn_cuda_gemm_args *p,
     if (p->elem == NORN_CUDA_ELEM_BF16)
         return same ? dot_launch<__nv_bfloat16, __nv_bfloat16>(p, stream)
                     : dot_launch<__nv_bfloat16, float>(p, stream);
+    if (p->out == NORN_CUDA_ELEM_F16) return dot_launch<float, __half>(p, stream);
+    if (p->out == NORN_CUDA_ELEM_BF16) return dot_launch<float, __nv_bfloat16>(p, stream);
     return dot_launch<float, float>(p, stream);
 }
 
@@ -171,7 +177,7 @@ extern "C" cudaError_t norn_cuda_gemm_dot_launch(const norn_cuda_gemm_args *p,
 enum { THIN_ROWS = 16 };
 
 /// A thread keeps four columns of b in registers and walks over THIN_ROWS rows of a.
-template <int K>
+template <int K, typename OUT>
 static __global__ void __launch_bounds__(128)
     thin_k(const __grid_constant__ norn_cuda_gemm_args p) {
     __shared__ float rows[THIN_ROWS][K];
@@ -189,7 +195,8 @@ static __global__ void __launch_bounds__(128)
                     *(const float4 *)((const float *)p.b + (int64_t)(column + c) * p.packed_k + k);
                 w[k][c] = v.x, w[k + 1][c] = v.y, w[k + 2][c] = v.z, w[k + 3][c] = v.w;
             }
-            bias[c] = (p.bias ? ((const float *)p.bias)[column + c] : 0.0f) + p.bias_value;
+            bias[c] =
+                (p.bias ? norn_to_f32(((const OUT *)p.bias)[column + c]) : 0.0f) + p.bias_value;
         }
     }
     norn_wait_before();
@@ -208,15 +215,22 @@ static __global__ void __launch_bounds__(128)
             const float x = rows[r][k];
             sum.x += x * w[k][0], sum.y += x * w[k][1], sum.z += x * w[k][2], sum.w += x * w[k][3];
         }
-        sum = {norn_activate(sum.x, p.activation), norn_activate(sum.y, p.activation),
-               norn_activate(sum.z, p.activation), norn_activate(sum.w, p.activation)};
-        *(float4 *)((float *)p.d + (int64_t)(first + r) * p.ldd + column) = sum;
+        const float y[4] = {norn_activate(sum.x, p.activation), norn_activate(sum.y, p.activation),
+                            norn_activate(sum.z, p.activation), norn_activate(sum.w, p.activation)};
+        norn_store_four((OUT *)p.d + (int64_t)(first + r) * p.ldd + column, y, true, 4);
     }
+}
+
+template <typename OUT>
+static cudaError_t thin_k_launch(const norn_cuda_gemm_args *p, cudaStream_t stream) {
+    const dim3 grid((unsigned)(p->m + THIN_ROWS - 1) / THIN_ROWS, (unsigned)(p->n + 511) / 512);
+    if (p->packed_k == 16) return norn_launch(thin_k<16, OUT>, grid, 128, 0, stream, 1, *p);
+    return norn_launch(thin_k<32, OUT>, grid, 128, 0, stream, 1, *p);
 }
 
 extern "C" cudaError_t norn_cuda_gemm_thin_k_launch(const norn_cuda_gemm_args *p,
                                                     cudaStream_t stream) {
-    const dim3 grid((unsigned)(p->m + THIN_ROWS - 1) / THIN_ROWS, (unsigned)(p->n + 511) / 512);
-    if (p->packed_k == 16) return norn_launch(thin_k<16>, grid, 128, 0, stream, 1, *p);
-    return norn_launch(thin_k<32>, grid, 128, 0, stream, 1, *p);
+    if (p->out == NORN_CUDA_ELEM_F16) return thin_k_launch<__half>(p, stream);
+    if (p->out == NORN_CUDA_ELEM_BF16) return thin_k_launch<__nv_bfloat16>(p, stream);
+    return thin_k_launch<float>(p, stream);
 }

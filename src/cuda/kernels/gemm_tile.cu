@@ -185,7 +185,31 @@ static __device__ __forceinline__ void multiply(const stage_rows &from, uint32_t
     norn_wgmma_wait();
 }
 
-template <typename OUT>
+/// Four neighbours of a dense operand of the ending.
+template <typename T>
+static __device__ __forceinline__ void load_four(const void *from, int64_t at, bool wide, int left,
+                                                 float (&x)[4]) {
+    union {
+        T at[4];
+        float4 four;
+        float2 two;
+    } v;
+    v.four = {0, 0, 0, 0};
+    const T *source = (const T *)from + at;
+    if (!wide) {
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            if (j < left) v.at[j] = source[j];
+    } else if constexpr (sizeof(T) == 4) {
+        v.four = *(const float4 *)source;
+    } else {
+        v.two = *(const float2 *)source;
+    }
+#pragma unroll
+    for (int j = 0; j < 4; j++) x[j] = norn_to_f32(v.at[j]);
+}
+
+template <typename T, typename OUT>
 static __device__ __forceinline__ void finish(const norn_cuda_gemm_args &p, int row, int column,
                                               float4 sum, const float *bias) {
     if (row >= p.m) return;
@@ -193,6 +217,16 @@ static __device__ __forceinline__ void finish(const norn_cuda_gemm_args &p, int 
     float y[4] = {sum.x, sum.y, sum.z, sum.w};
 #pragma unroll
     for (int j = 0; j < 4; j++) y[j] = norn_activate(y[j] + bias[j], p.activation);
+    if (p.times) {
+        const bool wide = (((uintptr_t)p.times | (uintptr_t)p.plus) & 4 * sizeof(T) - 1) == 0 &&
+                          p.n % 4 == 0 && column + 4 <= p.n;
+        const int64_t at = (int64_t)row * p.n + column;
+        float x[4], z[4];
+        load_four<T>(p.times, at, wide, p.n - column, x);
+        load_four<T>(p.plus, at, wide, p.n - column, z);
+#pragma unroll
+        for (int j = 0; j < 4; j++) y[j] = y[j] * x[j] + z[j];
+    }
     norn_store_four(
         out, y, ((uintptr_t)p.d & 4 * sizeof(OUT) - 1) == 0 && p.ldd % 4 == 0 && column + 4 <= p.n,
         p.n - column);
@@ -283,7 +317,7 @@ static __global__ void __launch_bounds__(THREADS)
             if (SPLIT > 1)
                 *(float4 *)(to + c) = quad;
             else
-                finish<OUT>(p, first + r, column + c, quad, bias + c);
+                finish<T, OUT>(p, first + r, column + c, quad, bias + c);
         }
     }
     if (SPLIT == 1) return;
@@ -297,7 +331,7 @@ static __global__ void __launch_bounds__(THREADS)
             const float4 part = *(const float4 *)(incoming + (other * SHARE + r) * PITCH + c);
             total.x += part.x, total.y += part.y, total.z += part.z, total.w += part.w;
         }
-        finish<OUT>(p, first + rank * SHARE + r, column + c, total, bias + c);
+        finish<T, OUT>(p, first + rank * SHARE + r, column + c, total, bias + c);
     }
 #endif
 }

@@ -159,8 +159,93 @@ static void gemm_half(checker *k, const norn_cuda_gemm_choice *way, norn_dtype d
     take_way(&c, &forced, way, b);
     check_output(&c, out, 2, out_dims, stride);
     double *want = product_of(&c, m, n, kk, transposed, end);
-    check_against(k, &c, want, out == NORN_F32 ? 5e-5 : dtype == NORN_F16 ? 1e-3 : 8e-3);
+    check_against(k, &c, want, out == NORN_F32 ? 5e-5 : out == NORN_F16 ? 1e-3 : 8e-3);
     free(want);
+}
+
+/// A cross layer, x0 * (A B + bias) + x; x is A where that is as wide as the result. `out` may be F32.
+static void gemm_cross(checker *k, const norn_cuda_gemm_choice *way, norn_dtype dtype,
+                       norn_dtype out, int64_t m, int64_t n, int64_t kk, int64_t stride) {
+    check_case c;
+    forced_way forced;
+    const uint32_t x = n == kk ? 0 : 4;
+    const norn_scalar_load loads[] = {{.input = NORN_SCALAR_ACC, .dtype = NORN_F32},
+                                      {.input = 2, .dtype = out, .broadcast = {true, false}},
+                                      {.input = 3, .dtype = dtype},
+                                      {.input = x, .dtype = dtype}};
+    const norn_scalar_instr instrs[] = {{.op = NORN_SCALAR_LOAD, .dtype = NORN_F32},
+                                        {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 1},
+                                        {.op = NORN_SCALAR_ADD, .dtype = NORN_F32, .a = 0, .b = 1},
+                                        {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 2},
+                                        {.op = NORN_SCALAR_MUL, .dtype = NORN_F32, .a = 3, .b = 2},
+                                        {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32, .load = 3},
+                                        {.op = NORN_SCALAR_ADD, .dtype = NORN_F32, .a = 4, .b = 5}};
+    const uint16_t store = 6;
+    const int64_t a_dims[] = {m, kk}, b_dims[] = {kk, n}, out_dims[] = {m, n};
+    check_init(&c, NORN_OP_GemmRegion, "cross layer %s %lldx%lldx%lld to %s stride %lld",
+               norn_dtype_name(dtype), (long long)m, (long long)n, (long long)kk,
+               norn_dtype_name(out), (long long)stride);
+    c.precision = dtype == NORN_F32 ? NORN_PRECISION_TF32 : NORN_PRECISION_FP32;
+    c.region.gemm = (norn_gemm_region){
+        .k = kk, .n = n, .out = out, .epilogue = {4, 7, 1, loads, instrs, &store}};
+    (void)check_input(k, &c, dtype, 2, a_dims, 0);
+    const norn_view *b = check_input(k, &c, dtype, 2, b_dims, 0);
+    (void)check_input(k, &c, out, 1, &n, 0);
+    (void)check_input(k, &c, dtype, 2, out_dims, 0);
+    if (x) (void)check_input(k, &c, dtype, 2, out_dims, 0);
+    c.constant[1] = c.constant[2] = true;
+    take_way(&c, &forced, way, b);
+    check_output(&c, out, 2, out_dims, stride);
+    double *want = product_of(&c, m, n, kk, false, BIAS);
+    for (int64_t i = 0; i < m * n; i++)
+        want[i] = want[i] * norn_element_f64(dtype, c.in[3].data, i) +
+                  norn_element_f64(dtype, c.in[x].data, i);
+    check_against(k, &c, want,
+                  dtype == NORN_F32   ? 1e-3
+                  : out == NORN_F32   ? 5e-5
+                  : dtype == NORN_F16 ? 1e-3
+                                      : 8e-3);
+    free(want);
+}
+
+/// DOT and TILE end it themselves, cuBLASLt leaves it to a pointwise kernel; which is fastest at the last.
+static void cross_layers(checker *k) {
+    static const int64_t shapes[][3] = {{1, 432, 432},  {9, 93, 93},     {64, 432, 432},
+                                        {70, 429, 429}, {130, 100, 264}, {1100, 96, 96}};
+    static const norn_dtype dtypes[] = {NORN_F32, NORN_F16, NORN_BF16};
+    const norn_cuda_gemm_choice ways[] = {{.way = NORN_CUDA_GEMM_LT},
+                                          {.way = NORN_CUDA_GEMM_DOT},
+                                          {.way = NORN_CUDA_GEMM_TILE, .split = 1, .groups = 2},
+                                          {.way = NORN_CUDA_GEMM_TILE, .split = 1, .groups = 4},
+                                          {.way = NORN_CUDA_GEMM_TILE, .split = 2, .groups = 4}};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (size_t d = 0; d < 3; d++)
+            for (size_t w = 0; w < 6; w++) {
+                const int64_t k_bytes = shapes[s][2] * norn_dtype_bits(dtypes[d]) / 8;
+                const norn_dtype out = (w + s) % 2 ? NORN_F32 : dtypes[d];
+                if (w == 4 && k_bytes <= 256) continue; // a stage for every block
+                gemm_cross(k, w < 5 ? &ways[w] : NULL, dtypes[d], out, shapes[s][0], shapes[s][1],
+                           shapes[s][2], (w + d) % 3 == 2 ? shapes[s][1] + 8 : 0);
+            }
+}
+
+/// Floats into halves: DOT and THIN_K round as they write, after cuBLASLt the pointwise kernel does.
+static void narrowing(checker *k) {
+    static const int64_t shapes[][3] = {{1, 512, 13},  {7, 512, 13}, {64, 512, 13},
+                                        {300, 48, 29}, {12, 33, 7},  {5, 130, 520}};
+    const norn_cuda_gemm_choice ways[] = {
+        {.way = NORN_CUDA_GEMM_LT}, {.way = NORN_CUDA_GEMM_DOT}, {.way = NORN_CUDA_GEMM_THIN_K}};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (size_t w = 0; w < 4; w++)
+            for (int d = 0; d < 2; d++) {
+                const bool thin = shapes[s][1] % 4 == 0 && shapes[s][2] <= 32;
+                if (w == 2 && !thin) continue;
+                gemm_half(k, w < 3 ? &ways[w] : NULL, NORN_F32, d ? NORN_BF16 : NORN_F16,
+                          shapes[s][0], shapes[s][1], shapes[s][2], d, BIAS + (w + s) % 3,
+                          w == 1 ? shapes[s][1] + 5
+                          : d    ? shapes[s][1] + 8
+                                 : 0);
+            }
 }
 
 /// `way` NULL: the one that was fastest.
@@ -254,6 +339,8 @@ static void half_types(checker *k) {
 void check_gemm(checker *k) {
     own_ways(k);
     half_types(k);
+    cross_layers(k);
+    narrowing(k);
     static const int64_t rows[] = {1, 3, 8, 17, 64, 200};
     static const int64_t shapes[][2] = {{512, 13},  {256, 512}, {1024, 479}, {1, 256},
                                         {128, 256}, {48, 100},  {30, 7},     {7, 33}};

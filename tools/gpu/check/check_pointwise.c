@@ -129,7 +129,40 @@ static void shapes(checker *k) {
         }
 }
 
+/// Rows that end in zeros: of every alignment, beside others (a part of a Concat) and alone.
+static void pads(checker *k) {
+    static const int64_t sizes[][3] = {
+        {1, 13, 3}, {70, 13, 3}, {33, 12, 4}, {300, 416, 16}, {5, 1, 7}};
+    static const norn_dtype types[] = {NORN_F32, NORN_F16, NORN_BF16};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (int t = 0; t < 6; t++) {
+            check_case c;
+            const norn_dtype type = types[t % 3];
+            const int64_t m = sizes[s][0], n = sizes[s][1], pad = sizes[s][2], in_dims[] = {m, n},
+                          out_dims[] = {m, n + pad};
+            const norn_scalar_load load = {.input = 0, .dtype = NORN_F32};
+            const norn_scalar_instr instrs[] = {
+                {.op = NORN_SCALAR_LOAD, .dtype = NORN_F32},
+                {.op = NORN_SCALAR_CONST, .dtype = NORN_F32, .f64 = 2},
+                {.op = NORN_SCALAR_ADD, .dtype = NORN_F32, .a = 0, .b = 1}};
+            const uint16_t store = 2;
+            check_init(&c, NORN_OP_Pointwise, "pointwise [%lld,%lld] and %lld zeros of %s%s",
+                       (long long)m, (long long)n, (long long)pad, norn_dtype_name(type),
+                       t < 3 ? "" : " strided");
+            const norn_view *in = check_input(k, &c, NORN_F32, 2, in_dims, 0);
+            c.region.pointwise =
+                (norn_pointwise_region){.program = {1, 3, 1, &load, instrs, &store}, .pad = pad};
+            check_output(&c, type, 2, out_dims, t < 3 ? 0 : n + pad + 24);
+            double *want = check_doubles(m * (n + pad));
+            for (int64_t e = 0; e < m * n; e++)
+                want[e / n * (n + pad) + e % n] = check_f32(in, e) + 2;
+            check_against(k, &c, want, type == NORN_F32 ? 2e-6 : type == NORN_F16 ? 1e-3 : 8e-3);
+            free(want);
+        }
+}
+
 void check_pointwise(checker *k) {
+    pads(k);
     for (int op = NORN_SCALAR_ADD; op < NORN_SCALAR_COUNT; op++) {
         bool test = (op >= NORN_SCALAR_EQ && op <= NORN_SCALAR_GE) || op == NORN_SCALAR_IS_NAN ||
                     op == NORN_SCALAR_IS_INF;
