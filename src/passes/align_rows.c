@@ -22,7 +22,6 @@
 #include <string.h>
 
 enum { ROW_UNIT_BYTES = 16, GAPS_MAX = 16, COPY_MAX = 64 };
-enum { LONG = 16 }; // terms of a sum that matrix units are worth
 
 /// `count` zeros before column `at` of the rows as they were.
 typedef struct gap {
@@ -197,9 +196,7 @@ static norn_status note(norn_graph *graph, norn_value *value) {
 static bool is_wanted(const norn_value *value) {
     for (const norn_use *use = value->uses; use; use = use->next) {
         const norn_value *out = use->node ? use->node->out[0] : NULL;
-        if (use->node && is_product(use->node) && use->index == 0 &&
-            use->node->region->gemm.k >= LONG)
-            return true;
+        if (use->node && is_product(use->node) && use->index == 0) return true;
         if (out && !is_fixed(out) && row_of(out)->wanted) return true;
     }
     return false;
