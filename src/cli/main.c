@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const cli_command *const commands[] = {&cli_inspect, &cli_compile, &cli_run,
-                                              &cli_bench,   &cli_check,   &cli_serve};
+static const cli_command *const commands[] = {&cli_inspect, &cli_compile, &cli_run,   &cli_bench,
+                                              &cli_check,   &cli_serve,   &cli_store, &cli_publish};
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
 static void print_usage(FILE *to) {

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 int cli_error(const cli_command *command, int exit_status, const char *format, ...) {
     va_list arguments;
@@ -184,7 +183,8 @@ bool cli_parse(const cli_command *command, const cli_option *options, size_t opt
             print_help(command, options, option_count);
             return false;
         }
-        if (argv[i][0] == '-' && argv[i][1]) {
+        const bool number = argv[i][0] == '-' && argv[i][1] >= '0' && argv[i][1] <= '9';
+        if (argv[i][0] == '-' && argv[i][1] && !(number && command->more_operands)) {
             *exit_status = parse_option(command, options, option_count, argc, argv, &i);
         } else if (!list_add(operands, argv[i])) {
             *exit_status = cli_error(command, CLI_FAILED, "out of memory");
@@ -193,11 +193,12 @@ bool cli_parse(const cli_command *command, const cli_option *options, size_t opt
     for (size_t i = 0; *exit_status == CLI_DONE && i < operands->count; i++)
         if (!operands->at[i][0])
             *exit_status = cli_error(command, CLI_WRONG, "%s is empty", command->operands);
-    if (*exit_status == CLI_DONE && operands->count > command->operand_count)
+    if (*exit_status == CLI_DONE && operands->count > command->operand_count &&
+        !command->more_operands)
         *exit_status =
             cli_error(command, CLI_WRONG, "'%s' is one operand too many; --help says more",
                       operands->at[command->operand_count]);
-    if (*exit_status == CLI_DONE && operands->count != command->operand_count)
+    if (*exit_status == CLI_DONE && operands->count < command->operand_count)
         *exit_status =
             cli_error(command, CLI_WRONG, "usage: norn %s%s%s [options]; --help says more",
                       command->name, command->operand_count ? " " : "", command->operands);
@@ -254,24 +255,4 @@ bool cli_shapes(const cli_command *command, const char *option, const char *text
     }
     *out = shapes;
     return true;
-}
-
-// ---- progress
-
-static bool progress_drawn;
-
-void cli_progress(void *context, const char *what, double fraction) {
-    enum { WIDTH = 30 };
-    const int filled = (int)(fraction * WIDTH + 0.5);
-    (void)context;
-    if (!isatty(STDERR_FILENO)) return;
-    fprintf(stderr, "\r\033[K[%.*s%*s] %3.0f %%  %.60s", filled, "##############################",
-            WIDTH - filled, "", 100 * fraction, what);
-    fflush(stderr);
-    progress_drawn = true;
-}
-
-void cli_progress_end(void) {
-    if (progress_drawn) fprintf(stderr, "\r\033[K");
-    progress_drawn = false;
 }

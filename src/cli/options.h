@@ -5,6 +5,7 @@
 #include "norn/norn.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /// Exit statuses: done, the work failed, the command line was wrong.
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_WRONG = 2 };
@@ -43,6 +44,7 @@ typedef struct cli_command {
     const char *name;
     const char *operands; ///< "MODEL|PLAN"; "" when there are none
     size_t operand_count;
+    bool more_operands;                ///< that many at least; negative numbers are operands too
     const char *summary;               ///< one line
     const char *details;               ///< paragraphs and examples for --help
     int (*run)(int argc, char **argv); ///< argv[0] is the command's name
@@ -70,11 +72,19 @@ bool cli_shapes(const cli_command *command, const char *option, const char *text
 /// is about the command line; whether the device is there shows when it is opened.
 bool cli_device(const cli_command *command, const char *text);
 
+/// A command that has commands of its own, "NAME VERB": `verbs` are named so in full. Runs the one
+/// that argv[1] names, or shows what there is.
+int cli_run_verb(const cli_command *command, const cli_command *const *verbs, size_t count,
+                 int argc, char **argv);
+
 /// A line that is drawn again and again when stderr is a terminal; nothing otherwise. Fits
 /// norn_compile_options.progress.
 void cli_progress(void *context, const char *what, double fraction);
+/// The same of bytes, with rate and time left; fits norn_progress.say.
+void cli_transfer(void *context, const char *what, uint64_t done, uint64_t total);
 void cli_progress_end(void);
 
-extern const cli_command cli_inspect, cli_compile, cli_run, cli_bench, cli_check, cli_serve;
+extern const cli_command cli_inspect, cli_compile, cli_run, cli_bench, cli_check, cli_serve,
+    cli_store, cli_publish;
 
 #endif

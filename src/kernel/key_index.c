@@ -60,8 +60,12 @@ static norn_status take(norn_key_index *index, uint64_t groups, norn_alloc alloc
     return NORN_OK;
 }
 
+static uint64_t groups_for(uint64_t count) {
+    return count / FULL_OF_16 + (count % FULL_OF_16 != 0 || count == 0);
+}
+
 norn_status norn_key_index_init(norn_key_index *index, uint64_t count, norn_alloc alloc) {
-    return take(index, count / FULL_OF_16 + (count % FULL_OF_16 != 0 || count == 0), alloc);
+    return take(index, groups_for(count), alloc);
 }
 
 void norn_key_index_deinit(norn_key_index *index) {
@@ -74,6 +78,10 @@ void norn_key_index_deinit(norn_key_index *index) {
 void norn_key_index_clear(norn_key_index *index) {
     memset(index->tags, EMPTY, (size_t)index->group_count * GROUP);
     index->count = 0;
+}
+
+uint64_t norn_key_index_bytes_for(uint64_t count) {
+    return groups_for(count) * GROUP * (sizeof(norn_key_slot) + 1);
 }
 
 size_t norn_key_index_bytes(const norn_key_index *index) {

@@ -58,5 +58,6 @@ static inline uint64_t norn_key_index_slots(const norn_key_index *index) {
 void norn_key_index_ask_tags(const norn_key_index *index, const int64_t *keys, int64_t count);
 void norn_key_index_ask_slots(const norn_key_index *index, const int64_t *keys, int64_t count);
 size_t norn_key_index_bytes(const norn_key_index *index);
+uint64_t norn_key_index_bytes_for(uint64_t count); ///< what one of so many keys will take
 
 #endif

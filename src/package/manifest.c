@@ -171,13 +171,65 @@ static norn_status read_file(parser *p) {
     return NORN_OK;
 }
 
-static norn_status read_files(parser *p) {
+static norn_status take_string(parser *p, const char **out) {
+    char text[PATH_BYTES];
+    size_t count;
+    if (p->value.kind != NORN_JSON_STRING || p->value.text.count >= sizeof text ||
+        norn_json_unescape(p->value.text, text, &count) != NORN_OK)
+        return bad(p, "a text");
+    return norn_arena_string(p->arena, text, count, out);
+}
+
+static norn_status take_i64(parser *p, int64_t *out) {
+    return p->value.kind == NORN_JSON_NUMBER && norn_json_i64(p->value.text, out) && *out >= 0
+               ? NORN_OK
+               : bad(p, "a whole number");
+}
+
+static norn_status take_dtype(parser *p, norn_dtype *out) {
+    static const struct {
+        char text[5];
+        norn_dtype dtype;
+    } known[] = {{"F32", NORN_F32}, {"F16", NORN_F16}, {"BF16", NORN_BF16}, {"I8", NORN_I8}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (norn_span_equal(p->value.text, known[i].text)) *out = known[i].dtype;
+    return *out ? NORN_OK : bad(p, "F32, F16, BF16 or I8");
+}
+
+static norn_status read_table(parser *p) {
+    norn_manifest *out = p->out;
+    norn_table_form form = {0};
+    bool more;
+    NORN_TRY(begin(p, NORN_JSON_OBJECT_BEGIN));
+    for (;;) {
+        NORN_TRY(next_member(p, &more));
+        if (!more) break;
+        if (key_is(p, "name"))
+            NORN_TRY(take_string(p, &form.name));
+        else if (key_is(p, "dtype"))
+            NORN_TRY(take_dtype(p, &form.dtype));
+        else if (key_is(p, "kind"))
+            form.dense = norn_span_equal(p->value.text, "dense");
+        else if (key_is(p, "dim"))
+            NORN_TRY(take_i64(p, &form.dim));
+        else if (key_is(p, "rows"))
+            NORN_TRY(take_i64(p, &form.rows));
+        else
+            NORN_TRY(norn_json_skip(&p->json, &p->value));
+    }
+    if (!form.name) return norn_fail(NORN_DATA_LOSS, "a table has no \"name\"");
+    NORN_TRY(NORN_TAKE_MORE(p->arena, &out->tables, out->table_count, &out->table_capacity));
+    out->tables[out->table_count++] = form;
+    return NORN_OK;
+}
+
+static norn_status read_list(parser *p, norn_status (*read)(parser *)) {
     bool more;
     NORN_TRY(begin(p, NORN_JSON_ARRAY_BEGIN));
     for (;;) {
         NORN_TRY(next_element(p, &more));
         if (!more) return NORN_OK;
-        NORN_TRY(read_file(p));
+        NORN_TRY(read(p));
     }
 }
 
@@ -200,7 +252,11 @@ static norn_status parse(parser *p) {
         } else if (key_is(p, "cut")) {
             NORN_TRY(read_cut(p));
         } else if (key_is(p, "files")) {
-            NORN_TRY(read_files(p));
+            NORN_TRY(read_list(p, read_file));
+        } else if (key_is(p, "tables")) {
+            NORN_TRY(read_list(p, read_table));
+        } else if (key_is(p, "model")) {
+            NORN_TRY(take_string(p, &out->model));
         } else {
             NORN_TRY(norn_json_skip(&p->json, &p->value));
         }
@@ -283,9 +339,14 @@ typedef struct verification {
     block *blocks;
     void **buffers;         ///< by worker
     _Atomic int64_t failed; ///< a block that differs, or -1
+    _Atomic uint64_t done;
+    uint64_t total;
+    const norn_progress *progress;
 } verification;
 
-static bool block_fits(const verification *v, const block *b, void *buffer) {
+/// The caller's own thread is worker 0, and says how far all are.
+static bool block_fits(verification *v, int32_t worker, const block *b) {
+    void *buffer = v->buffers[worker];
     const uint64_t begin = (uint64_t)b->index * NORN_MANIFEST_BLOCK;
     const uint64_t left = b->file->bytes - begin;
     const uint64_t count = left < NORN_MANIFEST_BLOCK ? left : NORN_MANIFEST_BLOCK;
@@ -300,6 +361,8 @@ static bool block_fits(const verification *v, const block *b, void *buffer) {
         if (n <= 0) break;
         crc = norn_crc32(crc, buffer, (size_t)n);
         done += (uint64_t)n;
+        const uint64_t all = atomic_fetch_add(&v->done, (uint64_t)n) + (uint64_t)n;
+        if (worker == 0) norn_progress_say(v->progress, "checksums", all, v->total);
     }
     if (fd >= 0) (void)close(fd);
     return done == count && crc == b->file->crc[b->index];
@@ -308,7 +371,7 @@ static bool block_fits(const verification *v, const block *b, void *buffer) {
 static void verify_blocks(void *context, int64_t first, int64_t end, int32_t worker) {
     verification *v = context;
     for (int64_t i = first; i < end && atomic_load(&v->failed) < 0; i++)
-        if (!block_fits(v, &v->blocks[i], v->buffers[worker])) atomic_store(&v->failed, i);
+        if (!block_fits(v, worker, &v->blocks[i])) atomic_store(&v->failed, i);
 }
 
 static norn_status check_sizes(const norn_manifest *manifest, const char *dir, size_t *blocks) {
@@ -340,6 +403,7 @@ static norn_status verify_all(verification *v, const norn_manifest *manifest, si
     NORN_TRY(NORN_NEW_ARRAY(alloc, workers, &v->buffers));
     for (size_t w = 0; w < workers; w++)
         NORN_TRY(norn_alloc_bytes(alloc, READ_BYTES, &v->buffers[w]));
+    for (size_t i = 0; i < manifest->file_count; i++) v->total += manifest->files[i].bytes;
     for (size_t i = 0; i < manifest->file_count; i++)
         for (size_t b = 0; b < manifest->files[i].block_count; b++)
             v->blocks[at++] = (block){&manifest->files[i], b};
@@ -353,8 +417,9 @@ static norn_status verify_all(verification *v, const norn_manifest *manifest, si
                      (uint64_t)v->blocks[failed].index * NORN_MANIFEST_BLOCK);
 }
 
-norn_status norn_manifest_verify(const norn_manifest *manifest, const char *dir, norn_alloc alloc) {
-    verification v = {.dir = dir, .failed = -1};
+norn_status norn_manifest_verify(const norn_manifest *manifest, const char *dir,
+                                 const norn_progress *progress, norn_alloc alloc) {
+    verification v = {.dir = dir, .failed = -1, .progress = progress};
     norn_pool *pool;
     size_t count;
     NORN_TRY(check_sizes(manifest, dir, &count));

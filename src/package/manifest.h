@@ -4,6 +4,7 @@
 #define NORN_PACKAGE_MANIFEST_H
 
 #include "base/arena.h"
+#include "base/progress.h"
 #include "base/span.h"
 #include "store/tier.h"
 
@@ -17,12 +18,15 @@ typedef struct norn_manifest_file {
 } norn_manifest_file;
 
 typedef struct norn_manifest {
-    bool found; ///< false: the folder has none, and nothing below is said
+    bool found;        ///< false: the folder has none, and nothing below is said
+    const char *model; ///< NULL: it does not say
     uint64_t version, base;
     bool is_cut;  ///< it says where in a log it was cut
     norn_cut cut; ///< positions are the arena's
     norn_manifest_file *files;
     size_t file_count, file_capacity;
+    norn_table_form *tables; ///< in its order, which is by name; without default rows and row_bytes
+    size_t table_count, table_capacity;
 } norn_manifest;
 
 /// Whether `dir` is a version that can be read: it has no manifest, or READY too. One that is still
@@ -40,6 +44,6 @@ norn_status norn_manifest_parse(const char *path, norn_span text, norn_arena *ar
 /// Compare the files with what it says of them, on all cores.
 /// Errors   NOT_FOUND, DATA_LOSS: names the file, and the block that differs
 norn_status norn_manifest_verify(const norn_manifest *manifest, const char *dir,
-                                 norn_alloc alloc) NORN_NODISCARD;
+                                 const norn_progress *progress, norn_alloc alloc) NORN_NODISCARD;
 
 #endif

@@ -140,7 +140,7 @@ static void test_a_folder(void **state) {
     strcpy(dir, write_version("one", 1000));
     OK(norn_manifest_read(dir, &arena, &m));
     assert_true(m.found && norn_manifest_is_ready(dir));
-    OK(norn_manifest_verify(&m, dir, norn_alloc_heap()));
+    OK(norn_manifest_verify(&m, dir, NULL, norn_alloc_heap()));
     build_text(build_path("one/READY"), "00000000\n");
     assert_int_equal(norn_manifest_read(dir, &arena, &m), NORN_DATA_LOSS);
     assert_non_null(strstr(norn_message(), "publish the version again"));
@@ -172,18 +172,18 @@ static void test_every_block_is_compared(void **state) {
     strcpy(dir, write_version("blocks", bytes));
     strcpy(path, build_path("blocks/tables/t"));
     OK(norn_manifest_read(dir, &arena, &m));
-    OK(norn_manifest_verify(&m, dir, norn_alloc_heap()));
+    OK(norn_manifest_verify(&m, dir, NULL, norn_alloc_heap()));
     for (int i = 0; i < 4; i++) {
         flip(path, places[i]);
-        assert_int_equal(norn_manifest_verify(&m, dir, norn_alloc_heap()), NORN_DATA_LOSS);
+        assert_int_equal(norn_manifest_verify(&m, dir, NULL, norn_alloc_heap()), NORN_DATA_LOSS);
         assert_non_null(strstr(norn_message(), words[i]));
         flip(path, places[i]);
     }
     assert_int_equal(truncate(path, (long)bytes - 1), 0);
-    assert_int_equal(norn_manifest_verify(&m, dir, norn_alloc_heap()), NORN_DATA_LOSS);
+    assert_int_equal(norn_manifest_verify(&m, dir, NULL, norn_alloc_heap()), NORN_DATA_LOSS);
     assert_non_null(strstr(norn_message(), "134217732 bytes, 134217733 by MANIFEST.json"));
     assert_int_equal(remove(path), 0);
-    assert_int_equal(norn_manifest_verify(&m, dir, norn_alloc_heap()), NORN_NOT_FOUND);
+    assert_int_equal(norn_manifest_verify(&m, dir, NULL, norn_alloc_heap()), NORN_NOT_FOUND);
 }
 
 int main(void) {

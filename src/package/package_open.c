@@ -212,7 +212,7 @@ static norn_status open_manifest(norn_package *package, const char *path) {
     if (!norn_path_is_dir(path)) return NORN_OK;
     NORN_TRY(norn_manifest_read(path, &package->arena, &package->manifest));
     if (!package->manifest.found) return NORN_OK;
-    return norn_manifest_verify(&package->manifest, path, package->alloc);
+    return norn_manifest_verify(&package->manifest, path, NULL, package->alloc);
 }
 
 static uint64_t number_of(const norn_package *package, const norn_package_options *options) {

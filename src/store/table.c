@@ -7,16 +7,18 @@
 
 #include <string.h>
 
+enum { HEAD_BYTES = 1 << 20 }; ///< of a file, which hold the names and shapes of its tensors
+
 typedef struct tensors {
     const norn_view *rows, *keys, *scales, *fallback;
 } tensors;
 
 // ---- checks
 
-static norn_status bad_tensor(const norn_table *table, const char *tensor, const norn_view *view,
+static norn_status bad_tensor(const char *source, const char *tensor, const norn_view *view,
                               const char *wanted) {
     char text[NORN_VIEW_TEXT];
-    return norn_fail(NORN_INVALID_ARGUMENT, "%s: tensor '%s' is %s, it should be %s", table->source,
+    return norn_fail(NORN_INVALID_ARGUMENT, "%s: tensor '%s' is %s, it should be %s", source,
                      tensor, norn_view_text(view, text), wanted);
 }
 
@@ -24,27 +26,78 @@ static bool is_row_type(norn_dtype dtype) {
     return dtype == NORN_F32 || dtype == NORN_F16 || dtype == NORN_BF16 || dtype == NORN_I8;
 }
 
-static norn_status check(const norn_table *table, const tensors *t) {
-    if (!t->rows)
-        return norn_fail(NORN_INVALID_ARGUMENT, "%s: it has no tensor 'rows'", table->source);
+static norn_status check(const char *source, const tensors *t) {
+    if (!t->rows) return norn_fail(NORN_INVALID_ARGUMENT, "%s: it has no tensor 'rows'", source);
     if (!is_row_type(t->rows->dtype) || t->rows->rank != 2 || t->rows->dims[1] < 1 ||
         t->rows->dims[1] > INT32_MAX)
-        return bad_tensor(table, "rows", t->rows,
+        return bad_tensor(source, "rows", t->rows,
                           "[rows, dim] of float32, float16, bfloat16 or int8");
     int64_t count = t->rows->dims[0];
     if (t->keys && (t->keys->dtype != NORN_I64 || t->keys->rank != 1 || t->keys->dims[0] != count))
-        return bad_tensor(table, "keys", t->keys, "int64[rows], one key a row");
+        return bad_tensor(source, "keys", t->keys, "int64[rows], one key a row");
     if (t->rows->dtype == NORN_I8 && !t->scales)
         return norn_fail(NORN_INVALID_ARGUMENT,
-                         "%s: int8 rows need a tensor 'scales', float32[rows]", table->source);
+                         "%s: int8 rows need a tensor 'scales', float32[rows]", source);
     if (t->scales && (t->rows->dtype != NORN_I8 || t->scales->dtype != NORN_F32 ||
                       t->scales->rank != 1 || t->scales->dims[0] != count))
-        return bad_tensor(table, "scales", t->scales, "float32[rows], of int8 rows");
+        return bad_tensor(source, "scales", t->scales, "float32[rows], of int8 rows");
     if (t->fallback && (t->rows->dtype == NORN_I8 || t->fallback->dtype != t->rows->dtype ||
                         t->fallback->rank != 1 || t->fallback->dims[0] != t->rows->dims[1]))
-        return bad_tensor(table, "default", t->fallback,
+        return bad_tensor(source, "default", t->fallback,
                           "one row, of the type of 'rows' and not int8");
     return NORN_OK;
+}
+
+static tensors find_all(const norn_safetensors *all) {
+    return (tensors){norn_safetensors_find(all, "rows"), norn_safetensors_find(all, "keys"),
+                     norn_safetensors_find(all, "scales"), norn_safetensors_find(all, "default")};
+}
+
+static int64_t row_bytes_of(norn_dtype dtype, int64_t dim) {
+    if (dtype == NORN_I8) return norn_table_scale_offset(dim) + (int64_t)sizeof(float);
+    return dim * (int64_t)(norn_dtype_bits(dtype) / 8);
+}
+
+norn_status norn_table_parts_check(const norn_safetensor *parts, size_t count, const char *source,
+                                   norn_alloc alloc) {
+    const norn_safetensors all = {parts, count};
+    const tensors t = find_all(&all);
+    norn_host_rows rows;
+    NORN_TRY(check(source, &t));
+    if (!t.keys || t.keys->dims[0] == 0) return NORN_OK;
+    const norn_status status = norn_host_rows_init(&rows, t.keys->data, t.rows->data,
+                                                   t.rows->dims[0], t.rows->dims[1], alloc);
+    if (status == NORN_OK)
+        norn_host_rows_deinit(&rows);
+    else
+        norn_note("%s: tensor 'keys'", source);
+    return status;
+}
+
+norn_status norn_table_head_read(const char *path, const char *name, norn_alloc alloc,
+                                 norn_table_form *out, uint64_t *bytes) {
+    norn_safetensors all;
+    norn_arena arena;
+    norn_file *file;
+    NORN_TRY(norn_file_read_head(path, HEAD_BYTES, alloc, &file));
+    norn_arena_init(&arena, alloc, 4096);
+    norn_status status = norn_safetensors_decode(norn_file_bytes(file), path, &arena, &all);
+    if (status == NORN_OK) {
+        const tensors t = find_all(&all);
+        status = check(path, &t);
+        if (status == NORN_OK)
+            *out = (norn_table_form){.name = name,
+                                     .source = path,
+                                     .dtype = t.rows->dtype,
+                                     .dense = !t.keys,
+                                     .dim = t.rows->dims[1],
+                                     .row_bytes = row_bytes_of(t.rows->dtype, t.rows->dims[1]),
+                                     .rows = t.rows->dims[0]};
+        *bytes = norn_file_bytes(file).count;
+    }
+    norn_arena_deinit(&arena);
+    norn_file_release(file);
+    return status;
 }
 
 // ---- rows
@@ -65,14 +118,13 @@ static norn_status pack_rows(norn_table *table, const tensors *t) {
         memset(row + dim, 0, at - (size_t)dim);
         memcpy(row + at, &scales[i], sizeof scales[i]);
     }
-    table->binding.view.row_bytes = (int64_t)stride;
     return NORN_OK;
 }
 
 static norn_status fill(norn_table *table, const tensors *t) {
     static const int64_t none;
     norn_table_binding *binding = &table->binding;
-    NORN_TRY(check(table, t));
+    NORN_TRY(check(table->source, t));
     *binding = (norn_table_binding){
         .name = table->name,
         .source = table->source,
@@ -81,7 +133,7 @@ static norn_status fill(norn_table *table, const tensors *t) {
         .view = {.kind = t->keys ? NORN_TABLE_HOST_INDEX : NORN_TABLE_DENSE,
                  .missing = t->keys ? NORN_MISSING_DEFAULT : NORN_MISSING_ERROR,
                  .row_count = t->rows->dims[0],
-                 .row_bytes = t->rows->dims[1] * (int64_t)(norn_dtype_bits(t->rows->dtype) / 8),
+                 .row_bytes = row_bytes_of(t->rows->dtype, t->rows->dims[1]),
                  .default_row = t->fallback ? t->fallback->data : NULL,
                  .missing_count = &table->missing},
     };
@@ -158,8 +210,7 @@ static norn_status create(const char *source, const char *name, norn_alloc alloc
 static norn_status decode(norn_table *table, norn_span bytes) {
     norn_safetensors all;
     NORN_TRY(norn_safetensors_decode(bytes, table->source, &table->arena, &all));
-    tensors t = {norn_safetensors_find(&all, "rows"), norn_safetensors_find(&all, "keys"),
-                 norn_safetensors_find(&all, "scales"), norn_safetensors_find(&all, "default")};
+    const tensors t = find_all(&all);
     return fill(table, &t);
 }
 

@@ -6,6 +6,8 @@
 #include "base/file.h"
 #include "kernel/table.h"
 #include "store/host/host_table.h"
+#include "store/tier.h"
+#include "tensor/safetensors.h"
 
 typedef struct norn_table {
     atomic_uint references;
@@ -29,6 +31,15 @@ norn_status norn_table_open(const char *path, const char *name, norn_alloc alloc
 /// The same from bytes that outlive the table; `source` is for messages.
 norn_status norn_table_decode(norn_span bytes, const char *source, const char *name,
                               norn_alloc alloc, norn_table **out) NORN_NODISCARD;
+/// Do the parts of a table file go together, and is no key there twice? `source` is for messages.
+/// Errors   INVALID_ARGUMENT; RESOURCE_EXHAUSTED
+norn_status norn_table_parts_check(const norn_safetensor *parts, size_t count, const char *source,
+                                   norn_alloc alloc) NORN_NODISCARD;
+/// What the head of a file says of its table, without its rows: `name` and `path` are borrowed, the
+/// default row is not read. *bytes: of the file.
+/// Errors   those of norn_table_open, but for keys that repeat
+norn_status norn_table_head_read(const char *path, const char *name, norn_alloc alloc,
+                                 norn_table_form *out, uint64_t *bytes) NORN_NODISCARD;
 /// Give back memory of the file that only opening it needed: keys, and int8 rows that were packed.
 /// For the table's only holder.
 void norn_table_trim(norn_table *table);

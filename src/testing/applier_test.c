@@ -26,7 +26,7 @@ static norn_log_writer *open_writer(rig *r, uint64_t base) {
 }
 
 static norn_applier *open_applier(rig *r, const norn_cut *cut) {
-    const norn_applier_options options = {&r->log->base, r->tier, r->version, 1, cut, NULL};
+    const norn_applier_options options = {&r->log->base, r->tier, r->version, 1, cut, NULL, 0};
     norn_applier *applier;
     OK(norn_applier_create(&options, norn_alloc_heap(), &applier));
     return applier;
@@ -84,6 +84,32 @@ static void expect_error(rig *r, norn_status wanted, const char *words) {
         fail_msg("'%s' says nothing of '%s'", norn_message(), words);
     assert_int_equal(norn_applier_stat_of(r->applier).step, step);
     assert_int_equal(run(r), wanted); // and again the same
+}
+
+static void test_steps_after_the_last_wanted_are_left_out(void **state) {
+    (void)state;
+    for (uint32_t partitions = 1; partitions <= 3; partitions += 2) {
+        rig r = rig_open(partitions);
+        publish(r.writer, 1, (int64_t[]){4, 7}, 2);
+        for (int again = 0; again < 2; again++) {
+            norn_log_writer_destroy(r.writer);
+            r.writer = open_writer(&r, 1);
+        }
+        publish(r.writer, 2, (int64_t[]){7, 10}, 2);
+        publish(r.writer, 3, (int64_t[]){4, 10}, 2);
+        norn_applier_destroy(r.applier);
+        const norn_applier_options options = {
+            .log = &r.log->base, .tier = r.tier, .version = r.version, .base = 1, .last_step = 2};
+        OK(norn_applier_create(&options, norn_alloc_heap(), &r.applier));
+        for (int again = 0; again < 2; again++) {
+            OK(run(&r));
+            assert_int_equal(norn_applier_stat_of(r.applier).step, 2);
+            assert_int_equal(norn_applier_cut(r.applier).step, 2);
+            expect(&r, TIER_HASHED, 4, 1);
+            expect(&r, TIER_HASHED, 10, 2);
+        }
+        rig_close(&r);
+    }
 }
 
 static void test_steps_are_applied_whole(void **state) {
@@ -200,7 +226,7 @@ static void test_from_a_cut(void **state) {
     r.applier = open_applier(&r, &cut);
     expect_error(&r, NORN_DATA_LOSS, "a fork");
     const norn_cut wrong = {1, 1, positions};
-    const norn_applier_options options = {&r.log->base, r.tier, r.version, 1, &wrong, NULL};
+    const norn_applier_options options = {&r.log->base, r.tier, r.version, 1, &wrong, NULL, 0};
     norn_applier *none;
     assert_int_equal(norn_applier_create(&options, norn_alloc_heap(), &none),
                      NORN_INVALID_ARGUMENT);
@@ -539,6 +565,7 @@ static void test_random_steps(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steps_are_applied_whole),
+        cmocka_unit_test(test_steps_after_the_last_wanted_are_left_out),
         cmocka_unit_test(test_every_prefix_is_a_whole_step),
         cmocka_unit_test(test_an_abandoned_step),
         cmocka_unit_test(test_from_a_cut),

@@ -1,8 +1,9 @@
-"""Rows of every type from python/norn's Publisher to `norn serve --follow`, through failures and take-overs."""
+"""Rows of every type from python/norn's Publisher, and of `norn publish`, to `norn serve --follow`, through failures and take-overs."""
 
 import errno
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -14,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "python")]
 
 from examples.movielens import factors, online  # noqa: E402
+from norn import tables  # noqa: E402
 from norn.delta_log import NotDurable  # noqa: E402
 from norn.publish import Publisher  # noqa: E402
 
@@ -116,6 +118,65 @@ class Served(unittest.TestCase):
                 publisher.delta(dense=dense)
                 server.follow(trained.expected())
             server.close()
+
+    def test_what_the_command_line_publishes_is_served(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            scratch = pathlib.Path(scratch)
+            folder, package, trained = scratch / online.MODEL, scratch / "package", Trained("F32")
+            (package / "tables").mkdir(parents=True)
+            factors.write_model(package)
+            for name in COUNTS:
+                tables.Table(*self.swapped(trained.rows(name, None))).save(package / f"tables/{name}.safetensors")
+            self.norn("publish", "full", package, "--to", folder, "--create-log", 2)
+            server = online.Served(folder, NORN)
+            self.addCleanup(server.process.kill)
+            for step in range(4):
+                changed = self.change(trained)
+                self.norn("publish", "delta", "--to", folder, *self.parts(scratch, trained, changed))
+                server.follow(trained.expected())
+                if step == 1:  # the log folded into a version, which goes on where it stands
+                    self.norn("store", "apply", folder / "1", "--log", folder / "log", "--out", scratch / "now")
+                    self.norn("publish", "full", scratch / "now", "--to", folder)
+            server.close()
+            server = online.Served(folder, NORN)  # version 2 alone, with what came after it
+            self.addCleanup(server.process.kill)
+            server.follow(trained.expected())
+            server.close()
+            self.norn("store", "verify", folder)
+
+    def norn(self, *words):
+        subprocess.run([NORN, *map(str, words)], check=True, stdout=subprocess.DEVNULL, timeout=60)
+
+    @staticmethod
+    def swapped(part):
+        keys, rows, *scales = part
+        return (rows, keys, *scales)
+
+    @staticmethod
+    def change(trained):
+        """Rows of a step, {table: (keys that have a row, keys that have none)}; the weight changes too."""
+        changed = {}
+        for name, count in COUNTS.items():
+            keys = np.unique(trained.rng.integers(0, count, 8))
+            for key in keys.tolist():
+                if trained.rng.random() < 0.2:
+                    trained.tables[name].pop(key, None)
+                else:
+                    trained.tables[name][key] = trained.rng.normal(0, 0.5, factors.WIDTH)
+            has = np.isin(keys, list(trained.tables[name]))
+            changed[name] = keys[has], keys[~has]
+        trained.shift = trained.shift + np.float32(0.01)
+        return changed
+
+    def parts(self, scratch, trained, changed):
+        words = []
+        for name, (kept, gone) in changed.items():
+            path = scratch / f"{name}.safetensors"
+            tables.Table(*self.swapped(trained.rows(name, kept))).save(path)
+            np.save(scratch / f"{name}.npy", gone)
+            words += ["--rows", f"{name}={path}", "--deletes", f"{name}={scratch / name}.npy"]
+        np.save(scratch / "shift.npy", trained.shift)
+        return [*words, "--dense", f"shift={scratch}/shift.npy"]
 
 
 if __name__ == "__main__":

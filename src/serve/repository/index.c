@@ -1,7 +1,7 @@
 #include "serve/repository/index.h"
 
 #include "base/memory.h"
-#include "serve/repository/version_folder.h"
+#include "package/version_folder.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "package/version_folder.h"
 #include "serve/model/model_version.h"
-#include "serve/repository/version_folder.h"
 
 #include <stdio.h>
 

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "package/manifest.h"
-#include "serve/repository/version_folder.h"
+#include "package/version_folder.h"
 
 #include <dirent.h>
 #include <errno.h>

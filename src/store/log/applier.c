@@ -243,6 +243,10 @@ static norn_status read_part(norn_applier *applier, uint32_t p, int64_t until_ns
     return NORN_OK;
 }
 
+static bool is_past_last(const norn_applier *applier) {
+    return applier->options.last_step && applier->pending_step > applier->options.last_step;
+}
+
 static norn_status run_steps(norn_applier *applier, int64_t until_ns) {
     for (bool moved = true; moved && norn_clock_now_ns() < until_ns;) {
         bool whole = true;
@@ -256,6 +260,10 @@ static norn_status run_steps(norn_applier *applier, int64_t until_ns) {
         }
         for (uint32_t p = 0; p < applier->partitions; p++)
             whole = whole && applier->parts[p].sealed;
+        if (whole && is_past_last(applier)) { // only now is it known not to be void
+            rewind_to_committed(applier);
+            return NORN_OK;
+        }
         if (whole) NORN_TRY(commit_step(applier));
     }
     return NORN_OK;

@@ -23,6 +23,7 @@ typedef struct norn_applier_options {
     /// What of it the tier's rows have already, where they outlive the process (norn_tier_ops.cut); NULL:
     /// what `cut` says. The log is read from `cut` on all the same, for dense tensors that are in no row.
     const norn_cut *rows_cut;
+    uint64_t last_step; ///< steps after it are not applied; 0: all are
 } norn_applier_options;
 
 typedef struct norn_applier_stat {

@@ -17,5 +17,11 @@ norn_status norn_file_log_open(const char *dir, norn_alloc alloc,
 /// Errors   FAILED_PRECONDITION: the log there has another number of partitions
 norn_status norn_file_log_create(const char *dir, uint32_t partitions,
                                  norn_alloc alloc) NORN_NODISCARD;
+/// Hold the log's lock while something that belongs to it is put in place, such as a version; *held for
+/// norn_file_log_release.
+/// Errors   FAILED_PRECONDITION: an epoch after `epoch` has begun, its writer has taken over;
+///          UNAVAILABLE: another process holds the lock and does not end
+norn_status norn_file_log_hold(norn_delta_log *self, uint64_t epoch, int *held) NORN_NODISCARD;
+void norn_file_log_release(int held);
 
 #endif

@@ -262,20 +262,35 @@ static norn_status append_all(norn_file_log *log, const norn_span *frames) {
     return NORN_OK;
 }
 
+static norn_status check_epoch(const norn_file_log *log, uint64_t mine) {
+    uint64_t epoch;
+    NORN_TRY(greatest_epoch(log, &epoch));
+    if (epoch <= mine) return NORN_OK;
+    return norn_fail(NORN_FAILED_PRECONDITION,
+                     "%s: this writer is of epoch %llu, and epoch %llu has taken over",
+                     log->base.url, (unsigned long long)mine, (unsigned long long)epoch);
+}
+
 norn_status norn_file_log_append(norn_delta_log *self, const norn_span *frames) {
     norn_file_log *log = norn_file_log_of(self);
-    uint64_t epoch;
     int held;
     if (!log->ends) return norn_fail(NORN_FAILED_PRECONDITION, "%s: fence it first", self->url);
-    NORN_TRY(lock(log, &held));
-    norn_status status = greatest_epoch(log, &epoch);
-    if (status == NORN_OK && epoch != log->epoch)
-        status = norn_fail(NORN_FAILED_PRECONDITION,
-                           "%s: this writer is of epoch %llu, and epoch %llu has taken over",
-                           self->url, (unsigned long long)log->epoch, (unsigned long long)epoch);
-    if (status == NORN_OK) status = append_all(log, frames);
+    NORN_TRY(norn_file_log_hold(self, log->epoch, &held));
+    const norn_status status = append_all(log, frames);
     unlock(held);
     return status;
+}
+
+norn_status norn_file_log_hold(norn_delta_log *self, uint64_t epoch, int *held) {
+    const norn_file_log *log = norn_file_log_of(self);
+    NORN_TRY(lock(log, held));
+    const norn_status status = check_epoch(log, epoch);
+    if (status != NORN_OK) unlock(*held);
+    return status;
+}
+
+void norn_file_log_release(int held) {
+    unlock(held);
 }
 
 // ---- trimming

@@ -1,4 +1,4 @@
-#include "serve/repository/version_folder.h"
+#include "package/version_folder.h"
 
 #include "testing/memory_sweep.h"
 

@@ -1,7 +1,7 @@
 /// The version folders of a model: a version is a whole number. Leading zeros do not make another
 /// version; where 1 and 01 are both there, 1 is it, and 01 beside 001 is nobody's guess.
-#ifndef NORN_SERVE_REPOSITORY_VERSION_FOLDER_H
-#define NORN_SERVE_REPOSITORY_VERSION_FOLDER_H
+#ifndef NORN_PACKAGE_VERSION_FOLDER_H
+#define NORN_PACKAGE_VERSION_FOLDER_H
 
 #include "base/status.h"
 #include "norn/alloc.h"
@@ -26,5 +26,8 @@ bool norn_version_parse(const char *text, int64_t *version);
 /// Errors   NOT_FOUND: no such folder
 norn_status norn_version_folders(const char *dir, norn_alloc alloc, norn_version_folder **out,
                                  size_t *count) NORN_NODISCARD;
+/// One above the greatest number in `dir`, of versions that are whole or not; 1 in an empty one.
+/// Errors   NOT_FOUND: no such folder
+norn_status norn_version_next(const char *dir, int64_t *out) NORN_NODISCARD;
 
 #endif

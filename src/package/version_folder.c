@@ -1,4 +1,4 @@
-#include "serve/repository/version_folder.h"
+#include "package/version_folder.h"
 
 #include "base/file.h"
 #include "base/memory.h"
@@ -80,4 +80,16 @@ done:
     norn_free(alloc, folders);
     (void)closedir(dir);
     return status;
+}
+
+norn_status norn_version_next(const char *path, int64_t *out) {
+    DIR *dir = opendir(path);
+    int64_t version;
+    *out = 1;
+    if (!dir) return norn_fail(NORN_NOT_FOUND, "%s: %s", path, strerror(errno));
+    for (const struct dirent *item; (item = readdir(dir)) != NULL;)
+        if (norn_version_parse(item->d_name, &version) && version >= *out && version < INT64_MAX)
+            *out = version + 1;
+    (void)closedir(dir);
+    return NORN_OK;
 }
