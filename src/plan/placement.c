@@ -292,9 +292,7 @@ norn_status norn_placement_make(norn_graph *graph, const norn_lower_options *opt
     NORN_TRY(note_values(&p));
     NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)graph->symbols.count + 1, &p.symbols_max));
     norn_symbols_at_max(graph, p.symbols_max);
-    for (const norn_node *node = graph->nodes; node; node = node->next) count++;
-    NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)count + 1, &out->nodes));
-    count = 0;
+    NORN_TRY(NORN_TAKE_ARRAY(arena, (size_t)graph->node_count + 1, &out->nodes));
     for (norn_node *node = graph->nodes; node; node = node->next, count++) {
         out->nodes[count].index = count;
         node->note = &out->nodes[count];

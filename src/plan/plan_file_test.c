@@ -1,6 +1,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/memory.h"
+#include "plan/manifest.h"
 #include "plan/plan_file.h"
 #include "testing/failing_alloc.h"
 #include "testing/hand_graph.h"
@@ -272,8 +273,52 @@ static void the_tree_hash_of_pieces_is_that_of_the_whole(void **state) {
     free(chunk);
 }
 
+/// Names are a model's, files a file system's: what is no letter, digit, _, - or . becomes _, and two
+/// that become one are told apart.
+static void tables_have_plain_file_names_of_their_own(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *file;
+    } cases[] = {{"a.b-c_D9Z0z", "a.b-c_D9Z0z"},
+                 {"a/b", "a_b"},
+                 {"a\\b", "a_b~1"},
+                 {"a_b", "a_b~2"},
+                 {"../x", "_._x"},
+                 {".", "_"},
+                 {"", "_~1"},
+                 {"@[`{/:", "______"},
+                 {"q\xc3\xa9 !", "q____"}};
+    enum { COUNT = sizeof cases / sizeof *cases };
+    char text[160], half[130];
+    norn_plan_table tables[COUNT + 2] = {{0}};
+    norn_plan plan = {.tables = tables, .table_count = COUNT + 2};
+    norn_arena arena;
+    const char *file;
+    norn_arena_init(&arena, norn_alloc_heap(), 4096);
+    for (int i = 0; i < COUNT; i++) tables[i].name = cases[i].name;
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(norn_plan_table_file(&plan, (uint32_t)i, &arena, &file), NORN_OK);
+        snprintf(text, sizeof text, "%s.safetensors", cases[i].file);
+        assert_string_equal(file, text);
+    }
+    char longest[2][201]; // cut, and still told apart
+    for (int i = 0; i < 2; i++) {
+        memset(longest[i], 'x', 200);
+        longest[i][199] = (char)('a' + i), longest[i][200] = '\0';
+        tables[COUNT + i].name = longest[i];
+        memset(half, 'x', 127);
+        half[127] = '\0';
+        snprintf(text, sizeof text, "%s%s.safetensors", half, i ? "~1" : "");
+        assert_int_equal(norn_plan_table_file(&plan, (uint32_t)(COUNT + i), &arena, &file),
+                         NORN_OK);
+        assert_string_equal(file, text);
+    }
+    norn_arena_deinit(&arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tables_have_plain_file_names_of_their_own),
         cmocka_unit_test(a_saved_plan_loads_with_its_ports_and_profile),
         cmocka_unit_test(a_plan_saved_again_is_the_same_bytes),
         cmocka_unit_test(a_flipped_bit_anywhere_that_counts_is_data_loss_and_names_the_section),

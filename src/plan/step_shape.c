@@ -92,8 +92,7 @@ norn_status norn_step_shapes(const norn_node *node, const norn_view *in, uint32_
         if (!norn_view_present(&out[i])) continue;
         if (outs[i].dtype != NORN_DTYPE_NONE) out[i].dtype = outs[i].dtype;
         out[i].rank = outs[i].shape.rank;
-        for (int32_t d = 0; d < out[i].rank; d++)
-            out[i].dims[d] = outs[i].shape.dims[d].constant;
+        for (int32_t d = 0; d < out[i].rank; d++) out[i].dims[d] = outs[i].shape.dims[d].constant;
         if (out[i].rank < 0 && !sizes_itself(node))
             return norn_fail(NORN_INVALID_ARGUMENT,
                              "its inputs do not say how large output %u is; what gives "

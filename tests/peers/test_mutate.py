@@ -80,6 +80,15 @@ class Sites(unittest.TestCase):
                                     ("return", "return a + 1;", "return 0;")):
             self.assertIn((kind, before, after), found)
 
+    def test_the_lesser_of_two_equals_is_either(self):
+        def operators(line):
+            return {new for kind, _, new in self.changes(f"int f(int a, int b) {{\n    {line}\n}}\n") if kind == "operator"}
+        for line in ("x = a < b ? a : b;", "return a->x < b[i] ? b[i] : a->x;", "if (a < b) a = b;", "if (a < 1) a = 1;"):
+            self.assertEqual(operators(line), {line.replace("<", ">")}, line)
+        for line in ("x = a < b ? a : c;", "x = c.a < b ? a : b;", "x = c - a < b ? a : b;", "x = a < b ? a : b + 1;",
+                     "if (a < b) a = c;", "x = a < b[1] ? a : b;"):
+            self.assertIn(line.replace("<", "<="), operators(line), line)
+
     def test_more_room_is_no_change_and_less_is(self):
         for text, less in (("float sum[4];\n", {"float sum[3];"}),
                            ("char *p[4][6];\n", {"char *p[3][6];", "char *p[4][5];"}),

@@ -99,6 +99,20 @@ def number_changes(text):
     return []
 
 
+OPERAND = r"[A-Za-z_](?:\w|\.|->|\[\w+\])*|\d+"
+BEFORE = re.compile(rf"(?:\(|= |return |[,:?] |&& |\|\| )({OPERAND}) $")
+AFTER = re.compile(rf" ({OPERAND})(?: \? ({OPERAND}) : ({OPERAND})(?![\w.(\[]| [-+*/%<>&|^=?]|->)|\) ({OPERAND}) = ({OPERAND});)")
+
+
+def is_tie(text, token):
+    """The lesser or greater of two, which are the same where they are equal: `a < b ? a : b`, `if (a < b) a = b;`"""
+    line = text.rfind("\n", 0, token.begin) + 1
+    left, right = BEFORE.search(text, line, token.begin), AFTER.match(text, token.end)
+    if not left or not right:
+        return False
+    return {left[1], right[1]} == {right[2] or right[4], right[3] or right[5]}
+
+
 def operand_changes(text, tokens, i, room):
     """Changes of the one token at i: (begin, end, new, kind)."""
     token = tokens[i]
@@ -110,8 +124,10 @@ def operand_changes(text, tokens, i, room):
     elif token.kind == "sign":
         spaced = text[token.begin - 1].isspace() and text[token.end:token.end + 1].isspace()
         if spaced and token.text in SWAPS:
+            tie = token.text in "<=>=" and is_tie(text, token)
             for new in SWAPS[token.text]:
-                yield token.begin, token.end, new, "operator"
+                if not (tie and new.strip("=") == token.text.strip("=")):
+                    yield token.begin, token.end, new, "operator"
         elif token.text in ASSIGNS:
             yield token.begin, token.end, ASSIGNS[token.text], "operator"
         elif token.text == "!" and i + 1 < len(tokens):

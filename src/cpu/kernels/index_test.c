@@ -332,6 +332,19 @@ static void the_place_of_the_greatest_and_the_least_equals_the_definition(void *
     }
 }
 
+static void the_greatest_of_nothing_stands_first(void **state) {
+    (void)state;
+    static const norn_dtype types[] = {NORN_F32, NORN_I64, NORN_U8};
+    for (int i = 0; i < 6; i++) {
+        int64_t places[4] = {-1, -1, -1, -1};
+        norn_view in = norn_view_of(types[i / 2], 3, (int64_t[]){2, 0, 2}, places),
+                  out = norn_view_of(NORN_I64, 3, (int64_t[]){2, 1, 2}, places);
+        with("axis", 1);
+        run(i % 2 ? NORN_OP_ArgMin : NORN_OP_ArgMax, norn_cpu_arg_reduce, &in, 1, &out, 1);
+        for (int k = 0; k < 4; k++) assert_int_equal(places[k], 0);
+    }
+}
+
 static const uint64_t MIDDLE = (uint64_t)1 << 63; // int64 ends here
 
 static void whole_numbers_are_compared_as_such(void **state) {
@@ -448,6 +461,7 @@ int main(void) {
         cmocka_unit_test(scatter_elements_with_any_reduction_equals_the_definition),
         cmocka_unit_test(scatter_nd_of_any_depth_equals_the_definition),
         cmocka_unit_test(the_place_of_the_greatest_and_the_least_equals_the_definition),
+        cmocka_unit_test(the_greatest_of_nothing_stands_first),
         cmocka_unit_test(whole_numbers_are_compared_as_such),
         cmocka_unit_test(unsigned_numbers_past_int64_stay_what_they_are),
         cmocka_unit_test(unique_tells_apart_and_sorts_unsigned_numbers_past_int64),

@@ -22,11 +22,6 @@ static norn_row_version nothing = {.step = UINT64_MAX, .base = NORN_NO_ROW};
 
 // ---- memory of rows
 
-static void list_clear(norn_row_list *list) {
-    list->first = NULL;
-    list->last = &list->first;
-}
-
 static norn_status add_chunk(norn_host_table *table) {
     size_t row, bytes;
     void *memory;
@@ -76,7 +71,7 @@ void norn_host_table_reclaim(norn_host_table *table, uint64_t oldest) {
         list->first = version->next;
         give_row(table, version);
     }
-    if (!list->first) list_clear(list);
+    if (!list->first) list->last = &list->first;
 }
 
 // ---- where a key's newest row stands
@@ -288,7 +283,7 @@ void norn_host_table_abort(norn_host_table *table, uint64_t epoch) {
 norn_status norn_host_table_init(norn_host_table *table, const int64_t *keys, const void *rows,
                                  int64_t count, int64_t row_bytes, norn_alloc alloc) {
     *table = (norn_host_table){.alloc = alloc};
-    list_clear(&table->retired);
+    table->retired.last = &table->retired.first;
     return norn_host_rows_init(&table->rows, keys, rows, count, row_bytes, alloc);
 }
 
