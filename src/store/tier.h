@@ -108,6 +108,7 @@ typedef struct norn_tier_stat {
 enum {
     NORN_TIER_POINTERS = 1, ///< in memory: has `lookup` and `view`
     NORN_TIER_DURABLE = 2,  ///< versions outlive the process: has `cut`
+    NORN_TIER_SHARED = 4,   ///< rows of steps after a pin's can show under it; their step says so
 };
 
 typedef struct norn_tier_ops {

@@ -466,6 +466,36 @@ static void expect_weights(norn_dense_set *set, const char *name, float first, f
     assert_true(data[0] == first && data[rows * columns - 1] == last);
 }
 
+static const norn_tier_ops *host_ops;
+static int commits_to_fail;
+
+static norn_status commit_or_fail(norn_tier *tier, norn_version *version, const norn_cut *cut) {
+    if (commits_to_fail-- > 0) return norn_fail(NORN_UNAVAILABLE, "no tier now");
+    return host_ops->commit(tier, version, cut);
+}
+
+/// The step is not passed over when the tier takes it later.
+static void test_a_failed_commit(void **state) {
+    (void)state;
+    rig r = rig_open(2);
+    host_ops = r.tier->ops;
+    norn_tier_ops failing = *host_ops;
+    failing.commit = commit_or_fail;
+    r.tier->ops = &failing;
+    publish(r.writer, 1, (int64_t[]){4}, 1);
+    OK(run(&r));
+    publish(r.writer, 2, (int64_t[]){4, 7}, 2);
+    publish(r.writer, 3, (int64_t[]){10}, 1);
+    commits_to_fail = 2;
+    expect_error(&r, NORN_UNAVAILABLE, "no tier now");
+    expect(&r, TIER_HASHED, 4, 1);
+    OK(run(&r));
+    expect(&r, TIER_HASHED, 4, 2);
+    expect(&r, TIER_HASHED, 7, 2);
+    expect(&r, TIER_HASHED, 10, 3);
+    rig_close(&r);
+}
+
 static void test_dense_tensors(void **state) {
     enum { ROWS = 700, COLUMNS = 500 }; // 1.4 MB: two pieces
     static float weights[ROWS * COLUMNS];
@@ -577,6 +607,7 @@ int main(void) {
         cmocka_unit_test(test_other_tables),
         cmocka_unit_test(test_a_key_outside_a_dense_table),
         cmocka_unit_test(test_a_failed_append),
+        cmocka_unit_test(test_a_failed_commit),
         cmocka_unit_test(test_dense_tensors),
         cmocka_unit_test(test_a_dense_tensor_that_is_not_whole),
         cmocka_unit_test(test_random_steps),

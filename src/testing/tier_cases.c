@@ -216,7 +216,9 @@ static void applied_rows_are_seen_by_pins_after_the_commit_alone(void **state) {
         expect(s, olds[i], TIER_DENSE, 0, 0);
         expect(s, olds[i], TIER_DENSE, TIER_DENSE_ROWS - 1, 0);
         expect(s, olds[i], TIER_WIDE, 4, 0);
-        assert_int_equal(norn_tier_read(s->tier, olds[i], TIER_HASHED, 2).state, NORN_ROW_ABSENT);
+        if (!(s->tier->ops->traits & NORN_TIER_SHARED))
+            assert_int_equal(norn_tier_read(s->tier, olds[i], TIER_HASHED, 2).state,
+                             NORN_ROW_ABSENT);
     }
     expect(s, &after, TIER_HASHED, 1, 3);
     expect(s, &after, TIER_HASHED, 2, 3);
@@ -463,7 +465,8 @@ static norn_status whole_life(norn_alloc alloc, norn_tier **out) {
             status = norn_tier_write(tier, version, step, t, keys, 100, false);
             if (status != NORN_OK) { // what was applied can always be taken back
                 tier->ops->abort(tier, version);
-                norn_tier_expect(tier, &pin, TIER_DENSE, 5, 0);
+                if (!(tier->ops->traits & NORN_TIER_SHARED)) // whose fetches need memory
+                    norn_tier_expect(tier, &pin, TIER_DENSE, 5, 0);
                 goto done;
             }
         }

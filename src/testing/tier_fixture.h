@@ -43,7 +43,10 @@ typedef struct tier_row {
 tier_row norn_tier_read(norn_tier *tier, const norn_pin *pin, uint32_t table, int64_t key);
 /// Waits until `fetch`, whose `done` and `context` are set here, has been answered.
 norn_status norn_tier_fetch_and_wait(norn_tier *tier, norn_fetch *fetch);
-/// The row is that of `step`; step NORN_TIER_NONE: there is none.
+/// A whole row of a step after the pin's, which shows in a tier that is SHARED.
+bool norn_tier_is_skewed(const norn_tier *tier, const norn_pin *pin, const tier_row *row,
+                         int64_t key);
+/// The row is that of `step`, or newer where the tier is SHARED; step NORN_TIER_NONE: there is none.
 #define NORN_TIER_NONE UINT64_MAX
 void norn_tier_expect(norn_tier *tier, const norn_pin *pin, uint32_t table, int64_t key,
                       uint64_t step);

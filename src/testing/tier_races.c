@@ -59,6 +59,7 @@ static bool is_right(const race *r, const norn_pin *pin, uint32_t table, int64_t
     const uint64_t step = writer_of(pin->step, k, &deleted);
     const bool in_file = table == TIER_DENSE || k % 3 == 1;
     const tier_row row = norn_tier_read(r->tier, pin, table, k);
+    if (norn_tier_is_skewed(r->tier, pin, &row, k)) return true;
     if (deleted || (step == 0 && !in_file)) return row.state != NORN_ROW_FOUND;
     return row.state == NORN_ROW_FOUND && row.step == step &&
            row.first == norn_tier_cell(r->version->number, step, k) && row.last == row.first;

@@ -20,9 +20,9 @@ struct norn_applier {
     norn_alloc alloc;
     uint32_t partitions;
     applier_part *parts;
-    norn_position *committed;
-    norn_position *rows_at; ///< of rows_cut; NULL: none
-    uint64_t rows_step;     ///< rows of steps up to it are in the tier; 0: none
+    norn_position *committed, *sealed; ///< of the last step; of the one that is being committed
+    norn_position *rows_at;            ///< of rows_cut; NULL: none
+    uint64_t rows_step;                ///< rows of steps up to it are in the tier; 0: none
     uint64_t epoch; ///< the newest that a partition has opened: frames of older ones are void
     uint64_t pending_step; ///< being applied; 0: none
     uint64_t pending_rows, pending_deletes, pending_bytes;
@@ -75,10 +75,11 @@ static norn_status commit_step(norn_applier *applier) {
     NORN_TRY(norn_dense_set_check(&applier->pending_dense));
     NORN_TRY(check_rows_cut(applier));
     for (uint32_t p = 0; p < applier->partitions; p++)
-        applier->committed[p] = applier->parts[p].position;
-    const norn_cut cut = {applier->pending_step, applier->partitions, applier->committed};
+        applier->sealed[p] = applier->parts[p].position;
+    const norn_cut cut = {applier->pending_step, applier->partitions, applier->sealed};
     if (applier->pending_step > applier->rows_step)
         NORN_TRY(tier->ops->commit(tier, applier->options.version, &cut));
+    memcpy(applier->committed, applier->sealed, applier->partitions * sizeof *applier->sealed);
     norn_dense_set_merge(&applier->dense, &applier->pending_dense);
     applier->stat.step = applier->pending_step;
     applier->stat.published_ns = applier->pending_published_ns;
@@ -317,6 +318,7 @@ norn_status norn_applier_create(const norn_applier_options *options, norn_alloc 
     applier->pending_dense.alloc = applier->dense.alloc = alloc;
     norn_status status = NORN_NEW_ARRAY(alloc, partitions, &applier->parts);
     if (status == NORN_OK) status = NORN_NEW_ARRAY(alloc, partitions, &applier->committed);
+    if (status == NORN_OK) status = NORN_NEW_ARRAY(alloc, partitions, &applier->sealed);
     if (status != NORN_OK) {
         norn_applier_destroy(applier);
         return status;
@@ -342,6 +344,7 @@ void norn_applier_destroy(norn_applier *applier) {
     norn_dense_set_clear(&applier->dense);
     norn_free(applier->alloc, applier->parts);
     norn_free(applier->alloc, applier->committed);
+    norn_free(applier->alloc, applier->sealed);
     norn_free(applier->alloc, applier->rows_at);
     norn_free(applier->alloc, applier);
 }

@@ -4,7 +4,7 @@
 #include "store/rocksdb/rocksdb_key.h"
 #include "store/rocksdb/sst_file.h"
 #include "store/table_dir.h"
-#include "tensor/dtype.h"
+#include "store/version_record.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -31,32 +31,13 @@ static void sweep_others(const char *loading, const char *ours) {
 
 // ---- tables
 
-static norn_status keep_form(norn_arena *arena, const norn_table *table, norn_table_form *form) {
-    const norn_table_binding *binding = &table->binding;
-    const norn_table_view *view = &binding->view;
-    *form = (norn_table_form){.dtype = binding->dtype,
-                              .dense = view->kind == NORN_TABLE_DENSE,
-                              .dim = binding->dim,
-                              .row_bytes = view->row_bytes,
-                              .rows = view->row_count};
-    NORN_TRY(norn_arena_format(arena, &form->name, "%s", table->name));
-    NORN_TRY(norn_arena_format(arena, &form->source, "%s", table->source));
-    if (!view->default_row) return NORN_OK;
-    const size_t bytes = (size_t)binding->dim * norn_dtype_bits(binding->dtype) / 8;
-    void *row;
-    NORN_TRY(norn_arena_take(arena, 1, bytes, NORN_HOST_ALIGN, &row));
-    memcpy(row, view->default_row, bytes);
-    form->default_row = row;
-    return NORN_OK;
-}
-
 /// A table is in memory while its files are written, and no longer.
 static norn_status write_table(norn_rocksdb_version *version, const char *dir, const char *name,
                                uint32_t index, norn_table_form *form, const char *folder,
                                norn_sst_files *files) {
     norn_table *table;
     NORN_TRY(norn_table_dir_table(dir, name, version->db->alloc, &table));
-    norn_status status = keep_form(&version->arena, table, form);
+    norn_status status = norn_form_of_table(table, &version->arena, form);
     if (status == NORN_OK) status = norn_sst_files_write(version->db, folder, index, table, files);
     norn_table_release(table);
     return status;

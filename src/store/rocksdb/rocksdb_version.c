@@ -1,7 +1,7 @@
 #include "base/memory.h"
 #include "store/rocksdb/rocksdb_key.h"
-#include "store/rocksdb/rocksdb_record.h"
 #include "store/rocksdb/rocksdb_version_parts.h"
+#include "store/version_record.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -161,7 +161,7 @@ norn_status norn_rocksdb_put_cut(norn_rocksdb_version *version, rocksdb_writebat
                                  const norn_cut *cut) {
     norn_buffer record;
     norn_buffer_init(&record, version->db->alloc);
-    norn_rocksdb_cut_encode(cut, &record);
+    norn_cut_encode(cut, &record);
     const norn_status status =
         put_record(version, batch, NORN_ROCKSDB_CUT, sizeof NORN_ROCKSDB_CUT - 1, &record);
     norn_buffer_deinit(&record);
@@ -171,7 +171,7 @@ norn_status norn_rocksdb_put_cut(norn_rocksdb_version *version, rocksdb_writebat
 static norn_status put_forms(norn_rocksdb_version *version, rocksdb_writebatch_t *batch) {
     norn_buffer record;
     norn_buffer_init(&record, version->db->alloc);
-    norn_rocksdb_forms_encode(&version->base, &record);
+    norn_forms_encode(&version->base, &record);
     const norn_status status =
         put_record(version, batch, NORN_ROCKSDB_FORMS, sizeof NORN_ROCKSDB_FORMS - 1, &record);
     norn_buffer_deinit(&record);
@@ -211,7 +211,7 @@ static norn_status read_forms(norn_rocksdb_version *version, bool *ready) {
     if (!value) return NORN_OK;
     const char *record = rocksdb_pinnableslice_value(value, &bytes);
     const norn_status status =
-        norn_rocksdb_forms_decode(norn_span_of(record, bytes), &version->arena, &version->base);
+        norn_forms_decode(norn_span_of(record, bytes), &version->arena, &version->base);
     rocksdb_pinnableslice_destroy(value);
     return status;
 }
@@ -224,7 +224,7 @@ static norn_status read_cut(norn_rocksdb_version *version) {
     if (!value) return norn_fail(NORN_DATA_LOSS, "it has no cut");
     const char *record = rocksdb_pinnableslice_value(value, &bytes);
     const norn_status status =
-        norn_rocksdb_cut_decode(norn_span_of(record, bytes), version->db->alloc, &version->cut);
+        norn_cut_decode(norn_span_of(record, bytes), version->db->alloc, &version->cut);
     rocksdb_pinnableslice_destroy(value);
     return status;
 }

@@ -1,6 +1,6 @@
 /// Any bytes as the records of a version: an error, or what comes back the same when it is written.
 #include "base/memory.h"
-#include "store/rocksdb/rocksdb_record.h"
+#include "store/version_record.h"
 
 #include <stdlib.h>
 
@@ -13,12 +13,11 @@ static void check_forms(norn_span bytes) {
     norn_arena_init(&arena, norn_alloc_heap(), 1 << 12);
     norn_buffer_init(&first, norn_alloc_heap());
     norn_buffer_init(&second, norn_alloc_heap());
-    if (norn_rocksdb_forms_decode(bytes, &arena, &version) == NORN_OK) {
-        norn_rocksdb_forms_encode(&version, &first);
-        if (norn_rocksdb_forms_decode(norn_span_of(first.bytes, first.count), &arena, &again) !=
-            NORN_OK)
+    if (norn_forms_decode(bytes, &arena, &version) == NORN_OK) {
+        norn_forms_encode(&version, &first);
+        if (norn_forms_decode(norn_span_of(first.bytes, first.count), &arena, &again) != NORN_OK)
             abort();
-        norn_rocksdb_forms_encode(&again, &second);
+        norn_forms_encode(&again, &second);
         if (first.count != second.count ||
             (first.count && memcmp(first.bytes, second.bytes, first.count) != 0))
             abort();
@@ -32,10 +31,10 @@ static void check_cut(norn_span bytes) {
     norn_buffer buffer;
     norn_cut cut, again;
     norn_buffer_init(&buffer, norn_alloc_heap());
-    if (norn_rocksdb_cut_decode(bytes, norn_alloc_heap(), &cut) == NORN_OK) {
-        norn_rocksdb_cut_encode(&cut, &buffer);
-        if (norn_rocksdb_cut_decode(norn_span_of(buffer.bytes, buffer.count), norn_alloc_heap(),
-                                    &again) != NORN_OK ||
+    if (norn_cut_decode(bytes, norn_alloc_heap(), &cut) == NORN_OK) {
+        norn_cut_encode(&cut, &buffer);
+        if (norn_cut_decode(norn_span_of(buffer.bytes, buffer.count), norn_alloc_heap(), &again) !=
+                NORN_OK ||
             again.step != cut.step || again.partition_count != cut.partition_count)
             abort();
         for (uint32_t p = 0; p < cut.partition_count; p++)

@@ -1,4 +1,4 @@
-#include "store/rocksdb/rocksdb_record.h"
+#include "store/version_record.h"
 #include "base/memory.h"
 #include "tensor/dtype.h"
 
@@ -28,7 +28,29 @@ static size_t default_bytes(const norn_table_form *form) {
     return (size_t)form->dim * norn_dtype_bits(form->dtype) / 8;
 }
 
-void norn_rocksdb_forms_encode(const norn_version *version, norn_buffer *out) {
+static norn_status copy_row(norn_arena *arena, norn_span bytes, const void **out) {
+    void *row;
+    NORN_TRY(norn_arena_take(arena, 1, bytes.count, NORN_HOST_ALIGN, &row));
+    memcpy(row, bytes.bytes, bytes.count);
+    *out = row;
+    return NORN_OK;
+}
+
+norn_status norn_form_of_table(const norn_table *table, norn_arena *arena, norn_table_form *out) {
+    const norn_table_binding *binding = &table->binding;
+    const norn_table_view *view = &binding->view;
+    *out = (norn_table_form){.dtype = binding->dtype,
+                             .dense = view->kind == NORN_TABLE_DENSE,
+                             .dim = binding->dim,
+                             .row_bytes = view->row_bytes,
+                             .rows = view->row_count};
+    NORN_TRY(norn_arena_format(arena, &out->name, "%s", table->name));
+    NORN_TRY(norn_arena_format(arena, &out->source, "%s", table->source));
+    if (!view->default_row) return NORN_OK;
+    return copy_row(arena, norn_span_of(view->default_row, default_bytes(out)), &out->default_row);
+}
+
+void norn_forms_encode(const norn_version *version, norn_buffer *out) {
     for (uint32_t t = 0; t < version->table_count; t++) {
         const norn_table_form *form = &version->tables[t];
         const size_t mark = norn_wire_begin(out, FORMS_TABLE);
@@ -43,14 +65,6 @@ void norn_rocksdb_forms_encode(const norn_version *version, norn_buffer *out) {
             norn_wire_put_bytes(out, TABLE_DEFAULT, form->default_row, default_bytes(form));
         norn_wire_end(out, mark);
     }
-}
-
-static norn_status copy_row(norn_arena *arena, norn_span bytes, const void **out) {
-    void *row;
-    NORN_TRY(norn_arena_take(arena, 1, bytes.count, NORN_HOST_ALIGN, &row));
-    memcpy(row, bytes.bytes, bytes.count);
-    *out = row;
-    return NORN_OK;
 }
 
 static bool is_whole(const norn_table_form *form, const norn_span *fallback) {
@@ -94,7 +108,7 @@ static norn_status decode_form(norn_span bytes, norn_arena *arena, norn_table_fo
     return fallback.bytes ? copy_row(arena, fallback, &form->default_row) : NORN_OK;
 }
 
-norn_status norn_rocksdb_forms_decode(norn_span bytes, norn_arena *arena, norn_version *out) {
+norn_status norn_forms_decode(norn_span bytes, norn_arena *arena, norn_version *out) {
     norn_wire_reader reader = {.rest = bytes};
     norn_wire_field field;
     norn_table_form *forms = NULL;
@@ -113,7 +127,7 @@ norn_status norn_rocksdb_forms_decode(norn_span bytes, norn_arena *arena, norn_v
 
 // ---- the cut
 
-void norn_rocksdb_cut_encode(const norn_cut *cut, norn_buffer *out) {
+void norn_cut_encode(const norn_cut *cut, norn_buffer *out) {
     norn_wire_put_varint(out, CUT_STEP, cut->step);
     for (uint32_t p = 0; p < cut->partition_count; p++) {
         const norn_position *position = &cut->positions[p];
@@ -153,7 +167,7 @@ static norn_status decode_cut(norn_span bytes, norn_alloc alloc, norn_cut *out,
     return reader.status == NORN_OK ? NORN_OK : damaged("cut");
 }
 
-norn_status norn_rocksdb_cut_decode(norn_span bytes, norn_alloc alloc, norn_cut *out) {
+norn_status norn_cut_decode(norn_span bytes, norn_alloc alloc, norn_cut *out) {
     norn_position *positions = NULL;
     *out = (norn_cut){0};
     const norn_status status = decode_cut(bytes, alloc, out, &positions);
