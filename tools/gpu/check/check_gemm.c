@@ -224,6 +224,9 @@ static void cross_layers(checker *k) {
                 const int64_t k_bytes = shapes[s][2] * norn_dtype_bits(dtypes[d]) / 8;
                 const norn_dtype out = (w + s) % 2 ? NORN_F32 : dtypes[d];
                 if (w == 4 && k_bytes <= 256) continue; // a stage for every block
+                if (w < 5 && ways[w].way == NORN_CUDA_GEMM_TILE &&
+                    (shapes[s][1] + 31) / 32 * 32 % (ways[w].groups * 16) != 0)
+                    continue; // the tuner does not offer it: a block would read past the panel
                 gemm_cross(k, w < 5 ? &ways[w] : NULL, dtypes[d], out, shapes[s][0], shapes[s][1],
                            shapes[s][2], (w + d) % 3 == 2 ? shapes[s][1] + 8 : 0);
             }
