@@ -29,13 +29,16 @@ typedef struct parser {
 
 static norn_status next_member(parser *p, bool *more) {
     NORN_TRY(norn_json_next(&p->json, &p->key));
-    *more = p->key.kind != NORN_JSON_OBJECT_END;
+    *more = p->key.kind == NORN_JSON_KEY;
+    if (!*more && p->key.kind != NORN_JSON_OBJECT_END)
+        return norn_fail(NORN_DATA_LOSS, "a key is missing (byte %zu)", p->key.offset);
     return *more ? norn_json_next(&p->json, &p->value) : NORN_OK;
 }
 
 static norn_status next_element(parser *p, bool *more) {
     NORN_TRY(norn_json_next(&p->json, &p->value));
     *more = p->value.kind != NORN_JSON_ARRAY_END;
+    if (p->value.kind == NORN_JSON_END) return norn_fail(NORN_DATA_LOSS, "a list does not end");
     return NORN_OK;
 }
 
@@ -66,7 +69,9 @@ static norn_status take_u32(const parser *p, uint32_t *out) {
 
 static norn_status begin(const parser *p, norn_json_kind kind) {
     if (p->value.kind == kind) return NORN_OK;
-    return bad(p, kind == NORN_JSON_ARRAY_BEGIN ? "a list" : "an object");
+    return bad(p, kind == NORN_JSON_ARRAY_BEGIN ? "a list"
+                  : kind == NORN_JSON_STRING    ? "text"
+                                                : "an object");
 }
 
 /// Numbers by partition, into positions[].
@@ -204,18 +209,20 @@ static norn_status read_table(parser *p) {
     for (;;) {
         NORN_TRY(next_member(p, &more));
         if (!more) break;
-        if (key_is(p, "name"))
+        if (key_is(p, "name")) {
             NORN_TRY(take_string(p, &form.name));
-        else if (key_is(p, "dtype"))
+        } else if (key_is(p, "dtype")) {
             NORN_TRY(take_dtype(p, &form.dtype));
-        else if (key_is(p, "kind"))
+        } else if (key_is(p, "kind")) {
+            NORN_TRY(begin(p, NORN_JSON_STRING));
             form.dense = norn_span_equal(p->value.text, "dense");
-        else if (key_is(p, "dim"))
+        } else if (key_is(p, "dim")) {
             NORN_TRY(take_i64(p, &form.dim));
-        else if (key_is(p, "rows"))
+        } else if (key_is(p, "rows")) {
             NORN_TRY(take_i64(p, &form.rows));
-        else
+        } else {
             NORN_TRY(norn_json_skip(&p->json, &p->value));
+        }
     }
     if (!form.name) return norn_fail(NORN_DATA_LOSS, "a table has no \"name\"");
     NORN_TRY(NORN_TAKE_MORE(p->arena, &out->tables, out->table_count, &out->table_capacity));
@@ -242,6 +249,7 @@ static norn_status parse(parser *p) {
         NORN_TRY(next_member(p, &more));
         if (!more) break;
         if (key_is(p, "format")) {
+            NORN_TRY(begin(p, NORN_JSON_STRING));
             known = norn_span_equal(p->value.text, "norn-version-1");
         } else if (key_is(p, "version")) {
             NORN_TRY(take_u64(p, &out->version));

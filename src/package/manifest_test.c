@@ -95,6 +95,10 @@ static void test_what_cannot_be_read(void **state) {
          "inside the folder"},
         {HEAD "\"files\": [{\"path\": 3, \"bytes\": 0, \"crc32\": []}]}", "a path"},
         {HEAD "\"base\": 1} x", "M: "},
+        {"{\"format\": [1, 2], \"version\": 1}", "\"format\" should be text"},
+        {HEAD "\"tables\": [{\"name\": \"a\", \"kind\": [1, 2]}]}", "\"kind\" should be text"},
+        {HEAD "\"tables\": [{\"name\": \"a\", \"kind\": {\"b\": [1]}}]}",
+         "\"kind\" should be text"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
