@@ -4,6 +4,9 @@
 // servers' is no part of.
 //
 //     norn_bench_store_redis FOLDER [ROWS [DIM [PARTITIONS]]]    FOLDER: for the table, 256 bytes a row
+#define BENCH_NAME "norn_bench_store_redis"
+#include "store_bench.h"
+
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/memory.h"
@@ -29,52 +32,6 @@ typedef struct bench {
     norn_tier *tier;
     norn_version *version;
 } bench;
-
-static void must(norn_status status) {
-    if (status == NORN_OK) return;
-    fprintf(stderr, "norn_bench_store_redis: %s\n", norn_message());
-    exit(1);
-}
-static void *take(size_t bytes) {
-    void *memory;
-    must(norn_alloc_bytes(norn_alloc_heap(), bytes, &memory));
-    return memory;
-}
-
-/// What has passed: on the clock, and of this process's threads on cores.
-typedef struct span {
-    double clock, cores;
-} span;
-
-static span now(void) {
-    struct timespec cores;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cores);
-    return (span){(double)norn_clock_now_ns() * 1e-9,
-                  (double)cores.tv_sec + (double)cores.tv_nsec * 1e-9};
-}
-static span since(span begin) {
-    const span end = now();
-    return (span){end.clock - begin.clock, end.cores - begin.cores};
-}
-
-static int64_t key_of(uint64_t i) {
-    return (int64_t)(i * UINT64_C(0x9e3779b97f4a7c15));
-}
-
-static void write_table(const bench *b) {
-    char path[640];
-    float *data = take((size_t)(b->rows * b->dim) * sizeof *data);
-    int64_t *keys = take((size_t)b->rows * sizeof *keys);
-    for (int64_t i = 0; i < b->rows; i++) keys[i] = key_of((uint64_t)i);
-    for (int64_t i = 0; i < b->rows * b->dim; i++) data[i] = (float)i;
-    const norn_safetensor all[2] = {
-        {"rows", norn_view_of(NORN_F32, 2, (int64_t[]){b->rows, b->dim}, data)},
-        {"keys", norn_view_of(NORN_I64, 1, &b->rows, keys)}};
-    snprintf(path, sizeof path, "%s/t.safetensors", b->folder);
-    must(norn_safetensors_write(path, all, 2, norn_alloc_heap()));
-    norn_free(norn_alloc_heap(), data);
-    norn_free(norn_alloc_heap(), keys);
-}
 
 static double servers_bytes(const bench *b) {
     double sum = 0;
@@ -156,7 +113,8 @@ static void read_rows(const bench *b, int depth, int batches) {
         r.flying++;
         pthread_mutex_unlock(&r.lock);
         for (int i = 0; i < BATCH; i++)
-            f->keys[i] = (norn_row_key){key_of(norn_random_u64(&random) % (uint64_t)b->rows), 0};
+            f->keys[i] =
+                (norn_row_key){key_of((int64_t)(norn_random_u64(&random) % (uint64_t)b->rows)), 0};
         f->begun_ns = norn_clock_now_ns();
         must(b->tier->ops->fetch(b->tier, &f->fetch));
     }
@@ -193,7 +151,7 @@ static uint64_t write_steps(const bench *b, uint64_t step, uint32_t rows, int st
     const span begin = now();
     for (int s = 0; s < steps; s++) {
         for (uint32_t i = 0; i < rows; i++)
-            keys[i] = key_of(norn_random_u64(&random) % (uint64_t)b->rows);
+            keys[i] = key_of((int64_t)(norn_random_u64(&random) % (uint64_t)b->rows));
         const norn_delta delta = {.step = ++step,
                                   .count = rows,
                                   .keys = keys,
@@ -253,7 +211,7 @@ int main(int argc, char **argv) {
     }
     if (!redis_is_there()) return 1;
     (void)mkdir(b.folder, 0777);
-    write_table(&b);
+    write_table(b.folder, b.rows, b.dim);
     printf("%lld rows of %lld bytes, three masters\n", (long long)b.rows, (long long)b.dim * 4);
     run(&b, true);
     run(&b, false);

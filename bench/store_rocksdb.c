@@ -3,6 +3,9 @@
 // quarter of it, it is read by Zipf 0.99 beside the same table in host memory.
 //
 //     norn_bench_store_rocksdb FOLDER [ROWS [DIM]]     FOLDER must not be there yet; what is in it stays
+#define BENCH_NAME "norn_bench_store_rocksdb"
+#include "store_bench.h"
+
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/memory.h"
@@ -28,54 +31,6 @@ typedef struct bench {
     norn_tier *tier;
     norn_version *version;
 } bench;
-
-static void must(norn_status status) {
-    if (status == NORN_OK) return;
-    fprintf(stderr, "norn_bench_store_rocksdb: %s\n", norn_message());
-    exit(1);
-}
-static void *take(size_t bytes) {
-    void *memory;
-    must(norn_alloc_bytes(norn_alloc_heap(), bytes, &memory));
-    return memory;
-}
-
-/// What has passed: on the clock, and of all threads on cores (which other work uses too).
-typedef struct span {
-    double clock, cores;
-} span;
-
-static span now(void) {
-    struct timespec cores;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cores);
-    return (span){(double)norn_clock_now_ns() * 1e-9,
-                  (double)cores.tv_sec + (double)cores.tv_nsec * 1e-9};
-}
-static span since(span begin) {
-    const span end = now();
-    return (span){end.clock - begin.clock, end.cores - begin.cores};
-}
-
-/// Row i's key; an odd factor gives each its own.
-static int64_t key_of(int64_t i) {
-    return (int64_t)((uint64_t)i * UINT64_C(0x9e3779b97f4a7c15));
-}
-
-static void write_table(const bench *b) {
-    char path[640];
-    const int64_t rows = b->rows, dim = b->dim;
-    float *data = take((size_t)(rows * dim) * sizeof *data);
-    int64_t *keys = take((size_t)rows * sizeof *keys);
-    for (int64_t i = 0; i < rows; i++) keys[i] = key_of(i);
-    for (int64_t i = 0; i < rows * dim; i++) data[i] = (float)i;
-    const norn_safetensor all[2] = {
-        {"rows", norn_view_of(NORN_F32, 2, (int64_t[]){rows, dim}, data)},
-        {"keys", norn_view_of(NORN_I64, 1, &rows, keys)}};
-    snprintf(path, sizeof path, "%s/t.safetensors", b->tables);
-    must(norn_safetensors_write(path, all, 2, norn_alloc_heap()));
-    norn_free(norn_alloc_heap(), data);
-    norn_free(norn_alloc_heap(), keys);
-}
 
 // ---- the tier
 
@@ -328,7 +283,7 @@ int main(int count, char **words) {
     }
     printf("%lld rows of %lld float32, %.0f MB\n", (long long)b.rows, (long long)b.dim,
            (double)table_bytes(&b) * 1e-6);
-    write_table(&b);
+    write_table(b.tables, b.rows, b.dim);
     norn_row_key *keys = uniform_keys(&b, KEYS);
     time_load(&b);
     time_cold(&b, keys);

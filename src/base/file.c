@@ -299,6 +299,14 @@ const char *norn_file_path(const norn_file *file) {
     return file->path;
 }
 
+norn_status norn_folder_sync(const char *path) {
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool done = fd >= 0 && fsync(fd) == 0;
+    const norn_status status = done ? NORN_OK : norn_file_fail(path, "sync");
+    if (fd >= 0) (void)close(fd);
+    return status;
+}
+
 bool norn_path_is_dir(const char *path) {
     struct stat facts;
     return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);

@@ -38,6 +38,8 @@ const char *norn_file_path(const norn_file *file);
 bool norn_path_is_dir(const char *path);
 bool norn_path_is_file(const char *path);
 
+/// What was made, renamed and removed in the folder is on the disk.
+norn_status norn_folder_sync(const char *path) NORN_NODISCARD;
 /// "PATH: cannot WHAT: REASON" from errno.
 norn_status norn_file_fail(const char *path, const char *what) NORN_NODISCARD;
 

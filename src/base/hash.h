@@ -12,6 +12,11 @@ static inline uint64_t norn_hash_u64(uint64_t x) { ///< splitmix64 finaliser
     x ^= x >> 27, x *= 0x94d049bb133111ebu;
     return x ^ (x >> 31);
 }
+/// Of a table's key. Its bits are shared out: the low 32 choose a group of an index, the next a
+/// partition, the highest 7 are a tag.
+static inline uint64_t norn_hash_key(int64_t key) {
+    return norn_hash_u64((uint64_t)key + UINT64_C(0x9e3779b97f4a7c15));
+}
 uint64_t norn_hash_text(const char *text);
 
 /// Seeded random numbers for filled inputs and tests: xoshiro256++.

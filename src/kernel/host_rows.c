@@ -57,7 +57,7 @@ static norn_row_found row_as_of(const norn_host_rows *table, const norn_row_vers
 }
 
 norn_added_slot *norn_added_slot_of(norn_added_keys *added, int64_t key) {
-    uint64_t at = norn_hash_u64((uint64_t)key + UINT64_C(0x9e3779b97f4a7c15)) & added->mask;
+    uint64_t at = norn_hash_key(key) & added->mask;
     for (;; at = (at + 1) & added->mask) {
         norn_added_slot *slot = &added->slots[at];
         if (!atomic_load_explicit(&slot->newest, memory_order_acquire) || slot->key == key)

@@ -4,36 +4,15 @@
 #include "base/memory.h"
 
 #include <string.h>
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
-enum { GROUP = 16, FULL_OF_16 = 14, EMPTY = 0x80, BATCH = 32 };
+enum { FULL_OF_16 = 14, BATCH = 32 };
 
-/// Bit i is set where tag i of the group equals `tag`.
-static inline uint32_t match(const uint8_t *group, uint8_t tag) {
-#if defined(__SSE2__)
-    __m128i tags = _mm_load_si128((const __m128i *)(const void *)group);
-    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag)));
-#else
-    uint32_t bits = 0;
-    for (uint32_t i = 0; i < GROUP; i++) bits |= (uint32_t)(group[i] == tag) << i;
-    return bits;
-#endif
-}
-
-static inline uint64_t hash_of(int64_t key) {
-    return norn_hash_u64((uint64_t)key + UINT64_C(0x9e3779b97f4a7c15));
-}
-/// Any number of groups, so that memory follows the keys: the low 32 bits of the hash, scaled.
-static inline uint64_t group_of(const norn_key_index *index, uint64_t hash) {
-    return (hash & UINT32_MAX) * index->group_count >> 32;
-}
 static inline uint64_t group_after(const norn_key_index *index, uint64_t group) {
     return group + 1 < index->group_count ? group + 1 : 0;
 }
-static inline uint8_t tag_of(uint64_t hash) {
-    return (uint8_t)(hash >> 57);
+/// The group that a key is looked for in first.
+static inline uint64_t group_of(const norn_key_index *index, uint64_t hash) {
+    return norn_tag_group_of(hash, index->group_count);
 }
 
 // ---- making
@@ -42,7 +21,7 @@ static norn_status take(norn_key_index *index, uint64_t groups, norn_alloc alloc
     size_t slots, bytes;
     void *tags, *memory;
     *index = (norn_key_index){.alloc = alloc, .group_count = groups, .limit = groups * FULL_OF_16};
-    if (!norn_size_mul(groups, GROUP, &slots) ||
+    if (!norn_size_mul(groups, NORN_TAG_GROUP, &slots) ||
         !norn_size_mul(slots, sizeof *index->slots, &bytes))
         return norn_fail(NORN_RESOURCE_EXHAUSTED, "out of memory: a table of %llu keys",
                          (unsigned long long)index->limit);
@@ -54,7 +33,7 @@ static norn_status take(norn_key_index *index, uint64_t groups, norn_alloc alloc
     }
     norn_memory_huge(tags, slots);
     norn_memory_huge(memory, bytes);
-    memset(tags, EMPTY, slots);
+    memset(tags, NORN_TAG_EMPTY, slots);
     index->tags = tags;
     index->slots = memory;
     return NORN_OK;
@@ -76,28 +55,28 @@ void norn_key_index_deinit(norn_key_index *index) {
 }
 
 void norn_key_index_clear(norn_key_index *index) {
-    memset(index->tags, EMPTY, (size_t)index->group_count * GROUP);
+    memset(index->tags, NORN_TAG_EMPTY, (size_t)index->group_count * NORN_TAG_GROUP);
     index->count = 0;
 }
 
 uint64_t norn_key_index_bytes_for(uint64_t count) {
-    return groups_for(count) * GROUP * (sizeof(norn_key_slot) + 1);
+    return groups_for(count) * NORN_TAG_GROUP * (sizeof(norn_key_slot) + 1);
 }
 
 size_t norn_key_index_bytes(const norn_key_index *index) {
-    return (size_t)index->group_count * GROUP * (sizeof(norn_key_slot) + 1);
+    return (size_t)index->group_count * NORN_TAG_GROUP * (sizeof(norn_key_slot) + 1);
 }
 
 // ---- adding
 
 /// Put a key that is not there into the first free slot of its probe sequence.
 static void put(norn_key_index *index, int64_t key, uint64_t row) {
-    const uint64_t hash = hash_of(key);
+    const uint64_t hash = norn_hash_key(key);
     for (uint64_t group = group_of(index, hash);; group = group_after(index, group)) {
-        uint32_t free_slots = match(index->tags + group * GROUP, EMPTY);
+        uint32_t free_slots = norn_tag_match(index->tags + group * NORN_TAG_GROUP, NORN_TAG_EMPTY);
         if (free_slots) {
-            uint64_t slot = group * GROUP + (uint64_t)__builtin_ctz(free_slots);
-            index->tags[slot] = tag_of(hash);
+            uint64_t slot = group * NORN_TAG_GROUP + (uint64_t)__builtin_ctz(free_slots);
+            index->tags[slot] = norn_tag_of(hash);
             index->slots[slot].key = key;
             atomic_init(&index->slots[slot].row, row);
             return;
@@ -108,8 +87,8 @@ static void put(norn_key_index *index, int64_t key, uint64_t row) {
 static norn_status grow(norn_key_index *index) {
     norn_key_index bigger;
     NORN_TRY(take(&bigger, index->group_count * 2, index->alloc));
-    for (uint64_t slot = 0; slot < index->group_count * GROUP; slot++)
-        if (index->tags[slot] != EMPTY)
+    for (uint64_t slot = 0; slot < index->group_count * NORN_TAG_GROUP; slot++)
+        if (index->tags[slot] != NORN_TAG_EMPTY)
             put(&bigger, index->slots[slot].key, index->slots[slot].row);
     bigger.count = index->count;
     norn_key_index_deinit(index);
@@ -120,12 +99,13 @@ static norn_status grow(norn_key_index *index) {
 /// NULL when it is not there: a probe ends at the first group with an empty slot.
 static inline norn_key_slot *slot_of(const norn_key_index *index, int64_t key, uint64_t hash) {
     for (uint64_t group = group_of(index, hash);; group = group_after(index, group)) {
-        const uint8_t *tags = index->tags + group * GROUP;
-        for (uint32_t bits = match(tags, tag_of(hash)); bits; bits &= bits - 1) {
-            norn_key_slot *slot = &index->slots[group * GROUP + (uint64_t)__builtin_ctz(bits)];
+        const uint8_t *tags = index->tags + group * NORN_TAG_GROUP;
+        for (uint32_t bits = norn_tag_match(tags, norn_tag_of(hash)); bits; bits &= bits - 1) {
+            norn_key_slot *slot =
+                &index->slots[group * NORN_TAG_GROUP + (uint64_t)__builtin_ctz(bits)];
             if (slot->key == key) return slot;
         }
-        if (match(tags, EMPTY)) return NULL;
+        if (norn_tag_match(tags, NORN_TAG_EMPTY)) return NULL;
     }
 }
 
@@ -135,12 +115,12 @@ static inline uint64_t find_one(const norn_key_index *index, int64_t key, uint64
 }
 
 _Atomic uint64_t *norn_key_index_at(norn_key_index *index, int64_t key) {
-    norn_key_slot *slot = slot_of(index, key, hash_of(key));
+    norn_key_slot *slot = slot_of(index, key, norn_hash_key(key));
     return slot ? &slot->row : NULL;
 }
 
 norn_status norn_key_index_add(norn_key_index *index, int64_t key, uint64_t *row, bool *added) {
-    uint64_t found = find_one(index, key, hash_of(key));
+    uint64_t found = find_one(index, key, norn_hash_key(key));
     *added = found == NORN_NO_ROW;
     if (!*added) {
         *row = found;
@@ -158,28 +138,29 @@ norn_status norn_key_index_add(norn_key_index *index, int64_t key, uint64_t *row
 // first, then the slot that most likely holds the key, then keys are compared.
 
 static inline void ask_tags(const norn_key_index *index, uint64_t hash) {
-    __builtin_prefetch(index->tags + group_of(index, hash) * GROUP);
+    __builtin_prefetch(index->tags + group_of(index, hash) * NORN_TAG_GROUP);
 }
 
 static inline void ask_slot(const norn_key_index *index, uint64_t hash) {
     const uint64_t group = group_of(index, hash);
-    const uint32_t bits = match(index->tags + group * GROUP, tag_of(hash));
-    if (bits) __builtin_prefetch(&index->slots[group * GROUP + (uint64_t)__builtin_ctz(bits)]);
+    const uint32_t bits = norn_tag_match(index->tags + group * NORN_TAG_GROUP, norn_tag_of(hash));
+    if (bits)
+        __builtin_prefetch(&index->slots[group * NORN_TAG_GROUP + (uint64_t)__builtin_ctz(bits)]);
 }
 
 void norn_key_index_ask_tags(const norn_key_index *index, const int64_t *keys, int64_t count) {
-    for (int64_t i = 0; i < count; i++) ask_tags(index, hash_of(keys[i]));
+    for (int64_t i = 0; i < count; i++) ask_tags(index, norn_hash_key(keys[i]));
 }
 
 void norn_key_index_ask_slots(const norn_key_index *index, const int64_t *keys, int64_t count) {
-    for (int64_t i = 0; i < count; i++) ask_slot(index, hash_of(keys[i]));
+    for (int64_t i = 0; i < count; i++) ask_slot(index, norn_hash_key(keys[i]));
 }
 
 static void find_batch(const norn_key_index *index, const int64_t *keys, int64_t count,
                        uint64_t *rows) {
     uint64_t hashes[BATCH];
     for (int64_t i = 0; i < count; i++) {
-        hashes[i] = hash_of(keys[i]);
+        hashes[i] = norn_hash_key(keys[i]);
         ask_tags(index, hashes[i]);
     }
     for (int64_t i = 0; i < count; i++) ask_slot(index, hashes[i]);
@@ -196,8 +177,8 @@ void norn_key_index_find(const norn_key_index *index, const int64_t *keys, int64
 
 bool norn_key_index_next(const norn_key_index *index, uint64_t *cursor, int64_t *key,
                          uint64_t *row) {
-    for (; *cursor < index->group_count * GROUP; *cursor += 1) {
-        if (index->tags[*cursor] == EMPTY) continue;
+    for (; *cursor < index->group_count * NORN_TAG_GROUP; *cursor += 1) {
+        if (index->tags[*cursor] == NORN_TAG_EMPTY) continue;
         const norn_key_slot *slot = &index->slots[(*cursor)++];
         *key = slot->key;
         *row = atomic_load_explicit(&slot->row, memory_order_acquire);

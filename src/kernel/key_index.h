@@ -9,6 +9,7 @@
 #define NORN_KERNEL_KEY_INDEX_H
 
 #include "base/status.h"
+#include "kernel/tag_group.h"
 #include "norn/alloc.h"
 
 #include <stdatomic.h>
@@ -51,7 +52,7 @@ void norn_key_index_find(const norn_key_index *index, const int64_t *keys, int64
 bool norn_key_index_next(const norn_key_index *index, uint64_t *cursor, int64_t *key,
                          uint64_t *row);
 static inline uint64_t norn_key_index_slots(const norn_key_index *index) {
-    return index->group_count * 16;
+    return index->group_count * NORN_TAG_GROUP;
 }
 /// For keys that are looked for soon: ask memory for their tags; and, a little later, when the tags
 /// have come, for the slots that most likely hold them.

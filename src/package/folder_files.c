@@ -135,11 +135,3 @@ static int remove_one(const char *path, const struct stat *facts, int kind, stru
 void norn_folder_remove(const char *path) {
     (void)nftw(path, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
 }
-
-norn_status norn_folder_sync(const char *path) {
-    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const bool done = fd >= 0 && fsync(fd) == 0;
-    const norn_status status = done ? NORN_OK : norn_file_fail(path, "sync");
-    if (fd >= 0) (void)close(fd);
-    return status;
-}

@@ -32,7 +32,5 @@ norn_status norn_folder_real(const char *path, char parent[NORN_FOLDER_PATH],
 norn_status norn_folder_make(const char *path) NORN_NODISCARD;
 /// What lies in it too. Where that fails something is left; nothing else is changed.
 void norn_folder_remove(const char *path);
-/// Its entries are on the disk.
-norn_status norn_folder_sync(const char *path) NORN_NODISCARD;
 
 #endif

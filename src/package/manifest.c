@@ -4,6 +4,8 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/thread.h"
+#include "store/log/frame.h"
+#include "tensor/safetensors.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -192,13 +194,8 @@ static norn_status take_i64(parser *p, int64_t *out) {
 }
 
 static norn_status take_dtype(parser *p, norn_dtype *out) {
-    static const struct {
-        char text[5];
-        norn_dtype dtype;
-    } known[] = {{"F32", NORN_F32}, {"F16", NORN_F16}, {"BF16", NORN_BF16}, {"I8", NORN_I8}};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (norn_span_equal(p->value.text, known[i].text)) *out = known[i].dtype;
-    return *out ? NORN_OK : bad(p, "F32, F16, BF16 or I8");
+    *out = norn_safetensors_dtype(p->value.text);
+    return norn_log_frame_dtype_of(*out) ? NORN_OK : bad(p, "F32, F16, BF16 or I8");
 }
 
 static norn_status read_table(parser *p) {

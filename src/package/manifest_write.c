@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "package/folder_files.h"
 #include "store/table_dir.h"
+#include "tensor/safetensors.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,19 +67,6 @@ static norn_status add_file(manifest_writer *w, const char *name) {
 
 // ---- tables and the cut
 
-static const char *dtype_text(norn_dtype dtype) {
-    switch ((int)dtype) {
-    case NORN_F16:
-        return "F16";
-    case NORN_BF16:
-        return "BF16";
-    case NORN_I8:
-        return "I8";
-    default:
-        return "F32";
-    }
-}
-
 static norn_status add_table(manifest_writer *w, const char *dir, const char *name) {
     char path[NORN_FOLDER_PATH];
     norn_table_form form;
@@ -90,7 +78,7 @@ static norn_status add_table(manifest_writer *w, const char *dir, const char *na
     norn_json_begin_object(&w->json, NULL);
     norn_json_add_text(&w->json, "name", name);
     norn_json_add_text(&w->json, "kind", form.dense ? "dense" : "hashed");
-    norn_json_add_text(&w->json, "dtype", dtype_text(form.dtype));
+    norn_json_add_text(&w->json, "dtype", norn_safetensors_dtype_name(form.dtype));
     norn_json_add_i64(&w->json, "dim", form.dim);
     norn_json_add_i64(&w->json, "rows", form.rows);
     norn_json_end(&w->json);

@@ -1,6 +1,7 @@
 #include "runtime/gather_batch.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/condition.h"
 
 #include <string.h>
 
@@ -13,13 +14,9 @@ static void on_done(norn_fetch *fetch) {
 }
 
 void norn_gather_batch_init(norn_gather_batch *batch, norn_blocks *blocks) {
-    pthread_condattr_t clock;
     *batch = (norn_gather_batch){.blocks = blocks};
     pthread_mutex_init(&batch->lock, NULL);
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&batch->changed, &clock);
-    pthread_condattr_destroy(&clock);
+    norn_condition_init(&batch->changed);
 }
 
 /// Nothing of the batch is on its way any more.
@@ -30,15 +27,11 @@ static void land(norn_gather_batch *batch) {
 }
 
 static bool wait_until(norn_gather_batch *batch, int64_t until_ns) {
-    const struct timespec until = {.tv_sec = until_ns / 1000000000,
-                                   .tv_nsec = until_ns % 1000000000};
-    int waited = 0;
+    bool in_time = true;
     if (!batch->flying) return true;
     pthread_mutex_lock(&batch->lock);
-    while (!batch->answered && waited == 0)
-        waited = until_ns == INT64_MAX
-                     ? pthread_cond_wait(&batch->changed, &batch->lock)
-                     : pthread_cond_timedwait(&batch->changed, &batch->lock, &until);
+    while (!batch->answered && in_time)
+        in_time = norn_condition_wait(&batch->changed, &batch->lock, until_ns);
     const bool done = batch->answered;
     pthread_mutex_unlock(&batch->lock);
     if (done) land(batch);

@@ -1,4 +1,5 @@
 #include "norn/session.h"
+#include "base/condition.h"
 #include "base/memory.h"
 #include "runtime/instance.h"
 #include "tensor/dtype.h"
@@ -6,7 +7,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
 
 struct norn_session {
     norn_alloc alloc;
@@ -21,12 +21,8 @@ struct norn_session {
 };
 
 static norn_status init_lock(norn_session *session) {
-    pthread_condattr_t monotonic;
     pthread_mutex_init(&session->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&session->freed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    norn_condition_init(&session->freed);
     return NORN_OK;
 }
 
@@ -125,14 +121,12 @@ norn_table_set *norn_session_pin_tables(norn_session *session) {
 }
 
 norn_status norn_instance_acquire(norn_session *session, int64_t deadline_ns, norn_instance **out) {
-    struct timespec until = {.tv_sec = deadline_ns / 1000000000,
-                             .tv_nsec = deadline_ns % 1000000000};
-    int waited = 0;
+    const int64_t until_ns = deadline_ns == 0 ? INT64_MAX : deadline_ns;
+    bool in_time = true;
     *out = NULL;
     pthread_mutex_lock(&session->lock);
-    while (!session->free && waited == 0)
-        waited = deadline_ns == 0 ? pthread_cond_wait(&session->freed, &session->lock)
-                                  : pthread_cond_timedwait(&session->freed, &session->lock, &until);
+    while (!session->free && in_time)
+        in_time = norn_condition_wait(&session->freed, &session->lock, until_ns);
     norn_instance *instance = session->free;
     if (instance) {
         session->free = instance->next;

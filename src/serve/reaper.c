@@ -1,13 +1,13 @@
 #include "serve/reaper.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/log.h"
 #include "base/memory.h"
 
 #include <malloc.h>
 #include <pthread.h>
 #include <stdbool.h>
-#include <time.h>
 
 struct norn_reaper {
     norn_alloc alloc;
@@ -60,16 +60,12 @@ static void *reaper_main(void *context) {
 
 norn_status norn_reaper_create(norn_alloc alloc, norn_reaper **out) {
     norn_reaper *reaper;
-    pthread_condattr_t monotonic;
     *out = NULL;
     NORN_TRY(NORN_NEW(alloc, &reaper));
     reaper->alloc = alloc;
     pthread_mutex_init(&reaper->mutex, NULL);
     pthread_cond_init(&reaper->wake, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&reaper->gone, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    norn_condition_init(&reaper->gone);
     if (pthread_create(&reaper->thread, NULL, reaper_main, reaper) != 0) {
         pthread_cond_destroy(&reaper->gone);
         pthread_cond_destroy(&reaper->wake);
@@ -103,12 +99,11 @@ void norn_reaper_put(norn_reaper *reaper, norn_reaped *what, void (*destroy)(nor
 void norn_reaper_destroy(norn_reaper *reaper, int64_t patience_ms) {
     if (!reaper) return;
     const int64_t until_ns = norn_clock_now_ns() + 1000000 * patience_ms;
-    const struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
-    int timed_out = 0;
+    bool in_time = true;
     pthread_mutex_lock(&reaper->mutex);
     reaper->closing = true;
-    while (reaper->expected > 0 && timed_out == 0)
-        timed_out = pthread_cond_timedwait(&reaper->gone, &reaper->mutex, &until);
+    while (reaper->expected > 0 && in_time)
+        in_time = norn_condition_wait(&reaper->gone, &reaper->mutex, until_ns);
     const int64_t left = reaper->expected;
     pthread_cond_signal(&reaper->wake);
     pthread_mutex_unlock(&reaper->mutex);

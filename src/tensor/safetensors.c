@@ -37,10 +37,16 @@ static const struct {
 /// The reference reader's bound; a header is read whole.
 enum { HEADER_BYTES_MAX = 100000000 };
 
-static const char *name_of(norn_dtype dtype) {
+const char *norn_safetensors_dtype_name(norn_dtype dtype) {
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (names[i].dtype == dtype) return names[i].name;
     return NULL;
+}
+
+norn_dtype norn_safetensors_dtype(norn_span name) {
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (norn_span_equal(name, names[i].name)) return names[i].dtype;
+    return NORN_DTYPE_NONE;
 }
 
 typedef struct tensors_reader {
@@ -67,11 +73,8 @@ static norn_status next_of(tensors_reader *reader, norn_json_kind kind, norn_jso
 static norn_status read_dtype(tensors_reader *reader, const char *tensor, norn_view *view) {
     norn_json_token token;
     NORN_TRY(next_of(reader, NORN_JSON_STRING, &token, "the name of an element type"));
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (!norn_span_equal(token.text, names[i].name)) continue;
-        view->dtype = names[i].dtype;
-        return NORN_OK;
-    }
+    view->dtype = norn_safetensors_dtype(token.text);
+    if (view->dtype != NORN_DTYPE_NONE) return NORN_OK;
     return norn_fail(NORN_INVALID_ARGUMENT, "tensor '%s': element type '%.*s' is not known", tensor,
                      (int)(token.text.count < 40 ? token.text.count : 40),
                      (const char *)token.text.bytes);
@@ -282,7 +285,7 @@ static norn_status put_header(norn_buffer *header, const norn_safetensor **sorte
     norn_json_begin_object(&json, NULL);
     for (size_t i = 0; i < count; i++) {
         const norn_view *view = &sorted[i]->view;
-        const char *dtype = name_of(view->dtype);
+        const char *dtype = norn_safetensors_dtype_name(view->dtype);
         size_t bytes, end;
         NORN_TRY(norn_view_bytes(view, &bytes));
         if (!dtype)

@@ -21,6 +21,11 @@ typedef struct norn_safetensors {
     size_t count;
 } norn_safetensors;
 
+/// "F32", "BF16", …; NULL: a type that such files do not have.
+const char *norn_safetensors_dtype_name(norn_dtype dtype);
+/// NORN_DTYPE_NONE: no such name.
+norn_dtype norn_safetensors_dtype(norn_span name);
+
 /// Checks every offset, overlap and size.
 /// Errors   DATA_LOSS (truncated), INVALID_ARGUMENT; `name` is for messages.
 norn_status norn_safetensors_decode(norn_span bytes, const char *name, norn_arena *arena,

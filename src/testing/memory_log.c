@@ -53,7 +53,6 @@ static norn_status fence(norn_delta_log *self, uint64_t *epoch, norn_log_tail *t
             const norn_log_frame_header *h = memory_log_header(log, p, i);
             tails[p].sequence = h->sequence;
             tails[p].chain = h->header_crc;
-            tails[p].base = h->base;
             if (h->kind == NORN_LOG_FRAME_SEAL || h->kind == NORN_LOG_FRAME_OPEN)
                 tails[p].step = h->step;
         }

@@ -1,5 +1,6 @@
 #include "testing/slow_tier.h"
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/memory.h"
 #include "store/host/host_tier.h"
 
@@ -53,12 +54,7 @@ static void answer(slow_tier *tier, const waiting *one) {
 }
 
 static void wait_until(slow_tier *tier, int64_t until_ns) {
-    const struct timespec until = {.tv_sec = until_ns / 1000000000,
-                                   .tv_nsec = until_ns % 1000000000};
-    if (tier->count)
-        pthread_cond_timedwait(&tier->changed, &tier->lock, &until);
-    else
-        pthread_cond_wait(&tier->changed, &tier->lock);
+    (void)norn_condition_wait(&tier->changed, &tier->lock, tier->count ? until_ns : INT64_MAX);
 }
 
 static void *serve(void *argument) {
@@ -169,12 +165,8 @@ static const norn_tier_ops slow_ops = {
 };
 
 static norn_status start(slow_tier *tier) {
-    pthread_condattr_t clock;
     pthread_mutex_init(&tier->lock, NULL);
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&tier->changed, &clock);
-    pthread_condattr_destroy(&clock);
+    norn_condition_init(&tier->changed);
     if (pthread_create(&tier->thread, NULL, serve, tier) == 0) return NORN_OK;
     pthread_cond_destroy(&tier->changed);
     pthread_mutex_destroy(&tier->lock);

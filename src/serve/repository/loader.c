@@ -1,6 +1,7 @@
 #include "serve/repository/loader.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -11,7 +12,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum { PATIENCE_MS = 5000 };
 
@@ -224,7 +224,6 @@ norn_status norn_loader_create(const norn_loader_options *options, norn_alloc al
                                norn_loader **out) {
     norn_loader *loader;
     norn_index *index;
-    pthread_condattr_t monotonic;
     norn_status status;
     *out = NULL;
     NORN_TRY(NORN_NEW(alloc, &loader));
@@ -232,10 +231,7 @@ norn_status norn_loader_create(const norn_loader_options *options, norn_alloc al
     loader->options = *options;
     pthread_mutex_init(&loader->mutex, NULL);
     pthread_cond_init(&loader->wake, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&loader->stopping, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    norn_condition_init(&loader->stopping);
     NORN_TRY_DONE(scan(loader));
     NORN_TRY_DONE(norn_model_entries_list(loader->models, NULL, NULL, alloc, &index));
     norn_index_destroy(norn_published_put(options->index, index));
@@ -254,12 +250,11 @@ done:
 /// False: it is still at a load that takes too long (a large model, a loop that never ends).
 static bool join(norn_loader *loader) {
     const int64_t until_ns = norn_clock_now_ns() + 1000000 * (int64_t)PATIENCE_MS;
-    const struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
-    int timed_out = 0;
+    bool in_time = true;
     if (!loader->started) return true;
     pthread_mutex_lock(&loader->mutex);
-    while (!loader->stopped && timed_out == 0)
-        timed_out = pthread_cond_timedwait(&loader->stopping, &loader->mutex, &until);
+    while (!loader->stopped && in_time)
+        in_time = norn_condition_wait(&loader->stopping, &loader->mutex, until_ns);
     const bool stopped = loader->stopped;
     pthread_mutex_unlock(&loader->mutex);
     if (stopped) {

@@ -81,12 +81,11 @@ norn_reaper_stat norn_repository_reaped(norn_repository *repository) {
 static norn_status no_entry(const norn_repository *repository, const char *name) {
     if (!norn_loader_has_folder(repository->dir, name))
         return norn_fail(NORN_NOT_FOUND, "model '%.100s' is not in the repository", name);
-    return norn_fail(NORN_UNAVAILABLE,
-                     "model '%s' is in the repository but was not loaded, because it came after "
-                     "the start; %s",
-                     name,
-                     repository->watcher ? "it will be in a moment"
-                                         : "load it, or serve with --follow");
+    return norn_fail(
+        NORN_UNAVAILABLE,
+        "model '%s' is in the repository but was not loaded, because it came after "
+        "the start; %s",
+        name, repository->watcher ? "it will be in a moment" : "load it, or serve with --follow");
 }
 
 norn_status norn_repository_get(norn_repository *repository, const char *name, const char *version,

@@ -1,6 +1,7 @@
 #include "serve/repository/watcher.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 enum { NAME_BYTES = 256, PATH_BYTES = 4096 };
 
@@ -170,10 +170,9 @@ static void *watch(void *context) {
     pthread_mutex_lock(&watcher->lock);
     while (!watcher->stopping) {
         const int64_t end_ns = norn_clock_now_ns() + (int64_t)NORN_WATCHER_LOOK_MS * 1000000;
-        const struct timespec end = {end_ns / 1000000000, end_ns % 1000000000};
-        int timed_out = 0;
-        while (!watcher->stopping && timed_out == 0)
-            timed_out = pthread_cond_timedwait(&watcher->stop, &watcher->lock, &end);
+        bool in_time = true;
+        while (!watcher->stopping && in_time)
+            in_time = norn_condition_wait(&watcher->stop, &watcher->lock, end_ns);
         if (watcher->stopping) break;
         pthread_mutex_unlock(&watcher->lock);
         look(watcher);
@@ -185,16 +184,12 @@ static void *watch(void *context) {
 
 norn_status norn_watcher_create(const char *dir, norn_alloc alloc, norn_watcher **out) {
     norn_watcher *watcher;
-    pthread_condattr_t monotonic;
     *out = NULL;
     NORN_TRY(NORN_NEW(alloc, &watcher));
     watcher->dir = dir;
     watcher->alloc = alloc;
     pthread_mutex_init(&watcher->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&watcher->stop, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    norn_condition_init(&watcher->stop);
     const norn_status status = look_at_all(watcher, see_first);
     if (status != NORN_OK)
         norn_watcher_destroy(watcher);

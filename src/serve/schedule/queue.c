@@ -1,25 +1,20 @@
 #include "serve/schedule/queue.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/memory.h"
 #include "serve/schedule/queue_state.h"
-
-#include <time.h>
 
 norn_status norn_queue_create(const norn_queue_options *options, norn_alloc alloc,
                               norn_queue **out) {
     norn_queue *queue;
-    pthread_condattr_t attr;
     *out = NULL;
     NORN_TRY(NORN_NEW(alloc, &queue));
     queue->alloc = alloc;
     queue->options = *options;
     if (queue->options.takers < 1) queue->options.takers = 1;
     pthread_mutex_init(&queue->mutex, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&queue->arrived, &attr);
-    pthread_condattr_destroy(&attr);
+    norn_condition_init(&queue->arrived);
     *out = queue;
     return NORN_OK;
 }
@@ -104,9 +99,7 @@ norn_request *norn_queue_take(norn_queue *queue, norn_request **over) {
                 break;
             }
             if (*over) break; // answer them before waiting for anything
-            const struct timespec until = {.tv_sec = due_ns / 1000000000,
-                                           .tv_nsec = due_ns % 1000000000};
-            (void)pthread_cond_timedwait(&queue->arrived, &queue->mutex, &until);
+            (void)norn_condition_wait(&queue->arrived, &queue->mutex, due_ns);
             continue;
         }
         if (*over || queue->stopped) break;

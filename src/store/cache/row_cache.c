@@ -2,22 +2,23 @@
 #include "base/checked.h"
 #include "base/hash.h"
 #include "base/memory.h"
+#include "kernel/tag_group.h"
 
 #include <string.h>
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
 
-enum { WAYS = 16, EMPTY = 0x80, USES_MAX = 255 };
+enum { USES_MAX = 255 };
 
 /// Rows of set s, slot i lie at rows + (16 s + i) row_bytes.
 struct norn_row_set {
-    uint8_t tags[WAYS]; ///< EMPTY, else 7 bits of the hash
-    uint8_t uses[WAYS]; ///< lately: halved once as many rows had to go as there are
-    uint8_t gone;       ///< since then
+    uint8_t tags[NORN_TAG_GROUP]; ///< NORN_TAG_EMPTY, else 7 bits of the hash
+    uint8_t uses[NORN_TAG_GROUP]; ///< lately: halved once as many rows had to go as there are
+    uint8_t gone;                 ///< since then
     atomic_flag lock;
-    int64_t keys[WAYS];
-    uint64_t steps[WAYS];
+    int64_t keys[NORN_TAG_GROUP];
+    uint64_t steps[NORN_TAG_GROUP];
 };
 
 // ---- where a key is
@@ -28,30 +29,15 @@ typedef struct place {
     uint8_t tag;
 } place;
 
-static uint64_t hash_of(int64_t key) {
-    return norn_hash_u64((uint64_t)key + UINT64_C(0x9e3779b97f4a7c15));
-}
-
 static place place_of(const norn_row_cache *cache, int64_t key) {
-    const uint64_t hash = hash_of(key), set = (hash & UINT32_MAX) * cache->set_count >> 32;
-    return (place){&cache->sets[set], cache->rows + set * WAYS * cache->row_bytes,
-                   (uint8_t)(hash >> 57)};
-}
-
-static uint32_t match(const uint8_t tags[WAYS], uint8_t tag) {
-#if defined(__SSE2__)
-    const __m128i all = _mm_loadu_si128((const __m128i *)(const void *)tags);
-    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(all, _mm_set1_epi8((char)tag)));
-#else
-    uint32_t bits = 0;
-    for (uint32_t i = 0; i < WAYS; i++) bits |= (uint32_t)(tags[i] == tag) << i;
-    return bits;
-#endif
+    const uint64_t hash = norn_hash_key(key), set = norn_tag_group_of(hash, cache->set_count);
+    return (place){&cache->sets[set], cache->rows + set * NORN_TAG_GROUP * cache->row_bytes,
+                   norn_tag_of(hash)};
 }
 
 /// Held.
 static int slot_of(const place *at, int64_t key) {
-    for (uint32_t bits = match(at->set->tags, at->tag); bits; bits &= bits - 1) {
+    for (uint32_t bits = norn_tag_match(at->set->tags, at->tag); bits; bits &= bits - 1) {
         const int slot = __builtin_ctz(bits);
         if (at->set->keys[slot] == key) return slot;
     }
@@ -100,14 +86,14 @@ bool norn_row_cache_get(norn_row_cache *cache, uint64_t step, int64_t key, void 
 
 /// A free slot, else that of the row least used.
 static int make_room(norn_row_set *set) {
-    const uint32_t free_slots = match(set->tags, EMPTY);
+    const uint32_t free_slots = norn_tag_match(set->tags, NORN_TAG_EMPTY);
     int least = 0;
     if (free_slots) return __builtin_ctz(free_slots);
-    for (int i = 1; i < WAYS; i++)
+    for (int i = 1; i < NORN_TAG_GROUP; i++)
         if (set->uses[i] < set->uses[least]) least = i;
-    if (++set->gone == WAYS) {
+    if (++set->gone == NORN_TAG_GROUP) {
         set->gone = 0;
-        for (int i = 0; i < WAYS; i++) set->uses[i] /= 2;
+        for (int i = 0; i < NORN_TAG_GROUP; i++) set->uses[i] /= 2;
     }
     return least;
 }
@@ -134,7 +120,7 @@ void norn_row_cache_update(norn_row_cache *cache, int64_t key, uint64_t row_step
     const place at = place_of(cache, key);
     lock(at.set);
     const int slot = slot_of(&at, key);
-    if (slot >= 0 && !row) at.set->tags[slot] = EMPTY;
+    if (slot >= 0 && !row) at.set->tags[slot] = NORN_TAG_EMPTY;
     if (slot >= 0 && row) {
         at.set->steps[slot] = row_step;
         memcpy(at.rows + (size_t)slot * cache->row_bytes, row, cache->row_bytes);
@@ -146,26 +132,27 @@ void norn_row_cache_update(norn_row_cache *cache, int64_t key, uint64_t row_step
 
 norn_status norn_row_cache_init(norn_row_cache *cache, uint64_t rows, size_t row_bytes,
                                 size_t bytes, norn_alloc alloc) {
-    const size_t each = sizeof(norn_row_set) + WAYS * row_bytes;
+    const size_t each = sizeof(norn_row_set) + NORN_TAG_GROUP * row_bytes;
     uint64_t sets = bytes / each;
     void *memory;
     *cache = (norn_row_cache){.alloc = alloc, .row_bytes = row_bytes};
-    if (sets > rows / WAYS * 9 / 8 + 1) sets = rows / WAYS * 9 / 8 + 1; // sets fill unevenly
+    if (sets > rows / NORN_TAG_GROUP * 9 / 8 + 1)
+        sets = rows / NORN_TAG_GROUP * 9 / 8 + 1; // sets fill unevenly
     if (sets > UINT32_MAX) sets = UINT32_MAX;
     if (sets == 0) return NORN_OK;
     NORN_TRY(norn_alloc_bytes(alloc, sets * sizeof *cache->sets, &memory));
     norn_memory_huge(memory, sets * sizeof *cache->sets);
     cache->sets = memory;
-    const norn_status status = norn_alloc_bytes(alloc, sets * WAYS * row_bytes, &memory);
+    const norn_status status = norn_alloc_bytes(alloc, sets * NORN_TAG_GROUP * row_bytes, &memory);
     if (status != NORN_OK) {
         norn_row_cache_deinit(cache);
         return status;
     }
-    norn_memory_huge(memory, sets * WAYS * row_bytes);
+    norn_memory_huge(memory, sets * NORN_TAG_GROUP * row_bytes);
     cache->rows = memory;
     for (uint64_t s = 0; s < sets; s++) {
-        memset(cache->sets[s].tags, EMPTY, WAYS);
-        memset(cache->sets[s].uses, 0, WAYS);
+        memset(cache->sets[s].tags, NORN_TAG_EMPTY, NORN_TAG_GROUP);
+        memset(cache->sets[s].uses, 0, NORN_TAG_GROUP);
         cache->sets[s].gone = 0;
         atomic_flag_clear(&cache->sets[s].lock);
     }

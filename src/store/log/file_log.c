@@ -1,5 +1,6 @@
 #include "store/log/file_log.h"
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/file.h"
 #include "base/file_writer.h"
 #include "base/json.h"
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -213,11 +213,9 @@ static void wait_for_more(norn_delta_log *self, int64_t until_ns) {
     norn_file_log *log = norn_file_log_of(self);
     const int64_t look_ns = norn_clock_now_ns() + (int64_t)LOOK_MS * 1000000;
     const int64_t end_ns = until_ns < look_ns ? until_ns : look_ns;
-    const struct timespec end = {end_ns / 1000000000, end_ns % 1000000000};
-    int timed_out = 0;
+    bool in_time = true;
     pthread_mutex_lock(&log->lock);
-    while (!log->woken && timed_out == 0)
-        timed_out = pthread_cond_timedwait(&log->changed, &log->lock, &end);
+    while (!log->woken && in_time) in_time = norn_condition_wait(&log->changed, &log->lock, end_ns);
     log->woken = false;
     pthread_mutex_unlock(&log->lock);
 }
@@ -291,17 +289,13 @@ static const norn_delta_log_ops file_ops = {
 
 norn_status norn_file_log_open(const char *dir, norn_alloc alloc, norn_delta_log **out) {
     norn_file_log *log;
-    pthread_condattr_t monotonic;
     norn_status status;
     *out = NULL;
     NORN_TRY(NORN_NEW(alloc, &log));
     log->base.ops = &file_ops;
     log->alloc = alloc;
     pthread_mutex_init(&log->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&log->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    norn_condition_init(&log->changed);
     NORN_TRY_DONE(norn_alloc_string(alloc, dir, &log->dir));
     NORN_TRY_DONE(norn_alloc_zeroed(alloc, 1, strlen(dir) + sizeof "file:", (void **)&log->url));
     (void)strcat(strcpy(log->url, "file:"), dir);

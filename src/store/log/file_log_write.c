@@ -51,14 +51,6 @@ static norn_status greatest_epoch(const norn_file_log *log, uint64_t *epoch) {
     return norn_file_numbers(log->dir, "epoch-", "", UINT64_MAX, epoch, &least);
 }
 
-static norn_status sync_dir(const char *path) {
-    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const bool done = fd >= 0 && fsync(fd) == 0;
-    const norn_status status = done ? NORN_OK : norn_file_fail(path, "sync");
-    if (fd >= 0) (void)close(fd);
-    return status;
-}
-
 // ---- becoming the writer
 
 void norn_file_ends_close(norn_file_log *log) {
@@ -83,7 +75,6 @@ static void see_frame(end_search *search, const norn_log_frame_header *h) {
     search->has_frame = true;
     search->tail.sequence = h->sequence;
     search->tail.chain = h->header_crc;
-    search->tail.base = h->base;
 }
 
 /// Over the frames of a segment; *bytes: of those that are whole.
@@ -183,7 +174,7 @@ static norn_status take_over(norn_file_log *log, norn_log_tail *tails) {
     const int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
     if (fd < 0) return norn_file_fail(path, "make");
     (void)close(fd);
-    NORN_TRY(sync_dir(log->dir));
+    NORN_TRY(norn_folder_sync(log->dir));
     log->epoch = epoch + 1;
     for (uint32_t p = 0; p < log->base.partitions; p++) NORN_TRY(find_end(log, p, &tails[p]));
     return NORN_OK;
@@ -216,7 +207,7 @@ static norn_status begin_segment(const norn_file_log *log, uint32_t partition, n
     if (end->fd >= 0) (void)close(end->fd);
     *end = (norn_file_end){.fd = fd, .next = end->next};
     (void)snprintf(path, sizeof path, "%s/%05u", log->dir, partition);
-    return sync_dir(path);
+    return norn_folder_sync(path);
 }
 
 static norn_status write_all(const norn_file_log *log, const norn_file_end *end, norn_span bytes) {

@@ -1,5 +1,6 @@
 #include "store/log/follower.h"
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -107,11 +108,10 @@ static norn_status look(norn_follower *follower, int64_t until_ns) {
 
 static void pause_for(norn_follower *follower, int ms) {
     const int64_t end_ns = ms_from_now(ms);
-    const struct timespec end = {end_ns / 1000000000, end_ns % 1000000000};
-    int timed_out = 0;
+    bool in_time = true;
     pthread_mutex_lock(&follower->lock);
-    while (!is_stopping(follower) && timed_out == 0)
-        timed_out = pthread_cond_timedwait(&follower->stop, &follower->lock, &end);
+    while (!is_stopping(follower) && in_time)
+        in_time = norn_condition_wait(&follower->stop, &follower->lock, end_ns);
     pthread_mutex_unlock(&follower->lock);
 }
 
@@ -155,16 +155,12 @@ static norn_status copy_options(norn_follower *follower, const norn_follower_opt
 norn_status norn_follower_create(const norn_follower_options *options, int64_t catch_up_ns,
                                  norn_alloc alloc, norn_follower **out) {
     norn_follower *follower;
-    pthread_condattr_t monotonic;
     norn_status status;
     *out = NULL;
     NORN_TRY(NORN_NEW(alloc, &follower));
     follower->alloc = alloc;
     pthread_mutex_init(&follower->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&follower->stop, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    norn_condition_init(&follower->stop);
     NORN_TRY_DONE(copy_options(follower, options));
     if (follower->options.cut) follower->stat.applied.step = follower->cut.step;
     note(follower, look(follower, norn_clock_now_ns() + catch_up_ns));

@@ -22,7 +22,7 @@ norn_dtype norn_log_frame_dtype(uint8_t code) {
 }
 
 uint32_t norn_log_partition_of(int64_t key, uint32_t partitions) {
-    return (uint32_t)(norn_hash_u64((uint64_t)key + 0x9e3779b97f4a7c15u) >> 32) % partitions;
+    return (uint32_t)(norn_hash_key(key) >> 32) % partitions;
 }
 
 size_t norn_log_frame_stored_bytes(const norn_log_frame_header *header) {

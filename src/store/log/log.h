@@ -15,7 +15,6 @@ typedef struct norn_log_tail {
     uint64_t sequence; ///< of the last frame; 0: there is none
     uint32_t chain;    ///< its header CRC
     uint64_t step;     ///< the last that is sealed here; 0: none
-    uint64_t base;     ///< of the last frame
 } norn_log_tail;
 
 typedef struct norn_delta_log_ops {

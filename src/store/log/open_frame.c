@@ -1,10 +1,9 @@
 #include "store/log/open_frame.h"
 #include "base/json.h"
+#include "tensor/safetensors.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static const char *const dtype_names[] = {"", "F32", "F16", "BF16", "I8"};
 
 void norn_open_frame_write(norn_buffer *text, const char *model, const norn_table_form *tables,
                            uint32_t count) {
@@ -15,7 +14,7 @@ void norn_open_frame_write(norn_buffer *text, const char *model, const norn_tabl
     for (uint32_t t = 0; t < count; t++) {
         norn_json_begin_object(&json, NULL);
         norn_json_add_text(&json, "name", tables[t].name);
-        norn_json_add_text(&json, "dtype", dtype_names[norn_log_frame_dtype_of(tables[t].dtype)]);
+        norn_json_add_text(&json, "dtype", norn_safetensors_dtype_name(tables[t].dtype));
         norn_json_add_i64(&json, "dim", tables[t].dim);
         norn_json_add_text(&json, "kind", tables[t].dense ? "dense" : "hashed");
         norn_json_end(&json);
@@ -70,7 +69,7 @@ static norn_status compare(const described *theirs, const norn_version *version,
                          "its table '%s' is not one of the %u of version %llu", theirs->name,
                          version->table_count, (unsigned long long)version->number);
     const norn_table_form *ours = &version->tables[index];
-    const char *dtype = dtype_names[norn_log_frame_dtype_of(ours->dtype)];
+    const char *dtype = norn_safetensors_dtype_name(ours->dtype);
     const char *kind = ours->dense ? "dense" : "hashed";
     char name[NAME_BYTES];
     (void)snprintf(name, sizeof name, "%s", ours->name);

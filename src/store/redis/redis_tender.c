@@ -1,12 +1,12 @@
 #include "store/redis/redis_tender.h"
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/redis/redis_command.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum { TICK_MS = 1000, ASK_MS = 2000, SCAN_COUNT = 1000 };
 
@@ -177,13 +177,10 @@ static void follow(norn_redis_version *version) {
 // ---- the thread
 
 static norn_redis_version *first_dropped(norn_redis_tender *tender) {
-    struct timespec until;
     const int64_t tick_ns = norn_clock_now_ns() + TICK_MS * INT64_C(1000000);
-    until.tv_sec = tick_ns / 1000000000;
-    until.tv_nsec = tick_ns % 1000000000;
     pthread_mutex_lock(&tender->lock);
     if (!tender->stop && !tender->dropped)
-        pthread_cond_timedwait(&tender->changed, &tender->lock, &until);
+        (void)norn_condition_wait(&tender->changed, &tender->lock, tick_ns);
     norn_redis_version *version = tender->dropped;
     pthread_mutex_unlock(&tender->lock);
     return version;
@@ -204,12 +201,8 @@ static void *tend(void *argument) {
 }
 
 norn_status norn_redis_tender_start(norn_redis_tender *tender) {
-    pthread_condattr_t clock;
     pthread_mutex_init(&tender->lock, NULL);
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&tender->changed, &clock);
-    pthread_condattr_destroy(&clock);
+    norn_condition_init(&tender->changed);
     if (pthread_create(&tender->thread, NULL, tend, tender) == 0) return NORN_OK;
     pthread_cond_destroy(&tender->changed);
     pthread_mutex_destroy(&tender->lock);

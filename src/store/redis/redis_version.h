@@ -76,7 +76,7 @@ typedef struct norn_redis_place {
 
 static inline norn_redis_place norn_redis_place_of(const norn_redis_version *version,
                                                    uint32_t table, int64_t key) {
-    const uint64_t hash = norn_hash_u64((uint64_t)key + UINT64_C(0x9e3779b97f4a7c15));
+    const uint64_t hash = norn_hash_key(key);
     return (norn_redis_place){(uint32_t)(hash >> 32) & (version->partitions - 1),
                               (uint32_t)((uint64_t)(uint32_t)hash * version->buckets[table] >> 32)};
 }
